@@ -1,0 +1,187 @@
+# Paths, look-ups and target lists that the stages share. Stage files hold rules only.
+import csv
+import json
+
+from compactbio.errors import UserError
+from compactbio.settings import finetuning_run, load_settings, pretraining_run
+from compactbio.settings.runs import source_of, student_kind
+
+BASEDIR = Path(workflow.basedir)
+SOURCES_TABLE = BASEDIR / "config" / "data_sources.tsv"
+PUBLISHED_TABLE = BASEDIR / "config" / "published_values.tsv"
+
+
+def data_source_names():
+    """Return the names of the sources in config/data_sources.tsv (rows of member files left out)."""
+    with SOURCES_TABLE.open(encoding="utf-8", newline="") as stream:
+        return {
+            row["name"]
+            for row in csv.DictReader(stream, delimiter="\t")
+            if not row["member"]
+        }
+
+
+try:
+    config = load_settings(config, source_names=data_source_names())
+except UserError as error:
+    raise WorkflowError(error) from None
+
+RESULTS = config["results_dir"].rstrip("/")
+DOWNLOADS = config["downloads_dir"].rstrip("/")
+SCRIPTS = os.path.relpath(BASEDIR / "scripts")
+LOGS = f"{RESULTS}/logs"
+
+
+# ---- checkpoints and models
+
+
+def source_definition(name):
+    """Return the definition of a checkpoint or model by its name."""
+    return source_of(config, name)
+
+
+def model_folder(name):
+    """Return the folder of a usable model or checkpoint: exported if it is trained here, else fetched."""
+    if name in config["models"] and config["models"][name]["source"] == "train":
+        return f"{RESULTS}/pretraining/{name}/model"
+    return f"{RESULTS}/students/fetched/{name}"
+
+
+def tokenizer_folder(tokenizer):
+    """Return the checkpoint folder whose tokenizer files are used under this name."""
+    return model_folder(config["tokenizers"][tokenizer]["checkpoint"])
+
+
+def trained_models():
+    """Return the models that this run trains, in the order of their definition: teachers included."""
+    wanted, waiting = set(), list(config["run"]["models"])
+    while waiting:
+        name = waiting.pop()
+        model = config["models"].get(name)
+        if model is not None and model["source"] == "train" and name not in wanted:
+            wanted.add(name)
+            waiting.append(model.get("teacher"))
+    return [name for name in config["models"] if name in wanted]
+
+
+def fetched_names():
+    """Return the checkpoints and models that this run downloads, sorted."""
+    names = {
+        name
+        for name in config["run"]["models"]
+        if config["models"][name]["source"] != "train"
+    }
+    for model in map(config["models"].get, trained_models()):
+        kind, value = student_kind(model)
+        names.add(config["tokenizers"][model["tokenizer"]]["checkpoint"])
+        if kind == "checkpoint":
+            names.add(value)
+        teacher = model.get("teacher")
+        if teacher is not None and source_of(config, teacher)["source"] != "train":
+            names.add(teacher)
+    return sorted(names)
+
+
+# ---- corpus
+
+
+def baseline_numbers():
+    """Return the numbers of the baseline files that are used."""
+    baseline = config["corpus"]["baseline"]
+    return baseline["numbers"] or list(range(1, baseline["files"] + 1))
+
+
+def baseline_batches():
+    """Return the names of the batches of baseline files, "0001" and so on."""
+    jobs = -(-len(baseline_numbers()) // config["corpus"]["files_per_job"])
+    return [f"{number:04d}" for number in range(1, jobs + 1)]
+
+
+def batch_numbers(batch):
+    """Return the numbers of a batch's files, separated by commas."""
+    size = config["corpus"]["files_per_job"]
+    first = (int(batch) - 1) * size
+    return ",".join(map(str, baseline_numbers()[first : first + size]))
+
+
+def corpus_batches():
+    """Return the names of the text shards of the corpus in use: one per batch or document file."""
+    if config["corpus"]["source"] == "baseline":
+        return baseline_batches()
+    return [
+        f"{number:04d}" for number in range(1, len(config["corpus"]["documents"]) + 1)
+    ]
+
+
+def corpus_tokenizers():
+    """Return the tokenizers whose token stores the trained models read, sorted."""
+    return sorted({config["models"][name]["tokenizer"] for name in trained_models()})
+
+
+def token_stores(tokenizer):
+    """Return the manifests of a tokenizer's token store, one per batch."""
+    return [
+        f"{RESULTS}/corpus/tokens/{tokenizer}/{batch}/manifest.json"
+        for batch in corpus_batches()
+    ]
+
+
+# ---- tasks
+
+
+def dataset_definition(dataset):
+    """Return the definition of a dataset by its name."""
+    return config["datasets"][dataset]
+
+
+def task_sources():
+    """Return the rows of config/data_sources.tsv that the datasets of this run are read from, sorted."""
+    sources = {
+        config["datasets"][dataset]["source"] for dataset in config["run"]["datasets"]
+    }
+    return sorted(sources - {None})
+
+
+# ---- targets
+
+
+def download_targets():
+    """Return everything that needs the network."""
+    targets = [
+        f"{RESULTS}/students/fetched/{name}/manifest.json" for name in fetched_names()
+    ]
+    targets += [f"{RESULTS}/tasks/sources/{source}.json" for source in task_sources()]
+    if trained_models() and config["corpus"]["source"] == "baseline":
+        targets += [
+            f"{RESULTS}/corpus/baseline/{batch}.json" for batch in baseline_batches()
+        ]
+    return targets
+
+
+def corpus_targets():
+    """Return the token stores and the summary of the corpus; nothing where no model is trained."""
+    if not trained_models():
+        return []
+    stores = [
+        store for tokenizer in corpus_tokenizers() for store in token_stores(tokenizer)
+    ]
+    return [*stores, f"{RESULTS}/corpus/summary.md"]
+
+
+def reporting_targets():
+    """Return what `all` asks for: tables, figures and the checks of the results."""
+    return [
+        f"{RESULTS}/tables/index.md",
+        f"{RESULTS}/figures/scores.svg",
+        f"{RESULTS}/reporting/checks.txt",
+        *([f"{RESULTS}/corpus/summary.md"] if trained_models() else []),
+    ]
+
+
+wildcard_constraints:
+    model="|".join(map(re.escape, config["models"])),
+    dataset="|".join(map(re.escape, config["datasets"])),
+    checkpoint="|".join(map(re.escape, {**config["checkpoints"], **config["models"]})),
+    tokenizer="|".join(map(re.escape, config["tokenizers"])),
+    batch=r"\d{4}",
+    source="[A-Za-z0-9_-]+",

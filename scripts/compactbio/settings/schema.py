@@ -1,0 +1,59 @@
+"""The form of a configuration: known keys, types and ranges."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from compactbio.errors import UserError
+from compactbio.files import read_yaml
+
+
+def check_schema(config: dict[str, Any], schema_file: Path) -> None:
+    """Raise one UserError that lists every place where the configuration departs from the schema."""
+    validator = jsonschema.Draft202012Validator(read_yaml(schema_file))
+    messages = [_describe(error) for error in validator.iter_errors(config)]
+    if messages:
+        listed = "\n".join(f"  - {message}" for message in sorted(set(messages)))
+        raise UserError(f"the configuration has {len(set(messages))} fault(s):\n{listed}")
+
+
+def _describe(error: jsonschema.ValidationError) -> str:
+    """Return where a schema error is and what to do, in the words of the configuration."""
+    while error.context:
+        error = min(error.context, key=lambda inner: len(inner.context or []))
+    place = ".".join(str(part) for part in error.absolute_path)
+    where = place or "top level"
+    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+        known = sorted(error.schema.get("properties", {}))
+        unknown = [key for key in error.instance if key not in known]
+        return "; ".join(f"{where}: unknown key `{key}`{_suggestion(key, known)}" for key in unknown)
+    if error.validator == "required":
+        missing = [key for key in error.validator_value if key not in error.instance]
+        return f"{where}: missing key(s) {', '.join(f'`{key}`' for key in missing)}"
+    if error.validator == "enum":
+        choices = ", ".join(str(choice) for choice in error.validator_value)
+        return f"{where}: {error.instance!r} is not one of {choices}"
+    if error.validator == "type" and isinstance(error.instance, str) and _is_number(error.instance):
+        return f"{where}: {error.instance!r} is text for YAML; write the number with a point, like 1.0e-4"
+    return f"{where}: {error.message}"
+
+
+def _suggestion(key: str, known: list[str]) -> str:
+    """Return the closest known key as a question, or the list of known keys."""
+    close = difflib.get_close_matches(str(key), known, n=1)
+    if close:
+        return f" (did you mean `{close[0]}`?)"
+    return f" (known: {', '.join(known)})" if known else ""
+
+
+def _is_number(text: str) -> bool:
+    """Return whether a text would be a number in Python."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

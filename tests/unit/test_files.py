@@ -1,0 +1,103 @@
+"""A file that exists is complete, a folder equals its manifest, and a user sees one line."""
+
+import errno
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers.configurations import ROOT
+
+from compactbio.errors import UserError
+from compactbio.files import (
+    read_json,
+    read_manifest,
+    replacing_file,
+    replacing_folder,
+    sha256_of_value,
+    write_json,
+    write_manifest,
+)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "scores.tsv"
+    target.write_text("old")
+    with pytest.raises(OSError, match="No space"), replacing_file(target) as temporary:
+        temporary.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    target.mkdir()
+    (target / "stale.bin").write_text("x")
+    with replacing_folder(target) as temporary:
+        (temporary / "fresh.bin").write_text("y")
+        assert (target / "stale.bin").exists()
+    assert [path.name for path in target.iterdir()] == ["fresh.bin"]
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_manifest_notices_missing_short_and_changed_files(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"1234")
+    (tmp_path / "b.bin").write_bytes(b"5678")
+    manifest = write_manifest(tmp_path, kind="test")
+    assert read_manifest(tmp_path, verify=True) == manifest
+    assert manifest["kind"] == "test"
+    (tmp_path / "a.bin").write_bytes(b"1235")
+    read_manifest(tmp_path)
+    with pytest.raises(UserError, match="differs from its digest"):
+        read_manifest(tmp_path, verify=True)
+    (tmp_path / "a.bin").write_bytes(b"123")
+    with pytest.raises(UserError, match="has 3 bytes where"):
+        read_manifest(tmp_path)
+    (tmp_path / "a.bin").unlink()
+    with pytest.raises(UserError, match="is missing"):
+        read_manifest(tmp_path)
+
+
+def test_the_digest_follows_content_not_order_of_keys(tmp_path: Path) -> None:
+    assert sha256_of_value({"a": 1, "b": [1.5, None]}) == sha256_of_value({"b": [1.5, None], "a": 1})
+    assert sha256_of_value({"a": 1}) != sha256_of_value({"a": 2})
+    write_json(tmp_path / "x.json", {"ü": 1})
+    assert read_json(tmp_path / "x.json") == {"ü": 1}
+    (tmp_path / "y.json").write_text("{")
+    with pytest.raises(UserError, match=r"y\.json is not JSON"):
+        read_json(tmp_path / "y.json")
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "printed"),
+    [
+        ("UserError('config.yaml: key x is wrong')", 1, "ERROR -c: config.yaml: key x is wrong"),
+        ("OSError(28, 'No space left on device', '/full')", 1, "no space left at /full"),
+        ("KeyboardInterrupt()", 130, "interrupted"),
+        ("ValueError('ours')", 1, "Traceback"),
+    ],
+)
+def test_a_program_ends_with_one_line_and_a_code(raised: str, code: int, printed: str) -> None:
+    program = (
+        "from compactbio.errors import UserError\nfrom compactbio.logs import run_program\n"
+        f"def main(): raise {raised}\nrun_program(main)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT / "scripts", capture_output=True, text=True)
+    assert done.returncode == code
+    assert printed in done.stderr
+    assert ("Traceback" in done.stderr) == (printed == "Traceback")
+
+
+def test_provenance_names_code_inputs_and_hardware() -> None:
+    from compactbio.provenance import gather_provenance
+
+    record = gather_provenance("abc", {"model": "def"}, 7200.0, seeds=[42])
+    json.dumps(record)
+    assert record["fingerprint"] == "abc"
+    assert record["inputs"] == {"model": "def"}
+    assert record["seeds"] == [42]
+    assert record["packages"]["transformers"]
+    assert record["hardware"]["cores"] >= 1
+    assert record["gpu_hours"] == pytest.approx(2.0 * len(record["hardware"]["gpus"]))
