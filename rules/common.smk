@@ -7,13 +7,13 @@ from compactbio.settings import finetuning_run, load_settings, pretraining_run
 from compactbio.settings.runs import source_of, student_kind
 
 BASEDIR = Path(workflow.basedir)
-SOURCES_TABLE = BASEDIR / "config" / "data_sources.tsv"
-PUBLISHED_TABLE = BASEDIR / "config" / "published_values.tsv"
+SOURCES_TABLE = os.path.relpath(BASEDIR / "config" / "data_sources.tsv")
+PUBLISHED_TABLE = os.path.relpath(BASEDIR / "config" / "published_values.tsv")
 
 
 def data_source_names():
     """Return the names of the sources in config/data_sources.tsv (rows of member files left out)."""
-    with SOURCES_TABLE.open(encoding="utf-8", newline="") as stream:
+    with open(SOURCES_TABLE, encoding="utf-8", newline="") as stream:
         return {
             row["name"]
             for row in csv.DictReader(stream, delimiter="\t")
@@ -80,6 +80,46 @@ def fetched_names():
         if teacher is not None and source_of(config, teacher)["source"] != "train":
             names.add(teacher)
     return sorted(names)
+
+
+def fetch_definition(name):
+    """Return what fetching a checkpoint depends on: where from, and what must arrive."""
+    keys = ("source", "hub", "path", "architecture", "tokenizer", "shape")
+    definition = source_of(config, name)
+    wanted = {key: definition[key] for key in keys if definition.get(key) is not None}
+    wanted.pop("path" if definition["source"] == "hub" else "hub", None)
+    return wanted
+
+
+def tokenizer_definition(name):
+    """Return the definition of the tokenizer that a checkpoint or model must have."""
+    return config["tokenizers"][source_of(config, name)["tokenizer"]]
+
+
+def local_checkpoint_files(name):
+    """Return the files of a checkpoint that is read from a folder, so that a changed one is read again."""
+    definition = source_of(config, name)
+    if definition["source"] != "path":
+        return []
+    names = ("config.json", "model.safetensors", "pytorch_model.bin", "vocab.txt", "tokenizer.json")
+    files = [Path(definition["path"]) / name for name in names]
+    return [str(file) for file in files if file.is_file()]
+
+
+def student_source(model):
+    """Return the option of initialise_student.py that a model's student needs, and its folder."""
+    kind, value = student_kind(config["models"][model])
+    if kind == "teacher_layers":
+        return "--teacher", model_folder(config["models"][model]["teacher"])
+    if kind == "checkpoint":
+        return "--checkpoint", model_folder(value)
+    return "--tokenizer", tokenizer_folder(config["models"][model]["tokenizer"])
+
+
+def teacher_manifest(model):
+    """Return the manifest of a model's teacher; an empty list where it has none."""
+    teacher = config["models"][model].get("teacher")
+    return [] if teacher is None else f"{model_folder(teacher)}/manifest.json"
 
 
 # ---- corpus

@@ -24,7 +24,7 @@ def start_logging() -> None:
         stream=sys.stderr,
         force=True,
     )
-    for noisy in ("httpx", "httpcore", "urllib3", "fsspec", "filelock", "matplotlib", "fontTools"):
+    for noisy in ("httpx", "httpx2", "httpcore", "urllib3", "fsspec", "filelock", "matplotlib", "fontTools"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

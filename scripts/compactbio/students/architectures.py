@@ -1,0 +1,279 @@
+"""The three supported encoder architectures: loading, random initialisation, parameter counts."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compactbio.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What the library must know about a model type beyond what transformers' auto classes tell."""
+
+    name: str
+    encoder: str  # name of the encoder inside the ForMaskedLM class, and prefix of its weights
+    layers: str  # path of the list of layers inside the encoder
+    shape_keys: tuple[str, ...]  # configuration keys that models.<name>.student.shape may hold
+
+
+ARCHITECTURES = {
+    "bert": Architecture(
+        "bert",
+        "bert",
+        "encoder.layer",
+        (
+            "hidden_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "intermediate_size",
+            "max_position_embeddings",
+            "type_vocab_size",
+            "hidden_act",
+            "hidden_dropout_prob",
+            "attention_probs_dropout_prob",
+            "initializer_range",
+            "layer_norm_eps",
+        ),
+    ),
+    "distilbert": Architecture(
+        "distilbert",
+        "distilbert",
+        "transformer.layer",
+        (
+            "dim",
+            "n_layers",
+            "n_heads",
+            "hidden_dim",
+            "max_position_embeddings",
+            "sinusoidal_pos_embds",
+            "activation",
+            "dropout",
+            "attention_dropout",
+            "initializer_range",
+        ),
+    ),
+    "mobilebert": Architecture(
+        "mobilebert",
+        "mobilebert",
+        "encoder.layer",
+        (
+            "hidden_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "intermediate_size",
+            "embedding_size",
+            "intra_bottleneck_size",
+            "num_feedforward_networks",
+            "max_position_embeddings",
+            "type_vocab_size",
+            "trigram_input",
+            "use_bottleneck",
+            "use_bottleneck_attention",
+            "key_query_shared_bottleneck",
+            "normalization_type",
+            "classifier_activation",
+            "hidden_act",
+            "hidden_dropout_prob",
+            "attention_probs_dropout_prob",
+            "initializer_range",
+            "layer_norm_eps",
+        ),
+    ),
+}
+
+
+def architecture_of(name: str) -> Architecture:
+    """Return the architecture of a name in the configuration.
+
+    Raises:
+        UserError: the name is not one of the three.
+    """
+    if name not in ARCHITECTURES:
+        raise UserError(f"architecture {name!r} is not supported: choose {', '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[name]
+
+
+def configuration_of_shape(
+    architecture: str, shape: dict[str, Any], vocabulary_size: int, key: str = "student.shape"
+) -> PretrainedConfig:
+    """Return the transformers configuration of a shape; keys left out keep the architecture's own values.
+
+    Args:
+        architecture: bert, distilbert or mobilebert.
+        shape: transformers configuration keys, for example {"hidden_size": 312, ...}.
+        vocabulary_size: tokens of the tokenizer.
+        key: where the shape stands in the configuration, for messages.
+
+    Raises:
+        UserError: an unknown key, a wrong type, or sizes that do not go together.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForMaskedLM
+
+    accepted = architecture_of(architecture).shape_keys
+    unknown = sorted(set(shape) - set(accepted))
+    if unknown:
+        raise UserError(f"{key}: unknown for {architecture}: {', '.join(unknown)}. Accepted: {', '.join(accepted)}")
+    try:
+        configuration = AutoConfig.for_model(architecture, **shape, vocab_size=vocabulary_size)
+    # transformers checks values in several ways, by exceptions without a common base of their own
+    except Exception as error:
+        raise UserError(f"{key}: {architecture} refuses these values: {_last_line(error)}") from error
+    for name in ("num_hidden_layers", "hidden_size", "num_attention_heads"):
+        if getattr(configuration, name) < 1:
+            raise UserError(f"{key}: {name} must be at least 1")
+    width, heads = attention_width(configuration), configuration.num_attention_heads
+    if width % heads:
+        raise UserError(f"{key}: an attention width of {width} cannot be split over {heads} heads")
+    try:
+        with torch.device("meta"):  # costs no memory and finds what only the layers check
+            AutoModelForMaskedLM.from_config(configuration)
+    except Exception as error:
+        raise UserError(f"{key}: {architecture} refuses these values: {_last_line(error)}") from error
+    return configuration
+
+
+def attention_width(configuration: PretrainedConfig) -> int:
+    """Return the width that attention works in: MobileBERT's is that of its bottleneck."""
+    return getattr(configuration, "true_hidden_size", configuration.hidden_size)
+
+
+def random_masked_lm(
+    architecture: str,
+    shape: dict[str, Any],
+    vocabulary_size: int,
+    seed: int = 0,
+    key: str = "student.shape",
+) -> PreTrainedModel:
+    """Return a masked language model of a shape with random weights, a function of the seed alone."""
+    return masked_lm_of_configuration(configuration_of_shape(architecture, shape, vocabulary_size, key=key), seed)
+
+
+def masked_lm_of_configuration(configuration: PretrainedConfig, seed: int) -> PreTrainedModel:
+    """Return a masked language model with its architecture's usual random weights; global state is kept."""
+    import torch
+    from transformers import AutoModelForMaskedLM
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return AutoModelForMaskedLM.from_config(configuration, dtype=torch.float32)
+
+
+def load_masked_lm(folder: Path, attention: str | None = None) -> PreTrainedModel:
+    """Return the masked language model of a checkpoint folder, fp32, in evaluation mode.
+
+    Args:
+        folder: with config.json and model.safetensors.
+        attention: transformers' attn_implementation; None leaves its own choice.
+
+    Raises:
+        UserError: the folder has no masked-language-model head, or its encoder is not whole.
+    """
+    model, missing = _load("AutoModelForMaskedLM", folder, attention)
+    if missing:
+        raise UserError(
+            f"{folder} has no masked-language-model head (missing: {_some(missing)}): it cannot be a teacher "
+            "of logits, nor be pre-trained without a new head"
+        )
+    return model
+
+
+def load_encoder(folder: Path, attention: str | None = None) -> PreTrainedModel:
+    """Return the encoder of a checkpoint folder, fp32; a pooler that the folder lacks stays random.
+
+    Raises:
+        UserError: the encoder is not whole.
+    """
+    model, missing = _load("AutoModel", folder, attention)
+    missing = [name for name in missing if not name.startswith("pooler.")]
+    if missing:
+        raise UserError(f"{folder} does not hold a whole encoder (missing: {_some(missing)})")
+    return model
+
+
+def encoder_parameters(model: PreTrainedModel, with_pooler: bool) -> int:
+    """Return the number of parameters of a model's encoder, without or with the pooler of its architecture.
+
+    Heads are never counted. The pooler is counted by its size where the class at hand has none, so that a
+    masked language model and an encoder of the same configuration give the same two numbers.
+    """
+    encoder = model.base_model
+    weights = {name: weight.numel() for name, weight in encoder.named_parameters()}
+    total = sum(size for name, size in weights.items() if not name.startswith("pooler."))
+    return total + (pooler_parameters(encoder.config) if with_pooler else 0)
+
+
+def pooler_parameters(configuration: PretrainedConfig) -> int:
+    """Return the parameters of an architecture's pooler: a square layer with bias, or nothing."""
+    if configuration.model_type == "distilbert":
+        return 0
+    if configuration.model_type == "mobilebert" and not configuration.classifier_activation:
+        return 0
+    return configuration.hidden_size * (configuration.hidden_size + 1)
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Silence transformers' progress bars and reports, where our own checks and messages replace them."""
+    from transformers.utils import logging as transformers_logging
+
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def _load(auto_class: str, folder: Path, attention: str | None) -> tuple[PreTrainedModel, list[str]]:
+    """Return a model of a folder and the names of the weights that the folder lacks."""
+    import torch
+    import transformers
+
+    for name in ("config.json", "model.safetensors"):
+        if not (folder / name).is_file():
+            raise UserError(f"{folder} has no {name}: give a folder made by this workflow")
+    options = {} if attention is None else {"attn_implementation": attention}
+    with quiet_transformers():
+        try:
+            model, report = getattr(transformers, auto_class).from_pretrained(
+                str(folder),
+                dtype=torch.float32,
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+                **options,
+            )
+        except Exception as error:
+            raise UserError(f"{folder} cannot be loaded: {_last_line(error)}") from error
+    mismatched = [str(item[0] if isinstance(item, tuple) else item) for item in report["mismatched_keys"]]
+    if mismatched:
+        raise UserError(f"{folder}: weights of other shapes than its config.json says: {_some(mismatched)}")
+    return model.eval(), sorted(report["missing_keys"])
+
+
+def _some(names: list[str], most: int = 4) -> str:
+    """Return the first few names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _last_line(error: Exception) -> str:
+    """Return the last line of an exception's text: the others repeat the call."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[-1] if lines else ""
+    return f"unknown value {text}" if isinstance(error, KeyError) else text or type(error).__name__

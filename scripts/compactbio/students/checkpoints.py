@@ -1,0 +1,278 @@
+"""Published checkpoints of any age made into checkpoint folders of one form, and those folders written."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compactbio.errors import UserError
+from compactbio.files import read_json, replacing_folder, write_manifest
+from compactbio.students.architectures import (
+    Architecture,
+    architecture_of,
+    load_encoder,
+    load_masked_lm,
+    quiet_transformers,
+)
+from compactbio.students.hub import WEIGHT_FILES
+from compactbio.students.tokenizers import (
+    check_tokenizer,
+    save_tokenizer,
+    tokenizer_digest,
+    tokenizer_from_files,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+
+# General keys of a configuration that decide the model; the other general keys (labels, output flags,
+# generation, the name of the class that saved it) are a former use's and stay behind.
+GENERAL_KEYS = ("pad_token_id", "tie_word_embeddings", "vocab_size")
+
+log = logging.getLogger(__name__)
+
+
+def import_checkpoint(
+    source: Path,
+    definition: dict[str, Any],
+    tokenizer_definition: dict[str, Any],
+    origin: dict[str, Any],
+    output: Path,
+) -> dict[str, Any]:
+    """Check a folder as published, write it as a checkpoint folder at `output`, and return its manifest.
+
+    Args:
+        source: folder with config.json, weights, and vocab.txt or tokenizer.json.
+        definition: `checkpoints.<name>` or `models.<name>`; architecture, tokenizer and, where it has
+            one, shape are used.
+        tokenizer_definition: `tokenizers.<name>`.
+        origin: where the folder came from, for the manifest.
+
+    Raises:
+        UserError: a file is missing or is not what it should be, or the files do not go together.
+    """
+    from safetensors.torch import save_file
+
+    architecture = architecture_of(definition["architecture"])
+    tokenizer = tokenizer_from_files(source, tokenizer_definition["lower_case"])
+    check_tokenizer(tokenizer, tokenizer_definition, definition["tokenizer"])
+    configuration = read_configuration(source, architecture)
+    _check_shape(configuration, definition.get("shape") or {}, source)
+    if configuration.vocab_size != len(tokenizer):
+        raise UserError(
+            f"{source / 'config.json'} says vocab_size {configuration.vocab_size:,}, its tokenizer has "
+            f"{len(tokenizer):,} tokens: the key `tokenizer` names another vocabulary than the model's"
+        )
+    weights, mlm_head = conform_weights(read_weights(source), configuration, architecture, where=str(source))
+    with replacing_folder(output) as folder:
+        configuration.architectures = [_class_name(configuration, mlm_head)]
+        configuration.save_pretrained(str(folder))
+        save_file(weights, str(folder / "model.safetensors"), metadata={"format": "pt"})
+        save_tokenizer(tokenizer, folder)
+        (load_masked_lm if mlm_head else load_encoder)(folder)  # what is written is known to load
+        return write_facts(folder, architecture.name, mlm_head=mlm_head, origin=origin)
+
+
+def write_model_folder(
+    folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, origin: dict[str, Any]
+) -> dict[str, Any]:
+    """Write a masked language model as a checkpoint folder in place and return its manifest.
+
+    Give the folder that `replacing_folder` yields; further files written there first enter the manifest.
+    """
+    with quiet_transformers():
+        model.save_pretrained(str(folder))
+    save_tokenizer(tokenizer, folder)
+    return write_facts(folder, model.config.model_type, mlm_head=True, origin=origin)
+
+
+def write_facts(folder: Path, architecture: str, *, mlm_head: bool, origin: dict[str, Any]) -> dict[str, Any]:
+    """Write and return the manifest of a checkpoint folder whose other files are there."""
+    return write_manifest(
+        folder,
+        kind="checkpoint",
+        architecture=architecture,
+        tokenizer_digest=tokenizer_digest(folder),
+        mlm_head=mlm_head,
+        origin=origin,
+    )
+
+
+def read_configuration(folder: Path, architecture: Architecture) -> PretrainedConfig:
+    """Return the configuration of a published folder; its architecture is the stated one.
+
+    Raises:
+        UserError: config.json is missing, of another architecture, or refused by transformers.
+    """
+    from transformers import AutoConfig, PretrainedConfig
+
+    path = folder / "config.json"
+    stored = read_json(path)
+    if not isinstance(stored, dict):
+        raise UserError(f"{path} is not a model configuration")
+    kind = stored.get("model_type", architecture.name)
+    if kind != architecture.name:
+        raise UserError(f"{path} is of a {kind} model where the definition says `architecture: {architecture.name}`")
+    if stored.get("position_embedding_type", "absolute") != "absolute":
+        raise UserError(f"{path}: only absolute position embeddings are supported")
+    example = AutoConfig.for_model(architecture.name)
+    known = (set(example.to_dict()) - set(PretrainedConfig().to_dict())) | set(GENERAL_KEYS)
+    known |= set(example.attribute_map)  # DistilBERT's other names
+    try:
+        return AutoConfig.for_model(architecture.name, **{key: value for key, value in stored.items() if key in known})
+    except Exception as error:  # transformers' checks have no exception of their own in common
+        raise UserError(f"{path} is refused: {str(error).strip().splitlines()[-1].strip()}") from error
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """Return the tensors of a folder's weights file, read without running any code of a pickle.
+
+    Raises:
+        UserError: there is none, or it is no weights file.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    path = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
+    if path is None:
+        raise UserError(f"{folder} has no weights: {' or '.join(WEIGHT_FILES)} is needed")
+    try:
+        if path.suffix == ".safetensors":
+            weights = load_file(str(path), device="cpu")
+        else:
+            weights = torch.load(str(path), map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a damaged file makes the readers raise
+        raise UserError(f"{path} is not a weights file: {_reason(path, error)}") from None
+    if not isinstance(weights, dict) or not weights:
+        raise UserError(f"{path} is not a weights file: it holds no named tensors")
+    foreign = next((name for name, value in weights.items() if not isinstance(value, torch.Tensor)), None)
+    if foreign is not None:
+        raise UserError(f"{path} is not a weights file: {foreign!r} is not a tensor")
+    return weights
+
+
+def conform_weights(
+    weights: dict[str, Tensor], configuration: PretrainedConfig, architecture: Architecture, where: str
+) -> tuple[dict[str, Tensor], bool]:
+    """Return the weights under today's names in fp32, and whether a whole MLM head is among them.
+
+    Encoder, pooler (if there is one) and MLM head (if whole) are kept; tied copies and other heads are not.
+
+    Raises:
+        UserError: the encoder is incomplete, shapes differ from the configuration, or values are not finite.
+    """
+    import torch
+    from transformers import AutoModel, AutoModelForMaskedLM
+
+    prefix = f"{architecture.encoder}."
+    with torch.device("meta"):
+        masked_lm = AutoModelForMaskedLM.from_config(configuration)
+        encoder = AutoModel.from_config(configuration)
+    encoder_shapes = {f"{prefix}{name}": value.shape for name, value in encoder.named_parameters()}
+    pooler = {name for name in encoder_shapes if name.startswith(f"{prefix}pooler.")}
+    tied = masked_lm._tied_weights_keys or {} if configuration.tie_word_embeddings else {}
+    head_shapes = {
+        name: value.shape
+        for name, value in masked_lm.named_parameters(remove_duplicate=False)
+        if not name.startswith(prefix) and name not in tied
+    }
+
+    weights = _today_names(weights, architecture)
+    _merge_tied(weights, tied, where)
+    missing = sorted(encoder_shapes.keys() - pooler - weights.keys())
+    if missing:
+        raise UserError(
+            f"the weights in {where} are not a whole {architecture.name} encoder of {len(encoder_shapes)} "
+            f"tensors: {len(missing)} missing, for example {', '.join(missing[:3])}"
+        )
+    if not pooler <= weights.keys():
+        pooler = set()
+    absent_head = sorted(head_shapes.keys() - weights.keys())
+    mlm_head = not absent_head
+    if absent_head and len(absent_head) < len(head_shapes):
+        log.warning("%s: part of an MLM head is left out, %s missing", where, ", ".join(absent_head))
+    shapes = {
+        name: shape
+        for name, shape in {**encoder_shapes, **(head_shapes if mlm_head else {})}.items()
+        if not name.startswith(f"{prefix}pooler.") or name in pooler
+    }
+    for name, shape in shapes.items():
+        if weights[name].shape != shape:
+            raise UserError(
+                f"{name} in {where} has shape {list(weights[name].shape)}, config.json asks for {list(shape)}"
+            )
+        if not bool(torch.isfinite(weights[name]).all()):
+            raise UserError(f"{name} in {where} holds values that are not finite: the file is damaged")
+    left = sorted(weights.keys() - shapes.keys())
+    if left:
+        log.info("%s: %d tensors of other heads left out, for example %s", where, len(left), left[0])
+    return {name: weights[name].to(torch.float32).clone().contiguous() for name in shapes}, mlm_head
+
+
+def _check_shape(configuration: PretrainedConfig, shape: dict[str, int], source: Path) -> None:
+    """Raise UserError where a configuration differs from the shape that its definition asserts."""
+    for name, expected in shape.items():
+        found = getattr(configuration, name, None)
+        if found != expected:
+            raise UserError(
+                f"{source / 'config.json'} has {name} {found} where the definition's `shape` says {expected}: "
+                "correct the shape, or name the right repository or folder"
+            )
+
+
+def _today_names(weights: dict[str, Tensor], architecture: Architecture) -> dict[str, Tensor]:
+    """Return weights under the names that transformers uses now."""
+    prefix = f"{architecture.encoder}."
+    roots = ("embeddings.", "pooler.", f"{architecture.layers.split('.')[0]}.")
+    bare = not any(name.removeprefix("module.").startswith(prefix) for name in weights)
+    renamed = {}
+    for name, value in weights.items():
+        today = name.removeprefix("module.")  # saved from a data-parallel wrapper
+        if today.endswith(".position_ids"):  # a buffer of older versions
+            continue
+        if "LayerNorm." in today:  # TensorFlow's names, in checkpoints of 2019
+            today = today.replace("LayerNorm.gamma", "LayerNorm.weight")
+            today = today.replace("LayerNorm.beta", "LayerNorm.bias")
+        if bare and today.startswith(roots):  # saved from the encoder alone
+            today = prefix + today
+        renamed[today] = value
+    return renamed
+
+
+def _merge_tied(weights: dict[str, Tensor], tied: dict[str, str], where: str) -> None:
+    """Remove the copies of tied weights, keeping a copy under its source's name where that is absent."""
+    for copy, source in tied.items():
+        value = weights.pop(copy, None)
+        if value is None:
+            continue
+        if source not in weights:
+            weights[source] = value
+        elif not value.equal(weights[source]):
+            log.warning("%s: %s differs from %s, to which it is tied; the latter is used", where, copy, source)
+
+
+def _class_name(configuration: PretrainedConfig, mlm_head: bool) -> str:
+    """Return the name of the transformers class that a checkpoint is of."""
+    from transformers import MODEL_FOR_MASKED_LM_MAPPING, MODEL_MAPPING
+
+    return (MODEL_FOR_MASKED_LM_MAPPING if mlm_head else MODEL_MAPPING)[type(configuration)].__name__
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """Return why a weights file cannot be read, in a few words."""
+    with path.open("rb") as stream:
+        start = stream.read(64)
+    if start.startswith(b"version https://git-lfs"):
+        return "it is a Git LFS pointer; get the file itself (git lfs pull)"
+    if not start:
+        return "it is empty"
+    if start.lstrip().startswith(b"<"):
+        return "it is a web page"
+    if "weights_only" in str(error) or "Unsupported" in str(error):
+        return "its pickle holds more than tensors, or is damaged; it is not loaded, since that could run code"
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"

@@ -1,0 +1,95 @@
+"""Reading the small text files of benchmarks, with errors that name file and line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from compactbio.errors import UserError
+from compactbio.files import read_json
+
+
+def read_text(path: Path) -> str:
+    """Return a file's text: UTF-8, a byte-order mark dropped, line ends as they are.
+
+    Raises:
+        UserError: the file is missing, empty or not UTF-8 (the line of the first wrong byte is named).
+    """
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{path} does not exist{describe_neighbours(path)}") from None
+    except IsADirectoryError:
+        raise UserError(f"{path} is a folder where a file is expected") from None
+    if not content.strip():
+        raise UserError(f"{path} is empty: download it or write it again")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{path}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8. "
+            "Convert the file, for example with iconv -f latin1 -t utf-8"
+        ) from None
+
+
+def read_lines(path: Path) -> list[str]:
+    r"""Return a file's lines without their ends, be they \n or Windows' \r\n.
+
+    Only these two end a line: texts hold other characters that `str.splitlines` would split at.
+    """
+    lines = [line.removesuffix("\r") for line in read_text(path).split("\n")]
+    if lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def read_rows(path: Path, columns: int, meaning: str) -> list[tuple[int, list[str]]]:
+    """Return (line number from 1, cells) of a tab-separated file without quoting; blank lines are skipped.
+
+    Quotation marks are ordinary characters in the benchmarks' files, so no CSV reader is used.
+
+    Raises:
+        UserError: a line has another number of cells than `columns`; `meaning` says what they are.
+    """
+    rows = []
+    for number, line in enumerate(read_lines(path), start=1):
+        if not line.strip():
+            continue
+        cells = line.split("\t")
+        if len(cells) != columns:
+            raise UserError(
+                f"{path}, line {number}: {len(cells)} cells where {columns} are expected "
+                f"({meaning}, separated by tabs): {line[:80]!r}"
+            )
+        rows.append((number, cells))
+    return rows
+
+
+def read_json_text(path: Path) -> object:
+    """Return the value in a JSON file whose encoding and emptiness are checked first."""
+    read_text(path)
+    return read_json(path)
+
+
+def check_label(label: str, known: dict[str, int], path: Path, line: int, key: str) -> int:
+    """Return the id of a label.
+
+    Raises:
+        UserError: the label is not among `known`; `key` is the configuration key that lists them.
+    """
+    try:
+        return known[label]
+    except KeyError:
+        raise UserError(
+            f"{path}, line {line}: unknown label {label!r}; known are {', '.join(known)}. Correct the file or {key}"
+        ) from None
+
+
+def describe_neighbours(path: Path) -> str:
+    """Return a remark on what stands where a missing file was looked for, to follow "does not exist"."""
+    folder = path.parent
+    if not folder.is_dir():
+        return f", nor does its folder {folder}"
+    names = sorted(entry.name for entry in folder.iterdir())
+    shown = ", ".join(names[:12]) + (" ..." if len(names) > 12 else "")
+    return f"; {folder} holds {shown or 'nothing'}"

@@ -1,0 +1,43 @@
+"""Write the student of a pre-training run as it is before the first step."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from compactbio.files import read_yaml, replacing_folder
+from compactbio.logs import run_program
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Read the command line, initialise, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", required=True, type=Path, help="run.yaml of the pre-training run")
+    parser.add_argument("--teacher", type=Path, help="teacher's folder, for student.teacher_layers")
+    parser.add_argument("--checkpoint", type=Path, help="checkpoint's folder, for student.checkpoint")
+    parser.add_argument("--tokenizer", type=Path, help="tokenizer's folder, for student.shape")
+    parser.add_argument("--output", required=True, type=Path, help="folder to write")
+    arguments = parser.parse_args()
+
+    from compactbio.students.architectures import encoder_parameters
+    from compactbio.students.checkpoints import write_model_folder
+    from compactbio.students.initialisation import SourceFolders, initialise_student
+
+    folders = SourceFolders(arguments.teacher, arguments.checkpoint, arguments.tokenizer)
+    student = initialise_student(read_yaml(arguments.run), folders)
+    with replacing_folder(arguments.output) as folder:
+        write_model_folder(folder, student.model, student.tokenizer, student.origin)
+    log.info(
+        "%s: %s parameters (encoder), from %s, MLM head: %s",
+        student.origin["model"],
+        f"{encoder_parameters(student.model, with_pooler=False):,}",
+        student.origin["source"],
+        student.origin["mlm_head"],
+    )
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,67 @@
+"""Prepare one benchmark data set: from its official files to a typed `datasets.DatasetDict`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from compactbio.errors import UserError
+from compactbio.logs import run_program
+
+DESCRIPTION = """\
+Read one data set in its official layout and write it in the form that fine-tuning reads:
+data/ (a datasets.DatasetDict with the splits train, validation if there is one, test), counts.json,
+manifest.json, and for question answering golden.json. Counts are compared with the definition's.
+"""
+
+LAYOUTS = """\
+layouts, and what the definition says of them (keys as under `datasets:` in config/config.yaml):
+  tagged_words  task ner: word<TAB>label, blank line between sentences.
+                files {train, validation, test}, labels [O, B, I] or [O, B-x, I-x, ...]
+  gad           task re: folders 1, 2, ... with train.tsv (sentence<TAB>label) and test.tsv
+                (header index<TAB>sentence<TAB>label). labels, folds [1, 2, ...]
+  sentences     task re: sentence<TAB>label, header optional. files {train, [validation], test}, labels
+  chemprot      task re: the BioCreative VI tables chemprot_{training,development,test}_*.tsv.
+                labels [false, CPR:3, ...]; the classes listed are evaluated, all other pairs are false
+  bioasq        task qa: SQuAD form, ids <question>_<number>. files {train, [validation], test, golden}
+  squad         task qa: SQuAD form with answers in every file. files {train, [validation], test}
+
+example:
+  python scripts/prepare_task.py --dataset my-genes --data my-data --output results/tasks/my-genes \\
+    --definition '{"task": "ner", "layout": "tagged_words", "folder": "genes", "labels": ["O", "B", "I"],
+                   "files": {"train": "train.tsv", "validation": "devel.tsv", "test": "test.tsv"}}'
+
+files are UTF-8; Windows line ends are accepted. Exit code 1 and one line on stderr if something is wrong.
+"""
+
+
+def main() -> None:
+    """Parse the command line and prepare the data set."""
+    parser = argparse.ArgumentParser(
+        description=DESCRIPTION, epilog=LAYOUTS, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--dataset", required=True, metavar="NAME", help="its name in the configuration")
+    parser.add_argument("--definition", required=True, metavar="JSON", help="its mapping under `datasets:`, as JSON")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path(),
+        metavar="PATH",
+        help="what the definition's `folder` is relative to: a folder (default: the working directory), "
+        "or the manifest that fetch_task_data.py wrote for the source",
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="the folder to write")
+    arguments = parser.parse_args()
+    try:
+        definition = json.loads(arguments.definition)
+    except json.JSONDecodeError as error:
+        raise UserError(f"--definition is not JSON: {error}") from None
+
+    from compactbio.tasks.prepare import prepare_dataset
+
+    prepare_dataset(arguments.dataset, definition, arguments.data, arguments.output)
+
+
+if __name__ == "__main__":
+    run_program(main)

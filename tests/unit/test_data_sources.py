@@ -1,0 +1,158 @@
+"""The table of sources: the shipped one serves the shipped configuration, members are found and verified."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from helpers.configurations import CONFIG, read
+from helpers.tasks import chemprot_files, write, write_tar, zip_of
+
+from compactbio.errors import UserError
+from compactbio.tasks.sources import COLUMNS, fetch_source, read_sources
+
+TABLE = CONFIG / "data_sources.tsv"
+
+
+def table(folder: Path, *rows: dict[str, str]) -> Path:
+    lines = ["\t".join(COLUMNS), *("\t".join(row.get(name, "") for name in COLUMNS) for row in rows)]
+    return write(folder / "sources.tsv", "\n".join(lines) + "\n")
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_the_shipped_table_holds_every_file_that_the_configuration_reads() -> None:
+    sources = read_sources(TABLE)
+    for name, definition in read()["datasets"].items():
+        members = sources[definition["source"]].members
+        if definition["layout"] == "gad":
+            files = [f"{fold}/{part}.tsv" for fold in definition["folds"] for part in ("train", "test")]
+        elif definition["layout"] == "chemprot":
+            files = list(chemprot_files())
+        else:
+            files = list(definition["files"].values())
+        for file in files:
+            path = f"{definition['folder']}/{file}".lstrip("/")
+            assert len(members[path]) == 64, (name, path)
+
+
+def test_the_shipped_table_states_terms_and_names_the_hub_repositories() -> None:
+    sources = read_sources(TABLE)
+    assert "Courtesy of the U.S. National Library of Medicine" in sources["pubmed_baseline"].citation
+    config = read()
+    wanted = {entry["hub"]["repository"]: entry["hub"]["revision"] for entry in config["models"].values()}
+    wanted |= {entry["hub"]["repository"]: entry["hub"]["revision"] for entry in config["checkpoints"].values()}
+    assert {name: sources[name].version for name in wanted} == wanted
+
+
+def test_members_are_found_verified_and_kept(tmp_path: Path) -> None:
+    archive = write_tar(tmp_path / "x.tar.gz", {"outer/d/a/train.tsv": "A", "outer/d/b/train.tsv": "B", "other": "?"})
+    path = table(
+        tmp_path,
+        {"name": "s", "version": "3", "licence": "free", "citation": "Someone"},
+        {"name": "s", "member": "d/a/train.tsv", "sha256": digest("A")},
+        {"name": "s", "member": "d/b/train.tsv"},
+    )
+    source = read_sources(path)["s"]
+    manifest = fetch_source(source, tmp_path / "cache", path, f"file://{archive}")
+    folder = Path(manifest["folder"])
+    assert folder.parent == tmp_path / "cache" / "s" / "3"
+    assert (folder / "d/a/train.tsv").read_text() == "A"
+    assert (folder / "d/b/train.tsv").read_text() == "B"
+    assert set(manifest["files"]) == {"d/a/train.tsv", "d/b/train.tsv"}
+    assert manifest["files"]["d/b/train.tsv"]["sha256"] == digest("B")
+    assert manifest["licence"] == "free"
+    before = (folder / "d/a/train.tsv").stat().st_ino
+    fetch_source(source, tmp_path / "cache", path, f"file://{archive}")
+    assert (folder / "d/a/train.tsv").stat().st_ino == before
+    (folder / "d/a/train.tsv").write_text("Z")
+    fetch_source(source, tmp_path / "cache", path, f"file://{archive}")
+    assert (folder / "d/a/train.tsv").read_text() == "A"
+
+
+@pytest.mark.parametrize("form", ["zip", "folder"])
+def test_the_official_nested_form_of_chemprot_is_searched_by_name(tmp_path: Path, form: str) -> None:
+    parts: dict[str, dict[str, str]] = {}
+    for name, content in chemprot_files().items():
+        part = "_".join(name.split("_")[:2])
+        parts.setdefault(part, {})[f"{part}/{name}"] = content
+    files = {f"ChemProt_Corpus/{part}.zip": zip_of(inside) for part, inside in parts.items()}
+    if form == "zip":
+        place = write(tmp_path / "ChemProt_Corpus.zip", zip_of(files))
+    else:
+        place = tmp_path / "unpacked"
+        for name, content in files.items():
+            write(place / name, content)
+    source = read_sources(TABLE)["miniature_chemprot"]
+    manifest = fetch_source(source, tmp_path / "cache", TABLE, f"file://{place}")
+    found = {path.name: path.read_text() for path in Path(manifest["folder"]).glob("*.tsv")}
+    assert found == chemprot_files()
+
+
+def test_without_member_rows_everything_is_extracted(tmp_path: Path) -> None:
+    archive = write_tar(tmp_path / "x.tar.gz", {"d/a.tsv": "A", "e.json": "B"})
+    path = table(tmp_path, {"name": "s"})
+    manifest = fetch_source(read_sources(path)["s"], tmp_path / "cache", path, f"file://{archive}")
+    assert set(manifest["files"]) == {"d/a.tsv", "e.json"}
+
+
+@pytest.mark.parametrize(
+    ("files", "members", "message"),
+    [
+        ({"d/a": "B"}, {"d/a": digest("A")}, f"the file d/a has sha256 {digest('B')} where .* says {digest('A')}"),
+        ({"x/a": "A"}, {"d/a": ""}, "does not hold d/a"),
+        ({"x/a": "A", "y/a": "A"}, {"a": ""}, "holds a more than once: x/a, y/a"),
+    ],
+)
+def test_wrong_members_are_refused(tmp_path: Path, files: dict, members: dict, message: str) -> None:
+    archive = write_tar(tmp_path / "x.tar.gz", files)
+    rows = [{"name": "s", "member": name, "sha256": value} for name, value in members.items()]
+    path = table(tmp_path, {"name": "s", "version": "1"}, *rows)
+    with pytest.raises(UserError, match=message):
+        fetch_source(read_sources(path)["s"], tmp_path / "cache", path, f"file://{archive}")
+    assert not list((tmp_path / "cache").rglob("manifest.json"))
+
+
+def test_sources_that_cannot_be_fetched_say_what_to_do(tmp_path: Path) -> None:
+    path = table(tmp_path, {"name": "s", "note": "ask the owners"}, {"name": "t", "url": "https://x.org/model"})
+    sources = read_sources(path)
+    with pytest.raises(UserError, match=r"no address for s \(ask the owners\)\. .* data_urls\.s: file:///"):
+        fetch_source(sources["s"], tmp_path, path)
+    with pytest.raises(UserError, match="another program fetches it"):
+        fetch_source(sources["t"], tmp_path, path)
+    with pytest.raises(UserError, match=r"/nowhere\.zip does not exist: correct data_urls\.s"):
+        fetch_source(sources["s"], tmp_path, path, "file:///nowhere.zip")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"name": "s"}, {"name": "s"}], "line 3: s  is missing or occurs twice"),
+        ([{"name": "s", "sha256": "abc"}], "line 2: sha256 must be 64 digits"),
+        ([{"name": "s", "member": "a"}], "s has members but no row of its own"),
+        ([{"name": "s"}, {"name": "s", "member": "../a"}], "path outside"),
+    ],
+)
+def test_a_malformed_table_is_refused(tmp_path: Path, rows: list[dict], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_sources(table(tmp_path, *rows))
+
+
+def test_another_address_does_not_meet_the_first_ones_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = table(tmp_path, {"name": "s", "version": "1", "url": "https://a.org/x.zip", "sha256": "0" * 64})
+    asked = []
+
+    def stand_in(urls: tuple[str, ...], target: Path, *, sha256: str) -> str:
+        asked.append((urls, target, sha256))
+        write(target, zip_of({"a": urls[0]}))
+        return urls[0]
+
+    monkeypatch.setattr("compactbio.tasks.sources.download", stand_in)
+    source = read_sources(path)["s"]
+    folders = [
+        Path(fetch_source(source, tmp_path / "cache", path, url)["folder"]) for url in (None, "https://b.org/x.zip")
+    ]
+    assert [(folder / "a").read_text() for folder in folders] == ["https://a.org/x.zip", "https://b.org/x.zip"]
+    assert asked[0][1] != asked[1][1]
+    assert [digests for _, _, digests in asked] == ["0" * 64, ""]

@@ -1,0 +1,143 @@
+"""The student before its first step: what is copied, what is random, and by which seed."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.students import DEFINITION, SHAPES, definition, random_model, write_published, write_vocabulary
+
+from compactbio.errors import UserError
+from compactbio.students.checkpoints import import_checkpoint
+from compactbio.students.initialisation import SourceFolders, initialise_student, student_of_layers
+from compactbio.students.tokenizers import build_tokenizer, save_tokenizer
+
+STACKS = {"bert": "encoder.layer", "distilbert": "transformer.layer", "mobilebert": "encoder.layer"}
+
+
+def run_of(student, architecture="bert", head="reference", seed=42):
+    return {
+        "model": "Mine",
+        "architecture": architecture,
+        "teacher": "big",
+        "student": student,
+        "seed": seed,
+        "quirks": {"mlm_head_init": head},
+    }
+
+
+def folder_of(tmp_path: Path, architecture: str, class_name: str = "AutoModelForMaskedLM") -> Path:
+    source = write_published(tmp_path / "published", random_model(architecture, class_name))
+    import_checkpoint(source, definition(architecture), DEFINITION, {}, tmp_path / class_name)
+    return tmp_path / class_name
+
+
+def is_copied(student, teacher, name):
+    return torch.equal(student.state_dict()[name], teacher.state_dict()[name])
+
+
+@pytest.mark.parametrize("architecture", SHAPES)
+@pytest.mark.parametrize("head", ["reference", "sound"])
+def test_layers_and_embeddings_come_from_the_teacher(tmp_path, architecture, head):
+    teacher = random_model(architecture, "AutoModelForMaskedLM")
+    folders = SourceFolders(teacher=folder_of(tmp_path, architecture))
+    result = initialise_student(run_of({"teacher_layers": [3, 1]}, architecture, head), folders)
+    given, made = teacher.state_dict(), result.model.state_dict()
+    stack = f"{architecture}.{STACKS[architecture]}."
+    assert result.model.config.num_hidden_layers == 2
+    in_encoder = 0
+    for name, value in made.items():
+        if name.startswith(f"{stack}"):
+            number, rest = name.removeprefix(stack).split(".", 1)
+            assert torch.equal(value, given[f"{stack}{[3, 1][int(number)]}.{rest}"]), name
+            in_encoder += 1
+        elif name.startswith(f"{architecture}."):
+            assert torch.equal(value, given[name]), name
+            in_encoder += 1
+        elif head == "sound":
+            assert torch.equal(value, given[name]), name
+    assert in_encoder
+    decoder = result.model.get_output_embeddings()
+    assert decoder.weight is result.model.get_input_embeddings().weight
+    if head == "reference":
+        assert torch.count_nonzero(decoder.bias) == 0
+        head_names = [name for name in made if not name.startswith(f"{architecture}.")]
+        transform = next(n for n in head_names if "transform" in n and made[n].dim() == 2)
+        assert not torch.equal(made[transform], given[transform])
+        assert 0.01 < float(made[transform].std()) < 0.03  # the configurations' initializer_range
+    assert result.origin["mlm_head"] == ("teacher" if head == "sound" else "random")
+    assert result.origin["teacher_layers"] == [3, 1] and result.origin["from"] == "big"
+
+
+def test_dropout_is_the_configuration_s(tmp_path):
+    folders = SourceFolders(teacher=folder_of(tmp_path, "bert"))
+    student = initialise_student(run_of({"teacher_layers": [0]}), folders).model
+    assert {m.p for m in student.modules() if isinstance(m, torch.nn.Dropout)} == {0.1}
+
+
+def test_the_seed_decides_what_is_not_copied(tmp_path):
+    folders = SourceFolders(teacher=folder_of(tmp_path, "bert"))
+    name = "cls.predictions.transform.dense.weight"
+    heads = [
+        initialise_student(run_of({"teacher_layers": [0]}, seed=seed), folders).model.state_dict()[name]
+        for seed in (1, 1, 2)
+    ]
+    assert torch.equal(heads[0], heads[1]) and not torch.equal(heads[0], heads[2])
+
+
+@pytest.mark.parametrize("layers", [[0, 4], [-1], []])
+def test_layers_beyond_the_teacher_are_refused(tmp_path, layers):
+    with pytest.raises(UserError, match=r"models\.Mine\.student\.teacher_layers.*4 layers"):
+        student_of_layers(random_model("bert"), layers, 1, copy_head=True, key="models.Mine.student.teacher_layers")
+
+
+@pytest.mark.parametrize("architecture", SHAPES)
+def test_a_base_checkpoint_keeps_its_head(tmp_path, architecture):
+    base = random_model(architecture, "AutoModelForMaskedLM")
+    folders = SourceFolders(checkpoint=folder_of(tmp_path, architecture))
+    result = initialise_student(run_of({"checkpoint": "base"}, architecture), folders)
+    assert all(is_copied(result.model, base, name) for name in base.state_dict())
+    assert result.origin["mlm_head"] == "checkpoint"
+
+
+@pytest.mark.parametrize("architecture", SHAPES)
+def test_a_base_checkpoint_without_a_head_gets_a_random_one(tmp_path, architecture):
+    base = random_model(architecture, "AutoModel")
+    folders = SourceFolders(checkpoint=folder_of(tmp_path, architecture, "AutoModel"))
+    results = [
+        initialise_student(run_of({"checkpoint": "base"}, architecture), folders).model.state_dict() for _ in range(2)
+    ]
+    copied = [name for name in base.state_dict() if not name.startswith("pooler.")]
+    assert all(torch.equal(results[0][f"{architecture}.{name}"], base.state_dict()[name]) for name in copied)
+    assert all(torch.equal(value, results[1][name]) for name, value in results[0].items())
+
+
+def test_a_teacher_without_a_head_gives_layers_but_no_head(tmp_path, caplog):
+    folders = SourceFolders(teacher=folder_of(tmp_path, "bert", "AutoModel"))
+    result = initialise_student(run_of({"teacher_layers": [0]}, head="sound"), folders)
+    assert result.origin["mlm_head"] == "random" and "has no MLM head" in caplog.text
+
+
+def test_a_shape_takes_its_vocabulary_from_the_tokenizer(tmp_path):
+    folders = SourceFolders(tokenizer=folder_of(tmp_path, "bert"))
+    shape = {**SHAPES["bert"], "hidden_size": 16}
+    result = initialise_student(run_of({"shape": shape}), folders)
+    assert result.model.config.vocab_size == len(result.tokenizer) == DEFINITION["vocabulary_size"]
+    assert result.model.config.hidden_size == 16 and result.origin["shape"] == shape
+    with pytest.raises(UserError, match=r"models\.Mine\.student\.shape: unknown for bert: depth"):
+        initialise_student(run_of({"shape": {"depth": 2}}), folders)
+
+
+def test_what_does_not_go_together_is_refused(tmp_path):
+    teacher = folder_of(tmp_path, "bert")
+    with pytest.raises(UserError, match="needs the folder that --checkpoint names"):
+        initialise_student(run_of({"checkpoint": "base"}), SourceFolders(teacher=teacher))
+    with pytest.raises(UserError, match="exactly one of"):
+        initialise_student(run_of({"checkpoint": "base", "shape": {}}), SourceFolders(teacher=teacher))
+    with pytest.raises(UserError, match=r"models\.Mine\.architecture"):
+        run = run_of({"teacher_layers": [0]}, "distilbert")
+        initialise_student(run, SourceFolders(teacher=teacher))
+    other = tmp_path / "other"
+    save_tokenizer(build_tokenizer(write_vocabulary(tmp_path / "vocab.txt"), lower_case=True), other)
+    with pytest.raises(UserError, match=r"tokenizers of .* differ"):
+        run = run_of({"teacher_layers": [0]})
+        initialise_student(run, SourceFolders(teacher=teacher, tokenizer=other))
