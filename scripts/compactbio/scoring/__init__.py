@@ -1,0 +1,1 @@
+"""Scoring: both protocols' measures, computed from stored predictions, without a model and without torch."""

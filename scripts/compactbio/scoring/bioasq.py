@@ -1,0 +1,57 @@
+"""BioASQ's measures for factoid questions, as its official scorer computes them since the fifth edition.
+
+Read from the scorer's source (BioASQ/Evaluation-Measures, QuestionAnswerEvaluator and Task1bData) and compared
+with what it prints: strings are equal after lower-casing, nothing is trimmed; any string of any golden list is
+right; of a submitted list the first string counts alone; an empty list takes no rank, a repeated one does; no
+list is left out, however many there are; the denominator is the number of golden factoid questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+AnswerLists = Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class FactoidScores:
+    """Means over questions, fractions in [0, 1], and the number of questions."""
+
+    strict: float
+    lenient: float
+    mrr: float
+    questions: int
+
+    def as_dict(self) -> dict[str, float | int]:
+        """Return the four values by name."""
+        return asdict(self)
+
+
+def rank_of_answer(golden: AnswerLists, submitted: AnswerLists) -> int | None:
+    """Return the rank, from 1, of the first right answer of one question, or None if none is right."""
+    right = {text.lower() for synonyms in golden for text in synonyms}
+    heads = [texts[0].lower() for texts in submitted if texts]
+    return next((rank for rank, head in enumerate(heads, start=1) if head in right), None)
+
+
+def score_factoids(golden: Mapping[str, AnswerLists], submitted: Mapping[str, AnswerLists]) -> FactoidScores:
+    """Return strict (first answer right), lenient (any right) and mean reciprocal rank.
+
+    Args:
+        golden: {question: lists of synonyms}; every question counts.
+        submitted: {question: lists of strings, best first}; a question without an entry has no answer.
+    """
+    # Plain additions in the golden order, as the official scorer does them: `sum` may compensate rounding.
+    strict = lenient = 0
+    reciprocal = 0.0
+    for question, synonyms in golden.items():
+        rank = rank_of_answer(synonyms, submitted.get(question, ()))
+        if rank is not None:
+            strict += rank == 1
+            lenient += 1
+            reciprocal += 1 / rank
+    count = len(golden)
+    if not count:
+        return FactoidScores(0.0, 0.0, 0.0, 0)
+    return FactoidScores(strict / count, lenient / count, reciprocal / count, count)

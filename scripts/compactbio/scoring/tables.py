@@ -1,0 +1,38 @@
+"""The long score table: one row per number."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from compactbio.files import replacing_file
+
+
+class Score(NamedTuple):
+    """One number of one run; `value` is a fraction in [0, 1], or a count for the metric `entities`."""
+
+    task: str
+    dataset: str
+    model: str
+    run: str
+    protocol: str
+    metric: str
+    value: float
+
+
+def write_scores(path: Path, scores: Iterable[Score]) -> None:
+    """Write scores as tab-separated text with a header; numbers keep every digit.
+
+    Raises:
+        ValueError: a value is not finite.
+    """
+    with replacing_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, delimiter="\t", quoting=csv.QUOTE_NONE, lineterminator="\n")
+        writer.writerow(Score._fields)
+        for score in scores:
+            if not math.isfinite(score.value):
+                raise ValueError(f"{score} is not a finite number")
+            writer.writerow(score)
