@@ -1,0 +1,68 @@
+"""Build the figures (SVG and PNG) from scores and measurements."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from pathlib import Path
+
+from compactbio.errors import UserError
+from compactbio.logs import run_program
+from compactbio.reporting.cells import build_cells
+from compactbio.reporting.costs import read_efficiency
+from compactbio.reporting.gaps import parse_datasets
+from compactbio.reporting.published import assign, read_published
+from compactbio.reporting.scores import collect_scores
+from compactbio.reporting.style import LOOKS
+
+log = logging.getLogger(__name__)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scores", type=Path, required=True, help="table that collect_scores wrote")
+    parser.add_argument("--efficiency", type=Path, nargs="*", default=[], help="files of measure_efficiency")
+    parser.add_argument("--published", type=Path, help="table of published values")
+    parser.add_argument("--models", nargs="+", required=True, help="models in order")
+    parser.add_argument("--datasets", nargs="+", required=True, metavar="NAME:TASK", help="datasets in order")
+    parser.add_argument("--known-models", nargs="*", default=[], help="models that published values may name too")
+    parser.add_argument("--known-datasets", nargs="*", default=[], metavar="NAME:TASK", help="the same for datasets")
+    parser.add_argument("--baseline", required=True, help="model that the others are compared with")
+    parser.add_argument("--groups", default="{}", help=f"group of each model as JSON: {', '.join(LOOKS)}")
+    parser.add_argument("--output-dir", type=Path, required=True, help="folder of the figures")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Read the command line, gather everything, draw."""
+    arguments = parse_arguments()
+    try:
+        groups = json.loads(arguments.groups)
+    except json.JSONDecodeError as error:
+        raise UserError(f"--groups is not JSON: {error}") from None
+    unknown = sorted(set(groups.values()) - set(LOOKS))
+    if unknown:
+        raise UserError(f"--groups: unknown group {', '.join(unknown)}; known are {', '.join(LOOKS)}")
+    models, datasets = arguments.models, parse_datasets(arguments.datasets)
+    scores = collect_scores([arguments.scores])
+    published = []
+    if arguments.published:
+        known = parse_datasets(arguments.known_datasets) | datasets
+        published = read_published(arguments.published, datasets=known, models=[*arguments.known_models, *models])
+    assignment = assign(published, models=models, datasets=datasets)
+    results = build_cells(
+        scores, models=models, datasets=datasets, baseline=arguments.baseline, published=assignment.by_cell()
+    )
+    measured = read_efficiency(arguments.efficiency)
+    parameters = {name: facts["parameters"]["encoder"] for name, facts in measured.items()}
+
+    from compactbio.reporting.figures import draw_figures  # imports matplotlib
+
+    paths = draw_figures(arguments.output_dir, results, scores, parameters, groups)
+    log.info("%d figures written to %s", len(paths), arguments.output_dir)
+
+
+if __name__ == "__main__":
+    run_program(main)

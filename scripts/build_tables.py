@@ -1,0 +1,87 @@
+"""Build the tables (CSV, Markdown, LaTeX, HTML) from scores, measurements and published values.
+
+Scores of a finished workflow come by --scores; --results ROOT takes what a results folder holds so far, at any
+time beside a running workflow. Missing scores become dashes with a reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from pathlib import Path
+
+from compactbio.errors import UserError
+from compactbio.logs import run_program
+from compactbio.reporting.cells import build_cells
+from compactbio.reporting.costs import read_efficiency
+from compactbio.reporting.explanations import check_quirks
+from compactbio.reporting.gaps import datasets_in, gap_reasons, parse_datasets
+from compactbio.reporting.published import assign, read_published
+from compactbio.reporting.scores import collect_scores, find_score_tables
+from compactbio.reporting.writing import write_tables
+
+log = logging.getLogger(__name__)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--scores", type=Path, help="table that collect_scores wrote")
+    source.add_argument("--results", type=Path, metavar="ROOT", help="results folder: take what is there")
+    parser.add_argument("--efficiency", type=Path, nargs="*", default=[], help="files of measure_efficiency")
+    parser.add_argument("--published", type=Path, help="table of published values")
+    parser.add_argument("--models", nargs="+", help="rows of the tables, in order (default: those with scores)")
+    parser.add_argument(
+        "--datasets", nargs="+", metavar="NAME:TASK", help="datasets in order, task ner, re or qa (default: as above)"
+    )
+    parser.add_argument("--known-models", nargs="*", default=[], help="models that published values may name too")
+    parser.add_argument("--known-datasets", nargs="*", default=[], metavar="NAME:TASK", help="the same for datasets")
+    parser.add_argument("--baseline", required=True, help="model whose scores the percentages refer to")
+    parser.add_argument("--quirks", default="{}", help="quirk switches and their values, as JSON")
+    parser.add_argument("--output-dir", type=Path, required=True, help="folder of the tables")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Read the command line, gather everything, write the tables."""
+    arguments = parse_arguments()
+    try:
+        quirks = json.loads(arguments.quirks)
+    except json.JSONDecodeError as error:
+        raise UserError(f"--quirks is not JSON: {error}") from None
+    check_quirks(quirks)
+    efficiency = list(arguments.efficiency)
+    if arguments.results:
+        if not arguments.results.is_dir():
+            raise UserError(f"--results: there is no folder {arguments.results}")
+        scores = collect_scores(find_score_tables(arguments.results))
+        measured_here = arguments.results / "reporting" / "efficiency.json"
+        if not efficiency and measured_here.is_file():
+            efficiency = [measured_here]
+    else:
+        scores = collect_scores([arguments.scores])
+    models = arguments.models or list(dict.fromkeys(score.model for score in scores))
+    datasets = parse_datasets(arguments.datasets) if arguments.datasets else datasets_in(scores)
+    if not models or not datasets:
+        raise UserError("there are no scores yet, so give --models and --datasets to build tables of dashes")
+    published = []
+    if arguments.published:
+        known = parse_datasets(arguments.known_datasets) | datasets
+        published = read_published(arguments.published, datasets=known, models=[*arguments.known_models, *models])
+    assignment = assign(published, models=models, datasets=datasets)
+    results = build_cells(
+        scores,
+        models=models,
+        datasets=datasets,
+        baseline=arguments.baseline,
+        published=assignment.by_cell(),
+        reasons=gap_reasons(arguments.results, models, datasets) if arguments.results else None,
+    )
+    write_tables(arguments.output_dir, results, assignment, read_efficiency(efficiency), quirks)
+    log.info("tables of %d models and %d datasets written to %s", len(models), len(datasets), arguments.output_dir)
+
+
+if __name__ == "__main__":
+    run_program(main)

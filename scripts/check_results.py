@@ -1,0 +1,50 @@
+"""Check the scores of a finished workflow before they are believed; write what was checked."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from compactbio.errors import UserError
+from compactbio.files import replacing_file
+from compactbio.logs import run_program
+from compactbio.reporting.checks import find_problems, read_expected_runs, report
+from compactbio.reporting.gaps import parse_datasets
+from compactbio.reporting.published import assign, read_published
+from compactbio.reporting.scores import collect_scores
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Read the command line, check everything, then refuse or write the report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scores", type=Path, required=True, help="table that collect_scores wrote")
+    parser.add_argument("--runs", type=Path, nargs="+", required=True, help="run.yaml of every fine-tuning")
+    parser.add_argument("--published", type=Path, required=True, help="table of published values")
+    parser.add_argument("--models", nargs="+", required=True)
+    parser.add_argument("--datasets", nargs="+", required=True, metavar="NAME:TASK")
+    parser.add_argument("--known-models", nargs="*", default=[], help="models that published values may name too")
+    parser.add_argument("--known-datasets", nargs="*", default=[], metavar="NAME:TASK", help="the same for datasets")
+    parser.add_argument("--output", type=Path, required=True, help="text file with what was checked")
+    arguments = parser.parse_args()
+    datasets = parse_datasets(arguments.datasets)
+    models = arguments.models
+    scores = collect_scores([arguments.scores])
+    expected = read_expected_runs(arguments.runs)
+    known = parse_datasets(arguments.known_datasets) | datasets
+    published = read_published(arguments.published, datasets=known, models=[*arguments.known_models, *models])
+    assignment = assign(published, models=models, datasets=datasets)
+    problems = find_problems(scores, models=models, datasets=datasets, expected=expected)
+    if problems:
+        listed = "".join(f"\n  - {problem}" for problem in problems)
+        raise UserError(f"{arguments.scores} fails {len(problems)} checks; mend what is named and score again:{listed}")
+    text = report(scores, models=models, datasets=datasets, expected=expected, assignment=assignment)
+    with replacing_file(arguments.output) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    log.info("all checks passed, see %s", arguments.output)
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,28 @@
+"""Join the score tables of all models into one checked table."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from compactbio.logs import run_program
+from compactbio.reporting.scores import collect_scores, write_scores
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Read the command line, check and join the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("scores", type=Path, nargs="+", metavar="SCORES.tsv", help="tables that score_model wrote")
+    parser.add_argument("--output", type=Path, required=True, help="the joined table")
+    arguments = parser.parse_args()
+    scores = collect_scores(arguments.scores)
+    write_scores(arguments.output, scores)
+    models = {score.model for score in scores}
+    log.info("%d scores of %d models written to %s", len(scores), len(models), arguments.output)
+
+
+if __name__ == "__main__":
+    run_program(main)

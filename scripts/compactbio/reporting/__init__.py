@@ -1,0 +1,1 @@
+"""Reporting: score tables collected, checked and shown beside the published values."""

@@ -1,0 +1,126 @@
+"""Cells of the tables: mean and standard deviation over runs, gaps with their reasons, the best of a column."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from compactbio.reporting.metrics import COUNTS, HEADLINE, PROTOCOLS, known_metrics
+from compactbio.reporting.published import PublishedValue, difference
+from compactbio.reporting.scores import Score
+
+NOT_RUN = "not run"
+NOT_CONFIRMED = "no confirmed published value"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One place of a table; `mean` and `std` are percentages (counts for counted metrics)."""
+
+    task: str
+    dataset: str
+    model: str
+    protocol: str
+    metric: str
+    mean: float | None  # None: a gap, and `reason` says why
+    std: float | None  # sample standard deviation (n - 1); None with fewer than two runs
+    runs: int
+    published: PublishedValue | None
+    difference: float | None  # mean less the published value, percent points, where both are scored alike
+    reason: str
+
+
+@dataclass
+class Results:
+    """Everything the tables are made of: what was asked for, and the cells that the scores give."""
+
+    models: tuple[str, ...]
+    datasets: dict[str, str]  # name -> task, in the order of the tables
+    baseline: str
+    cells: dict[tuple[str, str, str, str], Cell] = field(default_factory=dict)
+
+    def cell(self, dataset: str, model: str, protocol: str, metric: str) -> Cell:
+        """Return the cell; every dataset, model, protocol and known metric of the run has one."""
+        return self.cells[dataset, model, protocol, metric]
+
+    def datasets_of(self, task: str) -> list[str]:
+        """Return the datasets of one kind of task in their order."""
+        return [name for name, kind in self.datasets.items() if kind == task]
+
+    def run_counts(self, dataset: str) -> list[int]:
+        """Return the number of runs behind a dataset's headline metric for each model that has scores."""
+        task = self.datasets[dataset]
+        counts = (
+            max(self.cell(dataset, model, protocol, HEADLINE[task]).runs for protocol in PROTOCOLS[task])
+            for model in self.models
+        )
+        return [count for count in counts if count]
+
+
+def summarise(values: Sequence[float]) -> tuple[float, float | None]:
+    """Return the mean and the sample standard deviation (None for a single value)."""
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
+
+
+def build_cells(
+    scores: Iterable[Score],
+    *,
+    models: Sequence[str],
+    datasets: Mapping[str, str],
+    baseline: str,
+    published: Mapping[tuple[str, str, str, str], PublishedValue] | None = None,
+    reasons: Mapping[tuple[str, str], str] | None = None,
+) -> Results:
+    """Return a cell for each dataset, model, protocol and metric; scores of other models or datasets are left out.
+
+    Args:
+        scores: rows of score tables; values are fractions.
+        published: confirmed values by (dataset, model, protocol, metric).
+        reasons: why a (model, dataset) has no scores, where more is known than `NOT_RUN`.
+    """
+    published, reasons = published or {}, reasons or {}
+    values: dict[tuple[str, str, str, str], list[float]] = defaultdict(list)
+    scored: set[tuple[str, str]] = set()
+    for score in scores:
+        factor = 1 if score.metric in COUNTS else 100
+        values[score.dataset, score.model, score.protocol, score.metric].append(factor * score.value)
+        scored.add((score.model, score.dataset))
+    results = Results(tuple(models), dict(datasets), baseline)
+    for dataset, task in datasets.items():
+        for model in models:
+            gap = "not scored" if (model, dataset) in scored else reasons.get((model, dataset), NOT_RUN)
+            for protocol in PROTOCOLS[task]:
+                for metric in known_metrics(task):
+                    key = (dataset, model, protocol, metric)
+                    results.cells[key] = _cell(task, key, values.get(key, []), published.get(key), gap)
+    return results
+
+
+def _cell(
+    task: str, key: tuple[str, str, str, str], values: list[float], published: PublishedValue | None, gap: str
+) -> Cell:
+    """Return the cell of one place from the values of its runs."""
+    dataset, model, protocol, metric = key
+    if not values:
+        return Cell(task, dataset, model, protocol, metric, None, None, 0, published, None, gap)
+    mean, std = summarise(values)
+    delta = difference(task, protocol, mean, published.value) if published else None
+    return Cell(task, dataset, model, protocol, metric, mean, std, len(values), published, delta, "")
+
+
+def rank_marks(values: Sequence[float | None], decimals: int = 2) -> list[str]:
+    """Return "best", "second" or "" for each value of a column; higher is better.
+
+    Values are compared as they are printed, so that equal numbers carry equal marks; two bests leave no second.
+    A column with a single value has no marks.
+    """
+    printed = [None if value is None else round(value, decimals) for value in values]
+    present = sorted((value for value in printed if value is not None), reverse=True)
+    if len(present) < 2:
+        return [""] * len(values)
+    best, second = present[0], present[1]
+    return [
+        "" if value is None else "best" if value == best else "second" if value == second else "" for value in printed
+    ]

@@ -1,0 +1,147 @@
+"""The page that explains the tables: what stands where, protocols, numbers of runs, deviations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from compactbio.errors import UserError
+from compactbio.reporting.cells import Results
+from compactbio.reporting.metrics import HEADLINE, PROTOCOL_EXPLANATIONS, PROTOCOLS, TASK_TITLES
+from compactbio.reporting.published import Assignment, PublishedValue
+from compactbio.reporting.render import Block, Document, Entry, Section, number
+from compactbio.reporting.tables import UNITS_NOTE
+
+# What each value of a quirk switch means.
+QUIRKS: dict[str, dict[str, str]] = {
+    "text": {
+        "reference": "first section of an abstract only, markup and entity references left in the text",
+        "sound": "all sections of an abstract, text without markup",
+    },
+    "teacher_dropout": {
+        "reference": "the frozen teacher runs with its dropout on",
+        "sound": "the teacher runs without dropout",
+    },
+    "mlm_head_init": {
+        "reference": "a student's MLM head starts random, its decoder tied to the embeddings",
+        "sound": "a student's MLM head is copied from the teacher where shapes allow",
+    },
+    "attention_maps": {
+        "reference": "attention probabilities are matched",
+        "sound": "attention scores before the softmax are matched",
+    },
+    "maps_after_dropout": {
+        "reference": "attention maps are taken after dropout",
+        "sound": "attention maps are taken before dropout",
+    },
+    "mse_over_padding": {
+        "reference": "TinyBioBERT's squared errors are averaged over padding too",
+        "sound": "TinyBioBERT's squared errors are averaged over real tokens",
+    },
+    "attention_kl_denominator": {
+        "reference": "CompactBioBERT's attention divergence is divided by the padded length",
+        "sound": "CompactBioBERT's attention divergence is divided by each row's own length",
+    },
+}
+
+FILES = [
+    ("ner, re, qa", "the scores of one kind of task, a section per protocol"),
+    ("summary", "averages per kind of task and over them, and the share of the baseline's"),
+    ("sizes", "exact numbers of parameters and file sizes"),
+    ("efficiency", "operations, latency and throughput"),
+]
+
+
+def check_quirks(quirks: Mapping[str, str]) -> None:
+    """Refuse switches that are not known or have an unknown value.
+
+    Raises:
+        UserError: naming the switch and what it may be.
+    """
+    for name, value in quirks.items():
+        if name not in QUIRKS:
+            raise UserError(f"--quirks: unknown switch {name!r}; known are {', '.join(QUIRKS)}")
+        if value not in QUIRKS[name]:
+            raise UserError(f"--quirks: {name} is {value!r}; it is one of {', '.join(QUIRKS[name])}")
+
+
+def explanation_document(results: Results, assignment: Assignment, quirks: Mapping[str, str]) -> Document:
+    """Return the page that stands beside the tables."""
+    sections = [
+        Section(
+            "What stands where",
+            [
+                "Every table is there as Markdown (.md), LaTeX with booktabs (.tex), a page of its own (.html) and "
+                "tidy rows with all digits (.csv).",
+                f"{UNITS_NOTE} An empty cell is a dash, and the reason stands under the table.",
+            ],
+            [Block("Files", "files", ["files", "content"], [[Entry(a), Entry(b)] for a, b in FILES], numeric=False)],
+        ),
+        Section("Protocols", _protocols(results), []),
+        Section("Runs", [], [_runs_block(results)]),
+        Section("Published values", _published(results, assignment), []),
+        _deviations(quirks),
+    ]
+    return Document("What these tables are", [], sections)
+
+
+def _protocols(results: Results) -> list[str]:
+    """Return a paragraph for each protocol of the kinds of task that were run."""
+    return [
+        f"{TASK_TITLES[task]}. {PROTOCOL_EXPLANATIONS[task, protocol]}"
+        for task in HEADLINE
+        if results.datasets_of(task)
+        for protocol in PROTOCOLS[task]
+    ]
+
+
+def _runs_block(results: Results) -> Block:
+    """Return how many runs stand behind the cells of each dataset, and how many models have scores."""
+    rows = []
+    for dataset in (name for task in HEADLINE for name in results.datasets_of(task)):
+        counts = results.run_counts(dataset)
+        number_of_runs = " or ".join(str(count) for count in sorted(set(counts))) or "0"
+        rows.append([Entry(dataset), Entry(number_of_runs), Entry(f"{len(counts)} of {len(results.models)}")])
+    return Block("Runs behind a cell", "runs", ["dataset", "runs per model", "models scored"], rows)
+
+
+def _published(results: Results, assignment: Assignment) -> list[str]:
+    """Return what became of each published value."""
+    cells = [value for value in assignment.matched if value.protocol == "reference"]
+    paragraphs = [
+        f"{len(cells)} cells of the reference protocol have a confirmed value of the paper; every other published "
+        "place is a dash. Published NER and QA values are compared with the reference protocol, relation "
+        "extraction with nothing."
+    ]
+    for title, values in (
+        ("Not assigned to a model", assignment.unassigned),
+        ("Not confirmed, compared with nothing", assignment.unconfirmed),
+    ):
+        paragraphs.extend(f"{title}: {describe(value)}." for value in values)
+    if assignment.outside:
+        names = sorted({f"{value.model} on {value.dataset}" for value in assignment.outside})
+        paragraphs.append(f"Published for models or datasets that are not part of this run: {', '.join(names)}.")
+    return paragraphs
+
+
+def describe(value: PublishedValue) -> str:
+    """Return one published value in words."""
+    place = " ".join(part for part in (value.dataset, value.model, value.metric, value.protocol) if part)
+    return f"{place} {number(value.value)} ({value.source})"
+
+
+def _deviations(quirks: Mapping[str, str]) -> Section:
+    """Return the quirk switches and their values."""
+    if not quirks:
+        return Section("Deviations", ["No quirk switches were given."], [])
+    rows = [[Entry(name), Entry(value), Entry(QUIRKS[name][value])] for name, value in quirks.items()]
+    changed = [name for name, value in quirks.items() if value != "reference"]
+    text = (
+        f"{len(changed)} of {len(quirks)} differ from the reference code: {', '.join(changed)}."
+        if changed
+        else "All of them follow the reference code."
+    )
+    return Section(
+        "Deviations",
+        ["Places where the paper's code does something that changes numbers; each is a switch. " + text],
+        [Block("Quirk switches", "quirks", ["switch", "value", "meaning"], rows, numeric=False)],
+    )

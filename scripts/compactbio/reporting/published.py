@@ -1,0 +1,182 @@
+"""Published values: what other papers print, one row a value, each with its source."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from compactbio.errors import UserError
+from compactbio.reporting.metrics import PROTOCOLS, REFERENCE, known_metrics
+
+# The paper's own datasets and models: a row may name them even where a configuration leaves them out.
+PAPER_DATASETS: dict[str, str] = {
+    "NCBI-disease": "ner",
+    "BC5CDR-disease": "ner",
+    "BC5CDR-chem": "ner",
+    "BC2GM": "ner",
+    "JNLPBA": "ner",
+    "GAD": "re",
+    "ChemProt": "re",
+    "BioASQ-7b": "qa",
+}
+PAPER_MODELS = (
+    "BioBERT-v1.1",
+    "DistilBioBERT",
+    "CompactBioBERT",
+    "TinyBioBERT",
+    "BioDistilBERT-cased",
+    "BioDistilBERT-uncased",
+    "BioTinyBERT",
+    "BioMobileBERT",
+)
+CONFIDENCES = ("confirmed", "unconfirmed")
+SUMMARY = "summary"
+ALL_DATASETS = "all"
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedValue:
+    """One printed number, in percent; an empty `model` is a row that no model can be assigned to."""
+
+    table: str
+    dataset: str
+    model: str
+    metric: str
+    protocol: str
+    value: float
+    confidence: str
+    source: str
+
+    @property
+    def cell(self) -> tuple[str, str, str, str]:
+        """The cell of our tables that it belongs to: dataset, model, protocol, metric."""
+        return (self.dataset, self.model, self.protocol, self.metric)
+
+
+COLUMNS = tuple(field.name for field in fields(PublishedValue))
+
+
+def read_published(
+    path: Path, *, datasets: dict[str, str] | None = None, models: Collection[str] = ()
+) -> list[PublishedValue]:
+    """Return all rows of a table of published values, each checked.
+
+    Args:
+        path: tab-separated, columns `COLUMNS`; lines that begin with `#` are comments.
+        datasets: the datasets that the configuration defines, name to task, known beside the paper's.
+        models: the models that the configuration defines, known beside the paper's.
+
+    Raises:
+        UserError: a row without source, with an unknown table, dataset, model, metric, protocol or confidence, with
+            a value outside 0..100, or twice; the message names file and line.
+    """
+    known_datasets = PAPER_DATASETS | (datasets or {})
+    known_models = {*PAPER_MODELS, *models}
+    values: list[PublishedValue] = []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: give the table of published values") from None
+    numbered = [(n, text) for n, text in enumerate(lines, start=1) if text.strip() and not text.startswith("#")]
+    if not numbered or tuple(numbered[0][1].split("\t")) != COLUMNS:
+        raise UserError(f"{path} must begin with the tab-separated column names {', '.join(COLUMNS)}")
+    for number, cells in zip(
+        [n for n, _ in numbered[1:]],
+        csv.reader((text for _, text in numbered[1:]), delimiter="\t", quoting=csv.QUOTE_NONE),
+        strict=True,
+    ):
+        value = _published_value(cells, f"{path}, line {number}", known_datasets, known_models)
+        if value.model and any(value.cell == other.cell for other in values):
+            raise UserError(f"{path}, line {number}: a second value for {' / '.join(value.cell)}; keep one")
+        values.append(value)
+    return values
+
+
+def _published_value(cells: list[str], where: str, datasets: dict[str, str], models: Collection[str]) -> PublishedValue:
+    """Return one checked row; `where` begins the message of a refusal."""
+    if len(cells) != len(COLUMNS):
+        raise UserError(f"{where}: {len(cells)} columns, but {len(COLUMNS)} are needed: {', '.join(COLUMNS)}")
+    row = dict(zip(COLUMNS, (cell.strip() for cell in cells), strict=True))
+    if not row["source"]:
+        raise UserError(f"{where}: no source; say which paper and which table the value was read in")
+    if row["confidence"] not in CONFIDENCES:
+        raise UserError(f"{where}: confidence {row['confidence']!r}; it is one of {', '.join(CONFIDENCES)}")
+    _check_place(row, where, datasets)
+    if row["model"] and row["model"] not in models:
+        raise UserError(
+            f"{where}: unknown model {row['model']!r}; known are {', '.join(sorted(models))} "
+            "(leave it empty where the source does not say which)"
+        )
+    try:
+        value = float(row["value"])
+    except ValueError:
+        raise UserError(f"{where}: value {row['value']!r} is not a number") from None
+    if not (math.isfinite(value) and 0 <= value <= 100):
+        raise UserError(f"{where}: value {row['value']} is not a percentage between 0 and 100")
+    return PublishedValue(**(row | {"value": value}))
+
+
+def _check_place(row: dict[str, str], where: str, datasets: dict[str, str]) -> None:
+    """Refuse a row whose table, dataset, metric and protocol do not belong together."""
+    if row["table"] == SUMMARY:
+        place = (row["dataset"], row["metric"])
+        if place != (ALL_DATASETS, "retained"):
+            raise UserError(
+                f"{where}: a row of table {SUMMARY} has dataset {ALL_DATASETS} and metric retained, not {place}"
+            )
+        if row["protocol"] not in (UNKNOWN, *PROTOCOLS["ner"]):
+            raise UserError(f"{where}: unknown protocol {row['protocol']!r}")
+        return
+    task = datasets.get(row["dataset"])
+    if task is None:
+        raise UserError(f"{where}: unknown dataset {row['dataset']!r}; known are {', '.join(sorted(datasets))}")
+    if row["table"] != task:
+        raise UserError(f"{where}: {row['dataset']} belongs to table {task}, not to {row['table']!r}")
+    if row["metric"] not in known_metrics(task):
+        raise UserError(f"{where}: unknown metric {row['metric']!r}; task {task} has {', '.join(known_metrics(task))}")
+    if row["protocol"] not in PROTOCOLS[task]:
+        raise UserError(f"{where}: unknown protocol {row['protocol']!r}; task {task} has {', '.join(PROTOCOLS[task])}")
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Where each published row went; every row is in exactly one list."""
+
+    matched: list[PublishedValue]  # confirmed, and a cell of this run's tables
+    unconfirmed: list[PublishedValue]  # shown apart, compared with nothing
+    unassigned: list[PublishedValue]  # no model is known
+    outside: list[PublishedValue]  # its model or dataset is not part of this run
+
+    def by_cell(self) -> dict[tuple[str, str, str, str], PublishedValue]:
+        """Return the matched rows by dataset, model, protocol and metric."""
+        return {value.cell: value for value in self.matched}
+
+
+def assign(values: Iterable[PublishedValue], *, models: Collection[str], datasets: Collection[str]) -> Assignment:
+    """Sort published rows by what can be done with them in a run of these models and datasets."""
+    assignment = Assignment([], [], [], [])
+    for value in values:
+        if not value.model:
+            assignment.unassigned.append(value)
+        elif value.model not in models or value.dataset not in datasets:
+            assignment.outside.append(value)
+        elif value.confidence != "confirmed":
+            assignment.unconfirmed.append(value)
+        else:
+            assignment.matched.append(value)
+    return assignment
+
+
+def difference(task: str, protocol: str, ours: float, published: float) -> float | None:
+    """Return ours minus published in percent points, or None where the two were not scored alike.
+
+    Published NER and QA values are compared with the reference protocol; how relation extraction was scored
+    in the paper is not known.
+    """
+    if protocol != REFERENCE or task == "re":
+        return None
+    return ours - published

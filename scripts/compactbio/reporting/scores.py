@@ -1,0 +1,117 @@
+"""Score tables: one row per task, dataset, model, run, protocol and metric."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+from compactbio.errors import UserError
+from compactbio.files import replacing_file
+from compactbio.reporting.metrics import COUNTS, METRICS, PROTOCOLS, known_metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One number of one run; `value` is a fraction in [0, 1], or a count for the metric `entities`."""
+
+    task: str
+    dataset: str
+    model: str
+    run: str
+    protocol: str
+    metric: str
+    value: float
+
+    @property
+    def key(self) -> tuple[str, str, str, str, str]:
+        """What may occur only once."""
+        return (self.dataset, self.model, self.run, self.protocol, self.metric)
+
+
+COLUMNS = tuple(field.name for field in fields(Score))
+
+
+def read_scores(path: Path) -> list[Score]:
+    """Return the rows of one score table, each of them checked.
+
+    Raises:
+        UserError: missing file or column, unknown task, protocol or metric, a value that is not a number, is
+            NaN or lies outside its range; the message names file and line.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            rows = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
+            missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
+            if missing:
+                raise UserError(
+                    f"{path} has no column {', '.join(missing)}: a score table has the tab-separated columns "
+                    f"{', '.join(COLUMNS)}"
+                )
+            return [_score(row, f"{path}, line {line}") for line, row in enumerate(rows, start=2)]
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: score_model writes it") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text: {error}") from None
+
+
+def _score(row: dict[str, str | None], where: str) -> Score:
+    """Return one checked row; `where` begins the message of a refusal."""
+    empty = [name for name in COLUMNS if not (row[name] or "").strip()]
+    if empty:
+        raise UserError(f"{where}: {', '.join(empty)} is empty")
+    task, protocol, metric = row["task"], row["protocol"], row["metric"]
+    if task not in METRICS:
+        raise UserError(f"{where}: unknown task {task!r}; known are {', '.join(METRICS)}")
+    if protocol not in PROTOCOLS[task]:
+        raise UserError(f"{where}: task {task} has no protocol {protocol!r}; it has {', '.join(PROTOCOLS[task])}")
+    if metric not in known_metrics(task):
+        raise UserError(f"{where}: task {task} has no metric {metric!r}; it has {', '.join(known_metrics(task))}")
+    try:
+        value = float(row["value"])
+    except ValueError:
+        raise UserError(f"{where}: value {row['value']!r} is not a number") from None
+    if not math.isfinite(value):
+        raise UserError(f"{where}: value is {value}; {metric} of {row['model']}, run {row['run']}: score it again")
+    if value < 0 or (metric not in COUNTS and value > 1):
+        allowed = "at least 0" if metric in COUNTS else "a fraction in [0, 1]"
+        raise UserError(f"{where}: {metric} is {value}, but must be {allowed}")
+    return Score(task, row["dataset"], row["model"], row["run"], protocol, metric, value)
+
+
+def collect_scores(paths: Iterable[Path]) -> list[Score]:
+    """Return the rows of all tables in their order, each number once.
+
+    Raises:
+        UserError: as `read_scores`; two rows for one number; one dataset under two tasks.
+    """
+    origin: dict[tuple[str, ...], Path] = {}
+    task_of: dict[str, tuple[str, Path]] = {}
+    collected = []
+    for path in paths:
+        for score in read_scores(path):
+            if score.key in origin:
+                raise UserError(
+                    f"{' / '.join(score.key)} stands twice: in {origin[score.key]} and in {path}; remove one of them"
+                )
+            task, first = task_of.setdefault(score.dataset, (score.task, path))
+            if task != score.task:
+                raise UserError(f"{score.dataset} is of task {task} in {first} and of task {score.task} in {path}")
+            origin[score.key] = path
+            collected.append(score)
+    return collected
+
+
+def write_scores(path: Path, scores: Sequence[Score]) -> None:
+    """Write a score table; numbers keep every digit."""
+    with replacing_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, delimiter="\t", quoting=csv.QUOTE_NONE, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(astuple(score) for score in scores)
+
+
+def find_score_tables(results: Path) -> list[Path]:
+    """Return the score tables that a results folder holds so far, in alphabetical order."""
+    return sorted((results / "finetuning").glob("*/scores.tsv"))

@@ -1,0 +1,264 @@
+"""The tables of one kind of task: an overview of its headline metric, then all metrics per dataset."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from compactbio.reporting.cells import NOT_CONFIRMED, Cell, Results, rank_marks
+from compactbio.reporting.metrics import (
+    COUNTS,
+    EXTRA_METRICS,
+    HEADLINE,
+    METRIC_TITLES,
+    METRICS,
+    PROTOCOL_EXPLANATIONS,
+    PROTOCOLS,
+    REFERENCE,
+    TASK_TITLES,
+)
+from compactbio.reporting.published import Assignment, PublishedValue
+from compactbio.reporting.render import (
+    DASH,
+    MARKS_NOTE,
+    Block,
+    Document,
+    Entry,
+    Section,
+    mean_and_std,
+    number,
+    signed,
+)
+
+UNITS_NOTE = (
+    "Percent. Mean ± sample standard deviation over the runs (seeds, or folds where a dataset has them); "
+    "a value without ± comes from one run."
+)
+
+
+def task_document(task: str, results: Results, assignment: Assignment) -> Document:
+    """Return the tables of one kind of task, a section per protocol."""
+    datasets = results.datasets_of(task)
+    document = Document(TASK_TITLES[task], [UNITS_NOTE, MARKS_NOTE], [])
+    if not datasets:
+        document.text = ["No dataset of this kind is part of this run."]
+        return document
+    for protocol in PROTOCOLS[task]:
+        blocks = []
+        if len(datasets) > 1:
+            blocks.append(_overview(task, protocol, datasets, results))
+        for dataset in datasets:
+            blocks.append(_dataset_block(task, protocol, dataset, results, assignment))
+            if _has_other_macro_values(dataset, results, task):
+                blocks.append(_macro_block(protocol, dataset, results))
+        document.sections.append(
+            Section(f"{protocol.capitalize()} protocol", [PROTOCOL_EXPLANATIONS[task, protocol]], blocks)
+        )
+    return document
+
+
+def _overview(task: str, protocol: str, datasets: Sequence[str], results: Results) -> Block:
+    """Return models by datasets with the mean of the headline metric."""
+    metric = HEADLINE[task]
+    columns = [[results.cell(dataset, model, protocol, metric) for model in results.models] for dataset in datasets]
+    entries = [_marked_column([number(cell.mean) for cell in column], column) for column in columns]
+    rows = [[Entry(model), *(column[i] for column in entries)] for i, model in enumerate(results.models)]
+    return Block(
+        title=f"{METRIC_TITLES[metric]} of all datasets",
+        label=f"{task}-{protocol}-{metric}",
+        header=["model", *datasets],
+        rows=rows,
+        notes=gap_notes([cell for column in columns for cell in column], results),
+    )
+
+
+def _dataset_block(task: str, protocol: str, dataset: str, results: Results, assignment: Assignment) -> Block:
+    """Return one dataset's metrics by model, with published values beside the metrics that have some."""
+    header, columns, notes, seen = ["model"], [], [], []
+    for metric in METRICS[task]:
+        cells = [results.cell(dataset, model, protocol, metric) for model in results.models]
+        seen.extend(cells)
+        header.append(METRIC_TITLES[metric])
+        columns.append(_marked_column([mean_and_std(cell.mean, cell.std) for cell in cells], cells))
+        if any(cell.published for cell in cells):
+            header.append("published")
+            columns.append([Entry(number(cell.published.value if cell.published else None)) for cell in cells])
+            if protocol == REFERENCE and task != "re":
+                header.append("difference")
+                columns.append([Entry(signed(cell.difference)) for cell in cells])
+            notes.extend(_published_notes(metric, cells))
+        elif metric == HEADLINE[task] and protocol == REFERENCE:
+            notes.append(f"No published {METRIC_TITLES[metric]} of a known model is confirmed for {dataset}.")
+    header.append("runs")
+    headline = [results.cell(dataset, model, protocol, HEADLINE[task]) for model in results.models]
+    columns.append([Entry(str(cell.runs) if cell.runs else DASH) for cell in headline])
+    rows = [[Entry(model), *(column[i] for column in columns)] for i, model in enumerate(results.models)]
+    return Block(
+        title=dataset,
+        label=f"{task}-{protocol}-{dataset}".lower(),
+        header=header,
+        rows=rows,
+        notes=[
+            *gap_notes(seen, results),
+            *notes,
+            *loose_notes(dataset, protocol, assignment),
+            *_entity_notes(task, protocol, dataset, results),
+        ],
+    )
+
+
+def _macro_block(protocol: str, dataset: str, results: Results) -> Block:
+    """Return the macro averages of one relation-extraction dataset by model."""
+    metrics = EXTRA_METRICS["re"]
+    columns = [[results.cell(dataset, model, protocol, metric) for model in results.models] for metric in metrics]
+    entries = [_marked_column([mean_and_std(cell.mean, cell.std) for cell in column], column) for column in columns]
+    return Block(
+        title=f"{dataset}, macro averages",
+        label=f"re-{protocol}-{dataset}-macro".lower(),
+        header=["model", *(METRIC_TITLES[metric] for metric in metrics)],
+        rows=[[Entry(model), *(column[i] for column in entries)] for i, model in enumerate(results.models)],
+        notes=[
+            *gap_notes([cell for column in columns for cell in column], results),
+            "Unweighted mean over the evaluated classes.",
+        ],
+    )
+
+
+def _has_other_macro_values(dataset: str, results: Results, task: str) -> bool:
+    """Tell whether a dataset has macro averages that say something else than its micro ones."""
+    if task != "re":
+        return False
+    return any(
+        (macro := results.cell(dataset, model, protocol, f"macro_{metric}")).mean is not None
+        and macro.mean != results.cell(dataset, model, protocol, metric).mean
+        for model in results.models
+        for protocol in PROTOCOLS[task]
+        for metric in METRICS[task]
+    )
+
+
+def _marked_column(texts: Sequence[str], cells: Sequence[Cell]) -> list[Entry]:
+    """Return a column's texts with the marks of its best and second mean."""
+    marks = rank_marks([cell.mean for cell in cells])
+    return [Entry(text, mark) for text, mark in zip(texts, marks, strict=True)]
+
+
+def gap_notes(cells: Iterable[Cell], results: Results) -> list[str]:
+    """Return a note for each reason that cells are empty for, naming the models (and datasets, if not all)."""
+    cells = list(cells)
+    shown = list(dict.fromkeys(cell.dataset for cell in cells))
+    gaps: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for cell in cells:
+        if cell.mean is None and cell.dataset not in gaps[cell.reason][cell.model]:
+            gaps[cell.reason][cell.model].append(cell.dataset)
+    notes = []
+    for reason, models in gaps.items():
+        if not models:
+            continue
+        if len(models) == len(results.models) and all(len(names) == len(shown) for names in models.values()):
+            notes.append(f"{DASH} = {reason}: all models.")
+            continue
+        parts = [
+            model if len(models[model]) == len(shown) else f"{model} ({', '.join(models[model])})"
+            for model in results.models
+            if model in models
+        ]
+        notes.append(f"{DASH} = {reason}: {', '.join(parts)}.")
+    return notes
+
+
+def _published_notes(metric: str, cells: Sequence[Cell]) -> list[str]:
+    """Return the sources of the published values of one column, and what its dashes mean."""
+    sources: dict[str, list[str]] = defaultdict(list)
+    for cell in cells:
+        if cell.published:
+            sources[cell.published.source].append(cell.model)
+    notes = [f"Published {METRIC_TITLES[metric]} of {', '.join(models)}: {text}." for text, models in sources.items()]
+    if any(cell.published is None for cell in cells):
+        notes.append(f"{DASH} in the column published = {NOT_CONFIRMED}.")
+    if any(cell.difference is not None for cell in cells):
+        notes.append("Difference: ours less published, percent points; no test stands behind it.")
+    return notes
+
+
+def loose_notes(dataset: str, protocol: str, assignment: Assignment) -> list[str]:
+    """Return the published values of a dataset that stand beside no cell: without a model, or unconfirmed."""
+
+    def here(values: Iterable[PublishedValue]) -> list[PublishedValue]:
+        return [value for value in values if (value.dataset, value.protocol) == (dataset, protocol)]
+
+    notes = [
+        f"Published, not assigned to a model: {METRIC_TITLES[value.metric]} {number(value.value)} ({value.source})."
+        for value in here(assignment.unassigned)
+    ]
+    notes.extend(
+        f"Published, not confirmed, compared with nothing: {value.model} {METRIC_TITLES[value.metric]} "
+        f"{number(value.value)} ({value.source})."
+        for value in here(assignment.unconfirmed)
+    )
+    return notes
+
+
+def _entity_notes(task: str, protocol: str, dataset: str, results: Results) -> list[str]:
+    """Return how many gold entities were scored, by model where vocabularies make them differ."""
+    if task != "ner":
+        return []
+    models_of: dict[float, list[str]] = defaultdict(list)
+    for model in results.models:
+        count = results.cell(dataset, model, protocol, "entities").mean
+        if count is not None:
+            models_of[count].append(model)
+    if not models_of:
+        return []
+    if len(models_of) == 1:
+        return [f"Gold entities: {next(iter(models_of)):,.0f}."]
+    parts = (f"{count:,.0f} ({', '.join(models)})" for count, models in sorted(models_of.items()))
+    return [f"Gold entities: {'; '.join(parts)}."]
+
+
+def task_records(task: str, results: Results) -> list[dict[str, Any]]:
+    """Return one tidy row per cell of a task's tables, every digit kept; empty where there is nothing."""
+    records = []
+    for dataset in results.datasets_of(task):
+        for protocol in PROTOCOLS[task]:
+            for model in results.models:
+                for metric in METRICS[task] + EXTRA_METRICS[task]:
+                    cell = results.cell(dataset, model, protocol, metric)
+                    if cell.mean is None and metric in EXTRA_METRICS[task]:
+                        continue
+                    records.append(
+                        {
+                            "table": task,
+                            "dataset": dataset,
+                            "model": model,
+                            "protocol": protocol,
+                            "metric": metric,
+                            "unit": "count" if metric in COUNTS else "percent",
+                            "mean": cell.mean,
+                            "std": cell.std,
+                            "runs": cell.runs,
+                            "published": cell.published.value if cell.published else None,
+                            "published_source": cell.published.source if cell.published else None,
+                            "difference": cell.difference,
+                            "reason": cell.reason,
+                        }
+                    )
+    return records
+
+
+RECORD_COLUMNS = (
+    "table",
+    "dataset",
+    "model",
+    "protocol",
+    "metric",
+    "unit",
+    "mean",
+    "std",
+    "runs",
+    "published",
+    "published_source",
+    "difference",
+    "reason",
+)

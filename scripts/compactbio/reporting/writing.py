@@ -1,0 +1,73 @@
+"""All tables of a run, written as CSV, Markdown, LaTeX and HTML."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from compactbio.files import replacing_file
+from compactbio.reporting import costs, summary, tables
+from compactbio.reporting.cells import Results
+from compactbio.reporting.explanations import explanation_document
+from compactbio.reporting.metrics import METRICS
+from compactbio.reporting.published import Assignment
+from compactbio.reporting.render import Document, to_html, to_latex, to_markdown
+
+
+def write_tables(
+    folder: Path,
+    results: Results,
+    assignment: Assignment,
+    measured: dict[str, dict[str, Any]],
+    quirks: Mapping[str, str],
+) -> None:
+    """Write {ner,re,qa,summary,sizes,efficiency}.{csv,md,tex,html} and index.{md,html} into a folder."""
+    for task in METRICS:
+        records = tables.task_records(task, results)
+        _write(folder, task, tables.task_document(task, results, assignment), tables.RECORD_COLUMNS, records)
+    _write(
+        folder,
+        "summary",
+        summary.summary_document(results, assignment),
+        summary.RECORD_COLUMNS,
+        summary.summary_records(results),
+    )
+    models = results.models
+    _write(
+        folder,
+        "sizes",
+        costs.sizes_document(models, measured),
+        costs.SIZE_COLUMNS,
+        costs.sizes_records(models, measured),
+    )
+    _write(
+        folder,
+        "efficiency",
+        costs.efficiency_document(models, measured),
+        costs.EFFICIENCY_COLUMNS,
+        costs.efficiency_records(models, measured),
+    )
+    explanation = explanation_document(results, assignment, quirks)
+    _write_text(folder / "index.md", to_markdown(explanation))
+    _write_text(folder / "index.html", to_html(explanation))
+
+
+def _write(
+    folder: Path, name: str, document: Document, columns: Sequence[str], records: Sequence[Mapping[str, Any]]
+) -> None:
+    """Write one table in its four forms."""
+    _write_text(folder / f"{name}.md", to_markdown(document))
+    _write_text(folder / f"{name}.tex", to_latex(document))
+    _write_text(folder / f"{name}.html", to_html(document))
+    path = folder / f"{name}.csv"
+    with replacing_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, columns, restval="", extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(records)
+
+
+def _write_text(path: Path, text: str) -> None:
+    with replacing_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,39 @@
+"""Print the tables of a folder to the terminal, and where the files are."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from compactbio.errors import UserError
+from compactbio.logs import run_program
+from compactbio.reporting.terminal import for_terminal
+
+TABLES = ("ner", "re", "qa", "sizes", "efficiency", "summary")  # the summary last: it stays on the screen
+
+
+def main() -> None:
+    """Read the command line and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder that build_tables wrote")
+    parser.add_argument("--only", nargs="+", choices=TABLES, default=TABLES, help="tables to print (default: all)")
+    arguments = parser.parse_args()
+    paths = [arguments.folder / f"{name}.md" for name in TABLES if name in arguments.only]
+    missing = [str(path) for path in paths if not path.is_file()]
+    if missing:
+        raise UserError(f"no {', '.join(missing)}: build the tables first, for example with `make tables`")
+    styled = sys.stdout.isatty()
+    for path in paths:
+        sys.stdout.write(for_terminal(path.read_text(encoding="utf-8"), styled=styled) + "\n")
+    index = arguments.folder / "index.md"
+    lines = [
+        f"Tables (.md, .tex, .html, .csv): {arguments.folder}/",
+        f"What they are, protocols, numbers of runs, deviations: {index}",
+        f"Figures: {arguments.folder.parent / 'figures'}/",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,130 @@
+"""Synthetic results of the reporting stage: full-size score sets whose truth is known."""
+
+from __future__ import annotations
+
+import json
+import random
+import struct
+from pathlib import Path
+
+MODELS = {
+    "BioBERT-v1.1": 0.0,
+    "DistilBioBERT": -1.0,
+    "CompactBioBERT": -1.2,
+    "TinyBioBERT": -6.0,
+    "BioDistilBERT-cased": -1.1,
+    "BioDistilBERT-uncased": -1.3,
+    "BioTinyBERT": -7.0,
+    "BioMobileBERT": -2.0,
+    "DistilBERT-cased": -3.0,
+    "DistilBERT-uncased": -3.2,
+    "TinyBERT": -9.0,
+    "MobileBERT": -4.0,
+}  # and how far below the baseline each lies, percent points
+DATASETS = {
+    "NCBI-disease": ("ner", 88.0),
+    "BC5CDR-disease": ("ner", 85.0),
+    "BC5CDR-chem": ("ner", 93.0),
+    "BC2GM": ("ner", 84.5),
+    "JNLPBA": ("ner", 77.0),
+    "GAD": ("re", 82.0),
+    "ChemProt": ("re", 75.0),
+    "BioASQ-7b": ("qa", 45.0),
+}
+ENTITIES = {"NCBI-disease": 960, "BC5CDR-disease": 4424, "BC5CDR-chem": 5385, "BC2GM": 6325, "JNLPBA": 6241}
+HEADER = ("task", "dataset", "model", "run", "protocol", "metric", "value")
+
+
+def run_names(dataset: str) -> list[str]:
+    if dataset == "GAD":
+        return [f"seed42-fold{fold}" for fold in range(1, 11)]
+    return ["seed42", "seed43", "seed44"]
+
+
+def score_rows(model: str, datasets: dict[str, tuple[str, float]] = DATASETS) -> list[tuple]:
+    """All rows of one model, in the form of its scores.tsv; the same numbers at every call."""
+    rows = []
+    for dataset, (task, level) in datasets.items():
+        for run in run_names(dataset):
+            noise = random.Random(f"{model} {dataset} {run}")
+            for protocol in ("standard",) if task == "re" else ("reference", "standard"):
+                shift = 2.0 if protocol == "reference" else 0.0
+                center = (level + shift + MODELS.get(model, -1.0)) / 100
+                rows += [
+                    (task, dataset, model, run, protocol, metric, value)
+                    for metric, value in _metrics(task, dataset, protocol, center, noise).items()
+                ]
+    return rows
+
+
+def _metrics(task: str, dataset: str, protocol: str, center: float, noise: random.Random) -> dict[str, float]:
+    if task == "qa":
+        strict = center - 0.06 + noise.gauss(0, 0.01)
+        lenient = center + 0.10 + noise.gauss(0, 0.01)
+        return {"strict": strict, "lenient": lenient, "mrr": (2 * strict + lenient) / 3}
+    precision, recall = center + noise.gauss(0, 0.003), center + noise.gauss(0, 0.003)
+    values = {"precision": precision, "recall": recall, "f1": 2 * precision * recall / (precision + recall)}
+    if task == "ner":
+        return values | {"entities": ENTITIES[dataset] * (2 if protocol == "reference" else 1)}
+    drop = 0.04 if dataset == "ChemProt" else 0.0
+    return values | {f"macro_{metric}": value - drop for metric, value in list(values.items())}
+
+
+def write_rows(path: Path, rows: list[tuple], header: tuple = HEADER) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join("\t".join(map(str, row)) + "\n" for row in [header, *rows]), encoding="utf-8")
+    return path
+
+
+def write_results(root: Path, models: dict = MODELS, datasets: dict[str, tuple[str, float]] = DATASETS) -> Path:
+    """A results folder: scores.tsv of each model and run.yaml of each fine-tuning."""
+    for model in models:
+        write_rows(root / "finetuning" / model / "scores.tsv", score_rows(model, datasets))
+        for dataset, (task, _) in datasets.items():
+            run = {"model": model, "dataset": dataset, "task": task, "runs": [{"run": r} for r in run_names(dataset)]}
+            path = root / "finetuning" / model / dataset / "run.yaml"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(run), encoding="utf-8")  # JSON is YAML
+    return root
+
+
+def write_weights_header(folder: Path, shapes: dict[str, tuple[int, ...]], config: dict, dtype: str = "F32") -> Path:
+    """A model folder whose safetensors file has a header and no tensors."""
+    folder.mkdir(parents=True, exist_ok=True)
+    header = {name: {"dtype": dtype, "shape": list(shape), "data_offsets": [0, 0]} for name, shape in shapes.items()}
+    text = json.dumps({"__metadata__": {"format": "pt"}} | header).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text)
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return folder
+
+
+def efficiency_file(path: Path, models: dict = MODELS, *, cpu: str = "A processor") -> Path:
+    """A file as measure_efficiency writes it, with made-up numbers."""
+    facts = {}
+    for i, name in enumerate(models):
+        layers = {"Tiny": 4_790_000, "Distil": 42_500_000, "Compact": 42_500_000, "Mobile": 20_600_000}
+        own = next((size for word, size in layers.items() if word in name), 85_000_000)
+        embeddings = 9_000_000 if own < 1e7 else 4_000_000 if "Mobile" in name else 22_700_000
+        spread = {"median": 5.0 + i, "q1": 4.0 + i, "q3": 7.0 + i, "values": [4.0 + i, 5.0 + i, 7.0 + i]}
+        facts[name] = {
+            "parameters": {
+                "embeddings": embeddings,
+                "layers": own,
+                "pooler": 0,
+                "head": 0,
+                "encoder": own + embeddings,
+                "encoder_with_pooler": own + embeddings,
+                "encoder_without_embeddings": own,
+            },
+            "weights_bytes": 4 * (own + embeddings),
+            "flops": {"128": 256 * own, "256": 512 * own},
+            "cpu": {"latency_milliseconds": spread, "throughput_sequences_per_second": spread},
+        }
+    content = {
+        "settings": {"sequence_length": 128, "batch_size": 32, "repetitions": 3, "warmup": 1, "threads": 2},
+        "hardware": {"cpu": cpu, "cpu_threads": 2, "gpu": None, "torch": "2.13.0", "precision": "fp32"},
+        "models": facts,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path

@@ -1,0 +1,159 @@
+"""Parameter counts, operations and the checks of results."""
+
+import itertools
+
+import pytest
+from helpers.reporting import DATASETS, efficiency_file, run_names, score_rows, write_weights_header
+
+from compactbio.errors import UserError
+from compactbio.reporting.checks import find_problems
+from compactbio.reporting.costs import efficiency_document, read_efficiency, sizes_document
+from compactbio.reporting.figures import pareto_front, spread_heights
+from compactbio.reporting.parameters import count_parameters
+from compactbio.reporting.render import to_markdown
+from compactbio.reporting.scores import Score
+
+
+def bert_shapes(layers, hidden, intermediate, vocabulary, prefix="bert."):
+    """Names and shapes of a BERT encoder as the paper on BERT describes it, 512 positions, 2 token types."""
+    shapes = {
+        "embeddings.word_embeddings.weight": (vocabulary, hidden),
+        "embeddings.position_embeddings.weight": (512, hidden),
+        "embeddings.token_type_embeddings.weight": (2, hidden),
+        "embeddings.LayerNorm.weight": (hidden,),
+        "embeddings.LayerNorm.bias": (hidden,),
+    }
+    for i in range(layers):
+        for name in ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"):
+            shapes[f"encoder.layer.{i}.{name}.weight"] = (hidden, hidden)
+            shapes[f"encoder.layer.{i}.{name}.bias"] = (hidden,)
+        for name, size in (("intermediate.dense", (intermediate, hidden)), ("output.dense", (hidden, intermediate))):
+            shapes[f"encoder.layer.{i}.{name}.weight"] = size
+            shapes[f"encoder.layer.{i}.{name}.bias"] = size[:1]
+        for name, kind in itertools.product(("attention.output.LayerNorm", "output.LayerNorm"), ("weight", "bias")):
+            shapes[f"encoder.layer.{i}.{name}.{kind}"] = (hidden,)
+    return {prefix + name: shape for name, shape in shapes.items()}
+
+
+@pytest.mark.parametrize(
+    ("layers", "hidden", "intermediate", "vocabulary", "encoder", "with_pooler"),
+    [
+        (6, 768, 3072, 28996, 65.19, 65.78),  # DistilBioBERT, CompactBioBERT
+        (4, 312, 1200, 28996, 13.78, 13.87),  # TinyBioBERT
+        (4, 312, 1200, 30522, 14.25, 14.35),  # BioTinyBERT
+    ],
+)
+@pytest.mark.parametrize("prefix", ["bert.", ""])
+def test_counts_of_the_papers_models(tmp_path, layers, hidden, intermediate, vocabulary, encoder, with_pooler, prefix):
+    shapes = bert_shapes(layers, hidden, intermediate, vocabulary, prefix)
+    head = {"cls.predictions.bias": (vocabulary,), "cls.predictions.transform.dense.weight": (hidden, hidden)}
+    folder = write_weights_header(tmp_path, shapes | head, {"model_type": "bert", "hidden_size": hidden})
+    counts = count_parameters(folder)
+    assert round(counts.encoder / 1e6, 2) == encoder
+    assert round((counts.encoder + counts.pooler) / 1e6, 2) == with_pooler
+    assert counts.embeddings == (vocabulary + 512 + 2 + 2) * hidden
+    assert counts.head == vocabulary + hidden * hidden
+
+
+def test_a_stored_pooler_is_not_counted_twice_and_buffers_not_at_all(tmp_path):
+    shapes = bert_shapes(1, 8, 16, 50) | {"bert.pooler.dense.weight": (8, 8), "bert.pooler.dense.bias": (8,)}
+    folder = write_weights_header(tmp_path / "a", shapes, {"model_type": "bert", "hidden_size": 8})
+    assert count_parameters(folder).pooler == 72
+    buffers = write_weights_header(tmp_path / "b", shapes, {"model_type": "bert", "hidden_size": 8}, dtype="I64")
+    with pytest.raises(UserError, match="holds no encoder layers"):
+        count_parameters(buffers)
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"\x05\0\0\0\0\0\0\0[1,2]", b"\xff" * 100])
+def test_weights_that_are_none_are_refused(tmp_path, content):
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(UserError, match=r"no \.safetensors file"):
+        count_parameters(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match="not a safetensors file"):
+        count_parameters(tmp_path)
+
+
+def test_measurements_become_tables_and_different_machines_are_told(tmp_path):
+    one = efficiency_file(tmp_path / "1.json", {"A-Tiny": 0})
+    two = efficiency_file(tmp_path / "2.json", {"B-Distil": 0}, cpu="Another")
+    measured = read_efficiency([one, two])
+    text = to_markdown(efficiency_document(["A-Tiny", "B-Distil", "C"], measured))
+    assert "Measured on different machines" in text
+    assert "5.00 (4.00 to 7.00)" in text
+    assert "– = not measured: C." in text
+    assert "| A-Tiny  | 13,790,000 |" in to_markdown(sizes_document(["A-Tiny"], measured))
+    with pytest.raises(UserError, match="A-Tiny a second time"):
+        read_efficiency([one, one])
+    (tmp_path / "3.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(UserError, match="not a file that measure_efficiency wrote"):
+        read_efficiency([tmp_path / "3.json"])
+
+
+def test_the_front_leaves_out_what_a_smaller_model_reaches():
+    points = [(10, 70.0), (10, 72.0), (20, 71.0), (60, 80.0), (65, 80.0), (100, 81.0)]
+    assert pareto_front(points) == [(10, 72.0), (60, 80.0), (100, 81.0)]
+
+
+def test_labels_keep_their_distance_and_stay_in_the_panel():
+    heights = spread_heights([0.9, 0.9, 0.89, 0.02, 0.01], step=0.1)
+    assert all(a - b >= 0.1 - 1e-9 for a, b in itertools.pairwise(heights))
+    assert min(heights) >= 0
+    assert max(heights) <= 1
+    many = spread_heights([0.5] * 30, step=0.1)
+    assert max(many) <= 1 + 1e-9
+    assert min(many) >= 0
+
+
+# ---- checks
+
+SMALL = {name: DATASETS[name] for name in ("BC2GM", "GAD", "BioASQ-7b")}
+TASKS = {name: task for name, (task, _) in SMALL.items()}
+MODELS = ["BioBERT-v1.1", "TinyBERT"]
+EXPECTED = {(model, name): (task, run_names(name)) for model in MODELS for name, task in TASKS.items()}
+
+
+def problems_after(change):
+    scores = [Score(*row) for model in MODELS for row in score_rows(model, SMALL)]
+    return find_problems(change(scores), models=MODELS, datasets=TASKS, expected=EXPECTED)
+
+
+def replaced(score, **changes):
+    return Score(**({name: getattr(score, name) for name in Score.__dataclass_fields__} | changes))
+
+
+def test_sound_results_have_no_problems():
+    assert problems_after(lambda scores: scores) == []
+
+
+def test_a_missing_run_is_named():
+    problems = problems_after(
+        lambda scores: [s for s in scores if (s.model, s.dataset, s.run) != ("TinyBERT", "GAD", "seed42-fold3")]
+    )
+    assert problems == ["TinyBERT on GAD lacks 3 of 30 scores, first seed42-fold3 / standard / f1"]
+
+
+def test_a_missing_model_a_stale_run_and_a_stranger_are_named():
+    assert "TinyBERT on GAD has no scores" in problems_after(
+        lambda scores: [s for s in scores if (s.model, s.dataset) != ("TinyBERT", "GAD")]
+    )
+    stale = problems_after(lambda scores: [*scores, replaced(scores[0], run="seed7")])
+    assert stale == ["BioBERT-v1.1 on BC2GM has scores of runs that its run file lacks: seed7"]
+    stranger = problems_after(lambda scores: [*scores, replaced(scores[0], model="Other")])
+    assert stranger == ["Other on BC2GM has scores, but is not part of this run"]
+
+
+def test_numbers_that_contradict_each_other_are_named():
+    def wrong(metric, value):
+        return lambda scores: [
+            replaced(s, value=value)
+            if (s.model, s.run, s.metric, s.protocol) == ("TinyBERT", "seed42", metric, "standard")
+            else s
+            for s in scores
+        ]
+
+    assert "F1 0.990000 is not 2PR/(P+R)" in problems_after(wrong("f1", 0.99))[0]
+    assert "does not lie between strict" in problems_after(wrong("mrr", 0.99))[0]
+    assert problems_after(wrong("entities", 6000.0)) == [
+        "BC2GM: runs were scored on different numbers of gold entities (6000, 6325)"
+    ]
