@@ -101,7 +101,13 @@ def local_checkpoint_files(name):
     definition = source_of(config, name)
     if definition["source"] != "path":
         return []
-    names = ("config.json", "model.safetensors", "pytorch_model.bin", "vocab.txt", "tokenizer.json")
+    names = (
+        "config.json",
+        "model.safetensors",
+        "pytorch_model.bin",
+        "vocab.txt",
+        "tokenizer.json",
+    )
     files = [Path(definition["path"]) / name for name in names]
     return [str(file) for file in files if file.is_file()]
 
@@ -180,6 +186,31 @@ def task_sources():
         config["datasets"][dataset]["source"] for dataset in config["run"]["datasets"]
     }
     return sorted(sources - {None})
+
+
+# ---- reporting
+
+
+def reporting_selection():
+    """Return the options that tell the reporting programs what was run and what is known."""
+    tasks = {
+        name: f"{name}:{definition['task']}"
+        for name, definition in config["datasets"].items()
+    }
+    return [
+        *("--models", *config["run"]["models"]),
+        *("--datasets", *(tasks[name] for name in config["run"]["datasets"])),
+        *("--known-models", *config["models"]),
+        *("--known-datasets", *tasks.values()),
+    ]
+
+
+def model_group(model):
+    """Return how a model came to be, for the figures: distilled, continual or given."""
+    definition = config["models"][model]
+    if definition["source"] == "train" and definition.get("teacher") is not None:
+        return "distilled"
+    return "continual" if definition["source"] == "train" else "given"
 
 
 # ---- targets

@@ -24,7 +24,8 @@ rule measure_efficiency:
         models=[f"{model}={model_folder(model)}" for model in config["run"]["models"]],
         repetitions=config["reporting"]["repetitions"],
     shell:
-        "python {SCRIPTS}/measure_efficiency.py --models {params.models:q} --threads {threads}"
+        f"python {SCRIPTS}/measure_efficiency.py"
+        " --models {params.models:q} --threads {threads}"
         " --repetitions {params.repetitions}"
         " --output {output.measurements:q} > {log:q} 2>&1"
 
@@ -43,7 +44,8 @@ rule collect_scores:
     conda:
         "../envs/workflow.yaml"
     shell:
-        "python {SCRIPTS}/collect_scores.py --output {output.scores:q} {input.scores:q} > {log:q} 2>&1"
+        f"python {SCRIPTS}/collect_scores.py"
+        " --output {output.scores:q} {input.scores:q} > {log:q} 2>&1"
 
 
 rule check_results:
@@ -69,20 +71,11 @@ rule check_results:
     conda:
         "../envs/workflow.yaml"
     params:
-        models=config["run"]["models"],
-        datasets=[
-            f"{name}:{config['datasets'][name]['task']}"
-            for name in config["run"]["datasets"]
-        ],
-        known_models=list(config["models"]),
-        known_datasets=[
-            f"{name}:{definition['task']}"
-            for name, definition in config["datasets"].items()
-        ],
+        selection=reporting_selection(),
     shell:
-        "python {SCRIPTS}/check_results.py --scores {input.scores:q} --runs {input.runs:q}"
-        " --published {input.published:q} --models {params.models:q} --datasets {params.datasets:q}"
-        " --known-models {params.known_models:q} --known-datasets {params.known_datasets:q}"
+        f"python {SCRIPTS}/check_results.py"
+        " --scores {input.scores:q} --runs {input.runs:q}"
+        " --published {input.published:q} {params.selection:q}"
         " --output {output.report:q} > {log:q} 2>&1"
 
 
@@ -147,23 +140,14 @@ rule build_tables:
     conda:
         "../envs/workflow.yaml"
     params:
-        models=config["run"]["models"],
-        datasets=[
-            f"{name}:{config['datasets'][name]['task']}"
-            for name in config["run"]["datasets"]
-        ],
-        known_models=list(config["models"]),
-        known_datasets=[
-            f"{name}:{definition['task']}"
-            for name, definition in config["datasets"].items()
-        ],
+        selection=reporting_selection(),
         baseline=config["reporting"]["baseline_model"],
         quirks=json.dumps(config["quirks"]),
         folder=subpath(output.explanation, parent=True),
     shell:
-        "python {SCRIPTS}/build_tables.py --scores {input.scores:q} --efficiency {input.efficiency:q}"
-        " --published {input.published:q} --models {params.models:q} --datasets {params.datasets:q}"
-        " --known-models {params.known_models:q} --known-datasets {params.known_datasets:q}"
+        f"python {SCRIPTS}/build_tables.py"
+        " --scores {input.scores:q} --efficiency {input.efficiency:q}"
+        " --published {input.published:q} {params.selection:q}"
         " --baseline {params.baseline:q} --quirks {params.quirks:q} --output-dir {params.folder:q}"
         " > {log:q} 2>&1"
 
@@ -203,35 +187,15 @@ rule build_figures:
     conda:
         "../envs/workflow.yaml"
     params:
-        models=config["run"]["models"],
-        datasets=[
-            f"{name}:{config['datasets'][name]['task']}"
-            for name in config["run"]["datasets"]
-        ],
-        known_models=list(config["models"]),
-        known_datasets=[
-            f"{name}:{definition['task']}"
-            for name, definition in config["datasets"].items()
-        ],
+        selection=reporting_selection(),
         baseline=config["reporting"]["baseline_model"],
         groups=json.dumps(
-            {
-                name: (
-                    "distilled"
-                    if config["models"][name].get("teacher")
-                    else (
-                        "continual"
-                        if config["models"][name].get("objective")
-                        else "given"
-                    )
-                )
-                for name in config["run"]["models"]
-            }
+            {model: model_group(model) for model in config["run"]["models"]}
         ),
         folder=subpath(output.scores, parent=True),
     shell:
-        "python {SCRIPTS}/build_figures.py --scores {input.scores:q} --efficiency {input.efficiency:q}"
-        " --published {input.published:q} --models {params.models:q} --datasets {params.datasets:q}"
-        " --known-models {params.known_models:q} --known-datasets {params.known_datasets:q}"
+        f"python {SCRIPTS}/build_figures.py"
+        " --scores {input.scores:q} --efficiency {input.efficiency:q}"
+        " --published {input.published:q} {params.selection:q}"
         " --baseline {params.baseline:q} --groups {params.groups:q} --output-dir {params.folder:q}"
         " > {log:q} 2>&1"

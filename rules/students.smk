@@ -22,9 +22,11 @@ rule fetch_checkpoint:
         ),
         folder=subpath(output.manifest, parent=True),
     shell:
-        "python {SCRIPTS}/fetch_checkpoint.py --name {wildcards.checkpoint:q}"
+        f"python {SCRIPTS}/fetch_checkpoint.py"
+        " --name {wildcards.checkpoint:q}"
         " --definition {params.definition:q} --tokenizer-definition {params.tokenizer:q}"
-        " --cache {DOWNLOADS:q}/hub --lock {DOWNLOADS:q}/revisions.lock.json --output {params.folder:q}"
+        f" --cache '{DOWNLOADS}/hub' --lock '{DOWNLOADS}/revisions.lock.json'"
+        " --output {params.folder:q}"
         " > {log:q} 2>&1"
 
 
@@ -49,6 +51,7 @@ rule initialise_student:
         source=subpath(input.source, parent=True),
         folder=subpath(output.manifest, parent=True),
     shell:
-        "python {SCRIPTS}/initialise_student.py --run {input.run:q}"
+        f"python {SCRIPTS}/initialise_student.py"
+        " --run {input.run:q}"
         " {params.option} {params.source:q} --output {params.folder:q}"
         " > {log:q} 2>&1"

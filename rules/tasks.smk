@@ -13,8 +13,9 @@ rule fetch_task_data:
     params:
         url=lambda wc: config["data_urls"].get(wc.source, ""),
     shell:
-        "python {SCRIPTS}/fetch_task_data.py --source {wildcards.source} --table {SOURCES_TABLE:q}"
-        " --url {params.url:q} --cache {DOWNLOADS:q}/tasks --output {output.manifest:q} > {log:q} 2>&1"
+        f"python {SCRIPTS}/fetch_task_data.py"
+        f" --table '{SOURCES_TABLE}' --cache '{DOWNLOADS}/tasks'"
+        " --source {wildcards.source} --url {params.url:q} --output {output.manifest:q} > {log:q} 2>&1"
 
 
 # Files of a user's own are inputs, so that an edited file is prepared again. What only fine-tuning reads is left
@@ -54,5 +55,6 @@ rule prepare_task:
         data=lambda wc, input: str(input.source) or ".",
         folder=lambda wc, output: os.path.dirname(output.manifest),
     shell:
-        "python {SCRIPTS}/prepare_task.py --dataset {wildcards.dataset} --definition {params.definition:q}"
+        f"python {SCRIPTS}/prepare_task.py"
+        " --dataset {wildcards.dataset} --definition {params.definition:q}"
         " --data {params.data:q} --output {params.folder:q} > {log:q} 2>&1"

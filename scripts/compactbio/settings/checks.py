@@ -189,6 +189,8 @@ def _dataset_faults(config: dict[str, Any], source_names: set[str] | None) -> It
             yield f"data_urls.{name}: no row of config/data_sources.tsv has this name"
     for name, dataset in config["datasets"].items():
         place, task, layout = f"datasets.{name}", dataset["task"], dataset["layout"]
+        if name == "sources":
+            yield f"{place}: the name is taken by the folder of fetched data; choose another"
         if layout not in LAYOUTS[task]:
             yield f"{place}.layout: `{layout}` is not a layout of {task}: {', '.join(sorted(LAYOUTS[task]))}"
         missing = FILES[layout] - set(dataset.get("files") or {})

@@ -1,0 +1,94 @@
+# Students trained: one resolved run file, one training, one exported model each.
+
+
+rule resolve_run:
+    output:
+        run=f"{RESULTS}/pretraining/{{model}}/run.yaml",
+    log:
+        f"{RESULTS}/logs/resolve_run/{{model}}.log",
+    retries: 0
+    localrule: True
+    conda:
+        "../envs/workflow.yaml"
+    params:
+        settings=lambda wildcards: json.dumps(pretraining_run(config, wildcards.model)),
+    shell:
+        f"python {SCRIPTS}/resolve_run.py"
+        " --settings {params.settings:q} --output {output.run:q}"
+        " > {log:q} 2>&1"
+
+
+# No `retries` here: the profile says how many time limits a training may take. What resources say changes where and
+# how fast it runs, never its numbers. Checkpoints are no output: outputs are deleted before each try.
+rule pretrain_model:
+    input:
+        run=f"{RESULTS}/pretraining/{{model}}/run.yaml",
+        student=f"{RESULTS}/students/initialised/{{model}}/manifest.json",
+        teacher=lambda wildcards: teacher_manifest(wildcards.model),
+        tokens=lambda wildcards: token_stores(
+            config["models"][wildcards.model]["tokenizer"]
+        ),
+    output:
+        training=f"{RESULTS}/pretraining/{{model}}/training.json",
+        provenance=f"{RESULTS}/pretraining/{{model}}/provenance.json",
+    log:
+        f"{RESULTS}/logs/pretrain_model/{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/pretrain_model/{{model}}.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 2
+    resources:
+        gpu=1,
+        nodes=1,
+        mem_mb=16000,
+        runtime=1440,
+        micro_batch_tokens=16384,
+    params:
+        checkpoints=f"{RESULTS}/checkpoints/pretraining/{{model}}",
+    shell:
+        f"python {SCRIPTS}/launch.py"
+        " --gpus {resources.gpu} --nodes {resources.nodes}"
+        " --run-state {params.checkpoints:q}/state.json --"
+        f" {SCRIPTS}/pretrain_model.py"
+        " --run {input.run:q} --student {input.student:q}"
+        " --teacher {input.teacher:q} --tokens {input.tokens:q} --checkpoints {params.checkpoints:q}"
+        " --output {output.training:q} --provenance {output.provenance:q}"
+        " --max-minutes {resources.runtime} --micro-batch-tokens {resources.micro_batch_tokens}"
+        f" --checkpoint-every-steps {config['pretraining']['checkpoint_every_steps']}"
+        f" --checkpoint-every-minutes {config['pretraining']['checkpoint_every_minutes']}"
+        f" --log-every-steps {config['pretraining']['log_every_steps']}"
+        " > {log:q} 2>&1 < /dev/null"
+
+
+# Local, since it takes seconds: weights are read from the last checkpoint and written in the common form.
+rule export_model:
+    input:
+        run=f"{RESULTS}/pretraining/{{model}}/run.yaml",
+        training=f"{RESULTS}/pretraining/{{model}}/training.json",
+        student=f"{RESULTS}/students/initialised/{{model}}/manifest.json",
+    output:
+        manifest=f"{RESULTS}/pretraining/{{model}}/model/manifest.json",
+        figure=report(
+            f"{RESULTS}/figures/pretraining/{{model}}.svg",
+            category="Pretraining",
+            labels={"model": "{model}", "figure": "loss by step"},
+        ),
+        bitmap=f"{RESULTS}/figures/pretraining/{{model}}.png",
+    log:
+        f"{RESULTS}/logs/export_model/{{model}}.log",
+    retries: 0
+    localrule: True
+    conda:
+        "../envs/workflow.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=15,
+    params:
+        folder=subpath(output.manifest, parent=True),
+    shell:
+        f"python {SCRIPTS}/export_model.py"
+        " --run {input.run:q} --training {input.training:q}"
+        " --student {input.student:q} --output {params.folder:q}"
+        " --figure {output.figure:q} --figure {output.bitmap:q}"
+        " > {log:q} 2>&1"

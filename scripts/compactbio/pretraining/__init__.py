@@ -1,0 +1,1 @@
+"""Distillation and continual masked-language-model training: batches, objective terms, the step."""

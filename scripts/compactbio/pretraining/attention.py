@@ -1,0 +1,108 @@
+"""The attention that pre-training runs with: a fast kernel, and explicit maps in the layers that are matched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.masking_utils import sdpa_mask
+
+# transformers treats names that hold "flash", "sdpa" or "flex" in ways of their own
+ATTENTION = "compactbio_captured"
+PROBABILITIES, SCORES = "probabilities", "scores"
+
+
+class MapCapture:
+    """The attention maps of one forward pass of a model, by (layer from 1, kind).
+
+    `probabilities` are (b, heads, length, length) fp32, zero at padding keys, after dropout where
+    `after_dropout`; `scores` are the scaled products before mask and softmax.
+    """
+
+    def __init__(self, wanted: dict[int, set[str]], after_dropout: bool) -> None:
+        self.wanted = wanted
+        self.after_dropout = after_dropout
+        self.maps: dict[tuple[int, str], Tensor] = {}
+
+    def take(self) -> dict[tuple[int, str], Tensor]:
+        """Return the maps of the last forward pass and forget them."""
+        taken, self.maps = self.maps, {}
+        return taken
+
+
+def attention_modules(model: PreTrainedModel) -> list[nn.Module]:
+    """Return a model's self-attention modules, first layer first."""
+    kind = model.base_model._can_record_outputs["attentions"]
+    return [module for module in model.base_model.modules() if isinstance(module, kind)]
+
+
+def install_attention(model: PreTrainedModel, wanted: dict[int, set[str]], *, after_dropout: bool) -> MapCapture:
+    """Make a model use this module's attention; return where the maps of the wanted layers will be.
+
+    Args:
+        wanted: kinds of maps by layer, counted from 1.
+        after_dropout: the captured probabilities are those that multiply the values, after dropout.
+    """
+    model.set_attn_implementation(ATTENTION)
+    capture = MapCapture(wanted, after_dropout)
+    for layer, module in enumerate(attention_modules(model), start=1):
+        module.capture = (capture, layer) if wanted.get(layer) else None
+    return capture
+
+
+def captured_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Return attention's output (b, length, heads, size), as transformers' attention functions do.
+
+    Args:
+        query, key, value: (b, heads, length, size).
+        attention_mask: bool, broadcastable to (b, heads, length, length), True where a key is read; None for all.
+    """
+    flagged = getattr(module, "capture", None)
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if flagged is None:
+        output = F.scaled_dot_product_attention(
+            query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling
+        )
+    else:
+        output = _explicit(*flagged, query, key, value, attention_mask, dropout, scaling)
+    return output.transpose(1, 2).contiguous(), None
+
+
+def _explicit(
+    capture: MapCapture,
+    layer: int,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    dropout: float,
+    scaling: float,
+) -> Tensor:
+    """Return attention's output by way of maps in fp32, which are kept as the capture wants."""
+    with torch.autocast(query.device.type, enabled=False):
+        scores = torch.matmul(query.float(), key.float().transpose(2, 3)) * scaling
+        allowed = scores if mask is None else scores.masked_fill(~mask, torch.finfo(torch.float32).min)
+        probabilities = torch.softmax(allowed, dim=-1)
+    dropped = F.dropout(probabilities, p=dropout) if dropout > 0.0 else probabilities
+    if SCORES in capture.wanted[layer]:
+        capture.maps[layer, SCORES] = scores
+    if PROBABILITIES in capture.wanted[layer]:
+        capture.maps[layer, PROBABILITIES] = dropped if capture.after_dropout else probabilities
+    return torch.matmul(dropped.to(value.dtype), value)
+
+
+AttentionInterface.register(ATTENTION, captured_attention)
+# without a mask function of its own, a padded call would lose its mask without a word
+AttentionMaskInterface.register(ATTENTION, sdpa_mask)

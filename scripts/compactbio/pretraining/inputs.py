@@ -1,0 +1,122 @@
+"""What a pre-training run reads: checked together, before anything big is loaded (torch is not imported)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compactbio.corpus.tokens import TokenStore
+from compactbio.errors import UserError
+from compactbio.files import MANIFEST, read_manifest, read_yaml
+from compactbio.pretraining.sampling import check_split
+from compactbio.training.fingerprint import fingerprint
+
+RECIPE = 1  # raise by hand when the arithmetic of pre-training changes: finished runs are then made again
+
+RUN_KEYS = ("model", "objective", "optimisation", "masked_fraction", "max_length", "seed", "quirks")
+OPTIMISATION_KEYS = (
+    "steps",
+    "warmup_steps",
+    "peak_learning_rate",
+    "weight_decay",
+    "global_batch_size",
+    "schedule",
+    "adam_betas",
+    "adam_epsilon",
+    "max_gradient_norm",
+    "precision",
+)
+
+
+@dataclass(frozen=True)
+class RunInputs:
+    """The resolved run, its folders, and the fingerprint that names its results."""
+
+    run: dict[str, Any]
+    student: Path
+    teacher: Path | None
+    tokens: list[Path]
+    digests: dict[str, str]
+    fingerprint: str
+
+    @property
+    def total_steps(self) -> int:
+        """Return the number of steps of the run."""
+        return self.run["optimisation"]["steps"]
+
+    def open_store(self) -> TokenStore:
+        """Return the corpus: the stores in the order they were given."""
+        return TokenStore.open(self.tokens)
+
+
+def read_inputs(run_file: Path, student: Path, teacher: Path | None, tokens: list[Path]) -> RunInputs:
+    """Return a run's inputs after checking that they belong together.
+
+    Raises:
+        UserError: a key or folder is missing, or the tokenizers of student, teacher and corpus differ.
+    """
+    student, tokens = folder_of(student), [folder_of(path) for path in tokens]
+    teacher = None if teacher is None else folder_of(teacher)
+    run = read_yaml(run_file)
+    _require_keys(run_file, run)
+    needs_teacher = run.get("teacher") is not None
+    if needs_teacher and teacher is None:
+        raise UserError(f"{run_file} names the teacher {run['teacher']}: give its folder with --teacher")
+    if not needs_teacher:
+        teacher = None
+    manifests = {"student": (student, read_manifest(student, verify=True))}
+    if teacher is not None:
+        manifests["teacher"] = (teacher, read_manifest(teacher, verify=True))
+    for number, folder in enumerate(tokens, start=1):
+        manifests[f"tokens/{number:04d}"] = (folder, read_manifest(folder))
+    _require_one_tokenizer(manifests)
+    if sum(manifest.get("documents", 0) for role, (_, manifest) in manifests.items() if role.startswith("tokens/")) < 1:
+        raise UserError(f"the token store {tokens[0]} holds no sequence: see what the corpus stage kept and dropped")
+    longest = max(manifest["max_length"] for role, (_, manifest) in manifests.items() if role.startswith("tokens/"))
+    if longest > run["max_length"]:
+        raise UserError(
+            f"{run_file}: max_length is {run['max_length']}, but the token store {tokens[0]} was made with {longest}: "
+            "make the store again with the run's corpus.max_length"
+        )
+    digests = {role: manifest["digest"] for role, (_, manifest) in manifests.items()}
+    return RunInputs(run, student, teacher, tokens, digests, fingerprint(run, digests, RECIPE))
+
+
+def folder_of(path: Path) -> Path:
+    """Return a folder, given itself or its manifest.json (which is what a rule has at hand)."""
+    return path.parent if path.name == MANIFEST else path
+
+
+def check_resources(run: dict[str, Any], *, processes: int, micro_batch_tokens: int) -> None:
+    """Refuse a number of processes or a micro-batch that the run cannot be split into."""
+    check_split(run["optimisation"]["global_batch_size"], processes)
+    if micro_batch_tokens < run["max_length"]:
+        raise UserError(
+            f"--micro-batch-tokens {micro_batch_tokens} is less than one sequence of max_length {run['max_length']}: "
+            f"give at least {run['max_length']}"
+        )
+
+
+def _require_keys(run_file: Path, run: Any) -> None:
+    """Refuse a run file that lacks a key."""
+    if not isinstance(run, dict):
+        raise UserError(f"{run_file} is not a run: resolve_run.py writes one")
+    missing = [key for key in RUN_KEYS if key not in run]
+    missing += [f"optimisation.{key}" for key in OPTIMISATION_KEYS if key not in run.get("optimisation", {})]
+    if missing:
+        raise UserError(f"{run_file} lacks {', '.join(missing)}: write it again with resolve_run.py")
+
+
+def _require_one_tokenizer(manifests: dict[str, tuple[Path, dict[str, Any]]]) -> None:
+    """Refuse folders that were made with different vocabularies or casings."""
+    first = manifests["student"]
+    for role, (folder, manifest) in manifests.items():
+        if "tokenizer_digest" not in manifest:
+            raise UserError(f"{folder}/manifest.json names no tokenizer_digest: remake {folder}")
+        if manifest["tokenizer_digest"] != first[1]["tokenizer_digest"]:
+            raise UserError(
+                f"the tokenizers of the student {first[0]} and of {role} {folder} differ "
+                f"({first[1]['tokenizer_digest'][:12]} and {manifest['tokenizer_digest'][:12]}): "
+                "student, teacher and corpus must share vocabulary and casing; check the models' `tokenizer` keys"
+            )

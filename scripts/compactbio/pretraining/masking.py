@@ -1,0 +1,75 @@
+"""Dynamic masking for the masked-language-model objective, vectorised over a global batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+MASK_SHARE, RANDOM_SHARE = 0.8, 0.1  # of the selected tokens; the rest stays as it is
+_MASKING_STREAM = 1  # keeps these random numbers apart from those of the order
+
+
+@dataclass(frozen=True)
+class MaskedTokens:
+    """Tokens of a batch, joined: what the model reads, and which of them it has to predict."""
+
+    inputs: np.ndarray  # (tokens,) int64
+    selected: np.ndarray  # (tokens,) bool
+
+
+class Masking:
+    """Selects tokens at random: of the selected, 80 % become [MASK], 10 % a random token, 10 % stay.
+
+    Special tokens are never selected. [UNK] is one of them, as in the reference code, whose collator asks the
+    tokenizer for its special ids (REPLICATION.md, 3).
+    """
+
+    def __init__(
+        self,
+        *,
+        fraction: float,
+        vocabulary_size: int,
+        special_ids: dict[str, int],
+        batch_size: int,
+        max_length: int,
+        seed: int,
+    ) -> None:
+        self.fraction = fraction
+        self.vocabulary_size = vocabulary_size
+        self.mask_id = special_ids["mask"]
+        self.is_special = np.zeros(vocabulary_size, dtype=bool)
+        self.is_special[list(special_ids.values())] = True
+        self.shape = (2, batch_size, max_length)
+        self.seed = seed
+
+    def apply(self, step: int, positions: np.ndarray, lengths: np.ndarray, joined: np.ndarray) -> MaskedTokens:
+        """Return a batch's tokens after masking, a pure function of (seed, step, position, token).
+
+        The random numbers of the whole global batch are drawn (a millisecond), so that a sequence gets the same
+        ones whichever process or micro-batch it falls to.
+
+        Args:
+            step: global step, from 1.
+            positions: (k,) places in the global batch of the sequences at hand.
+            lengths: (k,) their lengths.
+            joined: (sum of lengths,) their ids in this order.
+        """
+        stream = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, _MASKING_STREAM, step])))
+        choice, replacement = stream.random(self.shape, dtype=np.float32)
+        rows = np.repeat(positions, lengths)
+        columns = column_numbers(lengths)
+        share = choice[rows, columns] / np.float32(self.fraction)
+        inputs = joined.astype(np.int64)
+        selected = (share < 1.0) & ~self.is_special[inputs]
+        replaced = selected & (share >= MASK_SHARE) & (share < MASK_SHARE + RANDOM_SHARE)
+        drawn = replacement[rows[replaced], columns[replaced]].astype(np.float64)
+        inputs[selected & (share < MASK_SHARE)] = self.mask_id
+        inputs[replaced] = (drawn * self.vocabulary_size).astype(np.int64)
+        return MaskedTokens(inputs, selected)
+
+
+def column_numbers(lengths: np.ndarray) -> np.ndarray:
+    """Return 0..n-1 for each length n, joined: the place of each token within its sequence."""
+    starts = np.cumsum(lengths) - lengths
+    return np.arange(int(lengths.sum()), dtype=np.int64) - np.repeat(starts, lengths)

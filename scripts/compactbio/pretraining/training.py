@@ -1,0 +1,152 @@
+"""A pre-training run put together from its inputs, and what it leaves when it is finished."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from transformers import PreTrainedModel
+
+from compactbio.errors import UserError
+from compactbio.pretraining.batches import PretrainingBatches
+from compactbio.pretraining.distillation import Distillation
+from compactbio.pretraining.inputs import RunInputs
+from compactbio.pretraining.masking import Masking
+from compactbio.pretraining.terms import resolve_terms
+from compactbio.provenance import gather_provenance
+from compactbio.students.architectures import load_masked_lm
+from compactbio.training.checkpoints import CheckpointFolder
+from compactbio.training.loop import LoopResult, LoopSettings, run_training
+from compactbio.training.optimizers import adamw
+from compactbio.training.processes import start_accelerator
+from compactbio.training.progress import MetricsLog, read_metrics
+from compactbio.training.schedules import learning_rate_schedule
+
+METRICS = "metrics.jsonl"
+ENOUGH_TOKENS_ON_CPU = 1024
+
+
+def pretrain(inputs: RunInputs, folder: Path, *, settings: LoopSettings, micro_batch_tokens: int) -> LoopResult:
+    """Train a student from the newest checkpoint in `folder` on, in all processes that the environment names."""
+    run = inputs.run
+    optimisation = run["optimisation"]
+    terms = resolve_terms(run["objective"], run["quirks"])
+    needs_teacher = any(term.kind.teacher for term in terms)
+    student = load_masked_lm(inputs.student)
+    teacher = load_masked_lm(inputs.teacher) if inputs.teacher is not None and needs_teacher else None
+    _check_positions(run, student, teacher)
+    module = Distillation(student, teacher, terms, run["quirks"], seed=run["seed"])
+    accelerator = start_accelerator(optimisation["precision"], unused_parameters=module.has_unused_parameters)
+    module.place_teacher(accelerator.device)
+    batches = _batches(inputs, module, accelerator, micro_batch_tokens)
+    optimizer = adamw(
+        module,
+        weight_decay=optimisation["weight_decay"],
+        betas=tuple(optimisation["adam_betas"]),
+        epsilon=optimisation["adam_epsilon"],
+    )
+    schedule = learning_rate_schedule(
+        optimisation["schedule"],
+        peak=optimisation["peak_learning_rate"],
+        warmup_steps=optimisation["warmup_steps"],
+        total_steps=inputs.total_steps,
+    )
+    logging.info(
+        "%s: %s sequences, %s parameters, %d process(es) on %s, torch %s",
+        run["model"],
+        f"{len(batches.store):,}",
+        f"{sum(value.numel() for value in student.parameters()):,}",
+        accelerator.num_processes,
+        accelerator.device,
+        torch.__version__,
+    )
+    return run_training(
+        module=module,
+        optimizer=optimizer,
+        learning_rate_at=schedule,
+        batches=batches,
+        settings=settings,
+        checkpoints=CheckpointFolder(folder),
+        metrics=MetricsLog(folder / METRICS, writes=accelerator.is_main_process),
+        seed=run["seed"],
+        accelerator=accelerator,
+    )
+
+
+def training_record(inputs: RunInputs, folder: Path) -> dict[str, Any]:
+    """Return the content of training.json of a finished run."""
+    checkpoints = CheckpointFolder(folder)
+    state = checkpoints.read_state()
+    lines = [line for line in read_metrics(folder / METRICS) if "loss" in line]
+    checkpoint = checkpoints.latest()
+    if checkpoint is None:
+        raise UserError(f"{folder} says finished but holds no sound checkpoint: remove the folder and start again")
+    return {
+        "model": inputs.run["model"],
+        "fingerprint": inputs.fingerprint,
+        "step": state["step"],
+        "total_steps": state["total_steps"],
+        "checkpoint": str(checkpoint),
+        "metrics": str(folder / METRICS),
+        "seconds": state["seconds"],
+        "loss_first": lines[0]["loss"] if lines else None,
+        "loss_last": lines[-1]["loss"] if lines else None,
+    }
+
+
+def provenance_record(inputs: RunInputs, seconds: float) -> dict[str, Any]:
+    """Return the content of provenance.json of a finished run."""
+    return gather_provenance(inputs.fingerprint, inputs.digests, seconds, model=inputs.run["model"])
+
+
+def _batches(
+    inputs: RunInputs, module: Distillation, accelerator: Accelerator, micro_batch_tokens: int
+) -> PretrainingBatches:
+    """Return this process's batches."""
+    run, store = inputs.run, inputs.open_store()
+    size = run["optimisation"]["global_batch_size"]
+    if store.vocabulary_size > module.student.config.vocab_size:
+        raise UserError(
+            f"the corpus has ids up to {store.vocabulary_size}, the student {inputs.student} an embedding of "
+            f"{module.student.config.vocab_size} tokens: they were made with different tokenizers"
+        )
+    masking = Masking(
+        fraction=run["masked_fraction"],
+        vocabulary_size=store.vocabulary_size,
+        special_ids=store.special_ids,
+        batch_size=size,
+        max_length=run["max_length"],
+        seed=run["seed"],
+    )
+    return PretrainingBatches(
+        store,
+        masking,
+        batch_size=size,
+        max_length=run["max_length"],
+        seed=run["seed"],
+        micro_batch_tokens=micro_batch_tokens,
+        to_max_length=any(term.over_padding for term in module.terms),
+        border=int(any(_sees_neighbours(model) for model in module.models)),
+        # a GPU is busy only with large micro-batches; a processor is so with small ones and gains by less padding
+        enough_tokens=ENOUGH_TOKENS_ON_CPU if accelerator.device.type == "cpu" else None,
+        rank=accelerator.process_index,
+        processes=accelerator.num_processes,
+    )
+
+
+def _sees_neighbours(model: PreTrainedModel) -> bool:
+    """Return whether a token's embedding holds that of the next one: what follows the last must not vary."""
+    return bool(getattr(model.config, "trigram_input", False))
+
+
+def _check_positions(run: dict[str, Any], *models: PreTrainedModel | None) -> None:
+    """Refuse sequences longer than a model has positions for."""
+    for model in models:
+        if model is not None and run["max_length"] > model.config.max_position_embeddings:
+            raise UserError(
+                f"corpus.max_length: {run['max_length']} is more than the {model.config.max_position_embeddings} "
+                f"positions of {model.name_or_path}"
+            )

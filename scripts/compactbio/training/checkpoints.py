@@ -1,0 +1,147 @@
+"""Checkpoints that are whole or not there: saved under a temporary name, verified before they are read."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compactbio.errors import UserError
+from compactbio.files import read_json, read_manifest, replacing_folder, write_json, write_manifest
+
+if TYPE_CHECKING:  # a finished or stalled run is recognised without loading torch
+    import torch
+
+WEIGHTS = "model.safetensors"
+OPTIMIZER = "optimizer.pt"
+EXTRA = "extra.json"
+STATE = "state.json"
+PREFIX = "step-"
+
+
+class CheckpointFolder:
+    """The checkpoints of one run: folders step-00001234, `keep` of them, and state.json.
+
+    Each holds model.safetensors (the module's weights; tied ones once), optimizer.pt (optimizer and loss-scaler
+    state), extra.json and a manifest with the sha256 of every file.
+    """
+
+    def __init__(self, folder: Path, *, keep: int = 2) -> None:
+        self.folder = folder
+        self.keep = keep
+
+    def latest(self) -> Path | None:
+        """Return the newest checkpoint whose files equal their digests, or None; torn ones are named in the log."""
+        for candidate in sorted(self.folder.glob(f"{PREFIX}*"), reverse=True):
+            try:
+                manifest = read_manifest(candidate, verify=True)
+                if {WEIGHTS, OPTIMIZER, EXTRA} <= set(manifest["files"]) and "step" in manifest:
+                    return candidate
+                logging.warning("checkpoint %s is not complete: an older one is taken", candidate)
+            except (UserError, OSError, KeyError, TypeError) as error:
+                logging.warning("checkpoint %s is not sound (%s): an older one is taken", candidate, error)
+        return None
+
+    def save(
+        self,
+        step: int,
+        module: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        extra: dict[str, Any] | None = None,
+        *,
+        scaler: Any = None,
+    ) -> Path:
+        """Write the checkpoint of a step and return its folder; older ones go when it is complete.
+
+        Raises:
+            UserError: there is no room; the checkpoints that were there are untouched.
+        """
+        import torch
+        from safetensors import SafetensorError
+        from safetensors.torch import save_model
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._remove_unfinished()
+        target = self.folder / f"{PREFIX}{step:08d}"
+        try:
+            self._check_room(module, optimizer)
+            with replacing_folder(target) as temporary:
+                save_model(module, str(temporary / WEIGHTS))
+                torch.save(
+                    {"optimizer": optimizer.state_dict(), "scaler": scaler.state_dict() if scaler else None},
+                    temporary / OPTIMIZER,
+                )
+                (temporary / EXTRA).write_text(json.dumps(extra or {}) + "\n", encoding="utf-8")
+                write_manifest(temporary, step=step)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            # torch and safetensors report a full disk in their own ways, so any failure to write is one
+            raise UserError(
+                f"the checkpoint of step {step} could not be written to {self.folder} ({error}): free disk space or "
+                f"quota and start again; {self._last_good_in_words()}"
+            ) from error
+        self._prune()
+        return target
+
+    def latest_step(self) -> int:
+        """Return the step of the newest sound checkpoint, 0 where there is none."""
+        checkpoint = self.latest()
+        return 0 if checkpoint is None else step_of(checkpoint)
+
+    def restore(self, checkpoint: Path, module: torch.nn.Module) -> tuple[int, dict[str, Any], dict[str, Any]]:
+        """Load a checkpoint's weights into a module; return (step, optimizer and scaler state, extra)."""
+        import torch
+        from safetensors.torch import load_model
+
+        load_model(module, str(checkpoint / WEIGHTS), strict=True)
+        states = torch.load(checkpoint / OPTIMIZER, map_location="cpu", weights_only=True)
+        return step_of(checkpoint), states, read_json(checkpoint / EXTRA)
+
+    def write_state(self, **facts: Any) -> None:
+        """Write state.json, the truth about how far the run is."""
+        write_json(self.folder / STATE, facts)
+
+    def read_state(self) -> dict[str, Any]:
+        """Return state.json, empty where there is none."""
+        path = self.folder / STATE
+        return read_json(path) if path.is_file() else {}
+
+    def _check_room(self, module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Refuse a save that cannot fit, before anything is written."""
+        tensors = [*module.state_dict().values()]
+        tensors += [
+            value for state in optimizer.state.values() for value in state.values() if hasattr(value, "data_ptr")
+        ]
+        unique = {tensor.data_ptr(): tensor.numel() * tensor.element_size() for tensor in tensors}
+        needed = int(1.05 * sum(unique.values()))
+        free = shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise OSError(f"{needed / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB are free")
+
+    def _last_good_in_words(self) -> str:
+        """Return which checkpoint a next try would start from."""
+        latest = self.latest()
+        return f"the last good checkpoint is {latest}" if latest else "there is no earlier checkpoint"
+
+    def _remove_unfinished(self) -> None:
+        """Remove what a killed save left behind."""
+        for path in self.folder.glob(f".{PREFIX}*.partial"):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _prune(self) -> None:
+        """Remove all but the newest checkpoints."""
+        for path in sorted(self.folder.glob(f"{PREFIX}*"))[: -self.keep]:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the step of a checkpoint's folder."""
+    return read_manifest(checkpoint)["step"]
+
+
+def read_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """Return the weights of a checkpoint by name (of tied ones, one name only)."""
+    from safetensors.torch import load_file
+
+    return load_file(str(checkpoint / WEIGHTS))

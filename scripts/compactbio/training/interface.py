@@ -1,0 +1,68 @@
+"""What the training loop is given and what it gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from compactbio.training.deadlines import StopSignal
+
+
+@dataclass
+class MicroBatch:
+    """A part of a global batch that goes through the module at once.
+
+    `counts` are what it contributes to each denominator; the loop sums them over micro-batches and processes.
+    The names `tokens` and `sequences`, where given, also make the rates in the metrics.
+    """
+
+    tensors: dict[str, Tensor]
+    counts: dict[str, float]
+
+
+class StepModule(torch.nn.Module):
+    """What the loop trains: returns the sum over terms of weight x local sum / global denominator.
+
+    `forward` leaves each term's detached share in `last_terms`; shares add up over micro-batches and processes.
+    """
+
+    last_terms: dict[str, Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last_terms = {}
+
+    def forward(self, tensors: dict[str, Tensor], denominators: dict[str, float]) -> Tensor:
+        """Return this micro-batch's share of the loss, a scalar."""
+        raise NotImplementedError
+
+
+@dataclass
+class LoopSettings:
+    """How long to train and when to log, save and leave. Steps are optimizer updates, counted from 1."""
+
+    total_steps: int
+    max_gradient_norm: float | None = 1.0
+    checkpoint_every_steps: int | None = None
+    checkpoint_every_minutes: float | None = None
+    log_every_steps: int = 50
+    deadline: float | None = None
+    """A `time.monotonic()` value; the time of a save is subtracted."""
+    stop: StopSignal | None = None
+    state_facts: dict[str, Any] = field(default_factory=dict)
+    """Written to state.json beside the step."""
+
+
+@dataclass
+class LoopResult:
+    """Where a training stands: finished means step == total_steps, nothing else."""
+
+    step: int
+    total_steps: int
+    finished: bool
+    reason: str
+    started_at: int
+    seconds: float

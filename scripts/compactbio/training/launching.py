@@ -1,0 +1,195 @@
+"""The command that starts a training program in one or several processes, and the GPUs it may use.
+
+Nothing here imports torch: a launcher must not touch a GPU.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from compactbio.errors import UserError
+
+
+@dataclass(frozen=True)
+class Rendezvous:
+    """Where the processes of several nodes meet: the job's number and an address of its first node."""
+
+    job: str
+    address: str
+    port: int
+
+
+def launch_command(
+    program: list[str],
+    *,
+    processes: int,
+    nodes: int = 1,
+    rendezvous: Rendezvous | None = None,
+    cores_per_node: int | None = None,
+    python: str = sys.executable,
+) -> list[str]:
+    """Return the command line: python for one process, torchrun on one node, srun with torchrun on several.
+
+    Args:
+        program: a Python program and its arguments.
+        processes: of the whole run; nodes share them equally.
+        rendezvous: needed for several nodes.
+        cores_per_node: cores that a node's processes share, for srun.
+
+    Raises:
+        UserError: the processes cannot be shared equally by the nodes.
+    """
+    if nodes < 1 or processes < 1 or processes % nodes:
+        raise UserError(
+            f"{processes} processes cannot be shared equally by {nodes} nodes: let resources gpu be a multiple of nodes"
+        )
+    if processes == 1:
+        return [python, *program]
+    # the `--` before the program keeps torchrun from taking its --run for an abbreviation of --run-path
+    torchrun = [python, "-m", "torch.distributed.run"]
+    per_node = f"--nproc-per-node={processes // nodes}"
+    if nodes == 1:
+        return [*torchrun, "--standalone", per_node, "--", *program]
+    if rendezvous is None:
+        raise UserError("several nodes need a SLURM job (SLURM_JOB_ID is not set): use --nodes 1 here")
+    steps = ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
+    if cores_per_node is not None:
+        steps.append(f"--cpus-per-task={cores_per_node}")
+    steps.append("--kill-on-bad-exit=1")  # else one dead node leaves the others waiting until the time limit
+    meeting = [
+        f"--nnodes={nodes}",
+        per_node,
+        f"--rdzv-id={rendezvous.job}",
+        "--rdzv-backend=c10d",
+        f"--rdzv-endpoint={rendezvous.address}:{rendezvous.port}",
+    ]
+    return [*steps, *torchrun, *meeting, "--", *program]
+
+
+def find_rendezvous(environment: Mapping[str, str]) -> Rendezvous | None:
+    """Return where the processes of the present SLURM job meet, or None outside a job.
+
+    A rule with the resource `mpi` runs without SLURM_JOB_NODELIST, so the scheduler is asked for the nodes.
+    """
+    job = environment.get("SLURM_JOB_ID")
+    if job is None:
+        return None
+    nodes = _output(["squeue", "--noheader", "--jobs", job, "--format", "%N"])
+    first = _output(["scontrol", "show", "hostnames", nodes]).splitlines()[0]
+    facts = _output(["scontrol", "show", "node", first, "--oneliner"]).split()
+    address = next((fact.split("=", 1)[1] for fact in facts if fact.startswith("NodeAddr=")), first)
+    return Rendezvous(job, address, 20000 + int(job) % 20000)  # from the job's number: jobs may share a host
+
+
+def processes_for(gpus: int, found: int) -> int:
+    """Return how many processes to start on this node for the GPUs asked for and found.
+
+    A machine without any GPU runs one process on the CPU, so that the miniature and a workstation use the same
+    rules as a cluster; a machine with too few is an error, since the run would be slower than anyone expects.
+    """
+    if gpus <= 1 and found == 0:
+        if gpus == 1:
+            logging.warning("a GPU was asked for and none is here: one process on the CPU")
+        return 1
+    if found == 0:
+        logging.warning("%d GPUs were asked for and none is here: one process on the CPU", gpus)
+        return 1
+    if found < gpus:
+        raise UserError(
+            f"{gpus} GPUs were asked for and {found} are visible: lower resources gpu in the profile, or ask the "
+            "scheduler for as many"
+        )
+    return max(gpus, 1)
+
+
+def visible_gpus(environment: Mapping[str, str], devices: Path = Path("/dev")) -> list[str]:
+    """Return the names of the NVIDIA GPUs that a program started here would see.
+
+    A GPU counts if its device file exists (or, as under WSL, nvidia-smi lists it): CUDA_VISIBLE_DEVICES alone proves
+    nothing, some schedulers set it on machines without any. Where it is set, it tells which ones are ours.
+    """
+    present = sorted(path.name.removeprefix("nvidia") for path in devices.glob("nvidia[0-9]*"))
+    if not present and devices == Path("/dev") and shutil.which("nvidia-smi"):
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+        lines = [line for line in listed.stdout.splitlines() if line.startswith("GPU ")]
+        present = [str(number) for number in range(len(lines))]
+    chosen = environment.get("CUDA_VISIBLE_DEVICES")
+    if not present or chosen is None:
+        return present
+    return [name for name in chosen.split(",") if name.strip() and name.strip() not in ("-1", "NoDevFiles")]
+
+
+class ClaimedGpus:
+    """GPUs of a machine without a scheduler, held by locks on files until the process ends."""
+
+    def __init__(self, count: int, present: list[str], folder: Path | None = None) -> None:
+        self.folder = folder or Path(tempfile.gettempdir()) / f"compactbio-gpus-{os.getuid()}"
+        self.count, self.present = count, present
+        self._held: dict[str, int] = {}
+
+    def wait(self, poll_seconds: float = 5.0) -> list[str]:
+        """Return the names of the claimed GPUs, once enough are free."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        told = False
+        while not self._try():
+            if not told:
+                logging.info(
+                    "waiting for %d free GPU(s) of %d (locks in %s)", self.count, len(self.present), self.folder
+                )
+                told = True
+            time.sleep(poll_seconds)
+        return list(self._held)
+
+    def release(self) -> None:
+        """Let the GPUs go."""
+        for handle in self._held.values():
+            os.close(handle)
+        self._held = {}
+
+    def _try(self) -> bool:
+        """Take what is free; keep it only if it is enough, lest two launchers wait for each other."""
+        for name in self.present:
+            if len(self._held) == self.count:
+                break
+            handle = os.open(self.folder / f"gpu{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(handle)
+            else:
+                self._held[name] = handle
+        if len(self._held) == self.count:
+            return True
+        self.release()
+        return False
+
+
+def threads_per_process(environment: Mapping[str, str], processes_on_node: int) -> int:
+    """Return the threads that each process of a node may use: the job's cores shared equally."""
+    told = environment.get("OMP_NUM_THREADS", "")
+    cores = int(told) if told.isdigit() and int(told) > 0 else len(os.sched_getaffinity(0))
+    return max(1, cores // processes_on_node)
+
+
+def _output(command: list[str]) -> str:
+    """Return what a command of SLURM prints.
+
+    Raises:
+        UserError: it is missing or failed.
+    """
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    except FileNotFoundError:
+        raise UserError(f"{command[0]} is not on the PATH: several nodes need SLURM's commands") from None
+    except subprocess.CalledProcessError as error:
+        raise UserError(f"`{' '.join(command)}` failed: {error.stderr.strip()}") from None

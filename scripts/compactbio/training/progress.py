@@ -1,0 +1,90 @@
+"""What a user sees of a training: JSON lines beside the checkpoint, log lines, a bar on a terminal."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from compactbio.files import replacing_file
+
+
+class MetricsLog:
+    """Appends one JSON line per logged step to a file; only the main process writes.
+
+    Fields of a training line: step, total_steps, loss (mean over the steps since the line before), terms,
+    learning_rate, gradient_norm, tokens_per_second, sequences_per_second, seconds_per_step, eta_seconds,
+    peak_memory_mb. A line from an evaluation has step and evaluation.
+    """
+
+    def __init__(self, path: Path, *, writes: bool = True) -> None:
+        self.path = path
+        self.writes = writes
+        self._bar: Any = None
+
+    def start(self, *, done_steps: int, total_steps: int) -> None:
+        """Drop lines of steps after `done_steps` (they will be run again) and open the bar."""
+        if not self.writes:
+            return
+        kept = [json.dumps(line) for line in read_metrics(self.path) if line["step"] <= done_steps]
+        with replacing_file(self.path) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(initial=done_steps, total=total_steps, unit="step", dynamic_ncols=True)
+
+    def advance(self) -> None:
+        """Move the bar by one step."""
+        if self._bar is not None:
+            self._bar.update(1)
+
+    def write(self, line: dict[str, Any]) -> None:
+        """Append a line, and say the same to the log in words."""
+        if not self.writes:
+            return
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line) + "\n")
+        if self._bar is None:
+            logging.info("%s", _in_words(line))
+        elif "loss" in line:
+            self._bar.set_postfix(loss=f"{line['loss']:.4f}")
+
+    def close(self) -> None:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a metrics file; a last line torn by a kill is left out."""
+    lines: list[dict[str, Any]] = []
+    if path.is_file():
+        for text in path.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(text))
+            except json.JSONDecodeError:
+                break
+    return lines
+
+
+def _in_words(line: dict[str, Any]) -> str:
+    """Return a line of metrics as a sentence for the log."""
+    if "loss" not in line:
+        return f"step {line['step']}: " + ", ".join(
+            f"{name} {value:.4f}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in line.get("evaluation", {}).items()
+        )
+    parts = [f"step {line['step']}/{line['total_steps']}", f"loss {line['loss']:.4f}"]
+    if len(line["terms"]) > 1:
+        parts.append("(" + ", ".join(f"{name} {value:.4f}" for name, value in line["terms"].items()) + ")")
+    parts.append(f"learning rate {line['learning_rate']:.2e}")
+    if line.get("tokens_per_second"):
+        parts.append(f"{line['tokens_per_second']:,.0f} tokens/s")
+    if line.get("eta_seconds") is not None:
+        parts.append(f"ready in {timedelta(seconds=round(line['eta_seconds']))}")
+    return " ".join(parts)

@@ -1,0 +1,90 @@
+"""Tries of a run: a later one starts only where an earlier one could have gained something.
+
+Retries are the profile's business and may be many. A run that cannot get ahead (no time for one step, memory that is
+never enough, a loss that is not a number) would use them all up. So a try that gained no step leaves a file `stalled`
+with the reason, and later tries end at once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+from pathlib import Path
+from typing import IO
+
+from compactbio.errors import UserError
+from compactbio.files import read_json, write_json
+
+STALLED = "stalled"
+TRIES = "tries.json"
+LOCK = "lock"
+DEATHS_ALLOWED = 2  # tries from the same step that ended without a word: a node may fail, twice is our own doing
+
+
+class Tries:
+    """The tries of one run, kept in its checkpoint folder. Used by the main process only."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.marker = folder / STALLED
+        self._lock: IO[str] | None = None
+
+    def refuse_if_stalled(self) -> None:
+        """Raise UserError where an earlier try left the marker; costs no import of torch."""
+        if self.marker.is_file():
+            reason = self.marker.read_text(encoding="utf-8").strip()
+            raise UserError(
+                f"this run is stalled: {reason}. Mend the cause, then remove the marker: rm '{self.marker}'"
+            )
+
+    def begin(self, step: int) -> None:
+        """Note that a try starts from `step`; refuse where two such tries died without a word."""
+        self._refuse_a_second_process()
+        path = self.folder / TRIES
+        before = read_json(path) if path.is_file() else {"step": -1, "deaths": 0}
+        deaths = before["deaths"] if before["step"] == step else 0
+        if deaths >= DEATHS_ALLOWED:
+            self.stall(
+                f"{deaths} tries from step {step} were killed before their first checkpoint "
+                "(memory or time limit? see the scheduler's record of the job)"
+            )
+            path.unlink()
+            self.refuse_if_stalled()
+        write_json(path, {"step": step, "deaths": deaths + 1})
+
+    def end(self, *, started_at: int, step: int, finished: bool, reason: str) -> None:
+        """Note how a try ended; without a gained step and by its own doing, it leaves the marker."""
+        (self.folder / TRIES).unlink(missing_ok=True)
+        if self._lock is not None:
+            self._lock.close()
+        if finished or step > started_at or reason == "signal":  # who sent the signal may start it again
+            return
+        if reason == "deadline":
+            reason = "the time limit was reached before one step from step {} was done and saved; allow more minutes"
+            reason = reason.format(started_at)
+        self.stall(reason)
+
+    def _refuse_a_second_process(self) -> None:
+        """Hold the folder's lock for the life of this object; a job that a scheduler started twice must not mix in.
+
+        Raises:
+            UserError: another process trains this run.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = (self.folder / LOCK).open("w", encoding="utf-8")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise UserError(
+                f"another process is training this run ({self.folder}): wait for it, or end it and start again"
+            ) from None
+        except OSError as error:  # a file system without locks: no reason not to train
+            logging.warning("%s cannot be locked (%s)", self.folder, error)
+        self._lock = lock
+
+    def stall(self, reason: str) -> None:
+        """Leave the marker."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.marker.write_text(" ".join(reason.split()) + "\n", encoding="utf-8")
+        logging.error("no step was gained: later tries will not start until %s is removed", self.marker)

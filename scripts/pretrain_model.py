@@ -1,0 +1,128 @@
+"""Train one student: distillation or continual masked-language modelling, as its run file says.
+
+Runs alone or under torchrun (scripts/launch.py builds the command). Started again, it goes on from its newest sound
+checkpoint; finished, it ends in seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+
+from compactbio.errors import UserError
+from compactbio.files import read_json, write_json
+from compactbio.logs import run_program
+from compactbio.pretraining.inputs import RunInputs, check_resources, read_inputs
+from compactbio.training.checkpoints import CheckpointFolder
+from compactbio.training.deadlines import StopSignal, deadline_after
+from compactbio.training.tries import Tries
+
+UNFINISHED = 75  # exit code of a process alone that saved and left (EX_TEMPFAIL): start it again
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the command line's values."""
+    # folders may also be given by their manifest.json
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, required=True, help="run.yaml that resolve_run.py wrote")
+    parser.add_argument("--student", type=Path, required=True, help="folder of the student to start from")
+    parser.add_argument("--teacher", type=Path, nargs="?", help="folder of the teacher, where the run names one")
+    parser.add_argument("--tokens", type=Path, nargs="+", required=True, help="token stores, in a fixed order")
+    parser.add_argument("--checkpoints", type=Path, required=True, help="a folder per fingerprint is made in it")
+    parser.add_argument("--output", type=Path, required=True, help="training.json, written when finished")
+    parser.add_argument("--provenance", type=Path, help="provenance.json, written when finished")
+    parser.add_argument("--max-minutes", type=float, help="save and leave before this many minutes have passed")
+    parser.add_argument("--micro-batch-tokens", type=int, default=16384, help="positions at once on a device")
+    parser.add_argument("--checkpoint-every-steps", type=int)
+    parser.add_argument("--checkpoint-every-minutes", type=float)
+    parser.add_argument("--log-every-steps", type=int, default=50)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Check the inputs, train, and leave training.json when every step is done."""
+    started = time.monotonic()
+    arguments = parse_arguments()
+    if os.environ.get("RANK", "0") != "0":
+        logging.getLogger().setLevel(logging.WARNING)  # one process tells what all do
+    inputs = read_inputs(arguments.run, arguments.student, arguments.teacher, arguments.tokens)
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    check_resources(inputs.run, processes=processes, micro_batch_tokens=arguments.micro_batch_tokens)
+    folder = arguments.checkpoints / inputs.fingerprint
+    if is_finished(folder):
+        logging.info("%s is finished already (%s)", inputs.run["model"], folder)
+    else:
+        tries = Tries(folder)
+        tries.refuse_if_stalled()
+        logging.info("settings: %s", inputs.run)
+        logging.info("fingerprint %s, inputs %s", inputs.fingerprint, inputs.digests)
+        train(inputs, folder, tries, arguments, started)
+    if os.environ.get("RANK", "0") == "0":
+        publish(folder, arguments)
+    finished = CheckpointFolder(folder).read_state().get("finished", False)
+    if not finished and "RANK" not in os.environ:
+        sys.exit(UNFINISHED)  # torchrun would take it for a failure; launch.py reads state.json instead
+
+
+def is_finished(folder: Path) -> bool:
+    """Return whether the run is done and its records and last checkpoint are there."""
+    checkpoints = CheckpointFolder(folder)
+    state = checkpoints.read_state()
+    recorded = all((folder / name).is_file() for name in ("training.json", "provenance.json"))
+    return bool(state.get("finished")) and recorded and checkpoints.latest_step() == state["total_steps"]
+
+
+def train(inputs: RunInputs, folder: Path, tries: Tries, arguments: argparse.Namespace, started: float) -> None:
+    """Train until the last step, the deadline or a signal; note a try that gained nothing."""
+    main_process = os.environ.get("RANK", "0") == "0"
+    stop = StopSignal().install()
+    before = CheckpointFolder(folder).latest_step() if main_process else 0
+    if main_process:
+        folder.mkdir(parents=True, exist_ok=True)
+        tries.begin(before)
+    from compactbio.pretraining.training import pretrain, provenance_record, training_record
+    from compactbio.training.loop import LoopSettings
+
+    settings = LoopSettings(
+        total_steps=inputs.total_steps,
+        max_gradient_norm=inputs.run["optimisation"]["max_gradient_norm"],
+        checkpoint_every_steps=arguments.checkpoint_every_steps,
+        checkpoint_every_minutes=arguments.checkpoint_every_minutes,
+        log_every_steps=arguments.log_every_steps,
+        deadline=deadline_after(arguments.max_minutes, started=started),
+        stop=stop,
+        state_facts={"model": inputs.run["model"], "fingerprint": inputs.fingerprint},
+    )
+    try:
+        result = pretrain(inputs, folder, settings=settings, micro_batch_tokens=arguments.micro_batch_tokens)
+    except Exception as error:
+        if main_process:
+            step = CheckpointFolder(folder).latest_step()
+            reason = f"{type(error).__name__}: {error}" if not isinstance(error, UserError) else str(error)
+            tries.end(started_at=before, step=step, finished=False, reason=reason)
+        raise
+    logging.info("%s at step %d of %d", result.reason, result.step, result.total_steps)
+    if main_process:
+        tries.end(started_at=result.started_at, step=result.step, finished=result.finished, reason=result.reason)
+        if result.finished:
+            record = training_record(inputs, folder)
+            write_json(folder / "provenance.json", provenance_record(inputs, record["seconds"]))
+            write_json(folder / "training.json", record)
+
+
+def publish(folder: Path, arguments: argparse.Namespace) -> None:
+    """Copy the state beside the fingerprints' folders for launch.py and, if finished, write the outputs."""
+    state = CheckpointFolder(folder).read_state()
+    write_json(arguments.checkpoints / "state.json", state)
+    if state.get("finished"):
+        if arguments.provenance is not None:
+            write_json(arguments.provenance, read_json(folder / "provenance.json"))
+        write_json(arguments.output, read_json(folder / "training.json"))
+
+
+if __name__ == "__main__":
+    run_program(main)

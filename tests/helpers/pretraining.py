@@ -1,0 +1,182 @@
+"""Tiny models, runs and token stores for the tests of pre-training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    DistilBertConfig,
+    DistilBertForMaskedLM,
+    MobileBertConfig,
+    MobileBertForMaskedLM,
+    PreTrainedModel,
+)
+
+from compactbio.corpus.tokens import TokenStore, TokenStoreWriter
+from compactbio.files import write_manifest
+
+VOCABULARY = 120
+MAX_LENGTH = 24
+SPECIAL_IDS = {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4}
+TOKENIZER_DIGEST = "d" * 64
+REFERENCE = {
+    "text": "reference",
+    "teacher_dropout": "reference",
+    "mlm_head_init": "reference",
+    "attention_maps": "reference",
+    "maps_after_dropout": "reference",
+    "mse_over_padding": "reference",
+    "attention_kl_denominator": "reference",
+}
+SOUND = dict.fromkeys(REFERENCE, "sound")
+
+
+def bert(layers: int = 2, hidden: int = 32, heads: int = 4, dropout: float = 0.0, seed: int = 0) -> PreTrainedModel:
+    torch.manual_seed(seed)
+    return BertForMaskedLM(
+        BertConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=hidden,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            intermediate_size=2 * hidden,
+            max_position_embeddings=32,
+            hidden_dropout_prob=dropout,
+            attention_probs_dropout_prob=dropout,
+            initializer_range=0.3,  # large: maps and logits far from uniform show mistakes
+        )
+    )
+
+
+def distilbert(dropout: float = 0.0, seed: int = 0) -> PreTrainedModel:
+    torch.manual_seed(seed)
+    return DistilBertForMaskedLM(
+        DistilBertConfig(
+            vocab_size=VOCABULARY,
+            dim=32,
+            n_layers=2,
+            n_heads=4,
+            hidden_dim=64,
+            max_position_embeddings=32,
+            dropout=dropout,
+            attention_dropout=dropout,
+            initializer_range=0.3,
+        )
+    )
+
+
+def mobilebert(dropout: float = 0.0, seed: int = 0) -> PreTrainedModel:
+    torch.manual_seed(seed)
+    return MobileBertForMaskedLM(
+        MobileBertConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=32,
+            embedding_size=16,
+            intra_bottleneck_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=32,
+            max_position_embeddings=32,
+            hidden_dropout_prob=dropout,
+            attention_probs_dropout_prob=dropout,
+            initializer_range=0.1,
+        )
+    )
+
+
+def sequences(count: int, seed: int = 0, longest: int = MAX_LENGTH) -> list[list[int]]:
+    """Sequences [CLS] ... [SEP] of different lengths, the longest one full, an [UNK] here and there."""
+    random = np.random.default_rng(seed)
+    lengths = random.integers(5, longest + 1, count)
+    lengths[0] = longest
+    return [
+        [
+            SPECIAL_IDS["cls"],
+            *np.where(random.random(n - 2) < 0.05, 1, random.integers(5, VOCABULARY, n - 2)).tolist(),
+            SPECIAL_IDS["sep"],
+        ]
+        for n in lengths.tolist()
+    ]
+
+
+def write_store(folder: Path, count: int = 40, seed: int = 0) -> Path:
+    folder.mkdir(parents=True)
+    writer = TokenStoreWriter(folder, vocabulary_size=VOCABULARY, special_ids=SPECIAL_IDS, max_length=MAX_LENGTH)
+    writer.append(sequences(count, seed))
+    writer.finish(tokenizer_digest=TOKENIZER_DIGEST)
+    return folder
+
+
+def open_store(folder: Path, count: int = 40, seed: int = 0) -> TokenStore:
+    return TokenStore.open([write_store(folder, count, seed)])
+
+
+def write_checkpoint(folder: Path, model: PreTrainedModel, digest: str = TOKENIZER_DIGEST) -> Path:
+    """A checkpoint folder as initialise_student leaves it, without tokenizer files."""
+    folder.mkdir(parents=True)
+    model.save_pretrained(folder)
+    write_manifest(
+        folder,
+        kind="checkpoint",
+        architecture=model.config.model_type,
+        tokenizer_digest=digest,
+        mlm_head=True,
+        origin={},
+    )
+    return folder
+
+
+DISTIL = [
+    {"term": "mlm", "weight": 2.0},
+    {"term": "logit_kl", "weight": 5.0, "temperature": 2.0},
+    {"term": "hidden_cosine", "weight": 1.0, "layers": [[2, 4]]},
+]
+COMPACT = [
+    {"term": "mlm", "weight": 1.0},
+    {"term": "attention_kl", "weight": 3.0, "layers": [[1, 2], [2, 4]]},
+    {"term": "hidden_cosine", "weight": 3.0, "layers": [[1, 2], [2, 4]]},
+    {"term": "logit_kl", "weight": 5.0, "temperature": 1.0},
+]
+TINY = [
+    {"term": "attention_mse", "weight": 1.0, "layers": [[1, 2], [2, 4]]},
+    {"term": "hidden_mse", "weight": 1.0, "layers": [[0, 0], [1, 2], [2, 4]]},
+    {"term": "soft_cross_entropy", "weight": 1.0},
+]
+MLM = [{"term": "mlm", "weight": 1.0}]
+
+
+def run_settings(objective: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
+    """A run.yaml of a tiny run; `changes` go to `optimisation` where they belong there."""
+    optimisation = {
+        "steps": 6,
+        "warmup_steps": 2,
+        "peak_learning_rate": 1e-3,
+        "weight_decay": 0.01,
+        "global_batch_size": 8,
+        "schedule": "linear",
+        "adam_betas": [0.9, 0.999],
+        "adam_epsilon": 1e-8,
+        "max_gradient_norm": 1.0,
+        "precision": "fp32",
+    }
+    run = {
+        "model": "Small",
+        "architecture": "bert",
+        "tokenizer": "test",
+        "teacher": None if objective == MLM else "teacher",
+        "student": {"shape": {}},
+        "objective": objective,
+        "optimisation": optimisation,
+        "masked_fraction": 0.15,
+        "max_length": MAX_LENGTH,
+        "seed": 42,
+        "quirks": dict(REFERENCE),
+    }
+    for key, value in changes.items():
+        (optimisation if key in optimisation else run)[key] = value
+    return run

@@ -1,0 +1,141 @@
+"""Masking proportions, order, split and micro-batches: functions of (seed, step, position) alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers import pretraining as tiny
+
+from compactbio.errors import UserError
+from compactbio.pretraining.batches import PretrainingBatches
+from compactbio.pretraining.masking import Masking
+from compactbio.pretraining.sampling import GlobalOrder, check_split, micro_batch_bounds, share_of_process
+
+
+def masking(batch_size=8, max_length=tiny.MAX_LENGTH, seed=1, vocabulary=tiny.VOCABULARY):
+    return Masking(
+        fraction=0.15,
+        vocabulary_size=vocabulary,
+        special_ids=tiny.SPECIAL_IDS,
+        batch_size=batch_size,
+        max_length=max_length,
+        seed=seed,
+    )
+
+
+def test_shares_are_those_of_the_paper():
+    sequences, length, vocabulary = 2000, 100, 5000
+    lengths = np.full(sequences, length)
+    random = np.random.default_rng(0)
+    joined = random.integers(5, vocabulary, sequences * length).astype(np.uint16)
+    masked = masking(sequences, length, vocabulary=vocabulary).apply(1, np.arange(sequences), lengths, joined)
+    share = masked.selected.mean()
+    became = masked.inputs[masked.selected]
+    was = joined[masked.selected]
+    assert share == pytest.approx(0.15, abs=0.003)  # standard error 0.0008
+    assert (became == 4).mean() == pytest.approx(0.8, abs=0.01)
+    assert (became == was).mean() == pytest.approx(0.1, abs=0.01)
+    random_share = ((became != 4) & (became != was)).mean()
+    assert random_share == pytest.approx(0.1, abs=0.01)
+    replaced = became[(became != 4) & (became != was)]
+    assert replaced.min() < 100
+    assert replaced.max() > vocabulary - 100
+    assert (masked.inputs == joined)[~masked.selected].all()
+
+
+def test_special_tokens_are_never_selected_and_unknown_is_one():
+    lengths = np.array([20] * 8)
+    joined = np.tile(np.arange(5, dtype=np.uint16), 32)
+    for step in range(1, 50):
+        assert not masking().apply(step, np.arange(8), lengths, joined).selected.any()
+
+
+def test_masks_differ_by_step_seed_and_position_but_not_by_company():
+    lengths = np.array([20] * 8)
+    joined = np.full(160, 50, dtype=np.uint16)
+    first = masking().apply(1, np.arange(8), lengths, joined).selected
+    assert (first == masking().apply(1, np.arange(8), lengths, joined).selected).all()
+    assert (first != masking().apply(2, np.arange(8), lengths, joined).selected).any()
+    assert (first != masking(seed=2).apply(1, np.arange(8), lengths, joined).selected).any()
+    assert len({row.tobytes() for row in first.reshape(8, 20)}) > 4
+    alone = masking().apply(1, np.array([5]), lengths[:1], joined[:20])
+    assert (alone.selected == first.reshape(8, 20)[5]).all()
+
+
+def test_every_epoch_holds_every_sequence_once_in_another_order():
+    order = GlobalOrder(sequences=10, batch_size=4, seed=3)
+    stream = np.concatenate([order.batch(step) for step in range(1, 6)])
+    assert sorted(stream[:10]) == sorted(stream[10:]) == list(range(10))
+    assert stream[:10].tolist() != stream[10:].tolist()
+    assert (GlobalOrder(10, 4, 3).batch(3) == stream[8:12]).all()
+    assert (GlobalOrder(10, 25, 3).batch(1)[:10] == stream[:10]).all()
+
+
+@pytest.mark.parametrize("processes", [1, 2, 4, 8])
+def test_processes_share_a_batch_without_rest_and_evenly(processes):
+    lengths = np.random.default_rng(0).integers(5, 25, 16)
+    shares = [share_of_process(lengths, rank, processes) for rank in range(processes)]
+    assert sorted(np.concatenate(shares)) == list(range(16))
+    for share in shares:
+        assert (np.diff(lengths[share]) <= 0).all()
+    work = [lengths[share].sum() for share in shares]
+    assert max(work) - min(work) <= 24
+
+
+def test_an_impossible_split_names_the_divisors():
+    check_split(192, 8)
+    with pytest.raises(UserError, match=r"192 sequences cannot be split over 5 .* 1, 2, 3, 4, 6, 8, 12"):
+        check_split(192, 5)
+
+
+def test_micro_batches_hold_the_token_limit():
+    lengths = np.array([24, 20, 20, 10, 9, 5])
+    bounds = micro_batch_bounds(lengths, tokens=48, max_length=24)
+    assert bounds == [(0, 2), (2, 4), (4, 6)]
+    assert micro_batch_bounds(lengths, tokens=48, max_length=24, to_max_length=True) == [(0, 2), (2, 4), (4, 6)]
+    assert micro_batch_bounds(lengths, tokens=24, max_length=24) == [(0, 1), (1, 2), (2, 3), (3, 5), (5, 6)]
+    assert micro_batch_bounds(lengths[3:], tokens=30, max_length=24, border=1) == [(0, 2), (2, 3)]
+
+
+def test_micro_batches_end_where_padding_would_be_a_waste():
+    lengths = np.array([24, 23, 22, 12, 11, 11, 4, 4])
+    options = {"tokens": 1000, "max_length": 24}
+    assert micro_batch_bounds(lengths, **options, enough_tokens=24) == [(0, 3), (3, 6), (6, 8)]
+    assert micro_batch_bounds(lengths, **options, enough_tokens=100) == [(0, 5), (5, 8)]
+    assert micro_batch_bounds(lengths, **options, enough_tokens=24, to_max_length=True) == [(0, 8)]
+
+
+@pytest.mark.parametrize(("processes", "tokens"), [(1, 10_000), (2, 10_000), (4, 48), (1, 24)])
+def test_a_step_is_the_same_whatever_the_split(tmp_path, processes, tokens):
+    """Every token, label and count of the global batch is there once, whoever computes it."""
+    store = tiny.open_store(tmp_path / "store")
+
+    def content(processes: int, tokens: int):
+        rows, counts = [], dict.fromkeys(("masked", "tokens", "sequences", "token_pairs", "key_rows"), 0.0)
+        for rank in range(processes):
+            batches = PretrainingBatches(
+                store,
+                masking(),
+                batch_size=8,
+                max_length=tiny.MAX_LENGTH,
+                seed=1,
+                micro_batch_tokens=tokens,
+                rank=rank,
+                processes=processes,
+            )
+            for batch in batches(7):
+                ids = batch.tensors["input_ids"]
+                assert ids.numel() <= max(tokens, tiny.MAX_LENGTH)
+                labels = ids.new_full((ids.numel(),), -100)
+                labels[batch.tensors["masked_positions"]] = batch.tensors["labels"]
+                for row, targets in zip(ids, labels.view_as(ids), strict=True):
+                    length = int((row != 0).sum())
+                    rows.append((tuple(row[:length].tolist()), tuple(targets[:length].tolist())))
+                for name in counts:
+                    counts[name] += batch.counts[name]
+        return sorted(rows), counts
+
+    rows, counts = content(processes, tokens)
+    assert (rows, counts) == content(1, 10_000)
+    assert counts["masked"] == sum(label != -100 for _, labels in rows for label in labels)
+    assert counts["tokens"] == sum(len(row) for row, _ in rows)

@@ -1,0 +1,252 @@
+"""Loss and gradients of every objective equal the plain formulas, whole and in micro-batches of different lengths."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from helpers import plain_objectives as plain
+from helpers import pretraining as tiny
+
+from compactbio.errors import UserError
+from compactbio.pretraining.batches import collate
+from compactbio.pretraining.distillation import Distillation
+from compactbio.pretraining.sampling import padded_length
+from compactbio.pretraining.terms import resolve_terms
+
+torch.set_num_threads(1)
+COUNT = 9
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+def masked_example(seed: int = 3):
+    """Sequences from long to short, with inputs and choices as the masking would make them."""
+    random = np.random.default_rng(seed)
+    original = sorted(tiny.sequences(COUNT, seed), key=len, reverse=True)
+    lengths = np.array([len(sequence) for sequence in original])
+    joined = np.concatenate(original)
+    selected = (random.random(len(joined)) < 0.25) & (joined > 4)
+    selected[-lengths[-1] :] = False  # the last sequence has nothing to predict
+    inputs = np.where(selected, 4, joined)
+    return lengths, joined, inputs, selected
+
+
+def micro_batches(cuts: list[int], *, to_max_length: bool, border: int):
+    lengths, joined, inputs, selected = masked_example()
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    made = []
+    for start, end in zip([0, *cuts], [*cuts, COUNT], strict=True):
+        part = slice(ends[start], ends[end])
+        made.append(
+            collate(
+                lengths[start:end],
+                original=joined[part],
+                inputs=inputs[part],
+                selected=selected[part],
+                length=padded_length(
+                    int(lengths[start]), max_length=tiny.MAX_LENGTH, to_max_length=to_max_length, border=border
+                ),
+                pad_id=0,
+                max_length=tiny.MAX_LENGTH,
+            )
+        )
+    return made
+
+
+def ours(student, teacher, objective, quirks, cuts, border=0):
+    """Loss, gradients by name, and the module."""
+    terms = resolve_terms(objective, quirks)
+    module = Distillation(student, teacher, terms, quirks, seed=5)
+    module.train()
+    if teacher is not None:
+        teacher.eval()  # dropout is 0 in these models
+    batches = micro_batches(cuts, to_max_length=any(term.over_padding for term in terms), border=border)
+    denominators = {name: sum(batch.counts[name] for batch in batches) for name in batches[0].counts}
+    total = 0.0
+    for batch in batches:
+        loss = module(batch.tensors, denominators)
+        loss.backward()
+        assert sum(module.last_terms.values()) == pytest.approx(loss.item(), rel=1e-5)
+        total += loss.item()
+    return total, {name: value.grad.clone() for name, value in module.named_parameters()}, module
+
+
+def plainly(student, teacher, formula, projection=None):
+    lengths, joined, inputs, selected = masked_example()
+    cut = np.cumsum(lengths)[:-1]
+    ids, mask = plain.padded_batch([part.tolist() for part in np.split(inputs, cut)], tiny.MAX_LENGTH)
+    labels, _ = plain.padded_batch(
+        [part.tolist() for part in np.split(np.where(selected, joined, -100), cut)], tiny.MAX_LENGTH
+    )
+    labels[mask == 0] = -100
+    with torch.no_grad():
+        target = plain.run(teacher, ids, mask) if teacher is not None else None
+    output = plain.run(student, ids, mask)
+    arguments = [output, target, labels, mask] if teacher is not None else [output, labels]
+    loss = formula(*arguments, *([projection] if projection is not None else []))
+    loss.backward()
+    gradients = {f"student.{name}": value.grad for name, value in student.named_parameters()}
+    if projection is not None:
+        gradients |= {f"projection.{name}": value.grad for name, value in projection.named_parameters()}
+    return loss.item(), gradients
+
+
+def assert_equal(ours_gradients, plain_gradients, tolerance=1e-5):
+    assert ours_gradients.keys() == plain_gradients.keys()
+    difference = sum((ours_gradients[name] - plain_gradients[name]).square().sum() for name in plain_gradients)
+    size = sum(value.square().sum() for value in plain_gradients.values())
+    assert (difference / size).sqrt() < tolerance
+
+
+CUTS = [[], [2, 5], [1, 2, 3, 8]]
+COMPACT_SOUND = tiny.REFERENCE | {"attention_kl_denominator": "sound"}
+TINY_SOUND = tiny.REFERENCE | {"mse_over_padding": "sound"}
+CASES = {
+    "distil": (tiny.DISTIL, tiny.REFERENCE, 32, plain.distil),
+    "compact": (tiny.COMPACT, tiny.REFERENCE, 32, plain.compact),
+    "compact, own lengths": (
+        tiny.COMPACT,
+        COMPACT_SOUND,
+        32,
+        lambda *outputs: plain.compact(*outputs, kl=plain.attention_kl_sound),
+    ),
+    "tiny": (tiny.TINY, tiny.REFERENCE, 16, plain.tiny),
+    "tiny, real tokens": (tiny.TINY, TINY_SOUND, 16, plain.tiny_sound),
+}
+
+
+@pytest.mark.parametrize("cuts", CUTS, ids=str)
+@pytest.mark.parametrize("case", CASES)
+def test_distillation_equals_plain_formulas(case, cuts):
+    objective, quirks, hidden, formula = CASES[case]
+    teacher = tiny.bert(layers=4, seed=1)
+    student = tiny.bert(layers=2, hidden=hidden, seed=2)
+    twin, teacher_twin = copy.deepcopy(student), copy.deepcopy(teacher).eval()
+    loss, gradients, module = ours(student, teacher, objective, quirks, cuts)
+    projection = copy.deepcopy(module.projection)
+    assert (projection is not None) == case.startswith("tiny")
+    if projection is not None:
+        projection.zero_grad()
+    expected, plain_gradients = plainly(twin.train(), teacher_twin, formula, projection)
+    assert loss == pytest.approx(expected, rel=1e-5)
+    assert_equal(gradients, plain_gradients)
+
+
+@pytest.mark.parametrize("cuts", CUTS, ids=str)
+@pytest.mark.parametrize("build", [tiny.bert, tiny.distilbert, tiny.mobilebert], ids=lambda build: build.__name__)
+def test_masked_language_model_equals_plain_formula(build, cuts):
+    student = build(seed=4)
+    twin = copy.deepcopy(student).train()
+    border = int(build is tiny.mobilebert)
+    loss, gradients, _ = ours(student, None, tiny.MLM, tiny.REFERENCE, cuts, border)
+    expected, plain_gradients = plainly(twin, None, plain.mlm)
+    assert loss == pytest.approx(expected, rel=1e-5)
+    assert_equal(gradients, plain_gradients)
+
+
+def test_mean_of_micro_batch_means_would_not_pass():
+    """The control: what the sums avoid changes the loss far beyond the tolerance."""
+    student = tiny.bert(seed=4)
+    whole, _, _ = ours(copy.deepcopy(student), None, tiny.MLM, tiny.REFERENCE, [])
+    module = Distillation(student, None, resolve_terms(tiny.MLM, tiny.REFERENCE), tiny.REFERENCE)
+    means = [
+        module(batch.tensors, batch.counts).item() for batch in micro_batches([2, 5], to_max_length=False, border=0)
+    ]
+    assert abs(sum(means) / len(means) - whole) / whole > 1e-3
+
+
+def test_equal_models_have_no_distance():
+    """A student that is its teacher: every term but the cross-entropies is zero."""
+    teacher = tiny.bert(layers=4, seed=1)
+    layers = [[n, n] for n in range(1, 5)]
+    objective = [
+        {"term": "attention_kl", "weight": 1.0, "layers": layers},
+        {"term": "attention_mse", "weight": 1.0, "layers": layers},
+        {"term": "hidden_cosine", "weight": 1.0, "layers": layers},
+        {"term": "hidden_mse", "weight": 1.0, "layers": [[0, 0], *layers]},
+        {"term": "logit_kl", "weight": 1.0, "temperature": 2.0},
+    ]
+    loss, _, _ = ours(copy.deepcopy(teacher), teacher, objective, tiny.REFERENCE, [2, 5])
+    assert abs(loss) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("objective", "switch"),
+    [
+        (tiny.COMPACT, "teacher_dropout"),
+        (tiny.COMPACT, "maps_after_dropout"),
+        (tiny.COMPACT, "attention_kl_denominator"),
+        (tiny.TINY, "attention_maps"),
+        (tiny.TINY, "mse_over_padding"),
+    ],
+)
+def test_each_switch_changes_the_loss(objective, switch):
+    losses = []
+    for quirks in (tiny.REFERENCE, tiny.REFERENCE | {switch: "sound"}):
+        hidden = 16 if objective is tiny.TINY else 32
+        terms = resolve_terms(objective, quirks)
+        module = Distillation(
+            tiny.bert(layers=2, hidden=hidden, dropout=0.1, seed=2),
+            tiny.bert(layers=4, dropout=0.1, seed=1),
+            terms,
+            quirks,
+            seed=5,
+        ).train()
+        [batch] = micro_batches([], to_max_length=any(term.over_padding for term in terms), border=0)
+        torch.manual_seed(0)
+        losses.append(module(batch.tensors, batch.counts).item())
+    assert abs(losses[0] - losses[1]) > 1e-4 * abs(losses[0])
+
+
+def test_teacher_dropout_switch_sets_the_teachers_mode_and_training_leaves_it():
+    for value, training in (("reference", True), ("sound", False)):
+        teacher = tiny.bert(layers=4, dropout=0.1)
+        quirks = tiny.REFERENCE | {"teacher_dropout": value}
+        module = Distillation(tiny.bert(), teacher, resolve_terms(tiny.DISTIL, quirks), quirks)
+        module.train()
+        assert teacher.training is training
+        assert not any(name.startswith("teacher") for name, _ in module.named_parameters())
+        assert not any(parameter.requires_grad for parameter in teacher.parameters())
+
+
+@pytest.mark.parametrize(
+    ("objective", "student", "message"),
+    [
+        ([{"term": "hidden_cosine", "weight": 1.0, "layers": [[2, 5]]}], {}, "teacher layers outside 0 to 4"),
+        ([{"term": "attention_kl", "weight": 1.0, "layers": [[0, 1]]}], {}, "student layers outside 1 to 2"),
+        ([{"term": "attention_mse", "weight": 1.0, "layers": [[1, 1]]}], {"heads": 2}, "2 attention heads"),
+        ([{"term": "hidden_cosine", "weight": 1.0, "layers": [[1, 1]]}], {"hidden": 16}, "use hidden_mse"),
+        ([{"term": "logit_lk", "weight": 1.0}], {}, "use one of mlm, logit_kl"),
+        ([{"term": "hidden_mse", "weight": 1.0}], {}, "needs pairs"),
+    ],
+)
+def test_objectives_that_do_not_fit_are_refused(objective, student, message):
+    with pytest.raises(UserError, match=message):
+        Distillation(tiny.bert(**student), tiny.bert(layers=4), resolve_terms(objective, tiny.SOUND), tiny.SOUND)
+
+
+def test_a_term_without_its_teacher_is_refused():
+    with pytest.raises(UserError, match="needs a teacher"):
+        Distillation(tiny.bert(), None, resolve_terms(tiny.DISTIL, tiny.SOUND), tiny.SOUND)
+
+
+@pytest.mark.parametrize(("objective", "hidden"), [(tiny.DISTIL, 32), (tiny.COMPACT, 32), (tiny.TINY, 16)])
+def test_half_precision_is_near_and_its_maps_are_not_rounded(objective, hidden):
+    losses = []
+    for half in (False, True):
+        terms = resolve_terms(objective, tiny.REFERENCE)
+        student, teacher = tiny.bert(layers=2, hidden=hidden, seed=2), tiny.bert(layers=4, seed=1)
+        module = Distillation(student, teacher, terms, tiny.REFERENCE, seed=5)
+        [batch] = micro_batches([], to_max_length=any(term.over_padding for term in terms), border=0)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+            losses.append(module(batch.tensors, batch.counts))
+        losses[-1].backward()
+    assert all(loss.dtype == torch.float32 for loss in losses)
+    assert losses[1].item() == pytest.approx(losses[0].item(), rel=0.03)
+    assert losses[1].item() != losses[0].item()

@@ -1,0 +1,100 @@
+"""The commands that start trainings, and the GPUs that are seen and claimed."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from compactbio.errors import UserError
+from compactbio.training.launching import (
+    ClaimedGpus,
+    Rendezvous,
+    launch_command,
+    processes_for,
+    threads_per_process,
+    visible_gpus,
+)
+
+PROGRAM = ["train.py", "--run", "run.yaml"]
+
+
+def test_one_process_is_started_by_python():
+    assert launch_command(PROGRAM, processes=1, python="py") == ["py", *PROGRAM]
+
+
+def test_one_node_is_started_by_torchrun():
+    assert launch_command(PROGRAM, processes=4, python="py") == [
+        *["py", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=4", "--"],
+        *PROGRAM,
+    ]
+
+
+def test_several_nodes_are_started_by_srun_and_torchrun():
+    command = launch_command(
+        PROGRAM,
+        processes=8,
+        nodes=2,
+        rendezvous=Rendezvous("123", "10.0.0.1", 20123),
+        cores_per_node=16,
+        python="py",
+    )
+    assert command == [
+        *["srun", "--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "--cpus-per-task=16", "--kill-on-bad-exit=1"],
+        *["py", "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=4", "--rdzv-id=123"],
+        *["--rdzv-backend=c10d", "--rdzv-endpoint=10.0.0.1:20123", "--"],
+        *PROGRAM,
+    ]
+
+
+def test_impossible_launches_are_refused():
+    with pytest.raises(UserError, match="3 processes cannot be shared equally by 2 nodes"):
+        launch_command(PROGRAM, processes=3, nodes=2)
+    with pytest.raises(UserError, match="need a SLURM job"):
+        launch_command(PROGRAM, processes=4, nodes=2)
+
+
+def test_a_machine_without_gpus_runs_one_process_and_says_so(caplog):
+    with caplog.at_level(logging.WARNING):
+        assert processes_for(1, found=0) == 1
+        assert processes_for(8, found=0) == 1
+    assert caplog.text.count("one process on the CPU") == 2
+    caplog.clear()
+    assert processes_for(0, found=0) == 1
+    assert not caplog.text
+
+
+def test_too_few_gpus_are_an_error():
+    assert processes_for(2, found=4) == 2
+    with pytest.raises(UserError, match="4 GPUs were asked for and 2 are visible"):
+        processes_for(4, found=2)
+
+
+def test_gpus_are_seen_by_their_device_files(tmp_path):
+    assert visible_gpus({"CUDA_VISIBLE_DEVICES": "0,1"}, tmp_path) == []
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    assert visible_gpus({}, tmp_path) == ["0", "1"]
+    assert visible_gpus({"CUDA_VISIBLE_DEVICES": "1"}, tmp_path) == ["1"]
+    assert visible_gpus({"CUDA_VISIBLE_DEVICES": ""}, tmp_path) == []
+    assert visible_gpus({"CUDA_VISIBLE_DEVICES": "-1"}, tmp_path) == []
+
+
+def test_claimed_gpus_are_not_given_twice(tmp_path):
+    first = ClaimedGpus(1, ["0", "1"], tmp_path)
+    assert first.wait() == ["0"]
+    second = ClaimedGpus(1, ["0", "1"], tmp_path)
+    assert second.wait() == ["1"]
+    third = ClaimedGpus(2, ["0", "1"], tmp_path)
+    assert not third._try()
+    first.release()
+    assert not third._try()
+    second.release()
+    assert third.wait() == ["0", "1"]
+    third.release()
+
+
+def test_cores_are_shared_by_the_processes():
+    assert threads_per_process({"OMP_NUM_THREADS": "8"}, 4) == 2
+    assert threads_per_process({"OMP_NUM_THREADS": "2"}, 4) == 1
+    assert threads_per_process({}, 1) >= 1

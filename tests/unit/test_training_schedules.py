@@ -1,0 +1,45 @@
+"""Learning rates as functions of the step, against transformers' own schedulers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from helpers import pretraining as tiny
+from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
+
+from compactbio.errors import UserError
+from compactbio.training.optimizers import adamw, decayed_parameter_names
+from compactbio.training.schedules import learning_rate_schedule
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs"), [("linear", get_linear_schedule_with_warmup), ("cosine", get_cosine_schedule_with_warmup)]
+)
+@pytest.mark.parametrize("warmup", [0, 4])
+def test_schedules_equal_those_of_transformers(name, theirs, warmup):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
+    scheduler = theirs(optimizer, warmup, 20)
+    ours = learning_rate_schedule(name, peak=0.5, warmup_steps=warmup, total_steps=20)
+    for step in range(1, 21):
+        assert ours(step) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-12)
+        optimizer.step()
+        scheduler.step()
+
+
+def test_constant_stays_and_wrong_settings_are_refused():
+    assert learning_rate_schedule("constant", peak=0.1, warmup_steps=2, total_steps=9)(9) == 0.1
+    with pytest.raises(UserError, match="schedule: 'linaer' is unknown"):
+        learning_rate_schedule("linaer", peak=0.1, warmup_steps=0, total_steps=5)
+    with pytest.raises(UserError, match="warmup_steps"):
+        learning_rate_schedule("linear", peak=0.1, warmup_steps=6, total_steps=5)
+
+
+@pytest.mark.parametrize("build", [tiny.bert, tiny.distilbert, tiny.mobilebert])
+def test_biases_and_normalisations_do_not_decay(build):
+    model = build()
+    decayed = decayed_parameter_names(model)
+    assert not [name for name in decayed if name.endswith("bias") or "norm" in name.lower()]
+    assert {name for name, _ in model.named_parameters() if name.endswith("embeddings.weight")} <= decayed
+    optimizer = adamw(model, weight_decay=0.1)
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(model.parameters()))
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
