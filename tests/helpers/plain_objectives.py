@@ -1,4 +1,4 @@
-"""The objectives as REPLICATION.md, section 3, words them: one padded batch, eager attention, logits everywhere.
+"""The objectives as the reference formulates them: one padded batch, eager attention, logits everywhere.
 
 An oracle: it shares nothing with the library but the inputs.
 """

@@ -1,4 +1,4 @@
-"""Prepared datasets and results folders in miniature, as the contract between the stages has them."""
+"""Prepared datasets and results folders in miniature, as the stages write them."""
 
 from __future__ import annotations
 

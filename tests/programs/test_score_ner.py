@@ -72,7 +72,7 @@ def test_bad_files_get_one_clear_line(tmp_path, gold, predicted, message):
     assert len(done.stderr.splitlines()) == 1
 
 
-COUNTED = {  # gold entities over words and over cased word pieces (REPLICATION.md, section 5)
+COUNTED = {  # gold entities over words and over cased word pieces, as counted in the published files
     "NCBI-disease": (960, 2276),
     "BC5CDR-disease": (4424, 12489),
     "BC5CDR-chem": (5385, 17967),

@@ -87,7 +87,7 @@ def test_equals_seqeval_to_the_last_digit(names):
 
 
 def test_pieces_repeat_the_word_s_label():
-    # "O B B B I" of REPLICATION.md: a word of three pieces labelled B is three entities, the last with its I.
+    # "O B B B I": a word of three pieces labelled B is three entities, the last with its I.
     words = labels_of_lists([["O", "B", "I"]])
     pieces = labels_of_pieces(words, np.array([0, 1, 1, 1, 2]), np.array([0, 5]))
     assert [pieces.names[code] for code in pieces.codes] == list("OBBBI")

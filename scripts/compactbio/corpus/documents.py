@@ -1,0 +1,92 @@
+"""Documents of one's own as text shards: a document a line, JSON lines, or parquet with a field `text`."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from compactbio.corpus.shards import TextShardWriter, read_texts
+from compactbio.errors import UserError
+from compactbio.files import replacing_file
+
+ENDINGS = (".txt", ".txt.gz", ".jsonl", ".jsonl.gz", ".parquet")
+BATCH = 1000
+
+
+def import_documents(path: Path, output: Path) -> dict[str, Any]:
+    """Write the documents of a file as a text shard and return the counts; `pmid` is their number from 1.
+
+    Documents without text are dropped, their numbers stay unused.
+
+    Raises:
+        UserError: the file is missing, of an unknown kind, or broken; the message names the line.
+    """
+    seen = kept = 0
+    with replacing_file(output) as temporary, TextShardWriter(temporary) as writer:
+        documents = iter(_read_documents(path))
+        while texts := list(islice(documents, BATCH)):
+            rows = [
+                (number, stripped) for number, text in enumerate(texts, start=seen + 1) if (stripped := text.strip())
+            ]
+            writer.append([number for number, _ in rows], [text for _, text in rows])
+            seen += len(texts)
+            kept += len(rows)
+        if not kept:
+            raise UserError(f"{path} has no document with text: correct the key corpus.documents")
+    return {
+        "kind": "documents",
+        "citations": seen,
+        "kept": kept,
+        "dropped": {"without_text": seen - kept} if seen > kept else {},
+        "ignored": {},
+        "with_abstract": 0,
+        "structured": 0,
+        "bracketed_titles": 0,
+        "settings": {},
+        "sources": [{"name": path.name, "citations": seen, "kept": kept}],
+    }
+
+
+def _read_documents(path: Path) -> Iterator[str]:
+    """Return the documents of a file by its ending."""
+    name = path.name.lower()
+    if not name.endswith(ENDINGS):
+        raise UserError(f"{path} is of no known kind: corpus.documents takes {', '.join(ENDINGS)}")
+    if name.endswith(".parquet"):
+        return chain.from_iterable(read_texts(path, BATCH))
+    lines = _read_lines(path, compressed=name.endswith(".gz"))
+    if ".jsonl" in name[-len(".jsonl.gz") :]:
+        return (_text_of_json(line, path, number) for number, line in lines if line.strip())
+    return (line for _, line in lines)
+
+
+def _read_lines(path: Path, *, compressed: bool) -> Iterator[tuple[int, str]]:
+    """Yield (number from 1, line); lines end at line feeds only."""
+    number = 0
+    try:
+        with gzip.open(path, "rb") if compressed else path.open("rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: correct the key corpus.documents") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}, line {number}, is not UTF-8 ({error.reason}): convert the file") from None
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise UserError(f"{path} is not sound gzip after line {number} ({error}): copy it again") from None
+
+
+def _text_of_json(line: str, path: Path, number: int) -> str:
+    """Return the field `text` of a line of JSON."""
+    try:
+        value = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}, line {number}, is not JSON ({error}): one object a line is expected") from None
+    text = value.get("text") if isinstance(value, dict) else None
+    if not isinstance(text, str):
+        raise UserError(f"{path}, line {number}, has no field `text` with a string")
+    return text

@@ -1,0 +1,265 @@
+"""PubMed XML read one record at a time: whole records found by their bytes, without parsing the file.
+
+A file of the baseline is a root element PubmedArticleSet with up to 30,000 records of about 6 kB, of which a
+corpus needs a title and an abstract. Records are cut out by `bytes.find`, so that only those two elements are
+looked at (compactbio.corpus.citations). So that broken XML is still refused, each block is checked for what
+well-formed XML has: balanced tags with equal names, known entities, legal characters. A block that
+fails a check is not an error yet: its records are marked as doubtful, and a real parser decides.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from isal import igzip, isal_zlib
+
+from compactbio.errors import UserError
+
+BLOCK_BYTES = 2**19  # fits a core's cache: 2**21 takes half as long again
+LARGEST_PROLOGUE = 2**16
+ARTICLE, BOOK_ARTICLE, DELETION = "article", "book_article", "deletion"
+
+_PROLOGUE = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s+|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^<>\[]*>)*", re.DOTALL)
+_ROOT = re.compile(rb"<([A-Za-z_][\w.:-]*)((?:\s[^<>]*?)?)(/?)>")
+_ENCODING = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([^"']+)["']""")
+_NAMESPACES = re.compile(rb"""\sxmlns(?::[\w.-]+)?\s*=\s*(?:"[^"]*"|'[^']*')""")
+_SPACE = re.compile(rb"\s*")
+_ENTITY = re.compile(rb"&(?:amp|lt|gt|quot|apos|#[0-9]+|#x[0-9A-Fa-f]+);")
+_ENDS = {  # how an element below the root starts: its kind, and how it ends
+    b"<PubmedArticle>": (ARTICLE, b"</PubmedArticle>"),
+    b"<PubmedArticle ": (ARTICLE, b"</PubmedArticle>"),
+    b"<PubmedBookArticle>": (BOOK_ARTICLE, b"</PubmedBookArticle>"),
+    b"<PubmedBookArticle ": (BOOK_ARTICLE, b"</PubmedBookArticle>"),
+    b"<DeleteCitation>": (DELETION, b"</DeleteCitation>"),
+    b"<DeleteCitation/>": (DELETION, b""),
+    b"<DeleteDocument>": (DELETION, b"</DeleteDocument>"),
+    b"<DeleteDocument/>": (DELETION, b""),
+    b"<!--": (None, b"-->"),
+    b"<?": (None, b"?>"),
+}
+_LONGEST_START = max(map(len, _ENDS))
+_ROOT_END = re.compile(rb"</PubmedArticleSet\s*>")
+_TAIL = re.compile(rb"(?:\s+|<\?.*?\?>|<!--.*?-->)*", re.DOTALL)
+
+
+class Record(NamedTuple):
+    """An element below the root.
+
+    Attributes:
+        kind: ARTICLE, BOOK_ARTICLE or DELETION.
+        xml: the element's bytes, UTF-8.
+        doubtful: a check failed near it, or it has comments or CDATA: only a real parser may read it.
+        namespaces: the root's namespace declarations, to be put around the element before it is parsed.
+    """
+
+    kind: str
+    xml: bytes
+    doubtful: bool
+    namespaces: bytes
+
+
+def broken_file(path: Path, what: str) -> UserError:
+    """Return the error for a file that is not whole, well-formed PubMed XML."""
+    return UserError(
+        f"{path} is broken: {what}. Compare it with its .md5; delete it and download it again "
+        "(download_baseline), or repair the mirror that it comes from"
+    )
+
+
+def read_records(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[Record]:
+    """Yield the records of a gzipped PubMed file in file order; memory stays at a few blocks.
+
+    Raises:
+        UserError: the file is missing, truncated, not gzip, broken, or not a PubmedArticleSet.
+    """
+    try:
+        stream = igzip.open(path, "rb")
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist") from None
+    with stream:
+        blocks = _read_blocks(stream, path, block_bytes)
+        buffer, position, namespaces, empty = _read_root(blocks, path)
+        if empty:
+            _require_nothing_after(buffer[position:], blocks, path)
+            return
+        while True:
+            elements, end, finished = _cut_elements(buffer, position, path)
+            doubtful = end > position and _is_doubtful(buffer, position, end)
+            for kind, first, last in elements:
+                yield Record(kind, buffer[first:last], doubtful, namespaces)
+            if finished:
+                _require_nothing_after(buffer[finished:], blocks, path)
+                return
+            block = next(blocks, b"")
+            if not block:
+                raise broken_file(path, _unfinished(buffer[end:]))
+            buffer, position = buffer[end:] + block, 0
+
+
+def _read_blocks(stream: igzip.IGzipFile, path: Path, block_bytes: int) -> Iterator[bytes]:
+    """Yield the decompressed file in blocks."""
+    try:
+        while block := stream.read(block_bytes):
+            yield block
+    except EOFError:
+        raise broken_file(path, "the gzip stream ends too early, the file is truncated") from None
+    except (igzip.BadGzipFile, isal_zlib.error, zlib.error) as error:
+        raise broken_file(path, f"it is not sound gzip ({error})") from None
+
+
+def _read_root(blocks: Iterator[bytes], path: Path) -> tuple[bytes, int, bytes, bool]:
+    """Return (buffer, position after the root's start tag, its namespaces, whether it is an empty element)."""
+    buffer = b""
+    root = None
+    while root is None and len(buffer) < LARGEST_PROLOGUE:
+        block = next(blocks, b"")
+        if not block:
+            break
+        buffer += block
+        root = _ROOT.match(buffer, _PROLOGUE.match(buffer).end())
+    if root is None:
+        raise broken_file(path, "no root element follows its first lines, so it is not XML")
+    encoding = _ENCODING.search(buffer, 0, root.start())
+    if encoding and encoding[1].lower() not in (b"utf-8", b"us-ascii"):
+        raise UserError(f"{path} is encoded in {encoding[1].decode()}; PubMed's files are UTF-8: convert it")
+    name = root[1].decode()
+    if name == "MedlineCitationSet":
+        raise UserError(
+            f"{path} has the root MedlineCitationSet, the form of the baselines until 2016, which is not read "
+            "here: take the file from a baseline of 2017 or later (keys corpus.baseline.base_url and .year)"
+        )
+    if name != "PubmedArticleSet":
+        raise UserError(f"{path} has the root {name}, not PubmedArticleSet: it is no file of a PubMed baseline")
+    return buffer, root.end(), b"".join(_NAMESPACES.findall(root[2])), root[3] == b"/"
+
+
+def _cut_elements(buffer: bytes, position: int, path: Path) -> tuple[list[tuple[str, int, int]], int, int]:
+    """Return the whole elements below the root from `position` on.
+
+    Returns:
+        [(kind, first, last)], the position after the last of them, and the position after the root's end tag
+        or 0 if that is not reached.
+    """
+    elements = []
+    find, startswith = buffer.find, buffer.startswith
+    while True:
+        first = _SPACE.match(buffer, position).end()
+        if startswith(b"<PubmedArticle>", first):  # the usual case, without the search below
+            kind, ending = ARTICLE, b"</PubmedArticle>"
+        else:
+            root_end = _ROOT_END.match(buffer, first)
+            if root_end:
+                return elements, first, root_end.end()
+            start = next((start for start in _ENDS if startswith(start, first)), None)
+            if start is None:
+                found = buffer[first : first + 60]
+                if len(found) < 60 and (not found or _may_grow(found)):
+                    return elements, position, 0
+                text = found.decode(errors="replace").split("\n")[0]
+                raise broken_file(path, f"below the root stands {text!r} where a PubmedArticle should start")
+            kind, ending = _ENDS[start]
+        last = find(ending, first)
+        if last < 0:
+            return elements, position, 0
+        position = last + len(ending) if ending else first + len(start)
+        if kind is not None:
+            elements.append((kind, first, position))
+
+
+def _may_grow(found: bytes) -> bool:
+    """Return whether more bytes could make a known start of what stands at the end of a block."""
+    starts = (*_ENDS, b"</PubmedArticleSet")
+    return any(start.startswith(found) for start in starts) or found.startswith(b"</PubmedArticleSet")
+
+
+def _unfinished(rest: bytes) -> str:
+    """Return what is missing at the end of a file whose last bytes, after the last whole record, are `rest`."""
+    start = rest.strip()[:40].decode(errors="replace")
+    if start:
+        return f"it ends inside the element that starts with {start!r}"
+    return "the end tag of PubmedArticleSet is missing"
+
+
+def _require_nothing_after(rest: bytes, blocks: Iterator[bytes], path: Path) -> None:
+    """Refuse content behind the root's end tag."""
+    rest += b"".join(blocks)
+    if _TAIL.match(rest).end() != len(rest):
+        raise broken_file(path, "something stands behind the end tag of PubmedArticleSet")
+
+
+def _is_doubtful(buffer: bytes, first: int, last: int) -> bool:
+    """Return whether buffer[first:last], whole elements, could be anything but well-formed plain XML.
+
+    True for sound XML as well where it has comments, CDATA or unusual characters: a parser decides then.
+    """
+    data = np.frombuffer(buffer, dtype=np.uint8)[first:last]
+    return (
+        _has_odd_characters(buffer, data, first, last) or _has_odd_entities(buffer, first, last) or _has_odd_tags(data)
+    )
+
+
+def _has_odd_characters(buffer: bytes, data: np.ndarray, first: int, last: int) -> bool:
+    """Return whether there are characters that XML forbids, or bytes that are not UTF-8."""
+    controls = np.count_nonzero(data < 32) - np.count_nonzero(data == 10)
+    if controls and controls != np.count_nonzero((data == 9) | (data == 13)):
+        return True
+    # Arrow's check takes a third of the time of decoding, which has to make wide strings of some blocks
+    bounds = pa.py_buffer(np.array([first, last], dtype=np.int32))
+    try:
+        pa.StringArray.from_buffers(1, bounds, pa.py_buffer(buffer)).validate(full=True)
+    except pa.ArrowInvalid:
+        return True
+    return False
+
+
+def _has_odd_entities(buffer: bytes, first: int, last: int) -> bool:
+    """Return whether an ampersand starts something else than XML's own entities and character numbers."""
+    find, entity_at = buffer.find, _ENTITY.match
+    while (first := find(b"&", first, last)) >= 0:
+        if not entity_at(buffer, first):
+            return True
+        first += 4
+    return False
+
+
+def _has_odd_tags(data: np.ndarray) -> bool:
+    """Return whether start and end tags do not pair by number and by the first letters of their names.
+
+    Also true where comments, CDATA or "/>" outside of a tag occur. The order of the tags is not looked at.
+    """
+    padded = np.concatenate([data, np.zeros(16, dtype=np.uint8)])
+    eight_bytes_at = np.ndarray(len(padded) - 7, dtype="<u8", buffer=padded, strides=(1,))
+    opening = np.flatnonzero(data == ord("<"))
+    words = eight_bytes_at[opening + 1]
+    second = words.astype(np.uint8)
+    if np.any(second == ord("!")):
+        return True
+    is_end = second == ord("/")
+    ends = words[is_end] >> np.uint64(8)
+    starts = words[~is_end]
+    starts = starts[starts.astype(np.uint8) != ord("?")]
+    closed_here = np.flatnonzero((data[:-1] == ord("/")) & (data[1:] == ord(">")))
+    if len(starts) != len(ends) + len(closed_here):
+        return True
+    # an empty element `<x .../>` starts at the last "<" before its "/>"
+    empty = words[np.searchsorted(opening, closed_here) - 1]
+    return _sum_of_names(starts) != (_sum_of_names(ends) + _sum_of_names(empty)) % 2**64
+
+
+def _sum_of_names(words: np.ndarray) -> int:
+    """Return the sum, modulo 2**64, of names as numbers; a word is the eight bytes from where a name starts.
+
+    A name counts to its seventh letter or its first byte without the bit 64, which all letters have and which
+    `>`, `/`, space, digits and the colon have not. An end tag's word was shifted by one byte: its last is zero.
+    """
+    bit = np.uint64(0x0040404040404040)
+    stops = ~words & bit
+    # ones in all bits below the lowest stop, then in all whole bytes below it
+    names = words & (((stops & -stops) - np.uint64(1)) >> np.uint64(6)) & np.uint64(2**56 - 1)
+    return int(np.sum(names, dtype=np.uint64))

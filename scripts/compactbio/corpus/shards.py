@@ -1,0 +1,77 @@
+"""Text shards: parquet files with the columns pmid (int64) and text (string)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from compactbio.errors import UserError
+
+ROW_GROUP = 10_000
+SCHEMA = pa.schema([("pmid", pa.int64()), ("text", pa.string())])
+
+
+class TextShardWriter:
+    """Writes rows to a parquet file, compressed by zstd, in groups of ROW_GROUP rows."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file for writing; use it in a `with` block."""
+        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
+        self._pmids: list[int] = []
+        self._texts: list[str] = []
+
+    def append(self, pmids: Sequence[int], texts: Sequence[str]) -> None:
+        """Append rows, of which full groups are written at once."""
+        self._pmids += pmids
+        self._texts += texts
+        while len(self._pmids) >= ROW_GROUP:
+            self._write_group()
+
+    def __enter__(self) -> Self:
+        """Return the writer."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write what is left and close the file."""
+        if kind is None and self._pmids:
+            self._write_group()
+        self._writer.close()
+
+    def _write_group(self) -> None:
+        """Write the first ROW_GROUP rows."""
+        columns = [
+            pa.array(self._pmids[:ROW_GROUP], pa.int64()),
+            pa.array(self._texts[:ROW_GROUP], pa.string()),
+        ]
+        self._writer.write_table(pa.Table.from_arrays(columns, schema=SCHEMA), row_group_size=ROW_GROUP)
+        del self._pmids[:ROW_GROUP], self._texts[:ROW_GROUP]
+
+
+def read_texts(path: Path, batch_size: int = 1000) -> Iterator[list[str]]:
+    """Yield the texts of a shard in lists of at most `batch_size`.
+
+    Raises:
+        UserError: the file is missing, is not parquet, or has no column `text` of strings without nulls.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            field = file.schema_arrow.field("text") if "text" in file.schema_arrow.names else None
+            if field is None or not (pa.types.is_string(field.type) or pa.types.is_large_string(field.type)):
+                raise UserError(f"{path} has no column `text` of strings: give a parquet file with one")
+            for number, batch in enumerate(file.iter_batches(batch_size, columns=["text"])):
+                column = batch.column(0)
+                if column.null_count:
+                    first = number * batch_size
+                    raise UserError(f"{path} has an empty `text` (null) in rows {first}-{first + len(column)}")
+                yield column.to_pylist()
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist") from None
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{path} is not parquet ({error}): remake it") from None

@@ -1,0 +1,66 @@
+"""Texts to a token store."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compactbio.corpus.shards import read_texts
+from compactbio.corpus.tokens import TokenStoreWriter
+from compactbio.errors import UserError
+from compactbio.files import replacing_folder
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+BATCH = 1000
+SHORTEST = 3  # [CLS], one word piece, [SEP]
+LOG_EVERY_SECONDS = 60.0
+
+log = logging.getLogger(__name__)
+
+
+def tokenize_shard(
+    texts: Path,
+    output: Path,
+    tokenizer: Tokenizer,
+    *,
+    special_ids: dict[str, int],
+    tokenizer_digest: str,
+    max_length: int,
+) -> dict[str, Any]:
+    """Write the token store of a text shard and return its manifest.
+
+    A sequence is `[CLS] text [SEP]`, cut to `max_length` ids in all. Texts are read and written in batches, so
+    that memory does not grow with the shard. The tokenizer's truncation and padding are set here.
+
+    Raises:
+        UserError: the vocabulary does not fit into 16 bits, the length is impossible, or the shard is unsound.
+    """
+    if max_length < SHORTEST:
+        raise UserError(f"corpus.max_length is {max_length}: a sequence needs at least {SHORTEST} ids")
+    tokenizer.enable_truncation(max_length)
+    tokenizer.no_padding()
+    reported = time.monotonic()
+    with replacing_folder(output) as folder:
+        writer = TokenStoreWriter(
+            folder,
+            vocabulary_size=tokenizer.get_vocab_size(with_added_tokens=True),
+            special_ids=special_ids,
+            max_length=max_length,
+        )
+        try:
+            for batch in read_texts(texts, BATCH):
+                encodings = tokenizer.encode_batch_fast(batch, add_special_tokens=True)
+                sequences = [encoding.ids for encoding in encodings]
+                # only a full sequence can have been cut; asking all of them for their rest costs a third
+                full = (encoding for encoding, ids in zip(encodings, sequences, strict=True) if len(ids) == max_length)
+                writer.append(sequences, truncated=sum(bool(encoding.overflowing) for encoding in full))
+                if time.monotonic() - reported > LOG_EVERY_SECONDS:
+                    reported = time.monotonic()
+                    log.info("%s sequences, %s tokens", f"{writer.sequences:,}", f"{writer.tokens:,}")
+            return writer.finish(tokenizer_digest=tokenizer_digest)
+        finally:
+            writer.close()

@@ -1,0 +1,209 @@
+"""Token stores: the sequences of a corpus as 16-bit ids on disk, written once and read by memory mapping.
+
+A store is a folder with
+
+- `ids.npy`: uint16, one dimension, the ids of all sequences joined, each with its [CLS] and [SEP];
+- `offsets.npy`: int64, n + 1 values; sequence i is `ids[offsets[i]:offsets[i + 1]]`;
+- `manifest.json`: digests, counts, and the tokenizer that made it.
+
+Attention masks, special-token masks and token types follow from the ids and are not stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from compactbio.errors import UserError
+from compactbio.files import MANIFEST, read_manifest, sha256_of_value, write_manifest
+
+IDS, OFFSETS = "ids.npy", "offsets.npy"
+LARGEST_VOCABULARY = 65_535  # ids are uint16; one value is left unused so that none can be a sentinel by accident
+FIXED_FACTS = ("tokenizer_digest", "vocabulary_size", "special_ids", "max_length")
+
+
+class TokenStoreWriter:
+    """Writes the sequences of one store as they come, holding only their lengths in memory."""
+
+    def __init__(self, folder: Path, *, vocabulary_size: int, special_ids: dict[str, int], max_length: int) -> None:
+        """Start a store in an existing, empty folder.
+
+        Raises:
+            UserError: ids of this vocabulary do not fit into 16 bits.
+        """
+        if vocabulary_size > LARGEST_VOCABULARY:
+            raise UserError(
+                f"the vocabulary has {vocabulary_size:,} entries; a token store has ids of 16 bits, at most "
+                f"{LARGEST_VOCABULARY:,} entries: use a smaller vocabulary (key tokenizers.*.checkpoint)"
+            )
+        self.folder = folder
+        self.facts = {
+            "vocabulary_size": vocabulary_size,
+            "special_ids": special_ids,
+            "max_length": max_length,
+        }
+        self.truncated = 0
+        self.sequences = 0
+        self._lengths: list[np.ndarray] = []
+        self.tokens = 0
+        self._stream = (folder / IDS).open("wb")
+        self._header_bytes = self._write_header()
+
+    def append(self, sequences: Iterable[Sequence[int]], truncated: int = 0) -> None:
+        """Append sequences of ids, of which `truncated` were cut to the length limit."""
+        arrays = [np.asarray(ids, dtype=np.uint16) for ids in sequences]
+        if not arrays:
+            return
+        joined = np.concatenate(arrays)
+        self._stream.write(joined.astype("<u2", copy=False).tobytes())
+        self._lengths.append(np.fromiter(map(len, arrays), dtype=np.int32, count=len(arrays)))
+        self.tokens += len(joined)
+        self.sequences += len(arrays)
+        self.truncated += truncated
+
+    def finish(self, *, tokenizer_digest: str, **facts: Any) -> dict[str, Any]:
+        """Complete both arrays, write the manifest and return it."""
+        lengths = np.concatenate(self._lengths) if self._lengths else np.zeros(0, dtype=np.int32)
+        offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        np.save(self.folder / OFFSETS, offsets)
+        self._stream.seek(0)
+        if self._write_header() != self._header_bytes:
+            raise RuntimeError("the header of ids.npy changed its length: the ids behind it would be overwritten")
+        self._stream.close()
+        return write_manifest(
+            self.folder,
+            documents=len(lengths),
+            tokens=self.tokens,
+            truncated=self.truncated,
+            tokenizer_digest=tokenizer_digest,
+            **self.facts,
+            **facts,
+        )
+
+    def close(self) -> None:
+        """Let go of the open file (after an error; `finish` does it otherwise)."""
+        self._stream.close()
+
+    def _write_header(self) -> int:
+        """Write numpy's header for the ids so far and return its length.
+
+        numpy leaves room in it for the first dimension to grow, so that it can be written again at the end.
+        """
+        header = {"descr": "<u2", "fortran_order": False, "shape": (self.tokens,)}
+        np.lib.format.write_array_header_1_0(self._stream, header)
+        return self._stream.tell()
+
+
+class TokenStore:
+    """Several store folders read as one list of sequences, in the order of the folders.
+
+    Attributes:
+        lengths: int32, (n,), ids of each sequence, [CLS] and [SEP] included.
+        special_ids: {"pad", "unk", "cls", "sep", "mask"} -> id.
+        vocabulary_size: entries of the vocabulary.
+        max_length: longest sequence that the stores were made with.
+        tokenizer_digest: digest of vocabulary and casing.
+        digest: sha256 over the digests of the folders, in order.
+        truncated: number of sequences cut to `max_length`.
+    """
+
+    def __init__(self, folders: Sequence[Path], *, verify: bool = False) -> None:
+        """Open the folders; use `TokenStore.open`."""
+        if not folders:
+            raise UserError("no token store was given: name at least one folder that tokenize_shard made")
+        manifests = [_read_store_manifest(Path(folder), verify=verify) for folder in folders]
+        _require_same_tokenizer(folders, manifests)
+        self.folders = [Path(folder) for folder in folders]
+        self.special_ids: dict[str, int] = manifests[0]["special_ids"]
+        self.vocabulary_size: int = manifests[0]["vocabulary_size"]
+        self.max_length: int = manifests[0]["max_length"]
+        self.tokenizer_digest: str = manifests[0]["tokenizer_digest"]
+        self.digest: str = sha256_of_value([manifest["digest"] for manifest in manifests])
+        self.tokens: int = sum(manifest["tokens"] for manifest in manifests)
+        self.truncated: int = sum(manifest["truncated"] for manifest in manifests)
+        self._ids = [_map_array(folder / IDS, np.uint16) for folder in self.folders]
+        self._offsets = [_map_array(folder / OFFSETS, np.int64) for folder in self.folders]
+        for folder, ids, offsets, manifest in zip(self.folders, self._ids, self._offsets, manifests, strict=True):
+            if len(offsets) != manifest["documents"] + 1 or int(offsets[-1]) != len(ids):
+                raise UserError(f"{folder}: {IDS}, {OFFSETS} and {MANIFEST} disagree: remake the folder")
+        self._first = np.cumsum([0] + [len(offsets) - 1 for offsets in self._offsets])
+        self.lengths: np.ndarray = np.concatenate([np.diff(offsets).astype(np.int32) for offsets in self._offsets])
+
+    @classmethod
+    def open(cls, folders: Sequence[Path], *, verify: bool = False) -> Self:
+        """Return the folders as one store; file sizes are checked, with `verify` their sha256 too.
+
+        Raises:
+            UserError: no folder, a folder that is no sound store, or folders of different tokenizers.
+        """
+        return cls(folders, verify=verify)
+
+    def __len__(self) -> int:
+        """Return the number of sequences."""
+        return int(self._first[-1])
+
+    def sequence(self, index: int) -> np.ndarray:
+        """Return sequence `index` as a read-only uint16 view of the mapped file."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"sequence {index} of a store of {len(self)}")
+        shard = int(np.searchsorted(self._first, index, side="right")) - 1
+        row = index - int(self._first[shard])
+        offsets = self._offsets[shard]
+        return self._ids[shard][offsets[row] : offsets[row + 1]]
+
+    def gather(self, indices: np.ndarray) -> list[np.ndarray]:
+        """Return sequences by their numbers, in the order of `indices` (k,), each a read-only uint16 view."""
+        indices = np.asarray(indices, dtype=np.int64)
+        if len(indices) and not (indices.min() >= 0 and indices.max() < len(self)):
+            raise IndexError(f"sequence {indices.min()} or {indices.max()} of a store of {len(self)}")
+        sequences: list[np.ndarray] = [None] * len(indices)  # type: ignore[list-item]
+        shards = np.searchsorted(self._first, indices, side="right") - 1
+        for shard in np.unique(shards):
+            places = np.flatnonzero(shards == shard)
+            rows = indices[places] - self._first[shard]
+            offsets, ids = self._offsets[shard], self._ids[shard]
+            # .tolist(): slicing by Python integers costs half of slicing by numpy's
+            starts, ends = offsets[rows].tolist(), offsets[rows + 1].tolist()
+            for place, start, end in zip(places.tolist(), starts, ends, strict=True):
+                sequences[place] = ids[start:end]
+        return sequences
+
+    def gather_joined(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return sequences joined in one uint16 array (sum of lengths,), and their int32 lengths (k,)."""
+        sequences = self.gather(indices)
+        joined = np.concatenate(sequences) if sequences else np.zeros(0, dtype=np.uint16)
+        return joined, self.lengths[np.asarray(indices, dtype=np.int64)]
+
+
+def _read_store_manifest(folder: Path, *, verify: bool) -> dict[str, Any]:
+    """Return a store's manifest after checking that it is one."""
+    manifest = read_manifest(folder, verify=verify)
+    missing = [key for key in (*FIXED_FACTS, "documents", "tokens", "truncated") if key not in manifest]
+    if missing or not {IDS, OFFSETS} <= manifest["files"].keys():
+        raise UserError(
+            f"{folder} is not a token store ({', '.join(missing) or IDS} is missing): make one with tokenize_shard"
+        )
+    return manifest
+
+
+def _require_same_tokenizer(folders: Sequence[Path], manifests: list[dict[str, Any]]) -> None:
+    """Refuse stores whose tokenizers or lengths differ."""
+    for folder, manifest in zip(folders, manifests, strict=True):
+        for key in FIXED_FACTS:
+            if manifest[key] != manifests[0][key]:
+                raise UserError(
+                    f"the token stores {folders[0]} and {folder} differ in {key} ({manifests[0][key]} and "
+                    f"{manifest[key]}): make both with one tokenizer and one corpus.max_length"
+                )
+
+
+def _map_array(path: Path, dtype: type[np.generic]) -> np.ndarray:
+    """Return a one-dimensional array of a file, mapped and read-only."""
+    array = np.load(path, mmap_mode="r")
+    if array.dtype != dtype or array.ndim != 1:
+        raise UserError(f"{path} holds {array.dtype} of {array.ndim} dimensions, not one of {np.dtype(dtype)}")
+    return array.view(np.ndarray)  # slices of numpy.memmap itself are several times slower

@@ -1,0 +1,1 @@
+"""Fine-tuning on the prepared datasets: features, heads, training, stored predictions."""

@@ -1,0 +1,121 @@
+"""What the three kinds of task share: the tokenizer read without transformers, and features as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Encoding, Tokenizer
+
+from compactbio.errors import UserError
+from compactbio.files import read_json
+
+IGNORED = -100  # torch's own index for targets that count in no loss
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One sequence for the model.
+
+    Attributes:
+        ids: int64 [length], [CLS] and [SEP] included, without padding.
+        first_segment: pieces with token type 0; the rest have type 1.
+        targets: what the loss needs, each int64 [length] or a scalar array.
+    """
+
+    ids: np.ndarray
+    first_segment: int
+    targets: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+class PieceTokenizer:
+    """The tokenizer of a model folder, with the ids and the length limit that features need."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "tokenizer.json"
+        if not path.is_file():
+            raise UserError(f"{path} is missing: fine-tuning needs the model's fast tokenizer in its folder")
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the Rust library raises plain Exception
+            raise UserError(f"{path} is not a tokenizer file ({error}): fetch or export the model again") from None
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        settings = _read_if_there(folder / "tokenizer_config.json")
+        self.cls = self._special_id(settings, "cls_token", "[CLS]", path)
+        self.sep = self._special_id(settings, "sep_token", "[SEP]", path)
+        self.pad = self._special_id(settings, "pad_token", "[PAD]", path)
+        positions = _read_if_there(folder / "config.json").get("max_position_embeddings")
+        self._limits = {
+            "tokenizer_config.json, model_max_length": settings.get("model_max_length"),
+            "config.json, max_position_embeddings": positions,
+        }
+        self.folder = folder
+
+    def require_length(self, max_length: int) -> None:
+        """Refuse a sequence length beyond what the tokenizer or the model's positions allow.
+
+        Raises:
+            UserError: names the file and key that set the smaller limit.
+        """
+        for where, limit in self._limits.items():
+            if limit is not None and max_length > limit:
+                raise UserError(
+                    f"finetuning max_length is {max_length}, but {self.folder / where} allows {limit}: "
+                    f"set max_length to {limit} or less"
+                )
+
+    def encode_texts(self, texts: Sequence[str]) -> list[Encoding]:
+        """Return the pieces of each text without special tokens; offsets are characters of the text."""
+        return self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+
+    def encode_words(self, sentences: Sequence[Sequence[str]]) -> list[Encoding]:
+        """Return the pieces of each list of words; `word_ids` are the indices of the words."""
+        return self._tokenizer.encode_batch(
+            [list(words) for words in sentences], is_pretokenized=True, add_special_tokens=False
+        )
+
+    def _special_id(self, settings: dict[str, Any], key: str, default: str, path: Path) -> int:
+        """Return the id of a special token that tokenizer_config.json may rename."""
+        token = settings.get(key) or default
+        token = token["content"] if isinstance(token, dict) else token
+        number = self._tokenizer.token_to_id(token)
+        if number is None:
+            raise UserError(f"{path} has no {token} token: it is not a BERT-like tokenizer")
+        return number
+
+
+def collate(features: Sequence[Feature], pad: int, *, token_types: bool) -> dict[str, np.ndarray]:
+    """Return a batch padded to its longest sequence.
+
+    Returns:
+        input_ids, attention_mask (and token_type_ids), int64 [batch, longest]; every target, padded with
+        IGNORED to [batch, longest] or stacked to [batch] if it is a scalar.
+    """
+    longest = max(len(feature.ids) for feature in features)
+    shape = (len(features), longest)
+    batch = {"input_ids": np.full(shape, pad, np.int64), "attention_mask": np.zeros(shape, np.int64)}
+    if token_types:
+        batch["token_type_ids"] = np.zeros(shape, np.int64)
+    for row, feature in enumerate(features):
+        length = len(feature.ids)
+        batch["input_ids"][row, :length] = feature.ids
+        batch["attention_mask"][row, :length] = 1
+        if token_types:
+            batch["token_type_ids"][row, feature.first_segment : length] = 1
+    for name, example in features[0].targets.items():
+        if example.ndim == 0:
+            batch[name] = np.stack([feature.targets[name] for feature in features])
+            continue
+        batch[name] = np.full(shape, IGNORED, np.int64)
+        for row, feature in enumerate(features):
+            batch[name][row, : len(feature.ids)] = feature.targets[name]
+    return batch
+
+
+def _read_if_there(path: Path) -> dict[str, Any]:
+    """Return the content of a JSON file, empty if there is none."""
+    return read_json(path) if path.is_file() else {}

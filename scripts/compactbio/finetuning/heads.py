@@ -1,0 +1,63 @@
+"""Models with a task's head, through the ordinary transformers classes, from an encoder or a masked LM."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from compactbio.errors import UserError
+
+CLASSES = {
+    "ner": "AutoModelForTokenClassification",
+    "re": "AutoModelForSequenceClassification",
+    "qa": "AutoModelForQuestionAnswering",
+}
+# Parts of an encoder that a folder may lack, because masked language models are trained without them.
+POOLER = "pooler"
+
+
+def load_task_model(folder: Path, task: str, labels: list[str], seed: int) -> nn.Module:
+    """Return the folder's encoder, in float32, under a new head whose weights are drawn from `seed`.
+
+    A pooler that the folder lacks is drawn from the same seed; the folder's own MLM head is left out.
+
+    Raises:
+        UserError: the folder holds no model of a known architecture, or lacks weights of its encoder (which
+            would be random and the result nonsense).
+    """
+    import transformers
+    from transformers import AutoConfig
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    kind = getattr(transformers, CLASSES[task])
+    torch.manual_seed(seed)
+    try:
+        config = AutoConfig.from_pretrained(folder)
+        if task != "qa":
+            config.id2label = dict(enumerate(labels))
+            config.label2id = {label: index for index, label in enumerate(labels)}
+        model, report = kind.from_pretrained(folder, config=config, dtype=torch.float32, output_loading_info=True)
+    except Exception as error:  # transformers and safetensors raise many kinds for a bad folder
+        raise UserError(
+            f"{folder} cannot be loaded as a model for {task} ({error}): fetch or export it again"
+        ) from error
+    prefix = model.base_model_prefix + "."
+    lacking = sorted(name for name in report["missing_keys"] if name.startswith(prefix) and POOLER not in name)
+    wrong = sorted(str(name) for name in report.get("mismatched_keys", ()))
+    if lacking or wrong:
+        raise UserError(
+            f"{folder}: {len(lacking) + len(wrong)} weights of the encoder are missing or of another shape, "
+            f"such as {(lacking + wrong)[0]}: config.json and model.safetensors do not belong together"
+        )
+    logging.info(
+        "%s from %s: %.1f million parameters, new: %s",
+        type(model).__name__,
+        folder,
+        sum(parameter.numel() for parameter in model.parameters()) / 1e6,
+        ", ".join(sorted(report["missing_keys"])) or "nothing",
+    )
+    return model

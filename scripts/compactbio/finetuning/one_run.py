@@ -1,0 +1,163 @@
+"""One run: a model trained with one seed on one fold, its metrics by epoch, its predictions on the test split."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from accelerate import Accelerator
+
+from compactbio.errors import UserError
+from compactbio.finetuning.batching import steps_per_epoch, training_batches
+from compactbio.finetuning.examples import Dataset, Examples
+from compactbio.finetuning.heads import load_task_model
+from compactbio.finetuning.prediction import predict_logits
+from compactbio.finetuning.runs import CHECKPOINT_MINUTES, METRICS, PREDICTIONS
+from compactbio.finetuning.steps import DENOMINATOR, TaskStep
+from compactbio.finetuning.tables import ner_table, qa_table, re_table
+from compactbio.finetuning.validation import validation_metrics
+from compactbio.training.checkpoints import CheckpointFolder
+from compactbio.training.deadlines import StopSignal
+from compactbio.training.loop import LoopResult, LoopSettings, run_training
+from compactbio.training.optimizers import adamw
+from compactbio.training.progress import MetricsLog, read_metrics
+from compactbio.training.schedules import learning_rate_schedule
+
+LOG_EVERY = 50  # steps
+
+
+class OneRun:
+    """A run in the making; `train` first, then `store`."""
+
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        model_folder: Path,
+        dataset: Dataset,
+        seed: int,
+        fold: int,
+        accelerator: Accelerator,
+    ) -> None:
+        self.settings = settings
+        self.options = settings["hyperparameters"]
+        self.task, self.labels = settings["task"], settings["labels"]
+        self.seed = seed
+        self.accelerator = accelerator
+        self.pad = dataset.tokenizer.pad
+        self.train_part, self.validation_part, self.test_part = dataset.parts(seed, fold)
+        self.step = TaskStep(load_task_model(model_folder, self.task, self.labels, seed), self.task)
+        self._check_vocabulary(model_folder)
+        self.epoch_steps = steps_per_epoch(len(self.train_part.features), self.options["batch_size"])
+        self.total_steps = self.epoch_steps * self.options["epochs"]
+
+    def train(self, folder: Path, *, deadline: float | None, stop: StopSignal | None) -> LoopResult:
+        """Train to the last step, or to the deadline or a signal; the last weights are the ones evaluated."""
+        options = self.options
+        return run_training(
+            module=self.step,
+            optimizer=adamw(self.step, weight_decay=options["weight_decay"]),
+            learning_rate_at=learning_rate_schedule(
+                options["schedule"],
+                peak=options["learning_rate"],
+                warmup_steps=round(options["warmup_fraction"] * self.total_steps),
+                total_steps=self.total_steps,
+            ),
+            batches=training_batches(
+                self.train_part.features,
+                DENOMINATOR[self.task],
+                batch_size=options["batch_size"],
+                seed=self.seed,
+                pad=self.pad,
+                token_types=self.step.token_types,
+                device=self.accelerator.device.type,
+            ),
+            settings=LoopSettings(
+                total_steps=self.total_steps,
+                max_gradient_norm=options["max_gradient_norm"],
+                checkpoint_every_minutes=CHECKPOINT_MINUTES,
+                log_every_steps=min(LOG_EVERY, self.epoch_steps),
+                deadline=deadline,
+                stop=stop,
+            ),
+            checkpoints=CheckpointFolder(folder, keep=1),
+            metrics=MetricsLog(folder / METRICS),
+            evaluate=self._validate if self.validation_part else None,
+            evaluate_at=frozenset(range(self.epoch_steps, self.total_steps + 1, self.epoch_steps)),
+            seed=self.seed,
+            accelerator=self.accelerator,
+        )
+
+    def store(self, folder: Path, metrics: Path) -> dict[str, Any]:
+        """Write the test predictions and the metrics by epoch to a folder; return the run's facts."""
+        self.step.to(self.accelerator.device)
+        part = self.test_part
+        pq.write_table(self._table(part, self._logits(part)), folder / PREDICTIONS, compression="zstd")
+        lines = epoch_lines(read_metrics(metrics), self.epoch_steps, self.options["epochs"])
+        (folder / METRICS).write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        return {
+            "steps": self.total_steps,
+            "loss_last_epoch": lines[-1]["loss"],
+            "train": self.train_part.notes,
+            "validation": self.validation_part.notes if self.validation_part else None,
+            "test": part.notes,
+        }
+
+    def _logits(self, part: Examples) -> list:
+        return predict_logits(self.step, part.features, self.pad, self.accelerator)
+
+    def _validate(self, step: int) -> dict[str, float]:
+        return validation_metrics(self.settings, self.validation_part, self._logits(self.validation_part))
+
+    def _table(self, part: Examples, logits: list) -> Any:
+        """Return the test predictions without the column `run`."""
+        if self.task == "ner":
+            return ner_table(part.rows, part.gold, part.windows, logits, self.labels)
+        if self.task == "re":
+            return re_table(part.rows, part.gold, logits, self.labels)
+        return qa_table(part.rows, part.windows, logits)
+
+    def _check_vocabulary(self, model_folder: Path) -> None:
+        """Refuse a tokenizer with ids beyond the model's embeddings, before the device fails on them."""
+        size = self.step.model.config.vocab_size
+        parts = (self.train_part, self.validation_part, self.test_part)
+        highest = max((int(feature.ids.max()) for part in parts if part for feature in part.features), default=0)
+        if highest >= size:
+            raise UserError(
+                f"{model_folder}: its tokenizer gives id {highest}, its model has {size} embeddings: "
+                "tokenizer and weights do not belong together"
+            )
+        logging.info(
+            "%d training features, %s steps an epoch",
+            len(self.train_part.features),
+            steps_per_epoch(len(self.train_part.features), self.options["batch_size"]),
+        )
+
+
+def epoch_lines(lines: list[dict[str, Any]], epoch_steps: int, epochs: int) -> list[dict[str, Any]]:
+    """Return one line an epoch: epoch (from 1), step, loss (mean over its steps), validation (or None).
+
+    Args:
+        lines: of the loop's metrics file, where a training line's loss is the mean since the line before.
+        epoch_steps: updates of an epoch.
+        epochs: how many.
+    """
+    losses = [(line["step"], line["loss"]) for line in lines if "loss" in line]
+    evaluations = {line["step"]: line["evaluation"] for line in lines if "evaluation" in line}
+    made = []
+    for epoch in range(1, epochs + 1):
+        first, last = (epoch - 1) * epoch_steps, epoch * epoch_steps
+        weighted = steps = 0.0
+        before = 0
+        for step, loss in losses:
+            # a line may reach back over the epoch's start: only its steps inside count
+            inside = min(step, last) - max(before, first)
+            before = step
+            if inside > 0:
+                weighted += inside * loss
+                steps += inside
+        loss = weighted / steps if steps else None
+        made.append({"epoch": epoch, "step": last, "loss": loss, "validation": evaluations.get(last)})
+    return made

@@ -1,0 +1,62 @@
+"""The loss of each kind of task as a share of the whole batch's, for the training loop."""
+
+from __future__ import annotations
+
+import inspect
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from compactbio.finetuning.features import IGNORED
+from compactbio.training.loop import StepModule
+
+DENOMINATOR = {"ner": "pieces", "re": "examples", "qa": "windows"}
+MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+class TaskStep(StepModule):
+    """A transformers model with a task's head, and its cross-entropy.
+
+    ner: sum over labelled pieces / pieces; re: sum over sentences / examples; qa: mean of the start's and the
+    end's sum over windows / windows. A denominator is the count over the whole batch, not the micro-batch.
+    """
+
+    def __init__(self, model: nn.Module, task: str) -> None:
+        super().__init__()
+        self.model = model
+        self.task = task
+
+    @property
+    def token_types(self) -> bool:
+        """Whether the model takes token types (DistilBERT does not)."""
+        return "token_type_ids" in inspect.signature(self.model.forward).parameters
+
+    def forward(self, tensors: dict[str, Tensor], denominators: dict[str, float]) -> Tensor:
+        """Return this micro-batch's share of the batch's loss."""
+        logits = self.logits(tensors)
+        loss = summed_loss(self.task, logits, tensors) / denominators[DENOMINATOR[self.task]]
+        self.last_terms = {self.task: loss.detach()}
+        return loss
+
+    def logits(self, tensors: dict[str, Tensor]) -> Tensor:
+        """Return the head's output: ner [batch, length, labels], re [batch, labels], qa [batch, length, 2]."""
+        output = self.model(**{name: tensors[name] for name in MODEL_INPUTS if name in tensors})
+        if self.task == "qa":
+            return torch.stack([output.start_logits, output.end_logits], dim=-1)
+        return output.logits
+
+
+def summed_loss(task: str, logits: Tensor, tensors: dict[str, Tensor]) -> Tensor:
+    """Return the sum of the cross-entropies of a micro-batch, in float32."""
+    logits = logits.float()
+    if task == "qa":
+        # padding takes part in the reference's softmax; it is masked here, so that padding changes no number
+        logits = logits.masked_fill(~tensors["attention_mask"].bool()[..., None], torch.finfo(torch.float32).min)
+        start = F.cross_entropy(logits[..., 0], tensors["start"], reduction="sum")
+        end = F.cross_entropy(logits[..., 1], tensors["end"], reduction="sum")
+        return 0.5 * (start + end)
+    labels = tensors["labels"]
+    return F.cross_entropy(
+        logits.reshape(-1, logits.shape[-1]), labels.reshape(-1), ignore_index=IGNORED, reduction="sum"
+    )

@@ -1,0 +1,98 @@
+"""Fine-tune a model on a prepared dataset, once per seed or fold, and store its predictions on the test split.
+
+Start it again with the same arguments to go on after a deadline or a signal; finished runs are kept in the
+checkpoints folder and taken from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+
+from compactbio.errors import UserError
+from compactbio.files import read_yaml, write_json
+from compactbio.logs import run_program
+
+KEYS = ("model", "dataset", "task", "labels", "runs", "hyperparameters")
+
+
+def main() -> None:
+    """Read the command line, do the runs that are missing, write the results of all."""
+    started = time.monotonic()
+    arguments = parse_arguments()
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything is in the folders given
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    from compactbio.finetuning.runs import dataset_digest, finetune, model_digest, plan_runs, publish
+    from compactbio.provenance import gather_provenance
+    from compactbio.training.deadlines import StopSignal, deadline_after
+
+    settings = read_yaml(arguments.run)
+    lacking = [key for key in KEYS if not isinstance(settings, dict) or key not in settings]
+    if lacking:
+        raise UserError(f"{arguments.run} lacks {', '.join(lacking)}: write it with scripts/resolve_run.py")
+    stop = StopSignal().install()
+    logging.info("settings: %s", settings)
+    digests = {"model": model_digest(arguments.model), "dataset": dataset_digest(arguments.task)}
+    planned = plan_runs(settings, digests, arguments.checkpoints)
+    if not all(run.is_finished() for run in planned):
+        claim_gpu()
+    finished = finetune(
+        settings,
+        arguments.model,
+        arguments.task,
+        planned,
+        deadline=deadline_after(arguments.max_minutes, started=started),
+        stop=stop,
+    )
+    if not finished:
+        sys.exit(1)
+    training = publish(planned, settings["task"], arguments.output_dir)
+    provenance = gather_provenance(
+        training["fingerprint"],
+        digests,
+        training["seconds"],
+        model=settings["model"],
+        dataset=settings["dataset"],
+        seeds=sorted({run.seed for run in planned}),
+        runs={run.name: run.fingerprint for run in planned},
+        steps=training["steps"],
+    )
+    write_json(arguments.output_dir / "provenance.json", provenance)
+    logging.info("results of %d runs are in %s", len(planned), arguments.output_dir)
+
+
+def claim_gpu() -> None:
+    """Choose a free GPU for the life of this process where no scheduler has handed one out.
+
+    Called before torch is imported, which would open a device on every GPU it sees.
+    """
+    from compactbio.training.launching import ClaimedGpus, visible_gpus
+
+    found = visible_gpus(os.environ)
+    if found and "CUDA_VISIBLE_DEVICES" not in os.environ:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(ClaimedGpus(1, found).wait())
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the command line's arguments."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--run", type=Path, required=True, help="run.yaml of this model and dataset")
+    parser.add_argument("--model", type=Path, required=True, help="folder of the encoder and its tokenizer")
+    parser.add_argument("--task", type=Path, required=True, help="folder of the prepared dataset")
+    parser.add_argument("--checkpoints", type=Path, required=True, help="folder in which runs are kept between tries")
+    parser.add_argument(
+        "--output-dir",
+        type=Path,
+        required=True,
+        help="predictions.parquet, metrics.jsonl, training.json and provenance.json go here",
+    )
+    parser.add_argument("--max-minutes", type=float, help="save and leave before this many minutes are over")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run_program(main)

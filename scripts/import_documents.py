@@ -1,0 +1,29 @@
+"""Write documents of one's own as a parquet file with the columns pmid (a running number) and text."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from compactbio.files import write_json
+from compactbio.logs import run_program
+
+
+def main() -> None:
+    """Import one file of documents."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("file", type=Path, help=".txt(.gz), a document a line; .jsonl(.gz) or .parquet with `text`")
+    parser.add_argument("--output", required=True, type=Path, help="the parquet file")
+    parser.add_argument("--counts", required=True, type=Path, help="what was kept and dropped, as JSON")
+    arguments = parser.parse_args()
+
+    from compactbio.corpus.documents import import_documents
+
+    counts = import_documents(arguments.file, arguments.output)
+    write_json(arguments.counts, counts)
+    logging.info("%s of %s documents kept", f"{counts['kept']:,}", f"{counts['citations']:,}")
+
+
+if __name__ == "__main__":
+    run_program(main)

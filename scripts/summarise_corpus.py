@@ -1,0 +1,38 @@
+"""Write a table and a figure of what the corpus holds."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from compactbio.files import read_json
+from compactbio.logs import run_program
+
+
+def main() -> None:
+    """Add the counts of the shards, read the lengths of the stores, write both."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--counts", required=True, nargs="+", type=Path, help="counts of all text shards")
+    parser.add_argument(
+        "--stores",
+        required=True,
+        nargs="+",
+        type=Path,
+        metavar="MANIFEST",
+        help="manifests of the token stores, as <tokenizer>/<batch>/manifest.json",
+    )
+    parser.add_argument("--table", required=True, nargs=2, type=Path, metavar=("CSV", "MD"))
+    parser.add_argument("--figure", required=True, nargs="+", type=Path, help="files ending in .svg or .png")
+    arguments = parser.parse_args()
+
+    from compactbio.corpus.figures import draw_lengths
+    from compactbio.corpus.statistics import add_counts, read_lengths, summary_rows, write_table
+
+    total = add_counts([read_json(path) for path in arguments.counts])
+    lengths = read_lengths(arguments.stores)
+    write_table(summary_rows(total, lengths), *arguments.table, total["settings"])
+    draw_lengths(lengths, arguments.figure)
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,231 @@
+"""finetune_model on toy data: it learns, resumes to the same predictions, and takes finished runs from before."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+from helpers.finetuning import (
+    NER_LABELS,
+    ner_rows,
+    qa_rows,
+    re_rows,
+    run_settings,
+    write_dataset,
+    write_model,
+)
+
+from compactbio.errors import UserError
+from compactbio.finetuning.runs import dataset_digest, finetune, model_digest, plan_runs, publish
+
+PROGRAM = Path(__file__).parents[2] / "scripts" / "finetune_model.py"
+LABELS = {"ner": NER_LABELS, "re": ["no", "yes"], "qa": []}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("models") / "bert", masked_lm=True)
+
+
+@pytest.fixture(scope="module")
+def tasks(tmp_path_factory):
+    root = tmp_path_factory.mktemp("tasks")
+    ner = {"train": ner_rows(320, 1), "validation": ner_rows(30, 2), "test": ner_rows(40, 3)}
+    # awkward rows: no word, a word without pieces, a sentence beyond the length limit
+    ner["test"]["words"][:3] = [[], ["\u200b", "flux"], ["cell", "flux", "the"] * 25]
+    ner["test"]["labels"][:3] = [[], [0, 1], [0, 1, 0] * 25]
+    write_dataset(root / "ner", "ner", ner, NER_LABELS)
+    folds = [re_rows(300, fold, fold) for fold in (1, 2)]
+    train = {name: folds[0][name] + folds[1][name] for name in folds[0]}
+    tests = [re_rows(40, 10 + fold, fold) for fold in (1, 2)]
+    write_dataset(
+        root / "re",
+        "re",
+        {"train": train, "test": {name: tests[0][name] + tests[1][name] for name in tests[0]}},
+        LABELS["re"],
+    )
+    qa_test = qa_rows(40, 6)
+    qa_test["answers"] = [{"text": [], "answer_start": []} for _ in qa_test["answers"]]
+    write_dataset(root / "qa", "qa", {"train": qa_rows(400, 5), "test": qa_test}, [])
+    return root
+
+
+class StopAfter:
+    """A stop signal that arrives when it has been looked at `looks` times."""
+
+    def __init__(self, looks: int) -> None:
+        self.looks = looks
+
+    @property
+    def reason(self) -> str | None:
+        self.looks -= 1
+        return "SIGTERM" if self.looks < 0 else None
+
+
+def do(settings, model, task_folder, place: Path, stop=None):
+    """Fine-tune and return the predictions as rows, or None if it left early."""
+    digests = {"model": model_digest(model), "dataset": dataset_digest(task_folder)}
+    planned = plan_runs(settings, digests, place / "checkpoints")
+    if not finetune(settings, model, task_folder, planned, deadline=None, stop=stop):
+        return None
+    publish(planned, settings["task"], place / "output")
+    return pq.read_table(place / "output" / "predictions.parquet").to_pylist()
+
+
+def test_entities_are_learnt_and_every_word_is_predicted(model, tasks, tmp_path):
+    settings = run_settings("ner", NER_LABELS, epochs=4)
+    rows = do(settings, model, tasks / "ner", tmp_path)
+    assert [row["id"] for row in rows] == list(range(40))
+    assert all(len(row["gold"]) == len(row["predicted"]) == len(row["score"]) for row in rows)
+    assert rows[0]["predicted"] == []
+    assert rows[1]["predicted"][0] == "O" and rows[1]["score"][0] == 0
+    assert len(rows[2]["predicted"]) == 75
+    assert [word for word in rows[2]["piece_words"] if word % 3 == 1] == [n for n in range(1, 75, 3) for _ in "ab"]
+    gold = [label for row in rows[3:] for label in row["gold"]]
+    predicted = [label for row in rows[3:] for label in row["predicted"]]
+    assert np.mean([a == b for a, b in zip(gold, predicted, strict=True)]) > 0.95
+    for row in rows[3:]:
+        firsts = dict(reversed(list(zip(row["piece_words"], row["piece_predicted"], strict=True))))
+        assert [firsts[word] for word in range(len(row["gold"]))] == row["predicted"]
+    lines = [json.loads(line) for line in (tmp_path / "output" / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["run"], line["epoch"], line["step"]) for line in lines] == [
+        ("seed1", epoch, 20 * epoch) for epoch in (1, 2, 3, 4)
+    ]
+    assert lines[-1]["loss"] < lines[0]["loss"]
+    assert lines[-1]["validation"]["loss"] < 0.5
+    assert lines[-1]["validation"]["f1"] > 0.6
+
+
+def test_relations_are_learnt_on_the_run_s_own_fold(model, tasks, tmp_path):
+    runs = [{"run": f"seed1-fold{fold}", "seed": 1, "fold": fold} for fold in (1, 2)]
+    settings = run_settings("re", LABELS["re"], runs=runs, validation_fraction=0.1)
+    rows = do(settings, model, tasks / "re", tmp_path)
+    assert [(row["run"], row["fold"]) for row in rows] == [("seed1-fold1", 1)] * 40 + [("seed1-fold2", 2)] * 40
+    assert np.mean([row["gold"] == row["predicted"] for row in rows]) > 0.9
+    assert all(sum(row["probabilities"]) == pytest.approx(1, abs=1e-5) for row in rows)
+    assert all(LABELS["re"][int(np.argmax(row["probabilities"]))] == row["predicted"] for row in rows)
+    training = json.loads((tmp_path / "output" / "training.json").read_text())
+    assert [(run["train"]["rows"], run["validation"]["rows"]) for run in training["runs"]] == [(270, 30)] * 2
+    assert training["steps"] == 2 * 3 * 17
+
+
+def test_answers_are_learnt_and_offsets_point_at_the_text(model, tasks, tmp_path):
+    rows = do(run_settings("qa", [], epochs=6), model, tasks / "qa", tmp_path)
+    test = qa_rows(40, 6)
+    by_row = dict(zip(zip(test["question_id"], test["snippet"], strict=True), range(40), strict=True))
+    assert {row["max_answer_tokens"] for row in rows} == {15, 30}
+    correct = 0
+    for row in rows:
+        number = by_row[row["question_id"], row["snippet"]]
+        assert test["context"][number][row["start"] : row["end"]] == row["text"] != ""
+        if row["rank"] == 1 and row["max_answer_tokens"] == 15:
+            correct += row["text"] == test["answers"][number]["text"][0]
+    assert correct > 32
+    assert max(row["rank"] for row in rows) <= 20
+
+
+@pytest.mark.parametrize("task", ["ner", "qa"])
+def test_an_interrupted_run_equals_an_uninterrupted_one(task, model, tasks, tmp_path):
+    settings = run_settings(task, LABELS[task], epochs=1)  # dropout is on: the configuration's 0.1
+    whole = do(settings, model, tasks / task, tmp_path / "whole")
+    for looks in (3, 9):
+        assert do(settings, model, tasks / task, tmp_path / "parts", StopAfter(looks)) is None
+        assert not (tmp_path / "parts" / "output").exists()
+    assert do(settings, model, tasks / task, tmp_path / "parts") == whole
+
+
+def test_an_added_seed_costs_one_run_and_a_changed_setting_all(model, tasks, tmp_path):
+    one = run_settings("re", LABELS["re"], epochs=1, runs=[{"run": "seed1", "seed": 1, "fold": 1}])
+    first = do(one, model, tasks / "re", tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "checkpoints").rglob("*.parquet")}
+    two = {**one, "runs": [{"run": "seed2", "seed": 2, "fold": 1}, *one["runs"]], "positive_labels": ["no"]}
+    both = do(two, model, tasks / "re", tmp_path)
+    assert [row for row in both if row["run"] == "seed1"] == first
+    assert [row["probabilities"] for row in both if row["run"] == "seed2"] != [row["probabilities"] for row in first]
+    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "checkpoints").rglob("*.parquet")}
+    assert len(after) == 2 and before.items() <= after.items()
+    assert not list((tmp_path / "checkpoints").rglob("step-*"))
+    digests = {"model": model_digest(model), "dataset": dataset_digest(tasks / "re")}
+    changed = run_settings("re", LABELS["re"], epochs=2, runs=one["runs"])
+    plans = [plan_runs(settings, digests, tmp_path / "checkpoints") for settings in (two, changed)]
+    assert [run.is_finished() for plan in plans for run in plan] == [True, True, False]
+    damaged = plans[0][0].finished / "predictions.parquet"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    assert not plans[0][0].is_finished()
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "message"),
+    [
+        ("ner", {"max_length": 100}, "max_length is 100"),
+        ("ner", {"labels": ["O", "B"]}, "label 'I'"),
+        ("ner", {"labels": ["B", "I"]}, "lack 'O'"),
+        ("re", {"labels": ["no"], "runs": [{"run": "a", "seed": 1, "fold": 1}]}, "label 'yes'"),
+        ("re", {"runs": [{"run": "a", "seed": 1, "fold": 7}]}, "no rows of fold 7"),
+        ("qa", {"stride": 20}, "stride 20"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(task, changes, message, model, tasks, tmp_path):
+    with pytest.raises(UserError, match=message):
+        do(run_settings(task, **{"labels": LABELS[task], **changes}), model, tasks / task, tmp_path)
+
+
+def start(arguments: list, **options):
+    command = [sys.executable, str(PROGRAM), *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, **options)
+
+
+def test_the_program_leaves_before_its_deadline_and_goes_on(model, tasks, tmp_path):
+    run_file = tmp_path / "run.yaml"
+    run_file.write_text(yaml.safe_dump(run_settings("ner", NER_LABELS, epochs=1), sort_keys=False))
+    arguments = ["--run", run_file, "--model", model, "--task", tasks / "ner"]
+    arguments += ["--checkpoints", tmp_path / "checkpoints", "--output-dir", tmp_path / "output"]
+    late = start([*arguments, "--max-minutes", "0.0001"])
+    assert late.returncode == 1, late.stderr
+    assert "deadline" in late.stderr and "Traceback" not in late.stderr
+    stalled = start(arguments)
+    assert stalled.returncode == 1 and "stalled" in stalled.stderr and "device" not in stalled.stderr
+    for marker in (tmp_path / "checkpoints").rglob("stalled"):
+        marker.unlink()
+    done = start([*arguments, "--max-minutes", "10"])
+    assert done.returncode == 0, done.stderr
+    written = {path.name for path in (tmp_path / "output").iterdir()}
+    assert written == {"predictions.parquet", "metrics.jsonl", "training.json", "provenance.json"}
+    provenance = json.loads((tmp_path / "output" / "provenance.json").read_text())
+    assert provenance["seeds"] == [1] and set(provenance["inputs"]) == {"model", "dataset"}
+    table = pq.read_table(tmp_path / "output" / "predictions.parquet")
+    assert table.column_names == [
+        "run",
+        "id",
+        "gold",
+        "predicted",
+        "score",
+        "piece_words",
+        "piece_predicted",
+        "piece_score",
+    ]
+
+
+def test_the_program_names_what_is_missing(tmp_path, model):
+    run_file = tmp_path / "run.yaml"
+    run_file.write_text("model: tiny\n")
+    common = ["--model", model, "--checkpoints", tmp_path / "c", "--output-dir", tmp_path / "o"]
+    short = start(["--run", run_file, "--task", tmp_path, *common])
+    assert short.returncode == 1 and "lacks dataset, task" in short.stderr
+    run_file.write_text(yaml.safe_dump(run_settings("ner", NER_LABELS)))
+    empty = start(["--run", run_file, "--task", tmp_path, *common])
+    assert empty.returncode == 1 and "not a prepared dataset" in empty.stderr

@@ -1,0 +1,109 @@
+"""Token stores: what is written is what is read, and stores that do not belong together are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from compactbio.corpus.tokens import TokenStore, TokenStoreWriter
+from compactbio.errors import UserError
+
+SPECIAL = {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4}
+
+
+def write_store(folder: Path, sequences: list[list[int]], *, digest: str = "d", max_length: int = 64) -> Path:
+    folder.mkdir(parents=True)
+    writer = TokenStoreWriter(folder, vocabulary_size=300, special_ids=SPECIAL, max_length=max_length)
+    half = len(sequences) // 2
+    writer.append(sequences[:half])
+    writer.append(sequences[half:], truncated=1 if sequences else 0)
+    writer.finish(tokenizer_digest=digest)
+    return folder
+
+
+def random_sequences(seed: int, number: int) -> list[list[int]]:
+    generator = np.random.default_rng(seed)
+    return [generator.integers(0, 300, generator.integers(2, 64)).tolist() for _ in range(number)]
+
+
+@pytest.fixture
+def stored(tmp_path):
+    parts = [random_sequences(seed, number) for seed, number in enumerate([7, 0, 40, 1])]
+    folders = [write_store(tmp_path / str(n), part) for n, part in enumerate(parts)]
+    return TokenStore.open(folders, verify=True), [sequence for part in parts for sequence in part], folders
+
+
+def test_sequences_come_back(stored):
+    store, expected, _ = stored
+    assert len(store) == 48
+    assert store.lengths.dtype == np.int32
+    assert store.lengths.tolist() == [len(sequence) for sequence in expected]
+    assert [store.sequence(n).tolist() for n in range(len(store))] == expected
+    assert store.sequence(0).dtype == np.uint16
+    assert store.tokens == sum(map(len, expected))
+    assert (store.vocabulary_size, store.special_ids, store.max_length, store.truncated) == (300, SPECIAL, 64, 3)
+
+
+def test_gather_keeps_the_order_asked_for(stored):
+    store, expected, _ = stored
+    indices = np.array([47, 0, 6, 7, 46, 0])
+    assert [sequence.tolist() for sequence in store.gather(indices)] == [expected[n] for n in indices]
+    joined, lengths = store.gather_joined(indices)
+    assert joined.tolist() == [token for n in indices for token in expected[n]]
+    assert lengths.tolist() == [len(expected[n]) for n in indices]
+    assert store.gather(np.array([], dtype=np.int64)) == []
+
+
+def test_numbers_outside_are_refused(stored):
+    store, _, _ = stored
+    for index in (-1, 48):
+        with pytest.raises(IndexError):
+            store.sequence(index)
+        with pytest.raises(IndexError):
+            store.gather(np.array([0, index]))
+
+
+def test_what_is_read_cannot_be_changed(stored):
+    with pytest.raises(ValueError, match="read-only"):
+        stored[0].sequence(0)[0] = 1
+
+
+def test_digest_follows_content_and_order(stored, tmp_path):
+    store, _, folders = stored
+    assert TokenStore.open(folders).digest == store.digest
+    assert TokenStore.open(folders[::-1]).digest != store.digest
+    other = write_store(tmp_path / "other", random_sequences(9, 7))
+    assert TokenStore.open([other, *folders[1:]]).digest != store.digest
+
+
+@pytest.mark.parametrize(
+    ("change", "named"), [({"digest": "e"}, "tokenizer_digest"), ({"max_length": 65}, "max_length")]
+)
+def test_stores_of_different_tokenizers_are_refused(tmp_path, change, named):
+    first = write_store(tmp_path / "a", random_sequences(0, 3))
+    second = write_store(tmp_path / "b", random_sequences(1, 3), **change)
+    with pytest.raises(UserError, match=named):
+        TokenStore.open([first, second])
+
+
+def test_no_store_and_a_damaged_one(tmp_path):
+    with pytest.raises(UserError, match="no token store"):
+        TokenStore.open([])
+    with pytest.raises(UserError, match=r"manifest\.json does not exist"):
+        TokenStore.open([tmp_path])
+    folder = write_store(tmp_path / "a", random_sequences(0, 3))
+    content = bytearray((folder / "ids.npy").read_bytes())
+    content[-1] ^= 1
+    (folder / "ids.npy").write_bytes(content)
+    with pytest.raises(UserError, match="differs from its digest"):
+        TokenStore.open([folder], verify=True)
+    (folder / "ids.npy").write_bytes(content[:-2])
+    with pytest.raises(UserError, match="bytes where"):
+        TokenStore.open([folder])
+
+
+def test_a_vocabulary_beyond_16_bits_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"65,536 entries.*16 bits"):
+        TokenStoreWriter(tmp_path, vocabulary_size=65_536, special_ids=SPECIAL, max_length=8)

@@ -1,0 +1,183 @@
+"""Batches: plain shuffling, the cheapest cut, and gradients that do not depend on it."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from helpers.finetuning import NER_LABELS, VOCABULARY, write_model
+
+from compactbio.errors import UserError
+from compactbio.finetuning import batching
+from compactbio.finetuning.batching import cheapest_cuts, epoch_order, prediction_batches, training_batches
+from compactbio.finetuning.features import Feature
+from compactbio.finetuning.heads import load_task_model
+from compactbio.finetuning.steps import DENOMINATOR, TaskStep
+from compactbio.finetuning.task_data import Rows, cut_validation, label_ids
+
+torch.set_num_threads(1)
+
+
+def random_features(count: int, task: str, seed: int = 0) -> list[Feature]:
+    draw = np.random.default_rng(seed)
+    features = []
+    for _ in range(count):
+        length = int(draw.integers(4, 30))
+        values = draw.integers(5, len(VOCABULARY), size=length)
+        targets = {
+            "ner": {"labels": np.where(draw.random(length) < 0.7, draw.integers(0, 3, size=length), -100)},
+            "re": {"labels": np.asarray(draw.integers(0, 2))},
+            "qa": {"start": np.asarray(draw.integers(0, 3)), "end": np.asarray(draw.integers(0, 3))},
+        }[task]
+        features.append(Feature(values, length // 2, targets))
+    return features
+
+
+def batches_of(features, task, seed=3, device="cpu"):
+    return training_batches(
+        features, DENOMINATOR[task], batch_size=8, seed=seed, pad=0, token_types=True, device=device
+    )
+
+
+def test_an_epoch_shows_every_example_once_in_an_order_of_its_own():
+    orders = [epoch_order(50, seed, epoch).tolist() for seed, epoch in [(1, 0), (1, 1), (2, 0)]]
+    assert all(sorted(order) == list(range(50)) for order in orders)
+    assert len({tuple(order) for order in orders}) == 3
+    assert epoch_order(50, 1, 0).tolist() == orders[0]
+
+
+@pytest.mark.parametrize("start_cost", [0, 3, 20, 1000])
+def test_the_cut_is_the_cheapest_of_all(start_cost):
+    draw = np.random.default_rng(start_cost)
+    for _ in range(20):
+        lengths = sorted(draw.integers(1, 40, size=7).tolist())
+
+        def cost(cuts, lengths=lengths):
+            edges = [0, *cuts, len(lengths)]
+            return sum(start_cost + (b - a) * lengths[b - 1] for a, b in itertools.pairwise(edges))
+
+        best = min(cost(cuts) for size in range(7) for cuts in itertools.combinations(range(1, 7), size))
+        ranges = cheapest_cuts(lengths, start_cost)
+        assert [begin for begin, _ in ranges] == [0, *[end for _, end in ranges[:-1]]]
+        assert cost([end for _, end in ranges[:-1]]) == best
+
+
+def test_a_step_holds_the_examples_of_plain_shuffling():
+    features = random_features(21, "re")
+    batches = batches_of(features, "re")
+    order = epoch_order(21, 3, 0)
+    for step, expected in enumerate([order[:8], order[8:16], order[16:]], start=1):
+        made = batches(step)
+        rows = [
+            tuple(row[mask.bool()].tolist())
+            for batch in made
+            for row, mask in zip(batch.tensors["input_ids"], batch.tensors["attention_mask"], strict=True)
+        ]
+        assert sorted(rows) == sorted(tuple(features[i].ids.tolist()) for i in expected)
+        assert sum(batch.counts["examples"] for batch in made) == len(expected)
+    again = batches_of(features, "re")(2)
+    assert all(
+        torch.equal(one.tensors["input_ids"], two.tensors["input_ids"])
+        for one, two in zip(batches(2), again, strict=True)
+    )
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("model") / "bert", masked_lm=True)
+
+
+@pytest.mark.parametrize("task", ["ner", "re", "qa"])
+def test_gradients_are_those_of_the_whole_batch_through_transformers_own_loss(task, model_folder, monkeypatch):
+    monkeypatch.setitem(batching.START_COST, "cpu", 0)
+    labels = {"ner": NER_LABELS, "re": ["0", "1"], "qa": []}[task]
+    step = TaskStep(load_task_model(model_folder, task, labels, seed=5), task).eval()
+    features = random_features(8, task)
+    micro_batches = batches_of(features, task)(1)
+    assert len(micro_batches) > 2
+    names = micro_batches[0].counts
+    denominators = {name: sum(batch.counts[name] for batch in micro_batches) for name in names}
+    total = 0.0
+    for batch in micro_batches:
+        loss = step(batch.tensors, denominators)
+        loss.backward()
+        total += loss.item()
+    mine = {name: value.grad.clone() for name, value in step.model.named_parameters() if value.grad is not None}
+    step.zero_grad(set_to_none=True)
+
+    # oracle: the class's own loss, one sequence at a time without any padding, weighted by hand
+    shares = []
+    for feature in features:
+        types = np.arange(len(feature.ids)) >= feature.first_segment
+        inputs = {
+            "input_ids": torch.tensor(feature.ids)[None],
+            "token_type_ids": torch.tensor(types.astype(np.int64))[None],
+        }
+        targets = {name: torch.tensor(value)[None] for name, value in feature.targets.items()}
+        if task == "qa":
+            targets = {"start_positions": targets["start"], "end_positions": targets["end"]}
+        weight = int((feature.targets["labels"] != -100).sum()) if task == "ner" else 1
+        if weight:
+            shares.append((weight, step.model(**inputs, **targets).loss))
+    loss = sum(weight * value for weight, value in shares) / sum(weight for weight, _ in shares)
+    loss.backward()
+    assert total == pytest.approx(loss.item(), rel=1e-5)
+    for name, value in step.model.named_parameters():
+        if value.grad is not None:
+            torch.testing.assert_close(mine[name], value.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_prediction_batches_hold_everything_once_within_the_budget(monkeypatch):
+    monkeypatch.setitem(batching.PREDICTED_PIECES, "cpu", 60)
+    features = random_features(40, "re")
+    made = prediction_batches(features, "cpu")
+    assert sorted(index for batch in made for index in batch) == list(range(40))
+    sizes = [(len(batch), max(len(features[index].ids) for index in batch)) for batch in made]
+    assert all(count * longest <= 60 or count == 1 for count, longest in sizes)
+    assert prediction_batches([], "cpu") == []
+
+
+@pytest.mark.parametrize("architecture", ["bert", "distilbert", "mobilebert"])
+@pytest.mark.parametrize("masked_lm", [False, True])
+def test_heads_come_from_the_seed_and_encoders_from_the_folder(architecture, masked_lm, tmp_path):
+    folder = write_model(tmp_path / "model", architecture=architecture, masked_lm=masked_lm)
+    for task in ("ner", "re", "qa"):
+        one, same, other = (load_task_model(folder, task, NER_LABELS, seed).state_dict() for seed in (1, 1, 2))
+        assert all(torch.equal(one[name], same[name]) for name in one)
+        differing = {name for name in one if not torch.equal(one[name], other[name])}
+        assert differing
+        assert all(
+            name.startswith(("classifier", "pre_classifier", "qa_outputs")) or "pooler" in name for name in differing
+        )
+
+
+def test_a_folder_of_another_shape_or_without_weights_is_refused(tmp_path):
+    folder = write_model(tmp_path / "model")
+    (folder / "model.safetensors").write_bytes(b"not weights")
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_task_model(folder, "re", ["0", "1"], 1)
+    other = write_model(tmp_path / "other", architecture="distilbert")
+    (folder / "model.safetensors").write_bytes((other / "model.safetensors").read_bytes())
+    with pytest.raises(UserError, match="missing or of another shape"):
+        load_task_model(folder, "re", ["0", "1"], 1)
+
+
+def test_label_ids_follow_the_run_file_and_unknown_labels_are_refused():
+    rows = Rows({"labels": [[0, 1], [2]]}, ["B", "I", "O"])
+    assert label_ids(rows, ["O", "B", "I"], "ner", "x") == [[1, 2], [0]]
+    with pytest.raises(UserError, match="'I'"):
+        label_ids(rows, ["O", "B"], "ner", "x")
+
+
+def test_validation_is_cut_by_seed_and_fold():
+    rows = Rows({"id": list(range(100))}, None)
+    train, validation = cut_validation(rows, 0.1, 1, 2)
+    assert len(validation) == 10
+    assert sorted(train["id"] + validation["id"]) == list(range(100))
+    assert validation["id"] == cut_validation(rows, 0.1, 1, 2)[1]["id"]
+    assert validation["id"] != cut_validation(rows, 0.1, 2, 2)[1]["id"]
+    assert validation["id"] != cut_validation(rows, 0.1, 1, 3)[1]["id"]
+    with pytest.raises(UserError, match="validation_fraction"):
+        cut_validation(rows, 0.001, 1, 1)

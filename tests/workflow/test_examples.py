@@ -1,0 +1,77 @@
+"""The examples for data, models and corpora of one's own run, on the miniature's models."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from helpers.configurations import CONFIG, ROOT
+
+from workflow.conftest import demo_configuration, run_snakemake
+
+pytestmark = pytest.mark.slow
+
+
+def run(folder: Path, example: str, *targets: str, change: dict | None = None) -> None:
+    """Run an example over the miniature's configuration in the miniature's folder."""
+    files = [str(CONFIG / "examples" / example)]
+    if change is not None:
+        (folder / f"small-{example}").write_text(yaml.safe_dump(change))
+        files.append(f"small-{example}")
+    options = ["--profile", str(ROOT / "profiles" / "demo"), *demo_configuration(*files), "--", *targets]
+    done = run_snakemake(folder, *options)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+
+
+def test_own_data(miniature_folder: Path) -> None:
+    mirror = miniature_folder / "results/demo/miniature"
+    words = "The\tO\nTP53\tB-Gene\ngene\tI-Gene\nand\tO\naspirin\tB-Drug\n.\tO\n\n"
+    sentences = "TP53 causes disease .\tyes\nAspirin does nothing .\tno\n"
+    question = {"id": "q1", "question": "Which gene?", "answers": [{"text": "TP53", "answer_start": 4}]}
+    squad = {"data": [{"paragraphs": [{"context": "The TP53 gene.", "qas": [question]}]}]}
+    for folder in ("ner", "sentences", "questions"):
+        (mirror / folder).mkdir(exist_ok=True)
+    for split in ("train", "devel", "test"):
+        (mirror / "ner" / f"{split}.tsv").write_text(words * 8)
+        (mirror / "sentences" / f"{split}.tsv").write_text(sentences * 8)
+        (mirror / "questions" / f"{split}.json").write_text(json.dumps(squad))
+    run(miniature_folder, "own_data.yaml", "results/own_data/finetuning/BioBERT-v1.1/scores.tsv")
+    scores = pd.read_csv(miniature_folder / "results/own_data/finetuning/BioBERT-v1.1/scores.tsv", sep="\t")
+    assert set(scores.dataset) == {"my-ner", "my-sentences", "my-questions"}
+    assert set(scores[scores.task == "ner"].metric) >= {"precision", "recall", "f1", "entities"}
+
+
+def test_own_model(miniature_folder: Path) -> None:
+    objective = [
+        {"term": "mlm", "weight": 1.0},
+        {"term": "logit_kl", "weight": 4.0, "temperature": 2.0},
+        {"term": "hidden_cosine", "weight": 1.0, "layers": [[1, 2], [2, 4]]},
+    ]
+    small = {
+        "models": {
+            "BioBERT-4L": {
+                "teacher": "BioBERT-v1.1",
+                "student": {"teacher_layers": [1, 3]},
+                "objective": objective,
+                "optimisation": {"steps": 20, "warmup_steps": 2},
+            },
+            "BioBERT-v1.1": {"optimisation": {"steps": 20, "warmup_steps": 2}},
+        }
+    }
+    target = "results/own_model/pretraining/BioBERT-4L/model/manifest.json"
+    run(miniature_folder, "own_model.yaml", target, change=small)
+    assert json.loads((miniature_folder / target).read_text())["architecture"] == "bert"
+
+
+def test_own_corpus(miniature_folder: Path) -> None:
+    mirror = miniature_folder / "results/demo/miniature"
+    with gzip.open(mirror / "notes.txt.gz", "wt", encoding="utf-8") as stream:
+        stream.write("A first document.\nA second one.\n")
+    (mirror / "articles.jsonl").write_text(json.dumps({"text": "A third document."}) + "\n")
+    stores = [f"results/own_corpus/corpus/tokens/cased/{batch}/manifest.json" for batch in ("0001", "0002")]
+    run(miniature_folder, "own_corpus.yaml", *stores)
+    assert [json.loads((miniature_folder / store).read_text())["documents"] for store in stores] == [2, 1]

@@ -1,0 +1,97 @@
+"""The whole workflow end to end on the miniature: what it leaves, that it learns, what a change reruns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from helpers.configurations import ROOT, read
+
+from workflow.conftest import demo_configuration, jobs_of, run_snakemake
+
+pytestmark = pytest.mark.slow
+
+MODELS = read("demo.yaml")["run"]["models"]
+DISTILLED = ["DistilBioBERT", "CompactBioBERT", "TinyBioBERT"]
+
+
+@pytest.fixture(scope="session")
+def scores(finished_miniature: Path) -> pd.DataFrame:
+    return pd.read_csv(finished_miniature / "results/demo/reporting/scores.tsv", sep="\t", dtype={"run": str})
+
+
+def test_every_model_is_scored_on_every_dataset_and_run(scores: pd.DataFrame) -> None:
+    counted = scores[scores.protocol == "standard"].groupby(["model", "dataset"])["run"].nunique()
+    assert set(scores.model) == set(MODELS)
+    assert set(scores.dataset) == {"NCBI-disease", "GAD", "ChemProt", "BioASQ-7b"}
+    assert set(counted) == {2}
+
+
+def test_scores_show_learning(scores: pd.DataFrame) -> None:
+    """Teacher and students are above chance on each kind of task, and not all at the top."""
+    standard = scores[scores.protocol == "standard"]
+    mean = standard[standard.metric.isin(["f1", "mrr"])].groupby(["model", "dataset"])["value"].mean().unstack()
+    learnt = mean.loc[["BioBERT-v1.1", *DISTILLED]]
+    assert (mean["NCBI-disease"] > 0.2).sum() >= 6, mean
+    assert learnt["GAD"].mean() > 0.55, mean
+    assert learnt["BioASQ-7b"].mean() > 0.15, mean
+    assert mean.to_numpy().min() < 0.95, mean
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_pretraining_lowers_the_loss_and_exports_a_loadable_model(finished_miniature: Path, model: str) -> None:
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    folder = finished_miniature / "results/demo/pretraining" / model
+    training = json.loads((folder / "training.json").read_text())
+    assert training["step"] == training["total_steps"]
+    assert training["loss_last"] < training["loss_first"]
+    assert AutoModelForMaskedLM.from_pretrained(folder / "model").config.vocab_size == len(
+        AutoTokenizer.from_pretrained(folder / "model")
+    )
+    assert json.loads((folder / "provenance.json").read_text())["fingerprint"] == training["fingerprint"]
+
+
+def test_tables_and_figures_are_there(finished_miniature: Path) -> None:
+    results = finished_miniature / "results/demo"
+    for table in ("ner", "re", "qa", "summary"):
+        for form in ("csv", "md", "tex"):
+            assert (results / "tables" / f"{table}.{form}").stat().st_size > 100
+    assert "BioBERT-v1.1" in (results / "tables/ner.md").read_text()
+    assert (results / "figures/scores.png").stat().st_size > 10_000
+
+
+def test_a_finished_run_has_nothing_to_do(finished_miniature: Path) -> None:
+    done = run_snakemake(finished_miniature, "--dry-run", *profile(), *demo_configuration())
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_a_changed_learning_rate_reruns_its_branch_only(finished_miniature: Path) -> None:
+    change = finished_miniature / "change.yaml"
+    change.write_text(yaml.safe_dump({"models": {"TinyBioBERT": {"optimisation": {"peak_learning_rate": 0.0011}}}}))
+    done = run_snakemake(finished_miniature, "--dry-run", *profile(), *demo_configuration(str(change)))
+    jobs = jobs_of(done)
+    assert jobs["resolve_run"] == jobs["pretrain_model"] == jobs["export_model"] == jobs["score_model"] == 1
+    assert jobs["finetune_model"] == 4
+    assert not {"tokenize_shard", "parse_baseline", "prepare_task", "fetch_checkpoint"} & set(jobs)
+
+
+def test_what_changes_nothing_reruns_nothing(finished_miniature: Path) -> None:
+    """Where and how fast jobs run is no part of a result."""
+    resources = ["--set-resources", "pretrain_model:gpu=4", "pretrain_model:micro_batch_tokens=4096"]
+    done = run_snakemake(finished_miniature, "--dry-run", *profile(), *demo_configuration(), *resources)
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_the_report_is_one_file(finished_miniature: Path) -> None:
+    done = run_snakemake(finished_miniature, "--report", "report.html", *demo_configuration())
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Named-entity recognition" in (finished_miniature / "report.html").read_text()
+
+
+def profile() -> list[str]:
+    """Return the option that names the demo's profile."""
+    return ["--profile", str(ROOT / "profiles" / "demo")]
