@@ -46,8 +46,12 @@ format: $(INSTALLED)  ## write the formatting
 	ruff check --fix .
 	snakefmt Snakefile rules
 
-tables: $(INSTALLED)  ## tables from whatever is finished; RESULTS=results/demo for another configuration
-	python scripts/build_tables.py --results $(or $(RESULTS),results)
+RESULTS ?= results
+BASELINE ?= BioBERT-v1.1
+tables: $(INSTALLED)  ## tables so far, beside a running workflow; RESULTS=results/demo BASELINE=MODEL for another
+	python scripts/build_tables.py --results $(RESULTS) --published config/published_values.tsv \
+	  --baseline $(BASELINE) --output-dir $(RESULTS)/tables_so_far
+	python scripts/show_tables.py $(RESULTS)/tables_so_far
 
 clean-demo:  ## remove the miniature's results
 	rm -rf results/demo

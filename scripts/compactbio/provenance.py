@@ -22,9 +22,7 @@ PACKAGES = (
 )
 
 
-def gather_provenance(
-    fingerprint: str, inputs: dict[str, str], seconds: float, **facts: Any
-) -> dict[str, Any]:
+def gather_provenance(fingerprint: str, inputs: dict[str, str], seconds: float, **facts: Any) -> dict[str, Any]:
     """Return the record that is stored as provenance.json beside a result.
 
     Args:

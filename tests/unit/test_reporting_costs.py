@@ -119,7 +119,7 @@ def problems_after(change):
 
 
 def replaced(score, **changes):
-    return Score(**({name: getattr(score, name) for name in Score.__dataclass_fields__} | changes))
+    return score._replace(**changes)
 
 
 def test_sound_results_have_no_problems():

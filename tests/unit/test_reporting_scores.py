@@ -7,7 +7,8 @@ from helpers.reporting import write_rows
 
 from compactbio.errors import UserError
 from compactbio.reporting.published import PAPER_DATASETS, assign, difference, read_published
-from compactbio.reporting.scores import Score, collect_scores, read_scores, write_scores
+from compactbio.reporting.scores import collect_scores, read_scores
+from compactbio.scoring.tables import Score, write_scores
 
 ROW = ("ner", "BC2GM", "A", "seed42", "standard", "f1", "0.5")
 

@@ -87,7 +87,7 @@ def collate(
     Its tensors: input_ids (b, length); real_tokens (b, length) bool and real_positions (tokens,), left out where
     nothing is padding; masked_positions (m,) and labels (m,). Positions count through the padded batch.
 
-    Its counts (REPLICATION.md, 3, says which term divides by what): masked; tokens; padded_tokens = b x length;
+    Its counts (`terms.TERMS` says which term divides by what): masked; tokens; padded_tokens = b x length;
     token_pairs = sum of squared lengths; padded_pairs = b x length^2; key_rows = tokens x max_length.
     """
     rows = np.repeat(np.arange(len(lengths), dtype=np.int64), lengths)

@@ -22,7 +22,7 @@ class Masking:
     """Selects tokens at random: of the selected, 80 % become [MASK], 10 % a random token, 10 % stay.
 
     Special tokens are never selected. [UNK] is one of them, as in the reference code, whose collator asks the
-    tokenizer for its special ids (REPLICATION.md, 3).
+    tokenizer for its special ids.
     """
 
     def __init__(

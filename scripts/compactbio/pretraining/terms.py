@@ -1,7 +1,8 @@
 """The terms of objectives: pure functions that return sums, and what each of them needs.
 
 A function returns the SUM over its micro-batch; the step divides it by a count over the whole global batch, so that
-neither micro-batches nor processes change the loss. Formulas: REPLICATION.md, section 3.
+neither micro-batches nor processes change the loss. Formulas: the reference code at the commit that
+config/config.yaml names; what it leaves open is a switch under `quirks`.
 
 Shapes: m masked positions, v vocabulary, n tokens, b sequences, l padded length, a heads.
 """

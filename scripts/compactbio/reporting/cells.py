@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from compactbio.reporting.metrics import COUNTS, HEADLINE, PROTOCOLS, known_metrics
 from compactbio.reporting.published import PublishedValue, difference
-from compactbio.reporting.scores import Score
+from compactbio.scoring.tables import Score
 
 NOT_RUN = "not run"
 NOT_CONFIRMED = "no confirmed published value"

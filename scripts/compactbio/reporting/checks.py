@@ -12,7 +12,7 @@ from compactbio.errors import UserError
 from compactbio.files import read_yaml
 from compactbio.reporting.metrics import METRICS, PROTOCOLS, STANDARD
 from compactbio.reporting.published import Assignment
-from compactbio.reporting.scores import Score
+from compactbio.scoring.tables import Score
 
 _TOLERANCE = 1e-6  # of identities between fractions
 

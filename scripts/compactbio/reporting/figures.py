@@ -27,9 +27,9 @@ from compactbio.reporting.metrics import (
     TASK_SHORT,
     TASK_TITLES,
 )
-from compactbio.reporting.scores import Score
 from compactbio.reporting.style import LOOKS, PARAMETERS, PUBLISHED_COLOUR, Look, save_figure
 from compactbio.reporting.summary import averages
+from compactbio.scoring.tables import Score
 
 _COLUMNS = 4  # panels side by side at most
 FIGURES = ("scores", "scores_standard", "score_by_parameters")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.reporting.metrics import METRICS
-from compactbio.reporting.scores import Score
+from compactbio.scoring.tables import Score
 
 NOT_SCORED = "fine-tuned, not scored yet"
 

@@ -1,37 +1,17 @@
-"""Score tables: one row per task, dataset, model, run, protocol and metric."""
+"""Score tables read back and checked: one row per task, dataset, model, run, protocol and metric."""
 
 from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Iterable
 from pathlib import Path
 
 from compactbio.errors import UserError
-from compactbio.files import replacing_file
 from compactbio.reporting.metrics import COUNTS, METRICS, PROTOCOLS, known_metrics
+from compactbio.scoring.tables import Score
 
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """One number of one run; `value` is a fraction in [0, 1], or a count for the metric `entities`."""
-
-    task: str
-    dataset: str
-    model: str
-    run: str
-    protocol: str
-    metric: str
-    value: float
-
-    @property
-    def key(self) -> tuple[str, str, str, str, str]:
-        """What may occur only once."""
-        return (self.dataset, self.model, self.run, self.protocol, self.metric)
-
-
-COLUMNS = tuple(field.name for field in fields(Score))
+COLUMNS = Score._fields
 
 
 def read_scores(path: Path) -> list[Score]:
@@ -102,14 +82,6 @@ def collect_scores(paths: Iterable[Path]) -> list[Score]:
             origin[score.key] = path
             collected.append(score)
     return collected
-
-
-def write_scores(path: Path, scores: Sequence[Score]) -> None:
-    """Write a score table; numbers keep every digit."""
-    with replacing_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, delimiter="\t", quoting=csv.QUOTE_NONE, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(astuple(score) for score in scores)
 
 
 def find_score_tables(results: Path) -> list[Path]:

@@ -22,6 +22,11 @@ class Score(NamedTuple):
     metric: str
     value: float
 
+    @property
+    def key(self) -> tuple[str, str, str, str, str]:
+        """What may occur only once."""
+        return (self.dataset, self.model, self.run, self.protocol, self.metric)
+
 
 def write_scores(path: Path, scores: Iterable[Score]) -> None:
     """Write scores as tab-separated text with a header; numbers keep every digit.

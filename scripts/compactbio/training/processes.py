@@ -32,7 +32,7 @@ def start_accelerator(precision: str = "fp32", *, unused_parameters: bool = Fals
     if precision == "bf16" and on_gpu and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise UserError("optimisation.precision: this GPU has no bf16; use fp16 or fp32")
     if precision == "fp32" and on_gpu:
-        torch.set_float32_matmul_precision("highest")  # fp32 means fp32: no TF32 (REPLICATION.md, 3)
+        torch.set_float32_matmul_precision("highest")  # fp32 means fp32: no TF32, as an fp32 baseline needs
     accelerator = Accelerator(
         mixed_precision=PRECISIONS[precision],
         cpu=not on_gpu,
