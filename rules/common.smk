@@ -202,7 +202,13 @@ def reporting_selection():
         *("--datasets", *(tasks[name] for name in config["run"]["datasets"])),
         *("--known-models", *config["models"]),
         *("--known-datasets", *tasks.values()),
+        *(("--published", PUBLISHED_TABLE) if published_table() else ()),
     ]
+
+
+def published_table():
+    """Return the table of the paper's values where this configuration compares with them, else nothing."""
+    return [PUBLISHED_TABLE] if config["reporting"]["compare_with_paper"] else []
 
 
 def model_group(model):

@@ -56,7 +56,7 @@ rule check_results:
             model=config["run"]["models"],
             dataset=config["run"]["datasets"],
         ),
-        published=PUBLISHED_TABLE,
+        published=published_table(),
     output:
         report=report(
             f"{RESULTS}/reporting/checks.txt",
@@ -75,7 +75,7 @@ rule check_results:
     shell:
         f"python {SCRIPTS}/check_results.py"
         " --scores {input.scores:q} --runs {input.runs:q}"
-        " --published {input.published:q} {params.selection:q}"
+        " {params.selection:q}"
         " --output {output.report:q} > {log:q} 2>&1"
 
 
@@ -83,7 +83,7 @@ rule build_tables:
     input:
         scores=f"{RESULTS}/reporting/scores.tsv",
         efficiency=f"{RESULTS}/reporting/efficiency.json",
-        published=PUBLISHED_TABLE,
+        published=published_table(),
     output:
         plain=collect(
             f"{RESULTS}/tables/{{table}}.{{form}}",
@@ -147,7 +147,7 @@ rule build_tables:
     shell:
         f"python {SCRIPTS}/build_tables.py"
         " --scores {input.scores:q} --efficiency {input.efficiency:q}"
-        " --published {input.published:q} {params.selection:q}"
+        " {params.selection:q}"
         " --baseline {params.baseline:q} --quirks {params.quirks:q} --output-dir {params.folder:q}"
         " > {log:q} 2>&1"
 
@@ -156,7 +156,7 @@ rule build_figures:
     input:
         scores=f"{RESULTS}/reporting/scores.tsv",
         efficiency=f"{RESULTS}/reporting/efficiency.json",
-        published=PUBLISHED_TABLE,
+        published=published_table(),
     output:
         pictures=collect(
             f"{RESULTS}/figures/{{figure}}.png",
@@ -196,6 +196,6 @@ rule build_figures:
     shell:
         f"python {SCRIPTS}/build_figures.py"
         " --scores {input.scores:q} --efficiency {input.efficiency:q}"
-        " --published {input.published:q} {params.selection:q}"
+        " {params.selection:q}"
         " --baseline {params.baseline:q} --groups {params.groups:q} --output-dir {params.folder:q}"
         " > {log:q} 2>&1"

@@ -122,3 +122,14 @@ def test_the_mirror_is_filled_in_and_asked_for() -> None:
         load_settings(paper(**change))
     filled = load_settings(paper(mirror="/data", **change))
     assert filled["corpus"]["baseline"]["base_url"] == "file:///data/pubmed"
+
+
+def test_what_the_readme_names_exists() -> None:
+    text = (CONFIG.parent / "README.md").read_text()
+    linked = set(re.findall(r"\]\(([^)#:]+)\)", text))
+    named = set(re.findall(r"(?:scripts|config|profiles|envs)/[\w./-]+\w", text))
+    assert len(linked | named) > 10
+    for name in linked | named:
+        assert (CONFIG.parent / name).exists(), name
+    targets = set(re.findall(r"^([a-z-]+):", (CONFIG.parent / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z-]+)", text)) <= targets
