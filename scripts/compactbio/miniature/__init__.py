@@ -1,0 +1,1 @@
+"""The miniature: a small artificial biomedical literature in the official layouts, for the demo and the tests."""

@@ -1,0 +1,155 @@
+"""The whole miniature in one folder: PubMed baseline, task archives, starting points, and a list of them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from compactbio.errors import UserError
+from compactbio.files import read_json, replacing_folder, sha256_of_file, sha256_of_value, write_json
+from compactbio.miniature.archives import write_tar_gz, zip_bytes
+from compactbio.miniature.checkpoints import STARTING_POINTS, write_checkpoint
+from compactbio.miniature.pubmed import AWKWARD, make_baseline
+from compactbio.miniature.questions import make_bioasq
+from compactbio.miniature.tasks import make_chemprot, make_gad, make_tagged_words
+from compactbio.miniature.vocabulary import Lexicon, make_lexicon
+from compactbio.miniature.wordpieces import make_wordpieces
+
+LISTING = "miniature.json"
+NER_FOLDER = "datasets/NER/NCBI-disease"
+GAD_FOLDER = "datasets/RE/GAD"
+QA_FOLDER = "datasets/QA/BioASQ"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much of everything is made; the defaults are those of the demo."""
+
+    year: int = 2026
+    files: int = 3
+    citations: int = 900
+    ner_train: int = 256
+    ner_validation: int = 60
+    ner_test: int = 120
+    gad_rows: int = 320
+    gad_folds: int = 2
+    chemprot_train: int = 80
+    chemprot_validation: int = 15
+    chemprot_test: int = 40
+    questions_train: int = 130
+    questions_test: int = 40
+    questions_other: int = 4
+    checkpoints: bool = True
+
+
+def make_miniature(output: Path, seed: int, sizes: Sizes) -> dict[str, Any]:
+    """Write the miniature of a seed and return its listing.
+
+    A complete one of the same seed, sizes and generator is kept as it is.
+
+    Raises:
+        UserError: `output` holds something that is not a miniature.
+    """
+    request = {"seed": seed, "sizes": asdict(sizes), "generator": generator_digest()}
+    if output.exists() and any(output.iterdir()):
+        listing = _existing(output)
+        if {key: listing[key] for key in request} == request and _is_complete(output, listing):
+            return listing
+    with replacing_folder(output) as folder:
+        contents = _write(folder, seed, sizes)
+        files = {
+            str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
+        listing = {**request, **contents, "files": files}
+        write_json(folder / LISTING, listing)
+    return listing
+
+
+def generator_digest() -> str:
+    """Return a digest of this package's source, so that a changed generator remakes the miniature."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return sha256_of_value({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sources})
+
+
+def _existing(output: Path) -> dict[str, Any]:
+    """Return the listing of a folder that may be replaced."""
+    if not (output / LISTING).is_file():
+        raise UserError(
+            f"{output} exists and holds no {LISTING}: it is not a miniature and will not be replaced; "
+            "give another --output, or remove the folder"
+        )
+    return read_json(output / LISTING)
+
+
+def _is_complete(output: Path, listing: dict[str, Any]) -> bool:
+    """Return whether every file of a listing is there with its size."""
+    return all(
+        (output / name).is_file() and (output / name).stat().st_size == facts["bytes"]
+        for name, facts in listing["files"].items()
+    )
+
+
+def _write(folder: Path, seed: int, sizes: Sizes) -> dict[str, Any]:
+    """Write all files below a folder and return what they hold."""
+    lexicon = make_lexicon(seed)
+    baseline, texts = make_baseline(lexicon, seed, sizes.year, sizes.files, sizes.citations)
+    for name, content in baseline.items():
+        path = folder / "pubmed" / "baseline" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    datasets = _write_tasks(folder, lexicon, seed, sizes)
+    contents: dict[str, Any] = {
+        "pubmed": {"files": sizes.files, "citations": sizes.citations, "awkward_kinds": list(AWKWARD)},
+        "datasets": datasets,
+    }
+    if sizes.checkpoints:
+        contents |= _write_checkpoints(folder, lexicon, texts, seed)
+    return contents
+
+
+def _write_tasks(folder: Path, lexicon: Lexicon, seed: int, sizes: Sizes) -> dict[str, Any]:
+    """Write the two archives of task data and return the counts of each dataset."""
+    sentences = {"train": sizes.ner_train, "validation": sizes.ner_validation, "test": sizes.ner_test}
+    questions = {"train": sizes.questions_train, "test": sizes.questions_test}
+    abstracts = {
+        "train": sizes.chemprot_train,
+        "validation": sizes.chemprot_validation,
+        "test": sizes.chemprot_test,
+    }
+    ner, ner_counts = make_tagged_words(lexicon, seed, sentences, NER_FOLDER)
+    gad, gad_counts = make_gad(lexicon, seed, sizes.gad_rows, sizes.gad_folds, GAD_FOLDER)
+    bioasq, bioasq_counts = make_bioasq(lexicon, seed, questions, sizes.questions_other, QA_FOLDER)
+    chemprot, chemprot_counts = make_chemprot(lexicon, seed, abstracts)
+    write_tar_gz(folder / "biobert" / "datasets.tar.gz", {**ner, **gad, **bioasq})
+    archive = folder / "chemprot" / "ChemProt_Corpus.zip"
+    archive.parent.mkdir()
+    archive.write_bytes(zip_bytes(chemprot))
+    return {
+        "NCBI-disease": ner_counts,
+        "GAD": gad_counts,
+        "ChemProt": chemprot_counts,
+        "BioASQ-7b": bioasq_counts,
+    }
+
+
+def _write_checkpoints(folder: Path, lexicon: Lexicon, texts: list[str], seed: int) -> dict[str, Any]:
+    """Write the starting points and return their vocabularies and sizes."""
+    vocabularies = {
+        "cased": make_wordpieces(texts, lexicon, lower_case=False),
+        "uncased": make_wordpieces(texts, lexicon, lower_case=True),
+    }
+    parameters = {
+        name: write_checkpoint(folder / "checkpoints" / name, point, vocabularies[point.tokenizer], seed + number)
+        for number, (name, point) in enumerate(STARTING_POINTS.items())
+    }
+    return {
+        "tokenizers": {name: {"vocabulary_size": len(pieces)} for name, pieces in vocabularies.items()},
+        "checkpoints": {
+            name: {"architecture": point.architecture, "tokenizer": point.tokenizer, "parameters": parameters[name]}
+            for name, point in STARTING_POINTS.items()
+        },
+    }
