@@ -46,9 +46,12 @@ rule pretrain_model:
         micro_batch_tokens=16384,
     params:
         checkpoints=f"{RESULTS}/checkpoints/pretraining/{{model}}",
+        batch=lambda wildcards: pretraining_run(config, wildcards.model)[
+            "optimisation"
+        ]["global_batch_size"],
     shell:
         f"python {SCRIPTS}/launch.py"
-        " --gpus {resources.gpu} --nodes {resources.nodes}"
+        " --gpus {resources.gpu} --nodes {resources.nodes} --global-batch-size {params.batch}"
         " --run-state {params.checkpoints:q}/state.json --"
         f" {SCRIPTS}/pretrain_model.py"
         " --run {input.run:q} --student {input.student:q}"

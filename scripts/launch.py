@@ -20,6 +20,7 @@ from pathlib import Path
 
 from compactbio.files import read_json
 from compactbio.logs import run_program
+from compactbio.pretraining.sampling import check_split
 from compactbio.training.launching import (
     ClaimedGpus,
     find_rendezvous,
@@ -38,6 +39,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--gpus", type=int, default=0, help="of the whole job; they divide by the nodes")
     parser.add_argument("--nodes", type=int, default=1)
     parser.add_argument("--processes", type=int, help="of the whole job, whatever GPUs there are (gloo without any)")
+    parser.add_argument("--global-batch-size", type=int, help="refuse processes that do not divide it, at once")
     parser.add_argument("--run-state", type=Path, required=True, help="JSON that the program leaves: `finished`")
     parser.add_argument("--dry-run", action="store_true", help="print the command and end")
     parser.add_argument("program", nargs="+", help="after --: the program and its arguments")
@@ -58,6 +60,8 @@ def main() -> None:
         if found and arguments.gpus and "CUDA_VISIBLE_DEVICES" not in environment and not arguments.dry_run:
             claimed = ClaimedGpus(processes, found)
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(claimed.wait())
+    if arguments.global_batch_size is not None:
+        check_split(arguments.global_batch_size, processes)
     on_node = max(1, processes // arguments.nodes)
     threads = threads_per_process(environment, on_node)
     command = launch_command(

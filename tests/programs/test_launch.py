@@ -9,6 +9,7 @@ from pathlib import Path
 
 import launch
 import pytest
+from helpers.configurations import ROOT
 
 PROGRAM = """
 import json, sys
@@ -70,3 +71,15 @@ def test_launching_does_not_import_torch():
     code = "import sys, launch; sys.exit('torch' in sys.modules)"
     folder = Path(launch.__file__).parent
     assert subprocess.run([sys.executable, "-c", code], cwd=folder, timeout=60, check=False).returncode == 0
+
+
+def test_processes_that_do_not_divide_the_batch_are_refused_before_anything_starts(tmp_path: Path) -> None:
+    command = ["--processes", "5", "--global-batch-size", "192", "--run-state", str(tmp_path / "state.json")]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "launch.py"), *command, "--", "missing.py"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "192 sequences cannot be split over 5 processes; use one of 1, 2, 3, 4, 6, 8" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
