@@ -15,7 +15,6 @@ from workflow.conftest import demo_configuration, jobs_of, run_snakemake
 pytestmark = pytest.mark.slow
 
 MODELS = read("demo.yaml")["run"]["models"]
-DISTILLED = ["DistilBioBERT", "CompactBioBERT", "TinyBioBERT"]
 
 
 @pytest.fixture(scope="session")
@@ -31,14 +30,15 @@ def test_every_model_is_scored_on_every_dataset_and_run(scores: pd.DataFrame) ->
 
 
 def test_scores_show_learning(scores: pd.DataFrame) -> None:
-    """Teacher and students are above chance on each kind of task, and not all at the top."""
+    """Most models are well above what guessing gives, and the tables are not all at the top."""
     standard = scores[scores.protocol == "standard"]
     mean = standard[standard.metric.isin(["f1", "mrr"])].groupby(["model", "dataset"])["value"].mean().unstack()
-    learnt = mean.loc[["BioBERT-v1.1", *DISTILLED]]
-    assert (mean["NCBI-disease"] > 0.2).sum() >= 6, mean
-    assert learnt["GAD"].mean() > 0.55, mean
-    assert learnt["BioASQ-7b"].mean() > 0.15, mean
-    assert mean.to_numpy().min() < 0.95, mean
+    median = mean.median()
+    assert median["NCBI-disease"] > 0.4, mean  # guessing finds next to no whole entity
+    assert median["GAD"] > 0.65, mean  # always saying yes gives 0.62
+    assert median["ChemProt"] > 0.4, mean  # six classes
+    assert median["BioASQ-7b"] > 0.15, mean  # one of some hundred spans
+    assert median.max() < 0.98, mean
 
 
 @pytest.mark.parametrize("model", MODELS)
