@@ -12,7 +12,7 @@ from compactbio.logs import run_program
 from compactbio.reporting.cells import build_cells
 from compactbio.reporting.costs import read_efficiency
 from compactbio.reporting.gaps import parse_datasets
-from compactbio.reporting.published import assign, read_published
+from compactbio.reporting.published import read_assigned
 from compactbio.reporting.scores import collect_scores
 from compactbio.reporting.style import LOOKS
 
@@ -47,11 +47,13 @@ def main() -> None:
         raise UserError(f"--groups: unknown group {', '.join(unknown)}; known are {', '.join(LOOKS)}")
     models, datasets = arguments.models, parse_datasets(arguments.datasets)
     scores = collect_scores([arguments.scores])
-    published = []
-    if arguments.published:
-        known = parse_datasets(arguments.known_datasets) | datasets
-        published = read_published(arguments.published, datasets=known, models=[*arguments.known_models, *models])
-    assignment = assign(published, models=models, datasets=datasets)
+    assignment = read_assigned(
+        arguments.published,
+        models=models,
+        datasets=datasets,
+        known_models=arguments.known_models,
+        known_datasets=parse_datasets(arguments.known_datasets),
+    )
     results = build_cells(
         scores, models=models, datasets=datasets, baseline=arguments.baseline, published=assignment.by_cell()
     )

@@ -17,7 +17,7 @@ from compactbio.reporting.cells import build_cells
 from compactbio.reporting.costs import read_efficiency
 from compactbio.reporting.explanations import check_quirks
 from compactbio.reporting.gaps import datasets_in, gap_reasons, parse_datasets
-from compactbio.reporting.published import assign, read_published
+from compactbio.reporting.published import read_assigned
 from compactbio.reporting.scores import collect_scores, find_score_tables
 from compactbio.reporting.writing import write_tables
 
@@ -66,11 +66,13 @@ def main() -> None:
     datasets = parse_datasets(arguments.datasets) if arguments.datasets else datasets_in(scores)
     if not models or not datasets:
         raise UserError("there are no scores yet, so give --models and --datasets to build tables of dashes")
-    published = []
-    if arguments.published:
-        known = parse_datasets(arguments.known_datasets) | datasets
-        published = read_published(arguments.published, datasets=known, models=[*arguments.known_models, *models])
-    assignment = assign(published, models=models, datasets=datasets)
+    assignment = read_assigned(
+        arguments.published,
+        models=models,
+        datasets=datasets,
+        known_models=arguments.known_models,
+        known_datasets=parse_datasets(arguments.known_datasets),
+    )
     results = build_cells(
         scores,
         models=models,

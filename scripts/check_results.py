@@ -11,7 +11,7 @@ from compactbio.files import replacing_file
 from compactbio.logs import run_program
 from compactbio.reporting.checks import find_problems, read_expected_runs, report
 from compactbio.reporting.gaps import parse_datasets
-from compactbio.reporting.published import assign, read_published
+from compactbio.reporting.published import read_assigned
 from compactbio.reporting.scores import collect_scores
 
 log = logging.getLogger(__name__)
@@ -33,11 +33,13 @@ def main() -> None:
     models = arguments.models
     scores = collect_scores([arguments.scores])
     expected = read_expected_runs(arguments.runs)
-    known = parse_datasets(arguments.known_datasets) | datasets
-    published = []
-    if arguments.published:
-        published = read_published(arguments.published, datasets=known, models=[*arguments.known_models, *models])
-    assignment = assign(published, models=models, datasets=datasets)
+    assignment = read_assigned(
+        arguments.published,
+        models=models,
+        datasets=datasets,
+        known_models=arguments.known_models,
+        known_datasets=parse_datasets(arguments.known_datasets),
+    )
     problems = find_problems(scores, models=models, datasets=datasets, expected=expected)
     if problems:
         listed = "".join(f"\n  - {problem}" for problem in problems)

@@ -180,3 +180,23 @@ def difference(task: str, protocol: str, ours: float, published: float) -> float
     if protocol != REFERENCE or task == "re":
         return None
     return ours - published
+
+
+def read_assigned(
+    path: Path | None,
+    *,
+    models: Collection[str],
+    datasets: dict[str, str],
+    known_models: Collection[str] = (),
+    known_datasets: dict[str, str] | None = None,
+) -> Assignment:
+    """Return the published rows sorted for a run of these models and datasets (name to task); none without a path.
+
+    Raises:
+        UserError: as `read_published`.
+    """
+    if path is None:
+        return assign([], models=models, datasets=datasets)
+    known = {**(known_datasets or {}), **datasets}
+    values = read_published(path, datasets=known, models=[*known_models, *models])
+    return assign(values, models=models, datasets=datasets)
