@@ -63,7 +63,7 @@ def test_the_dry_run_prints_the_command_and_leaves_the_state(tmp_path):
     (tmp_path / "state.json").write_text("{}")
     ended = run(tmp_path, "x", 0, "--processes", "2", "--dry-run")
     assert ended.returncode == 0
-    assert "-m torch.distributed.run --standalone --nproc-per-node=2 -- " in ended.stdout
+    assert " -m torch.distributed.run " in ended.stdout and " --standalone --nproc-per-node=2 -- " in ended.stdout
     assert (tmp_path / "state.json").read_text() == "{}"
 
 

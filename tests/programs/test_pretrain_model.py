@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -15,97 +12,27 @@ from pathlib import Path
 
 import pretrain_model
 import pytest
-import torch
 import yaml
 from helpers import pretraining as tiny
-from safetensors.torch import load_file
+from helpers.pretrain_program import SCRIPTS, arguments, call, environment, losses, run_folder, write_world
 
 from compactbio.errors import UserError
 from compactbio.files import write_manifest
 from compactbio.pretraining import batches, training
-from compactbio.training import loop
-from compactbio.training.checkpoints import CheckpointFolder
+from compactbio.training import run
 from compactbio.training.progress import read_metrics
-
-SCRIPTS = Path(pretrain_model.__file__).parent
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """Student, teacher, tokens and run files, never changed by a test."""
-    folder = tmp_path_factory.mktemp("world")
-    tiny.write_store(folder / "tokens" / "0001", count=30, seed=1)
-    tiny.write_store(folder / "tokens" / "0002", count=20, seed=2)
-    for name, dropout in (("", 0.1), ("-plain", 0.0)):
-        tiny.write_checkpoint(folder / f"teacher{name}", tiny.bert(layers=4, dropout=dropout, seed=1))
-        tiny.write_checkpoint(folder / f"student{name}", tiny.bert(layers=2, dropout=dropout, seed=2))
-        tiny.write_checkpoint(folder / f"narrow{name}", tiny.bert(layers=2, hidden=16, dropout=dropout, seed=3))
-    return folder
+    """Student, teacher and tokens, never changed by a test."""
+    return write_world(tmp_path_factory.mktemp("world"))
 
 
 @pytest.fixture
 def own_world(world, tmp_path):
     """A copy that a test may damage."""
     return shutil.copytree(world, tmp_path / "world")
-
-
-def arguments(world, output, objective=tiny.DISTIL, *, student="student", teacher="teacher", more=(), **changes):
-    """The command line of a run whose run.yaml is written here."""
-    output.mkdir(parents=True, exist_ok=True)
-    run = tiny.run_settings(objective, **changes)
-    (output / "run.yaml").write_text(yaml.safe_dump(run))
-    line = ["--run", output / "run.yaml", "--student", world / student]
-    if run["teacher"] is not None:
-        line += ["--teacher", world / teacher]
-    line += ["--tokens", world / "tokens" / "0001", world / "tokens" / "0002" / "manifest.json"]
-    line += ["--checkpoints", output / "checkpoints", "--output", output / "training.json"]
-    line += ["--provenance", output / "provenance.json"]
-    line += ["--micro-batch-tokens", "72", "--log-every-steps", "1"]
-    return [str(part) for part in (*line, *more)]
-
-
-def call(line, monkeypatch):
-    """Run main() here; return its exit code."""
-    torch.set_num_threads(1)
-    monkeypatch.setattr(sys, "argv", ["pretrain_model.py", *line])
-    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
-        monkeypatch.delenv(name, raising=False)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
-    try:
-        pretrain_model.main()
-    except SystemExit as end:
-        return end.code
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    return 0
-
-
-def run_folder(output):
-    [folder] = [path for path in (output / "checkpoints").iterdir() if path.is_dir()]
-    return folder
-
-
-def losses(output):
-    return [line["loss"] for line in read_metrics(run_folder(output) / "metrics.jsonl")]
-
-
-def environment():
-    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": ""}
-
-
-def launched(line, output, processes):
-    """Run through launch.py; return the finished process."""
-    state = output / "checkpoints" / "state.json"
-    command = [sys.executable, SCRIPTS / "launch.py", "--processes", str(processes), "--run-state", state, "--"]
-    return subprocess.run(
-        [*command, SCRIPTS / "pretrain_model.py", *line],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize(
@@ -124,7 +51,8 @@ def test_each_objective_trains_and_leaves_its_records(world, tmp_path, monkeypat
     roles = {"student", "tokens/0001", "tokens/0002"} | ({"teacher"} if objective is not tiny.MLM else set())
     assert provenance["inputs"].keys() == roles
     terms = {line["term"] for line in objective}
-    assert all(line["terms"].keys() == terms for line in read_metrics(run_folder(tmp_path) / "metrics.jsonl"))
+    lines = read_metrics(run_folder(tmp_path) / "metrics.jsonl")
+    assert all(line["terms"].keys() == terms and line["model_flops_per_second"] > 0 for line in lines)
 
 
 def test_training_lowers_the_loss(world, tmp_path, monkeypatch):
@@ -166,7 +94,7 @@ def test_a_deadline_leaves_unfinished_and_the_next_try_goes_on(world, tmp_path, 
             return super().__call__(step)
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "time", clock)
+        patched.setattr(run, "time", clock)
         patched.setattr(training, "PretrainingBatches", Slow)
         assert call([*cut, "--max-minutes", "30"], patched) == pretrain_model.UNFINISHED
     state = json.loads((tmp_path / "cut" / "checkpoints" / "state.json").read_text())
@@ -262,73 +190,3 @@ def test_a_run_file_without_a_key_is_refused(world, tmp_path, monkeypatch):
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(run))
     with pytest.raises(UserError, match=r"lacks seed, optimisation.steps"):
         call(line, monkeypatch)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("objective", "student"), [(tiny.COMPACT, "student-plain"), (tiny.TINY, "narrow-plain")])
-def test_two_processes_and_other_micro_batches_give_the_same_losses(world, tmp_path, monkeypatch, objective, student):
-    """Without dropout: 1e-5 relative, in fp32."""
-    chosen = {"objective": objective, "student": student, "teacher": "teacher-plain"}
-    assert call(arguments(world, tmp_path / "one", **chosen), monkeypatch) == 0
-    finer = arguments(world, tmp_path / "finer", **chosen, more=("--micro-batch-tokens", "24"))
-    assert call(finer, monkeypatch) == 0
-    ended = launched(arguments(world, tmp_path / "two", **chosen), tmp_path / "two", processes=2)
-    assert ended.returncode == 0, ended.stderr
-    assert "2 process(es)" in ended.stderr
-    expected = losses(tmp_path / "one")
-    assert losses(tmp_path / "finer") == pytest.approx(expected, rel=1e-5)
-    assert losses(tmp_path / "two") == pytest.approx(expected, rel=1e-5)
-
-
-@pytest.mark.slow
-def test_a_run_killed_twice_ends_in_the_same_bits(world, tmp_path):
-    """With dropout, one process, one thread."""
-    settings = {"steps": 100, "more": ("--checkpoint-every-steps", "7")}
-    program = [sys.executable, SCRIPTS / "pretrain_model.py"]
-    whole = arguments(world, tmp_path / "whole", **settings)
-    subprocess.run([*program, *whole], env=environment(), check=True, capture_output=True, timeout=200)
-    cut = arguments(world, tmp_path / "cut", **settings)
-    chosen = random.Random()  # another place each time: it must not matter
-    for earliest in (10, 50):
-        process = subprocess.Popen([*program, *cut], env=environment(), stderr=subprocess.DEVNULL)
-        wanted = earliest + chosen.randrange(30)
-        until = time.monotonic() + 120
-        while time.monotonic() < until and process.poll() is None:
-            folders = [path for path in (tmp_path / "cut").glob("checkpoints/*") if path.is_dir()]
-            if folders and len(read_metrics(folders[0] / "metrics.jsonl")) >= wanted:
-                break
-            time.sleep(0.005)
-        assert process.poll() is None, f"over before it could be killed at step {wanted}"
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert 0 < CheckpointFolder(run_folder(tmp_path / "cut")).latest_step() < 100
-    subprocess.run([*program, *cut], env=environment(), check=True, capture_output=True, timeout=200)
-    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
-    ours, theirs = (run_folder(tmp_path / name) / "step-00000100" for name in ("cut", "whole"))
-    assert (ours / "optimizer.pt").read_bytes() == (theirs / "optimizer.pt").read_bytes()
-    # tensor by tensor: safetensors writes the names of tied weights into the header in an order of its own
-    weights, expected = (load_file(folder / "model.safetensors") for folder in (ours, theirs))
-    assert weights.keys() == expected.keys()
-    assert all(torch.equal(weights[name], expected[name]) for name in expected)
-
-
-@pytest.mark.slow
-def test_sigterm_through_the_launcher_saves_and_leaves(world, tmp_path):
-    line = arguments(world, tmp_path, steps=2000)
-    state = tmp_path / "checkpoints" / "state.json"
-    command = [sys.executable, SCRIPTS / "launch.py", "--gpus", "1", "--run-state", state, "--"]
-    process = subprocess.Popen(
-        [*command, SCRIPTS / "pretrain_model.py", *line], env=environment(), stderr=subprocess.PIPE, text=True
-    )
-    until = time.monotonic() + 120
-    while time.monotonic() < until and not list(tmp_path.glob("checkpoints/*/metrics.jsonl")):
-        time.sleep(0.05)
-    time.sleep(0.5)
-    process.terminate()
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == 1, told
-    assert "unfinished at step" in told
-    left = json.loads(state.read_text())
-    assert left["reason"] == "signal"
-    assert CheckpointFolder(run_folder(tmp_path)).latest_step() == left["step"] > 0
-    assert not (run_folder(tmp_path) / "stalled").exists()

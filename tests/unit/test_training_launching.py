@@ -8,6 +8,7 @@ import pytest
 
 from compactbio.errors import UserError
 from compactbio.training.launching import (
+    TORCHRUN,
     ClaimedGpus,
     Rendezvous,
     launch_command,
@@ -25,7 +26,7 @@ def test_one_process_is_started_by_python():
 
 def test_one_node_is_started_by_torchrun():
     assert launch_command(PROGRAM, processes=4, python="py") == [
-        *["py", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=4", "--"],
+        *["py", "-m", "torch.distributed.run", *TORCHRUN, "--standalone", "--nproc-per-node=4", "--"],
         *PROGRAM,
     ]
 
@@ -41,7 +42,7 @@ def test_several_nodes_are_started_by_srun_and_torchrun():
     )
     assert command == [
         *["srun", "--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "--cpus-per-task=16", "--kill-on-bad-exit=1"],
-        *["py", "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=4", "--rdzv-id=123"],
+        *["py", "-m", "torch.distributed.run", *TORCHRUN, "--nnodes=2", "--nproc-per-node=4", "--rdzv-id=123"],
         *["--rdzv-backend=c10d", "--rdzv-endpoint=10.0.0.1:20123", "--"],
         *PROGRAM,
     ]

@@ -15,11 +15,13 @@ from compactbio.training.deadlines import StopSignal
 class MicroBatch:
     """A part of a global batch that goes through the module at once.
 
+    What is no tensor in `tensors` stays on the host, where reading it waits for no device.
     `counts` are what it contributes to each denominator; the loop sums them over micro-batches and processes.
-    The names `tokens` and `sequences`, where given, also make the rates in the metrics.
+    The names `tokens`, `sequences` and `flops` (what the model's arithmetic takes, without padding and recomputation),
+    where given, also make the rates in the metrics.
     """
 
-    tensors: dict[str, Tensor]
+    tensors: dict[str, Any]
     counts: dict[str, float]
 
 
@@ -35,7 +37,7 @@ class StepModule(torch.nn.Module):
         super().__init__()
         self.last_terms = {}
 
-    def forward(self, tensors: dict[str, Tensor], denominators: dict[str, float]) -> Tensor:
+    def forward(self, tensors: dict[str, Any], denominators: dict[str, float]) -> Tensor:
         """Return this micro-batch's share of the loss, a scalar."""
         raise NotImplementedError
 

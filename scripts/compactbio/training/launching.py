@@ -19,6 +19,9 @@ from pathlib import Path
 
 from compactbio.errors import UserError
 
+# torchrun would die of SIGUSR1 without handing it on; it kills processes that need longer than this to save and leave
+TORCHRUN = ("--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1", "--shutdown-timeout=120")
+
 
 @dataclass(frozen=True)
 class Rendezvous:
@@ -56,7 +59,7 @@ def launch_command(
     if processes == 1:
         return [python, *program]
     # the `--` before the program keeps torchrun from taking its --run for an abbreviation of --run-path
-    torchrun = [python, "-m", "torch.distributed.run"]
+    torchrun = [python, "-m", "torch.distributed.run", *TORCHRUN]
     per_node = f"--nproc-per-node={processes // nodes}"
     if nodes == 1:
         return [*torchrun, "--standalone", per_node, "--", *program]

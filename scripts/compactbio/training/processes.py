@@ -47,6 +47,11 @@ def start_accelerator(precision: str = "fp32", *, unused_parameters: bool = Fals
     return accelerator
 
 
+def precision_of(accelerator: Accelerator) -> str:
+    """Return fp32, bf16 or fp16: what an Accelerator was started with."""
+    return next(name for name, theirs in PRECISIONS.items() if theirs == accelerator.mixed_precision)
+
+
 class Agreement:
     """Sums over processes of a few numbers, on the host, so that no GPU has to be waited for."""
 

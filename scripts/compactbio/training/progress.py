@@ -17,7 +17,9 @@ class MetricsLog:
 
     Fields of a training line: step, total_steps, loss (mean over the steps since the line before), terms,
     learning_rate, gradient_norm, tokens_per_second, sequences_per_second, seconds_per_step, eta_seconds,
-    peak_memory_mb. A line from an evaluation has step and evaluation.
+    peak_memory_mb; of all processes together, where the batches count FLOPs, model_flops_per_second, and
+    model_flop_utilisation (its share of the dense peak) on GPUs that `devices.PEAKS` knows. A line from an evaluation
+    has step and evaluation.
     """
 
     def __init__(self, path: Path, *, writes: bool = True) -> None:
@@ -85,6 +87,8 @@ def _in_words(line: dict[str, Any]) -> str:
     parts.append(f"learning rate {line['learning_rate']:.2e}")
     if line.get("tokens_per_second"):
         parts.append(f"{line['tokens_per_second']:,.0f} tokens/s")
+    if "model_flop_utilisation" in line:
+        parts.append(f"{line['model_flop_utilisation']:.0%} of the peak")
     if line.get("eta_seconds") is not None:
         parts.append(f"ready in {timedelta(seconds=round(line['eta_seconds']))}")
     return " ".join(parts)

@@ -1,0 +1,246 @@
+"""The moving parts of a training: resuming, a step, a line of metrics, a checkpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from torch import Tensor
+
+from compactbio.errors import UserError
+from compactbio.training.checkpoints import CheckpointFolder
+from compactbio.training.devices import device_peak, peak_memory_mb
+from compactbio.training.divergence import LossWatch
+from compactbio.training.interface import LoopSettings, MicroBatch, StepModule
+from compactbio.training.interval import Gathered, LossSums, Rates
+from compactbio.training.processes import Agreement, precision_of
+from compactbio.training.progress import MetricsLog, read_metrics
+
+WHAT_TO_TRY = (
+    "Lower the learning rate (pretraining: optimisation.peak_learning_rate; finetuning: learning_rate), lengthen the "
+    "warm-up (warmup_steps, warmup_fraction) or use precision: fp32 in the configuration"
+)
+
+
+class Run:
+    """The state of one call of `loop.run_training`, which says what happens in which order."""
+
+    def __init__(
+        self,
+        module: StepModule,
+        optimizer: torch.optim.Optimizer,
+        settings: LoopSettings,
+        checkpoints: CheckpointFolder,
+        metrics: MetricsLog,
+        accelerator: Accelerator,
+    ) -> None:
+        self.plain = module
+        self.optimizer = optimizer
+        self.settings = settings
+        self.checkpoints = checkpoints
+        self.metrics = metrics
+        self.accelerator = accelerator
+        self.agreement = Agreement(accelerator)
+        self.sums = LossSums(accelerator)
+        self.rates = Rates(time.monotonic())
+        self.watch = LossWatch()
+        peak = device_peak(accelerator.device, precision_of(accelerator))
+        self.peak_flops = None if peak is None else peak * accelerator.num_processes
+        self.save_seconds = 0.0
+        self.step_seconds = 0.0
+        self.asked_at: float | None = None
+        self.saved_step = 0
+
+    def resume(self) -> int:
+        """Load the newest sound checkpoint, hand the module to accelerate, return the finished steps."""
+        chosen: list[Any] = [None, []]
+        if self.accelerator.is_main_process:
+            chosen = [self.checkpoints.latest(), read_metrics(self.metrics.path)]
+        broadcast_object_list(chosen)  # one process decides: a shared disk may show the others less
+        checkpoint: Path | None = chosen[0]
+        step, states, extra = 0, None, {}
+        self.began = time.monotonic()
+        if checkpoint is not None:
+            step, states, extra = self.checkpoints.restore(checkpoint, self.plain)
+            logging.info("resuming from %s", checkpoint)
+        self.sums.restore(extra.get("interval"))
+        for line in chosen[1]:
+            if "loss" in line and line["step"] <= step:
+                self.watch.add(line["step"], line["loss"])
+        self.module, self.prepared_optimizer = self.accelerator.prepare(self.plain, self.optimizer)
+        if states is not None:
+            self.optimizer.load_state_dict(states["optimizer"])
+            if states["scaler"] and self.accelerator.scaler is not None:
+                self.accelerator.scaler.load_state_dict(states["scaler"])
+        self.seconds_before = float(self.checkpoints.read_state().get("seconds", 0.0)) if step else 0.0
+        self.saved_step = step
+        self.parameters = [value for value in self.plain.parameters() if value.requires_grad]
+        self.module.train()
+        self.metrics.start(done_steps=step, total_steps=self.settings.total_steps)
+        self.saved_at = time.monotonic()
+        self.rates.clear(self.saved_at)
+        return step
+
+    def agree(self, micro_batches: list[MicroBatch]) -> tuple[dict[str, float], bool, str]:
+        """Return what all processes share before a step: denominators, whether to save after it, why to leave."""
+        if not micro_batches:
+            raise RuntimeError("a process has no micro-batch: the global batch is smaller than the number of processes")
+        names = sorted(micro_batches[0].counts)
+        counts = [sum(batch.counts[name] for batch in micro_batches) for name in names]
+        now = time.monotonic()
+        settings = self.settings
+        if self.asked_at is not None:
+            self.step_seconds = max(0.9 * self.step_seconds, now - self.asked_at)
+        self.asked_at = now
+        reserve = 1.5 * self.save_seconds + 2.0 * self.step_seconds
+        late = settings.deadline is not None and now + reserve >= settings.deadline
+        told = settings.stop is not None and settings.stop.reason is not None
+        minutes = settings.checkpoint_every_minutes
+        due = minutes is not None and now - self.saved_at >= 60.0 * minutes
+        main = self.accelerator.is_main_process
+        *sums, late_sum, told_sum, due_sum = self.agreement.sums(
+            [*counts, float(late), float(told), float(due and main)]
+        )
+        # a term that nothing in the whole batch contributes to is zero, not zero divided by zero
+        denominators = {name: total or 1.0 for name, total in zip(names, sums, strict=True)}
+        self.rates.add_counts(dict(zip(names, sums, strict=True)))
+        leave = "deadline" if late_sum else "signal" if told_sum else ""
+        return denominators, bool(due_sum), leave
+
+    def take_step(
+        self,
+        step: int,
+        micro_batches: list[MicroBatch],
+        denominators: dict[str, float],
+        learning_rate: float,
+    ) -> Tensor:
+        """Run forward and backward over the micro-batches, update the weights; the device is not waited for.
+
+        Returns:
+            This process's share of the loss, a scalar on the device.
+        """
+        device, world = self.accelerator.device, self.accelerator.num_processes
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        step_loss = torch.zeros((), device=device)
+        for number, batch in enumerate(micro_batches, start=1):
+            tensors = {
+                name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+                for name, value in batch.tensors.items()
+            }
+            last = number == len(micro_batches)
+            with contextlib.nullcontext() if last else self.accelerator.no_sync(self.module):
+                loss = self.module(tensors, denominators)
+                # data parallelism averages gradients over processes; the loss is a sum over them
+                self.accelerator.backward(loss * world)
+            step_loss += loss.detach().float()
+            self.sums.add_terms(self.plain.last_terms)
+        norm = self._clip()
+        self.prepared_optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        finite = torch.isfinite(step_loss)
+        if self.accelerator.scaler is None:  # with loss scaling, gradients overflow at times and the update is skipped
+            finite &= torch.isfinite(norm)
+        self.sums.add_step(step, step_loss, finite)
+        self.gradient_norm = norm
+        self.rates.steps += 1
+        self.metrics.advance()
+        return step_loss
+
+    def log(self, step: int, learning_rate: float) -> None:
+        """Write a line of metrics, means over the steps since the line before; stop a loss that diverges."""
+        gathered = self._gather_finite(step)
+        assert gathered is not None  # a step was taken
+        rates = self.rates.read(
+            time.monotonic(), steps_left=self.settings.total_steps - step, peak_flops=self.peak_flops
+        )
+        line = {
+            "step": step,
+            "total_steps": self.settings.total_steps,
+            "loss": gathered.loss,
+            "terms": gathered.terms,
+            "learning_rate": learning_rate,
+            "gradient_norm": float(self.gradient_norm),
+            **rates,
+            "peak_memory_mb": peak_memory_mb(),
+        }
+        self.metrics.write(line)
+        self.sums.clear()
+        self.rates.clear(time.monotonic())
+        self.watch.add(step, gathered.loss)
+        if self.watch.diverged:
+            raise UserError(
+                f"the loss diverges: it is high since step {self.watch.high_since} and {gathered.loss:.4g} at step "
+                f"{step}; {self.watch.in_words()}; {self._last_good_in_words()}. {WHAT_TO_TRY}"
+            )
+
+    def evaluate(self, step: int, evaluate: Callable[[int], dict[str, Any]]) -> None:
+        """Write the result of an evaluation and go back to training; its time is no part of the rate."""
+        began = time.monotonic()
+        self.metrics.write({"step": step, "evaluation": evaluate(step)})
+        self.module.train()
+        self.rates.leave_out(time.monotonic() - began)
+
+    def save(self, step: int) -> None:
+        """Save a checkpoint, unless the numbers since the last one are not finite or the loss looks diverged.
+
+        The last good checkpoint must not give way to a state that may be spoilt: `saved_step` then stays behind. The
+        last step is saved all the same: a loss that was high for so short a time has not diverged.
+        """
+        began = time.monotonic()
+        gathered = self._gather_finite(step)
+        steps, loss = (0, 0.0) if gathered is None else (gathered.steps, gathered.loss)
+        if step < self.settings.total_steps and self.watch.is_suspicious(steps, loss):
+            logging.warning("no checkpoint at step %d, where the loss is high: %s", step, self.watch.in_words())
+            self.saved_at = time.monotonic()  # asked again when the next one is due, not after every step
+            return
+        if self.accelerator.is_main_process:
+            extra = {"interval": None if gathered is None else gathered.to_json()}
+            self.checkpoints.save(step, self.plain, self.optimizer, extra, scaler=self.accelerator.scaler)
+        self.write_state(step, "running")
+        self.accelerator.wait_for_everyone()
+        self.saved_step = step
+        self.saved_at = time.monotonic()
+        self.save_seconds = max(self.save_seconds, self.saved_at - began)
+        self.rates.leave_out(self.saved_at - began)
+
+    def write_state(self, step: int, reason: str) -> None:
+        """Write state.json (main process)."""
+        if self.accelerator.is_main_process:
+            total = self.settings.total_steps
+            facts: dict[str, Any] = {"step": step, "total_steps": total, "finished": step == total, "reason": reason}
+            facts["seconds"] = round(self.seconds_before + time.monotonic() - self.began, 3)
+            self.checkpoints.write_state(**facts, **self.settings.state_facts)
+
+    def release(self) -> None:
+        """Take the module back from accelerate, which would keep it for the life of the process."""
+        self.accelerator.unwrap_model(self.module, keep_fp32_wrapper=False)
+        self.accelerator.free_memory()
+
+    def _clip(self) -> Tensor:
+        """Clip the gradients in place and return their norm before that, unread."""
+        limit = self.settings.max_gradient_norm
+        if limit is None:
+            limit = float("inf")
+        return self.accelerator.clip_grad_norm_(self.parameters, limit)
+
+    def _gather_finite(self, step: int) -> Gathered | None:
+        """Return the sums since the last line, None without a step; raise if one was not finite in any process."""
+        gathered = self.sums.gather()
+        if gathered is not None and gathered.first_bad_step:
+            raise UserError(
+                f"the loss or its gradient is not a finite number at step {gathered.first_bad_step} "
+                f"(seen at step {step}): {self._last_good_in_words()}. {WHAT_TO_TRY}"
+            )
+        return gathered
+
+    def _last_good_in_words(self) -> str:
+        """Return which checkpoint a next try starts from, for messages."""
+        return f"the last good checkpoint is {self.checkpoints.latest() or 'none'}"

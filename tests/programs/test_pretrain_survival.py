@@ -1,0 +1,161 @@
+"""pretrain_model.py as processes: killed, told to leave, out of disk, on one process and on two."""
+
+from __future__ import annotations
+
+import errno
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from helpers import pretraining as tiny
+from helpers.pretrain_program import (
+    SCRIPTS,
+    arguments,
+    call,
+    environment,
+    launched,
+    losses,
+    run_folder,
+    start_ranks,
+    write_world,
+)
+from safetensors.torch import load_file
+
+from compactbio.errors import UserError
+from compactbio.training.checkpoints import CheckpointFolder
+from compactbio.training.progress import read_metrics
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Student, teacher and tokens, never changed by a test."""
+    return write_world(tmp_path_factory.mktemp("world"))
+
+
+def wait_for_step(is_running, output, wanted):
+    """Wait until the metrics have reached a step and return their last line; the run must not be over by then."""
+    until = time.monotonic() + 120
+    while time.monotonic() < until and is_running():
+        folders = [path for path in output.glob("checkpoints/*") if path.is_dir()]
+        lines = read_metrics(folders[0] / "metrics.jsonl") if folders else []
+        if lines and lines[-1]["step"] >= wanted:
+            return lines[-1]
+        time.sleep(0.005)
+    raise AssertionError(f"over before step {wanted}")
+
+
+def run_ranks(line, count):
+    """Run to the end in `count` processes."""
+    ranks = start_ranks(line, count)
+    for rank in ranks:
+        rank.join(120)
+    assert [rank.exitcode for rank in ranks] == [0] * count
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("objective", "student"), [(tiny.COMPACT, "student-plain"), (tiny.TINY, "narrow-plain")])
+def test_two_processes_and_other_micro_batches_give_the_same_losses(world, tmp_path, monkeypatch, objective, student):
+    """Without dropout: 1e-5 relative, in fp32."""
+    chosen = {"objective": objective, "student": student, "teacher": "teacher-plain"}
+    assert call(arguments(world, tmp_path / "one", **chosen), monkeypatch) == 0
+    finer = arguments(world, tmp_path / "finer", **chosen, more=("--micro-batch-tokens", "24"))
+    assert call(finer, monkeypatch) == 0
+    ended = launched(arguments(world, tmp_path / "two", **chosen), tmp_path / "two", processes=2)
+    assert ended.returncode == 0, ended.stderr
+    assert "2 process(es)" in ended.stderr
+    expected = losses(tmp_path / "one")
+    assert losses(tmp_path / "finer") == pytest.approx(expected, rel=1e-5)
+    assert losses(tmp_path / "two") == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_run_killed_twice_ends_in_the_same_bits(world, tmp_path, processes):
+    """With dropout; a line of metrics over steps before and after a kill is the same too."""
+    settings = {"steps": 80, "more": ("--checkpoint-every-steps", "7", "--log-every-steps", "5")}
+    whole, cut = (arguments(world, tmp_path / name, **settings) for name in ("whole", "cut"))
+    run_ranks(whole, processes)
+    chosen = random.Random()  # another place each time: it must not matter
+    for earliest in (10, 40):
+        ranks = start_ranks(cut, processes)
+        wanted = earliest + chosen.randrange(25)
+        line = wait_for_step(lambda ranks=ranks: all(rank.is_alive() for rank in ranks), tmp_path / "cut", wanted)
+        time.sleep(5 * chosen.random() * line["seconds_per_step"])  # anywhere between two lines
+        for rank in ranks:
+            rank.kill()
+        for rank in ranks:
+            rank.join()
+        assert 0 < CheckpointFolder(run_folder(tmp_path / "cut")).latest_step() < 80
+    run_ranks(cut, processes)
+    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+    ours, theirs = (run_folder(tmp_path / name) / "step-00000080" for name in ("cut", "whole"))
+    assert (ours / "optimizer.pt").read_bytes() == (theirs / "optimizer.pt").read_bytes()
+    # tensor by tensor: safetensors writes the names of tied weights into the header in an order of its own
+    weights, expected = (load_file(folder / "model.safetensors") for folder in (ours, theirs))
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "processes"), [(signal.SIGTERM, 1), (signal.SIGUSR1, 1), (signal.SIGTERM, 2), (signal.SIGUSR1, 2)]
+)
+def test_a_signal_through_the_launcher_saves_and_leaves(world, tmp_path, number, processes):
+    line = arguments(world, tmp_path, steps=20000)
+    state = tmp_path / "checkpoints" / "state.json"
+    command = [sys.executable, SCRIPTS / "launch.py", "--processes", str(processes), "--run-state", state, "--"]
+    command += [SCRIPTS / "pretrain_model.py", *line]
+    process = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True)
+    wait_for_step(lambda: process.poll() is None, tmp_path, 5)
+    process.send_signal(number)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 1, told
+    assert f"{number.name} received" in told
+    assert "unfinished at step" in told
+    left = json.loads(state.read_text())
+    assert left["reason"] == "signal"
+    assert CheckpointFolder(run_folder(tmp_path)).latest_step() == left["step"] >= 5
+    assert not (run_folder(tmp_path) / "stalled").exists()
+
+
+def test_a_full_disk_keeps_the_previous_checkpoint_and_the_run_goes_on_from_it(world, tmp_path, monkeypatch):
+    more = ("--checkpoint-every-steps", "4")
+    whole, cut = (arguments(world, tmp_path / name, steps=12, more=more) for name in ("whole", "cut"))
+    assert call(whole, monkeypatch) == 0
+    save, saves = torch.save, []
+
+    def full_from_the_second_on(value, path):
+        saves.append(path)
+        if len(saves) > 1:
+            path.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        save(value, path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "save", full_from_the_second_on)
+        with pytest.raises(UserError, match=r"step 8 could not be written.*free disk space.*step-00000004"):
+            call(cut, patched)
+    kept = run_folder(tmp_path / "cut")
+    assert [path.name for path in kept.glob("*step-*")] == ["step-00000004"]
+    assert not (kept / "stalled").exists()  # four steps were gained
+    assert call(cut, monkeypatch) == 0
+    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+
+
+def test_a_torn_newest_checkpoint_costs_the_steps_since_the_one_before(world, tmp_path, monkeypatch, caplog):
+    line = arguments(world, tmp_path, steps=12, more=("--checkpoint-every-steps", "5"))
+    assert call(line, monkeypatch) == 0
+    whole = losses(tmp_path)
+    newest = run_folder(tmp_path) / "step-00000012" / "optimizer.pt"
+    newest.write_bytes(newest.read_bytes()[:-100])
+    with caplog.at_level("INFO"):
+        assert call(line, monkeypatch) == 0
+    assert "step-00000012 is not sound" in caplog.text
+    assert f"resuming from {run_folder(tmp_path) / 'step-00000010'}" in caplog.text
+    assert losses(tmp_path) == whole
+    assert CheckpointFolder(run_folder(tmp_path)).latest_step() == 12
