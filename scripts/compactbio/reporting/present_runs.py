@@ -1,0 +1,87 @@
+"""The fingerprints that the present run files and inputs give: which checkpoints a next start would take up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from compactbio.errors import UserError
+from compactbio.files import MANIFEST, read_yaml
+from compactbio.finetuning.runs import dataset_digest, model_digest, plan_runs
+from compactbio.pretraining.inputs import RECIPE, read_inputs
+from compactbio.training.fingerprint import fingerprint
+
+IN_USE, ORPHANED, UNKNOWN = "in use", "orphaned", "unknown"
+
+
+@dataclass
+class PresentRuns:
+    """Fingerprints in use, and fingerprints of which that cannot be said, with the reason."""
+
+    in_use: set[str] = field(default_factory=set)
+    doubtful: dict[str, str] = field(default_factory=dict)
+    reason: str = ""
+    """Why nothing can be said of any, where that is so."""
+
+    def use_of(self, name: str) -> tuple[str, str]:
+        """Return `in use`, `orphaned` or `unknown` for a fingerprint, and the reason for unknown."""
+        if name in self.in_use:
+            return IN_USE, ""
+        reason = self.reason or self.doubtful.get(name, "")
+        return (UNKNOWN, reason) if reason else (ORPHANED, "")
+
+
+def present_pretraining(results: Path, model: str) -> PresentRuns:
+    """Return the fingerprints of a model's pre-training under a results folder, laid out as the rules do."""
+    present = PresentRuns()
+    run_file = results / "pretraining" / model / "run.yaml"
+    student = results / "students" / "initialised" / model
+    try:
+        run = _read_run(run_file)
+        stores = sorted((results / "corpus" / "tokens" / str(run.get("tokenizer"))).glob(f"*/{MANIFEST}"))
+        if not stores:
+            raise UserError(f"no token store of {run.get('tokenizer')} is there")
+        teacher = run.get("teacher")
+        for folder in [None] if teacher is None else _model_folders(results, teacher):
+            inputs = read_inputs(run_file, student, folder, stores)
+            present.in_use.add(inputs.fingerprint)
+            # the configuration may use fewer batches of the corpus than lie here; it always uses the first ones
+            for count in range(1, len(stores)):
+                left_out = {f"tokens/{number:04d}" for number in range(count + 1, len(stores) + 1)}
+                digests = {role: digest for role, digest in inputs.digests.items() if role not in left_out}
+                reason = f"made with the first {count} of the {len(stores)} token stores that are there"
+                present.doubtful[fingerprint(inputs.run, digests, RECIPE)] = reason
+    except UserError as error:
+        present.reason = str(error)
+    return present
+
+
+def present_finetuning(results: Path, model: str, dataset: str) -> PresentRuns:
+    """Return the fingerprints of a model's runs on a dataset under a results folder, laid out as the rules do."""
+    present = PresentRuns()
+    try:
+        settings = _read_run(results / "finetuning" / model / dataset / "run.yaml")
+        for folder in _model_folders(results, model):
+            digests = {"model": model_digest(folder), "dataset": dataset_digest(results / "tasks" / dataset)}
+            present.in_use |= {run.fingerprint for run in plan_runs(settings, digests, results)}
+    except UserError as error:
+        present.reason = str(error)
+    return present
+
+
+def _read_run(path: Path) -> dict[str, Any]:
+    """Return the content of a run.yaml."""
+    run = read_yaml(path)
+    if not isinstance(run, dict):
+        raise UserError(f"{path} is not a run")
+    return run
+
+
+def _model_folders(results: Path, name: str) -> list[Path]:
+    """Return where a model may be read from: trained here, fetched, or both, since only the configuration knows."""
+    trained, fetched = results / "pretraining" / name, results / "students" / "fetched" / name
+    folders = [trained / "model"] if trained.is_dir() else []
+    if fetched.is_dir() or not folders:
+        folders.append(fetched)
+    return folders

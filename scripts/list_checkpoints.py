@@ -1,0 +1,46 @@
+"""List the runs whose checkpoints are kept, and those that nothing refers to any more. Nothing is deleted.
+
+In use: the run files and inputs that are there now give the run's fingerprint, so the next start takes it up.
+Orphaned: they give another one, since a setting, an input or the recipe changed. Unknown: they are not all there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from pathlib import Path
+
+from compactbio.errors import UserError
+from compactbio.logs import run_program
+from compactbio.reporting.present_runs import ORPHANED
+from compactbio.reporting.stored_runs import size_in_words, stored_runs, table
+
+
+def main() -> None:
+    """Read the command line and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=Path("results"), help="results_dir of the configuration")
+    parser.add_argument("--orphans-only", action="store_true", help="print the orphaned folders, one a line")
+    arguments = parser.parse_args()
+    if not arguments.results.is_dir():
+        raise UserError(f"{arguments.results} does not exist: give the configuration's results_dir with --results")
+    runs = stored_runs(arguments.results)
+    orphans = [run for run in runs if run.use == ORPHANED]
+    if arguments.orphans_only:
+        sys.stdout.write("".join(f"{run.folder}\n" for run in orphans))
+        return
+    if not runs:
+        sys.stdout.write(f"no checkpoints under {arguments.results / 'checkpoints'}\n")
+        return
+    sys.stdout.write(table(runs, time.time()))
+    kept, orphaned = (size_in_words(sum(run.bytes for run in some)) for some in (runs, orphans))
+    sys.stdout.write(f"\n{len(runs)} runs, {kept}; orphaned: {len(orphans)} of them, {orphaned}\n")
+    if orphans:
+        command = ["python", sys.argv[0], "--results", str(arguments.results), "--orphans-only"]
+        sys.stdout.write(f"To remove the orphaned: {shlex.join(command)} | xargs -r -d '\\n' rm -r\n")
+
+
+if __name__ == "__main__":
+    run_program(main)
