@@ -163,6 +163,7 @@ def run_settings(objective: list[dict[str, Any]], **changes: Any) -> dict[str, A
         "adam_epsilon": 1e-8,
         "max_gradient_norm": 1.0,
         "precision": "fp32",
+        "attention_dropout": None,
     }
     run = {
         "model": "Small",

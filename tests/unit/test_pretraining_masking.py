@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from helpers import pretraining as tiny
 
 from compactbio.errors import UserError
@@ -105,12 +106,13 @@ def test_micro_batches_end_where_padding_would_be_a_waste():
     assert micro_batch_bounds(lengths, **options, enough_tokens=24, to_max_length=True) == [(0, 8)]
 
 
+@pytest.mark.parametrize("packed", [None, "loop", "kernel"])
 @pytest.mark.parametrize(("processes", "tokens"), [(1, 10_000), (2, 10_000), (4, 48), (1, 24)])
-def test_a_step_is_the_same_whatever_the_split(tmp_path, processes, tokens):
+def test_a_step_is_the_same_whatever_the_split(tmp_path, processes, tokens, packed):
     """Every token, label and count of the global batch is there once, whoever computes it."""
     store = tiny.open_store(tmp_path / "store")
 
-    def content(processes: int, tokens: int):
+    def content(processes: int, tokens: int, packed: str | None):
         rows, counts = [], dict.fromkeys(("masked", "tokens", "sequences", "token_pairs", "key_rows"), 0.0)
         for rank in range(processes):
             batches = PretrainingBatches(
@@ -120,6 +122,7 @@ def test_a_step_is_the_same_whatever_the_split(tmp_path, processes, tokens):
                 max_length=tiny.MAX_LENGTH,
                 seed=1,
                 micro_batch_tokens=tokens,
+                packed=packed,
                 rank=rank,
                 processes=processes,
             )
@@ -128,14 +131,20 @@ def test_a_step_is_the_same_whatever_the_split(tmp_path, processes, tokens):
                 assert ids.numel() <= max(tokens, tiny.MAX_LENGTH)
                 labels = ids.new_full((ids.numel(),), -100)
                 labels[batch.tensors["masked_positions"]] = batch.tensors["labels"]
-                for row, targets in zip(ids, labels.view_as(ids), strict=True):
-                    length = int((row != 0).sum())
+                lengths = batch.tensors.get("lengths") or (ids != 0).sum(-1).tolist()
+                both = ids, labels.view_as(ids)
+                if packed:
+                    places = torch.cat([torch.arange(length) for length in lengths])
+                    assert batch.tensors["position_ids"].equal(places[None])
+                    assert ("boundaries" in batch.tensors) == (packed == "kernel")
+                    both = tuple(part[0].split(lengths) for part in both)
+                for row, targets, length in zip(*both, lengths, strict=True):
                     rows.append((tuple(row[:length].tolist()), tuple(targets[:length].tolist())))
                 for name in counts:
                     counts[name] += batch.counts[name]
         return sorted(rows), counts
 
-    rows, counts = content(processes, tokens)
-    assert (rows, counts) == content(1, 10_000)
+    rows, counts = content(processes, tokens, packed)
+    assert (rows, counts) == content(1, 10_000, None)
     assert counts["masked"] == sum(label != -100 for _, labels in rows for label in labels)
     assert counts["tokens"] == sum(len(row) for row, _ in rows)

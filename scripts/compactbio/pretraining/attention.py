@@ -10,24 +10,32 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.masking_utils import sdpa_mask
 
+from compactbio.pretraining.packing import variable_length_attention
+
 # transformers treats names that hold "flash", "sdpa" or "flex" in ways of their own
 ATTENTION = "compactbio_captured"
 PROBABILITIES, SCORES = "probabilities", "scores"
 
 
 class MapCapture:
-    """The attention maps of one forward pass of a model, by (layer from 1, kind).
+    """The attention maps of one forward pass of a model: a list by (layer from 1, kind).
 
-    `probabilities` are (b, heads, length, length) fp32, zero at padding keys, after dropout where
-    `after_dropout`; `scores` are the scaled products before mask and softmax.
+    The list holds one tensor (b, heads, length, length) fp32 for a padded micro-batch, and one with b = 1 for each
+    sequence of a packed one. `probabilities` are zero at padding keys, after dropout where `after_dropout`; `scores`
+    are the scaled products before mask and softmax.
     """
 
     def __init__(self, wanted: dict[int, set[str]], after_dropout: bool) -> None:
         self.wanted = wanted
         self.after_dropout = after_dropout
-        self.maps: dict[tuple[int, str], Tensor] = {}
+        self.maps: dict[tuple[int, str], list[Tensor]] = {}
 
-    def take(self) -> dict[tuple[int, str], Tensor]:
+    def add(self, layer: int, kind: str, tensor: Tensor) -> None:
+        """Keep a map if it is wanted."""
+        if kind in self.wanted[layer]:
+            self.maps.setdefault((layer, kind), []).append(tensor)
+
+    def take(self) -> dict[tuple[int, str], list[Tensor]]:
         """Return the maps of the last forward pass and forget them."""
         taken, self.maps = self.maps, {}
         return taken
@@ -53,6 +61,17 @@ def install_attention(model: PreTrainedModel, wanted: dict[int, set[str]], *, af
     return capture
 
 
+def attention_dropout(model: PreTrainedModel) -> float:
+    """Return the dropout of a model's attention maps as it runs now: 0 in evaluation mode."""
+    return max(module.dropout.p if module.training else 0.0 for module in attention_modules(model))
+
+
+def set_attention_dropout(model: PreTrainedModel, probability: float) -> None:
+    """Give every self-attention of a model this dropout instead of its architecture's."""
+    for module in attention_modules(model):
+        module.dropout.p = probability
+
+
 def captured_attention(
     module: nn.Module,
     query: Tensor,
@@ -61,6 +80,8 @@ def captured_attention(
     attention_mask: Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
+    lengths: tuple[int, ...] | None = None,
+    boundaries: Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Return attention's output (b, length, heads, size), as transformers' attention functions do.
@@ -68,16 +89,35 @@ def captured_attention(
     Args:
         query, key, value: (b, heads, length, size).
         attention_mask: bool, broadcastable to (b, heads, length, length), True where a key is read; None for all.
+        lengths: of the sequences that stand one behind the other in a packed micro-batch (b = 1); None: padded.
+        boundaries: (sequences + 1,) int32 on the device, where packed sequences begin and end, for a kernel that
+            takes them all at once; None: they are taken one by one.
     """
     flagged = getattr(module, "capture", None)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if lengths is None:
+        return _attend(flagged, query, key, value, attention_mask, dropout, scaling).contiguous(), None
+    if boundaries is not None and flagged is None:
+        return variable_length_attention(query, key, value, lengths, boundaries, scaling), None
+    parts = zip(*(tensor.split(lengths, dim=2) for tensor in (query, key, value)), strict=True)
+    return torch.cat([_attend(flagged, *part, None, dropout, scaling) for part in parts], dim=1), None
+
+
+def _attend(
+    flagged: tuple[MapCapture, int] | None,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    dropout: float,
+    scaling: float,
+) -> Tensor:
+    """Return attention's output (b, length, heads, size), by way of explicit maps where they are captured."""
     if flagged is None:
-        output = F.scaled_dot_product_attention(
-            query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling
-        )
+        output = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, scale=scaling)
     else:
-        output = _explicit(*flagged, query, key, value, attention_mask, dropout, scaling)
-    return output.transpose(1, 2).contiguous(), None
+        output = _explicit(*flagged, query, key, value, mask, dropout, scaling)
+    return output.transpose(1, 2)
 
 
 def _explicit(
@@ -96,10 +136,8 @@ def _explicit(
         allowed = scores if mask is None else scores.masked_fill(~mask, torch.finfo(torch.float32).min)
         probabilities = torch.softmax(allowed, dim=-1)
     dropped = F.dropout(probabilities, p=dropout) if dropout > 0.0 else probabilities
-    if SCORES in capture.wanted[layer]:
-        capture.maps[layer, SCORES] = scores
-    if PROBABILITIES in capture.wanted[layer]:
-        capture.maps[layer, PROBABILITIES] = dropped if capture.after_dropout else probabilities
+    capture.add(layer, SCORES, scores)
+    capture.add(layer, PROBABILITIES, dropped if capture.after_dropout else probabilities)
     return torch.matmul(dropped.to(value.dtype), value)
 
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
 from compactbio.corpus.tokens import TokenStore
+from compactbio.pretraining.flops import Cost
 from compactbio.pretraining.masking import Masking, column_numbers
-from compactbio.pretraining.sampling import GlobalOrder, micro_batch_bounds, padded_length, share_of_process
-from compactbio.training.loop import MicroBatch
+from compactbio.pretraining.sampling import (
+    GlobalOrder,
+    micro_batch_bounds,
+    packed_bounds,
+    padded_length,
+    share_of_process,
+)
+from compactbio.training.interface import MicroBatch
 
 
 class PretrainingBatches:
@@ -20,9 +29,11 @@ class PretrainingBatches:
         batch_size: sequences of a global batch.
         max_length: word pieces of a sequence at most.
         micro_batch_tokens: positions of a micro-batch at most, padding included.
+        cost: the arithmetic of a step, counted as `flops`; None: it is not.
+        packed: `loop` or `kernel` (see `packing.packed_layout`): without padding; None: padded.
         to_max_length: pad every sequence to `max_length` (for terms that average over padding).
         border: see `padded_length`; 1 for a model whose embedding of a token sees the next token.
-        enough_tokens: positions from which on a micro-batch ends rather than pad; None: fill micro-batches.
+        enough_tokens: positions from which on a padded micro-batch ends rather than pad; None: fill it.
     """
 
     def __init__(
@@ -34,6 +45,8 @@ class PretrainingBatches:
         max_length: int,
         seed: int,
         micro_batch_tokens: int,
+        cost: Cost | None = None,
+        packed: str | None = None,
         to_max_length: bool = False,
         border: int = 0,
         enough_tokens: int | None = None,
@@ -43,8 +56,11 @@ class PretrainingBatches:
         self.store = store
         self.masking = masking
         self.order = GlobalOrder(len(store), batch_size, seed)
+        self.packed = packed
+        self.cost = cost
         self.padding = {"max_length": max_length, "to_max_length": to_max_length, "border": border}
-        self.limits = {"tokens": micro_batch_tokens, "enough_tokens": enough_tokens}
+        self.micro_batch_tokens = micro_batch_tokens
+        self.enough_tokens = enough_tokens
         self.max_length = max_length
         self.rank, self.processes = rank, processes
 
@@ -56,7 +72,7 @@ class PretrainingBatches:
         masked = self.masking.apply(step, positions, lengths, joined)
         ends = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
         made = []
-        for start, end in micro_batch_bounds(lengths, **self.limits, **self.padding):
+        for start, end in self._bounds(lengths):
             part = slice(ends[start], ends[end])
             made.append(
                 collate(
@@ -64,12 +80,24 @@ class PretrainingBatches:
                     original=joined[part],
                     inputs=masked.inputs[part],
                     selected=masked.selected[part],
-                    length=padded_length(int(lengths[start]), **self.padding),
+                    length=None if self.packed else padded_length(int(lengths[start]), **self.padding),
                     pad_id=self.store.special_ids["pad"],
                     max_length=self.max_length,
+                    boundaries=self.packed == "kernel",
                 )
             )
+            if self.cost is not None:
+                counts = made[-1].counts
+                counts["flops"] = self.cost.flops(lengths[start:end], int(counts["masked"]))
         return made
+
+    def _bounds(self, lengths: np.ndarray) -> list[tuple[int, int]]:
+        """Return (start, end) of the micro-batches of sequences sorted from long to short."""
+        if self.packed:
+            return packed_bounds(lengths, self.micro_batch_tokens)
+        return micro_batch_bounds(
+            lengths, tokens=self.micro_batch_tokens, enough_tokens=self.enough_tokens, **self.padding
+        )
 
 
 def collate(
@@ -78,42 +106,68 @@ def collate(
     original: np.ndarray,
     inputs: np.ndarray,
     selected: np.ndarray,
-    length: int,
+    length: int | None,
     pad_id: int,
     max_length: int,
+    boundaries: bool = False,
 ) -> MicroBatch:
-    """Return the micro-batch of b sequences, given joined, padded to `length`.
+    """Return the micro-batch of b sequences, given joined: padded to `length`, or packed where that is None.
 
-    Its tensors: input_ids (b, length); real_tokens (b, length) bool and real_positions (tokens,), left out where
-    nothing is padding; masked_positions (m,) and labels (m,). Positions count through the padded batch.
+    Its tensors: masked_positions (m,) and labels (m,), positions counting through the micro-batch. Padded: input_ids
+    (b, length); real_tokens (b, length) bool and real_positions (tokens,), left out where nothing is padding.
+    Packed: input_ids and position_ids (1, tokens), lengths as a tuple of the host and, where `boundaries`, their
+    running sum (b + 1,) int32.
 
     Its counts (`terms.TERMS` says which term divides by what): masked; tokens; padded_tokens = b x length;
     token_pairs = sum of squared lengths; padded_pairs = b x length^2; key_rows = tokens x max_length.
     """
-    rows = np.repeat(np.arange(len(lengths), dtype=np.int64), lengths)
-    flat = rows * length + column_numbers(lengths)
-    padded = np.full(len(lengths) * length, pad_id, dtype=np.int64)
-    padded[flat] = inputs
-    tensors = {
-        "input_ids": torch.from_numpy(padded).view(len(lengths), length),
-        "masked_positions": torch.from_numpy(flat[selected]),
-        "labels": torch.from_numpy(original[selected].astype(np.int64)),
-    }
-    tokens = len(flat)
-    if tokens < len(padded):
-        real = np.zeros(len(padded), dtype=bool)
-        real[flat] = True
-        tensors["real_tokens"] = torch.from_numpy(real).view(len(lengths), length)
-        tensors["real_positions"] = torch.from_numpy(flat)
+    columns = column_numbers(lengths)
+    tokens, pairs = len(columns), float((lengths.astype(np.int64) ** 2).sum())
+    if length is None:
+        tensors = _packed(lengths, inputs, columns, boundaries=boundaries)
+        places, positions, position_pairs = np.arange(tokens), tokens, pairs
+    else:
+        places = np.repeat(np.arange(len(lengths), dtype=np.int64), lengths) * length + columns
+        positions, position_pairs = len(lengths) * length, float(len(lengths) * length * length)
+        tensors = _padded(inputs, places, (len(lengths), length), pad_id)
+    tensors["masked_positions"] = torch.from_numpy(places[selected])
+    tensors["labels"] = torch.from_numpy(original[selected].astype(np.int64))
     if torch.cuda.is_available():  # copied to the GPU while it works on the step before
-        tensors = {name: value.pin_memory() for name, value in tensors.items()}
+        tensors = {
+            name: value.pin_memory() if isinstance(value, torch.Tensor) else value for name, value in tensors.items()
+        }
     counts = {
         "masked": float(selected.sum()),
         "tokens": float(tokens),
         "sequences": float(len(lengths)),
-        "padded_tokens": float(len(padded)),
-        "token_pairs": float((lengths.astype(np.int64) ** 2).sum()),
-        "padded_pairs": float(len(padded) * length),
+        "padded_tokens": float(positions),
+        "token_pairs": pairs,
+        "padded_pairs": position_pairs,
         "key_rows": float(tokens * max_length),
     }
     return MicroBatch(tensors, counts)
+
+
+def _packed(lengths: np.ndarray, inputs: np.ndarray, columns: np.ndarray, *, boundaries: bool) -> dict[str, Any]:
+    """Return what a packed micro-batch says of its sequences."""
+    tensors: dict[str, Any] = {
+        "input_ids": torch.from_numpy(inputs.astype(np.int64))[None],
+        "position_ids": torch.from_numpy(columns)[None],
+        "lengths": tuple(lengths.tolist()),
+    }
+    if boundaries:
+        tensors["boundaries"] = torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+    return tensors
+
+
+def _padded(inputs: np.ndarray, places: np.ndarray, shape: tuple[int, int], pad_id: int) -> dict[str, Any]:
+    """Return what a padded micro-batch says of its sequences."""
+    padded = np.full(shape[0] * shape[1], pad_id, dtype=np.int64)
+    padded[places] = inputs
+    tensors: dict[str, Any] = {"input_ids": torch.from_numpy(padded).view(shape)}
+    if len(places) < len(padded):
+        real = np.zeros(len(padded), dtype=bool)
+        real[places] = True
+        tensors["real_tokens"] = torch.from_numpy(real).view(shape)
+        tensors["real_positions"] = torch.from_numpy(places)
+    return tensors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +11,13 @@ from transformers import PreTrainedModel
 
 from compactbio.errors import UserError
 from compactbio.pretraining.attention import MapCapture, install_attention
+from compactbio.pretraining.flops import Cost, step_cost
 from compactbio.pretraining.heads import vocabulary_logits
+from compactbio.pretraining.packing import TrigramBorders, sees_neighbours
 from compactbio.pretraining.terms import Term
 from compactbio.training.loop import StepModule
+
+PACKED = ("position_ids", "lengths", "boundaries")  # what a packed micro-batch gives beside its ids
 
 
 @dataclass
@@ -21,7 +26,7 @@ class Outputs:
 
     logits: Tensor | None  # (m, vocabulary)
     hidden: dict[int, Tensor]  # (b, length, hidden) by index, 0 = embeddings
-    maps: dict[tuple[int, str], Tensor]  # (b, heads, length, length) by (layer from 1, kind)
+    maps: dict[tuple[int, str], list[Tensor]]  # (b, heads, length, length) by (layer from 1, kind)
 
 
 class Distillation(StepModule):
@@ -33,7 +38,9 @@ class Distillation(StepModule):
         teacher: PreTrainedModel | None,
         terms: list[Term],
         quirks: dict[str, str],
-        seed: int = 0,
+        *,
+        max_length: int,
+        seed: int,
     ) -> None:
         super().__init__()
         check_objective(terms, student, teacher)
@@ -41,20 +48,37 @@ class Distillation(StepModule):
         self.terms = terms
         self.projection = _projection(terms, student, teacher, seed)
         self.needs_logits = any(term.kind.compares == "logits" for term in terms)
-        after_dropout = quirks["maps_after_dropout"] == "reference"
-        self.student_side = _Side(student, terms, 0, self.needs_logits, after_dropout)
+        common = {"after_dropout": quirks["maps_after_dropout"] == "reference", "max_length": max_length}
+        self.student_side = _Side(student, terms, 0, logits=self.needs_logits, **common)
         self.teacher_side: _Side | None = None
         if teacher is not None and any(term.kind.teacher for term in terms):
             teacher_logits = any(term.kind.compares == "logits" and term.kind.teacher for term in terms)
             teacher.requires_grad_(False)
             # reference: the wrapper's train() reached the teacher too, so its dropout was on
             teacher.train(quirks["teacher_dropout"] == "reference")
-            self.teacher_side = _Side(teacher, terms, 1, teacher_logits, after_dropout)
+            self.teacher_side = _Side(teacher, terms, 1, logits=teacher_logits, **common)
 
     @property
     def models(self) -> list[PreTrainedModel]:
         """Return the student and, where the terms need one, the teacher."""
         return [self.student] if self.teacher_side is None else [self.student, self.teacher_side.model]
+
+    @property
+    def matches_maps(self) -> bool:
+        """Return whether attention maps of some layers are compared."""
+        return self.student_side.matches_maps
+
+    def cost(self) -> Cost:
+        """Return the arithmetic of a step, for the model FLOP utilisation."""
+        pairs = [term.layers for term in self.terms if term.name == "hidden_mse"]
+        return step_cost(
+            self.student,
+            self.teacher_side.model if self.teacher_side else None,
+            student_head=self.needs_logits,
+            teacher_head=bool(self.teacher_side and self.teacher_side.logits),
+            projection=self.projection,
+            projected_layers=sum(map(len, pairs)),
+        )
 
     @property
     def has_unused_parameters(self) -> bool:
@@ -66,7 +90,7 @@ class Distillation(StepModule):
         if self.teacher_side is not None:
             self.teacher_side.model.to(device)
 
-    def forward(self, tensors: dict[str, Tensor], denominators: dict[str, float]) -> Tensor:
+    def forward(self, tensors: dict[str, Any], denominators: dict[str, float]) -> Tensor:
         """Return this micro-batch's share of the loss; see `batches.collate` for the tensors and counts."""
         student = self.student_side.run(tensors)
         teacher = None
@@ -81,7 +105,7 @@ class Distillation(StepModule):
             total = total + share
         return total
 
-    def _sum(self, term: Term, student: Outputs, teacher: Outputs | None, tensors: dict[str, Tensor]) -> Tensor:
+    def _sum(self, term: Term, student: Outputs, teacher: Outputs | None, tensors: dict[str, Any]) -> Tensor:
         """Return a term's sum over the micro-batch, before weight and denominator."""
         function, options = term.kind.function, term.options
         if term.name == "mlm":
@@ -92,8 +116,8 @@ class Distillation(StepModule):
         sums = []
         for ours, theirs in term.layers:
             if term.kind.compares == "attention":
-                pair = student.maps[ours, term.map_kind], teacher.maps[theirs, term.map_kind]
-                sums.append(function(*pair, tensors.get("real_tokens"), **options))
+                pairs = zip(student.maps[ours, term.map_kind], teacher.maps[theirs, term.map_kind], strict=True)
+                sums += [function(*pair, tensors.get("real_tokens"), **options) for pair in pairs]
                 continue
             mine, target = student.hidden[ours], teacher.hidden[theirs]
             if not term.over_padding:
@@ -107,7 +131,16 @@ class Distillation(StepModule):
 class _Side:
     """A model with the choice of what is computed from it. No module: the teacher must stay unregistered."""
 
-    def __init__(self, model: PreTrainedModel, terms: list[Term], side: int, logits: bool, after_dropout: bool) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        terms: list[Term],
+        side: int,
+        *,
+        logits: bool,
+        after_dropout: bool,
+        max_length: int,
+    ) -> None:
         self.model = model
         self.logits = logits
         self.hidden = sorted({pair[side] for term in terms if term.kind.compares == "hidden" for pair in term.layers})
@@ -116,13 +149,19 @@ class _Side:
             if term.kind.compares == "attention":
                 for pair in term.layers:
                     wanted.setdefault(pair[side], set()).add(term.map_kind)
+        self.matches_maps = bool(wanted)
         self.capture: MapCapture = install_attention(model, wanted, after_dropout=after_dropout)
+        self.borders = TrigramBorders(model, max_length) if sees_neighbours(model) else None
 
-    def run(self, tensors: dict[str, Tensor]) -> Outputs:
+    def run(self, tensors: dict[str, Any]) -> Outputs:
         """Return logits at the masked positions, hidden states and maps of a micro-batch."""
         real = tensors.get("real_tokens")
+        packed = {name: tensors[name] for name in PACKED if name in tensors}
+        if self.borders is not None:
+            self.borders.positions = packed.get("position_ids")
         output = self.model.base_model(
             input_ids=tensors["input_ids"],
+            **packed,
             # four dimensions: taken as it is, without a look at its values that would wait for the device
             attention_mask=None if real is None else real[:, None, None, :],
             output_hidden_states=self.hidden or False,
@@ -135,7 +174,7 @@ class _Side:
         return Outputs(logits, hidden, self.capture.take())
 
 
-def _real(states: Tensor, tensors: dict[str, Tensor]) -> Tensor:
+def _real(states: Tensor, tensors: dict[str, Any]) -> Tensor:
     """Return the states (b, length, hidden) of real tokens as (n, hidden)."""
     flat = states.flatten(0, 1)
     positions = tensors.get("real_positions")

@@ -10,23 +10,27 @@ import torch
 from accelerate import Accelerator
 from transformers import PreTrainedModel
 
+from compactbio.corpus.tokens import TokenStore
 from compactbio.errors import UserError
+from compactbio.pretraining.attention import attention_dropout, set_attention_dropout
 from compactbio.pretraining.batches import PretrainingBatches
 from compactbio.pretraining.distillation import Distillation
 from compactbio.pretraining.inputs import RunInputs
 from compactbio.pretraining.masking import Masking
+from compactbio.pretraining.packing import packed_layout, sees_neighbours
 from compactbio.pretraining.terms import resolve_terms
 from compactbio.provenance import gather_provenance
 from compactbio.students.architectures import load_masked_lm
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.loop import LoopResult, LoopSettings, run_training
 from compactbio.training.optimizers import adamw
-from compactbio.training.processes import start_accelerator
+from compactbio.training.processes import precision_of, start_accelerator
 from compactbio.training.progress import MetricsLog, read_metrics
 from compactbio.training.schedules import learning_rate_schedule
 
 METRICS = "metrics.jsonl"
-ENOUGH_TOKENS_ON_CPU = 1024
+ENOUGH_TOKENS = 8192  # positions that keep a GPU busy (an estimate): a padded micro-batch ends rather than pad
+PACKED_TOKENS_ON_CPU = 2048  # larger micro-batches need more memory and are no faster
 
 
 def pretrain(inputs: RunInputs, folder: Path, *, settings: LoopSettings, micro_batch_tokens: int) -> LoopResult:
@@ -38,10 +42,15 @@ def pretrain(inputs: RunInputs, folder: Path, *, settings: LoopSettings, micro_b
     student = load_masked_lm(inputs.student)
     teacher = load_masked_lm(inputs.teacher) if inputs.teacher is not None and needs_teacher else None
     _check_positions(run, student, teacher)
-    module = Distillation(student, teacher, terms, run["quirks"], seed=run["seed"])
+    if optimisation["attention_dropout"] is not None:
+        for model in filter(None, (student, teacher)):
+            set_attention_dropout(model, optimisation["attention_dropout"])
+    module = Distillation(student, teacher, terms, run["quirks"], max_length=run["max_length"], seed=run["seed"])
     accelerator = start_accelerator(optimisation["precision"], unused_parameters=module.has_unused_parameters)
     module.place_teacher(accelerator.device)
-    batches = _batches(inputs, module, accelerator, micro_batch_tokens)
+    store = inputs.open_store()
+    _check_vocabulary(store, inputs, student)
+    batches = batches_of(run, store, module, accelerator, micro_batch_tokens)
     optimizer = adamw(
         module,
         weight_decay=optimisation["weight_decay"],
@@ -102,17 +111,11 @@ def provenance_record(inputs: RunInputs, seconds: float) -> dict[str, Any]:
     return gather_provenance(inputs.fingerprint, inputs.digests, seconds, model=inputs.run["model"])
 
 
-def _batches(
-    inputs: RunInputs, module: Distillation, accelerator: Accelerator, micro_batch_tokens: int
+def batches_of(
+    run: dict[str, Any], store: TokenStore, module: Distillation, accelerator: Accelerator, micro_batch_tokens: int
 ) -> PretrainingBatches:
-    """Return this process's batches."""
-    run, store = inputs.run, inputs.open_store()
+    """Return this process's batches of a run, in the form that suits the module and the device."""
     size = run["optimisation"]["global_batch_size"]
-    if store.vocabulary_size > module.student.config.vocab_size:
-        raise UserError(
-            f"the corpus has ids up to {store.vocabulary_size}, the student {inputs.student} an embedding of "
-            f"{module.student.config.vocab_size} tokens: they were made with different tokenizers"
-        )
     masking = Masking(
         fraction=run["masked_fraction"],
         vocabulary_size=store.vocabulary_size,
@@ -121,6 +124,18 @@ def _batches(
         max_length=run["max_length"],
         seed=run["seed"],
     )
+    over_padding = any(term.over_padding for term in module.terms)
+    device = accelerator.device
+    packed = packed_layout(
+        device,
+        precision=precision_of(accelerator),
+        attention_dropout=max(map(attention_dropout, module.models)),
+        matches_maps=module.matches_maps,
+        over_padding=over_padding,
+    )
+    if device.type == "cpu" and packed:
+        micro_batch_tokens = min(micro_batch_tokens, max(PACKED_TOKENS_ON_CPU, run["max_length"]))
+    logging.info("micro-batches of %d tokens, %s", micro_batch_tokens, f"packed ({packed})" if packed else "padded")
     return PretrainingBatches(
         store,
         masking,
@@ -128,18 +143,23 @@ def _batches(
         max_length=run["max_length"],
         seed=run["seed"],
         micro_batch_tokens=micro_batch_tokens,
-        to_max_length=any(term.over_padding for term in module.terms),
-        border=int(any(_sees_neighbours(model) for model in module.models)),
-        # a GPU is busy only with large micro-batches; a processor is so with small ones and gains by less padding
-        enough_tokens=ENOUGH_TOKENS_ON_CPU if accelerator.device.type == "cpu" else None,
+        cost=module.cost(),
+        packed=packed,
+        to_max_length=over_padding,
+        border=int(any(map(sees_neighbours, module.models))),
+        enough_tokens=ENOUGH_TOKENS,
         rank=accelerator.process_index,
         processes=accelerator.num_processes,
     )
 
 
-def _sees_neighbours(model: PreTrainedModel) -> bool:
-    """Return whether a token's embedding holds that of the next one: what follows the last must not vary."""
-    return bool(getattr(model.config, "trigram_input", False))
+def _check_vocabulary(store: TokenStore, inputs: RunInputs, student: PreTrainedModel) -> None:
+    """Refuse a corpus whose ids the student's embedding does not have."""
+    if store.vocabulary_size > student.config.vocab_size:
+        raise UserError(
+            f"the corpus has ids up to {store.vocabulary_size}, the student {inputs.student} an embedding of "
+            f"{student.config.vocab_size} tokens: they were made with different tokenizers"
+        )
 
 
 def _check_positions(run: dict[str, Any], *models: PreTrainedModel | None) -> None:

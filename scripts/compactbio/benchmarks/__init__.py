@@ -1,0 +1,1 @@
+"""What a training step and its input cost, against the plain formulation of the reference code."""

@@ -1,0 +1,122 @@
+"""The cases of the benchmark: the paper's objectives on the shapes that they are trained in, and how long texts are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from compactbio.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+CASED, UNCASED = 28_996, 30_522  # entries of BERT's vocabularies
+TINY_SHAPE = {"hidden_size": 312, "num_hidden_layers": 4, "num_attention_heads": 12, "intermediate_size": 1200}
+MAX_LENGTH = 256
+
+# Word pieces of a sequence, quantiles 0, 5, ... 100 %: the first 3,000 citations of pubmed21n1298 in the text mode
+# `reference`, cased vocabulary, cut at 256; their mean is 156.
+LENGTH_QUANTILES = (2, 21, 29, 45, 65, 76, 87, 99, 110, 127, 148, 175, 215, 254, 256, 256, 256, 256, 256, 256, 256)
+
+QUIRKS = {
+    "text": "reference",
+    "teacher_dropout": "reference",
+    "mlm_head_init": "reference",
+    "attention_maps": "reference",
+    "maps_after_dropout": "reference",
+    "mse_over_padding": "reference",
+    "attention_kl_denominator": "reference",
+}
+EVERY_LAYER = [[layer, 2 * layer] for layer in range(1, 7)]
+MLM = [{"term": "mlm", "weight": 1.0}]
+DISTIL = [
+    {"term": "mlm", "weight": 2.0},
+    {"term": "logit_kl", "weight": 5.0, "temperature": 2.0},
+    {"term": "hidden_cosine", "weight": 1.0, "layers": [[6, 12]]},
+]
+COMPACT = [
+    {"term": "mlm", "weight": 1.0},
+    {"term": "attention_kl", "weight": 3.0, "layers": EVERY_LAYER},
+    {"term": "hidden_cosine", "weight": 3.0, "layers": EVERY_LAYER},
+    {"term": "logit_kl", "weight": 5.0, "temperature": 1.0},
+]
+TINY = [
+    {"term": "attention_mse", "weight": 1.0, "layers": [[1, 3], [2, 6], [3, 9], [4, 12]]},
+    {"term": "hidden_mse", "weight": 1.0, "layers": [[0, 0], [1, 3], [2, 6], [3, 9], [4, 12]]},
+    {"term": "soft_cross_entropy", "weight": 1.0},
+]
+
+
+@dataclass(frozen=True)
+class Case:
+    """An objective on a shape.
+
+    Attributes:
+        architecture, shape, vocabulary: of the student, whose weights are random.
+        objective: the list of terms of a run file.
+        teacher: whether a BERT of 12 layers stands beside it.
+        sound: switches under `quirks` that are set to `sound`.
+        formula: the name of the loss in `reference`; plain MLM where it is None.
+    """
+
+    architecture: str
+    shape: dict[str, Any]
+    vocabulary: int
+    objective: list[dict[str, Any]]
+    teacher: bool = False
+    sound: tuple[str, ...] = ()
+    formula: str | None = None
+
+    @property
+    def quirks(self) -> dict[str, str]:
+        """Return the value of every switch."""
+        return QUIRKS | dict.fromkeys(self.sound, "sound")
+
+
+CASES = {
+    "distil": Case("bert", {"num_hidden_layers": 6}, CASED, DISTIL, True, formula="distil"),
+    "compact": Case("bert", {"num_hidden_layers": 6}, CASED, COMPACT, True, formula="compact"),
+    "tiny": Case("bert", TINY_SHAPE, CASED, TINY, True, formula="tiny"),
+    "tiny_sound": Case("bert", TINY_SHAPE, CASED, TINY, True, ("mse_over_padding",), "tiny_sound"),
+    "mlm_6l_768": Case("distilbert", {}, CASED, MLM),
+    "mlm_4l_312": Case("bert", TINY_SHAPE, UNCASED, MLM),
+    "mlm_mobilebert": Case("mobilebert", {}, UNCASED, MLM),
+}
+
+
+def chosen_cases(names: list[str]) -> dict[str, Case]:
+    """Return the cases of these names, in the order of their definition."""
+    unknown = sorted(set(names) - set(CASES))
+    if unknown:
+        raise UserError(f"--cases: {', '.join(unknown)} is unknown; choose from {', '.join(CASES)} and input")
+    return {name: case for name, case in CASES.items() if name in names}
+
+
+def draw_lengths(count: int, seed: int) -> np.ndarray:
+    """Return lengths (count,) int64 as those of PubMed's texts; the first is the longest there can be."""
+    shares = np.random.default_rng(seed).random(count)
+    lengths = np.interp(shares, np.linspace(0, 1, len(LENGTH_QUANTILES)), LENGTH_QUANTILES)
+    lengths = np.maximum(lengths.round().astype(np.int64), 4)
+    lengths[0] = MAX_LENGTH  # a random batch of 24 practically always has one, and is padded to it
+    return lengths
+
+
+def build_models(case: Case, dropout: float, seed: int) -> tuple[PreTrainedModel, PreTrainedModel | None]:
+    """Return a case's student and teacher with random weights; every dropout has the value given."""
+    from compactbio.students.architectures import random_masked_lm
+
+    names = {
+        "bert": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
+        "mobilebert": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
+        "distilbert": ("dropout", "attention_dropout"),
+    }
+    build: Callable[..., PreTrainedModel] = random_masked_lm
+    student = build(
+        case.architecture, case.shape | dict.fromkeys(names[case.architecture], dropout), case.vocabulary, seed
+    )
+    if not case.teacher:
+        return student, None
+    return student, build("bert", dict.fromkeys(names["bert"], dropout), case.vocabulary, seed + 1)

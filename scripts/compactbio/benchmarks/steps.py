@@ -1,0 +1,202 @@
+"""One training step of a case, ours and the reference's, on the same sequences, masks and weights."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from compactbio.benchmarks import reference
+from compactbio.benchmarks.cases import MAX_LENGTH, Case, build_models
+from compactbio.corpus.tokens import TokenStore, TokenStoreWriter
+from compactbio.pretraining.distillation import Distillation
+from compactbio.pretraining.masking import Masking
+from compactbio.pretraining.sampling import GlobalOrder
+from compactbio.pretraining.terms import resolve_terms
+from compactbio.pretraining.training import batches_of
+from compactbio.training.checkpoints import CheckpointFolder
+from compactbio.training.interface import LoopSettings
+from compactbio.training.optimizers import adamw
+from compactbio.training.processes import start_accelerator
+from compactbio.training.progress import MetricsLog
+from compactbio.training.run import Run
+
+SPECIAL_IDS = {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4}
+LEARNING_RATE, WEIGHT_DECAY, MASKED_FRACTION, SEED = 1e-4, 0.01, 0.15, 42
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one step took: seconds, its loss, and the peak memory while it ran in MB (of the GPU where there is one)."""
+
+    seconds: float
+    loss: float
+    peak_mb: float
+
+
+def write_store(folder: Path, lengths: np.ndarray, vocabulary: int) -> TokenStore:
+    """Return a token store of random ids with these lengths; ids decide no time."""
+    random = np.random.default_rng(SEED)
+    writer = TokenStoreWriter(folder, vocabulary_size=vocabulary, special_ids=SPECIAL_IDS, max_length=MAX_LENGTH)
+    ids = [random.integers(len(SPECIAL_IDS), vocabulary, length) for length in lengths]
+    writer.append([SPECIAL_IDS["cls"], *row[2:].tolist(), SPECIAL_IDS["sep"]] for row in ids)
+    writer.finish(tokenizer_digest="0" * 64)
+    return TokenStore.open([folder])
+
+
+def masking_of(store: TokenStore, batch_size: int) -> Masking:
+    """Return the masking that both sides use."""
+    return Masking(
+        fraction=MASKED_FRACTION,
+        vocabulary_size=store.vocabulary_size,
+        special_ids=store.special_ids,
+        batch_size=batch_size,
+        max_length=MAX_LENGTH,
+        seed=SEED,
+    )
+
+
+def our_step(
+    case: Case, store: TokenStore, batch_size: int, dropout: float, precision: str, micro_batch_tokens: int
+) -> Callable[[int], Measurement]:
+    """Return the function that takes a step (from 1) as pretrain_model does."""
+    student, teacher = build_models(case, dropout, SEED)
+    module = Distillation(
+        student, teacher, resolve_terms(case.objective, case.quirks), case.quirks, max_length=MAX_LENGTH, seed=SEED
+    )
+    accelerator = start_accelerator(precision, unused_parameters=module.has_unused_parameters)
+    module.place_teacher(accelerator.device)
+    settings = {
+        "optimisation": {"global_batch_size": batch_size},
+        "masked_fraction": MASKED_FRACTION,
+        "max_length": MAX_LENGTH,
+        "seed": SEED,
+    }
+    batches = batches_of(settings, store, module, accelerator, micro_batch_tokens)
+    optimizer = adamw(module, weight_decay=WEIGHT_DECAY)
+    nowhere = Path("nowhere")  # nothing is saved
+    run = Run(
+        module,
+        optimizer,
+        LoopSettings(total_steps=1 << 30),
+        CheckpointFolder(nowhere),
+        MetricsLog(nowhere, writes=False),
+        accelerator,
+    )
+    run.resume()
+
+    def take(step: int) -> Measurement:
+        made = batches(step)
+        denominators, _, _ = run.agree(made)
+
+        def once() -> Tensor:
+            return run.take_step(step, made, denominators, LEARNING_RATE)
+
+        return measured(once, accelerator.device)
+
+    return take
+
+
+def reference_step(
+    case: Case, store: TokenStore, batch_size: int, dropout: float, precision: str
+) -> Callable[[int], Measurement]:
+    """Return the function that takes the same step as the reference code formulates it."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.set_float32_matmul_precision("highest")
+    student, teacher = build_models(case, dropout, SEED)
+    module = nn.ModuleDict({"student": student})
+    arguments: list[Any] = []
+    if case.formula in ("tiny", "tiny_sound"):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(SEED)
+            module["projection"] = nn.Linear(student.config.hidden_size, teacher.config.hidden_size)
+        arguments = [module["projection"]]
+    module.to(device).train()
+    if teacher is not None:
+        teacher.to(device).requires_grad_(False).train()
+    optimizer = torch.optim.AdamW(
+        module.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, foreach=False, fused=False
+    )
+    order, masking = GlobalOrder(len(store), batch_size, SEED), masking_of(store, batch_size)
+
+    def loss_of(ids: Tensor, mask: Tensor, labels: Tensor) -> Tensor:
+        half = torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
+        with half:
+            ours = reference.run(student, ids, mask, everything=case.teacher)
+            if case.formula is None:
+                return reference.mlm(ours, labels)
+            with torch.no_grad():
+                theirs = reference.run(teacher, ids, mask)
+            return getattr(reference, case.formula)(ours, theirs, labels, mask, *arguments)
+
+    def take(step: int) -> Measurement:
+        ids, mask, labels = (
+            tensor.to(device) for tensor in padded_step(store, masking, order.batch(step), step, batch_size)
+        )
+
+        def once() -> Tensor:
+            loss = loss_of(ids, mask, labels)
+            loss.backward()
+            nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            return loss.detach()
+
+        return measured(once, device)
+
+    return take
+
+
+def padded_step(
+    store: TokenStore, masking: Masking, sequences: np.ndarray, step: int, batch_size: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return ids, mask and labels of a step's sequences in their random order, padded to the longest."""
+    joined, lengths = store.gather_joined(sequences)
+    masked = masking.apply(step, np.arange(batch_size), lengths, joined)
+    cut, longest = np.cumsum(lengths)[:-1], int(lengths.max())
+    labels = np.where(masked.selected, joined.astype(np.int64), -100)
+    ids, mask = reference.padded_batch(np.split(masked.inputs, cut), longest)
+    targets, _ = reference.padded_batch(np.split(labels, cut), longest)
+    return ids, mask, targets.masked_fill(mask == 0, -100)
+
+
+def measured(once: Callable[[], Tensor], device: torch.device) -> Measurement:
+    """Return what a call took, waiting for the device before and after."""
+    _forget_peak(device)
+    started = time.perf_counter()
+    loss = once()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    seconds = time.perf_counter() - started
+    return Measurement(seconds, float(loss), _peak_mb(device))
+
+
+def _forget_peak(device: torch.device) -> None:
+    """Begin a new measurement of peak memory."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    with contextlib.suppress(OSError):  # Linux; elsewhere the peak is that of the whole process so far
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def _peak_mb(device: torch.device) -> float:
+    """Return the peak memory since `_forget_peak` in MB: of the GPU, else of the process with its weights."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    status = Path("/proc/self/status")
+    if status.is_file():
+        for line in status.read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) * 1024 / 1e6
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3

@@ -1,0 +1,105 @@
+"""Packed micro-batches: sequences one behind the other in one row, without padding, and the kernels for them."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+HEAD_SIZE_MULTIPLE = 8  # of what the variable-length kernel takes
+AGREEMENT = 0.02  # largest difference to plain attention in half precision, of values of unit size
+_agreed: set[tuple[int, torch.dtype]] = set()
+
+
+def packed_layout(
+    device: torch.device, *, precision: str, attention_dropout: float, matches_maps: bool, over_padding: bool
+) -> str | None:
+    """Return how attention takes packed sequences here, or None where micro-batches have to be padded.
+
+    Returns:
+        `loop`: one after the other (processors, where each is work enough). `kernel`: all at once, by
+        torch's variable-length attention, which needs a GPU of compute capability 8.0, half precision and no
+        attention dropout. None: a term averages over padding or, on a GPU, no such kernel does the work: maps of
+        one sequence at a time would leave it idle.
+    """
+    if over_padding:
+        return None
+    if device.type == "cpu":
+        return "loop"
+    if matches_maps or attention_dropout > 0.0 or precision == "fp32":
+        return None
+    return "kernel" if torch.cuda.get_device_capability(device) >= (8, 0) else None
+
+
+def variable_length_attention(
+    query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], boundaries: Tensor, scaling: float
+) -> Tensor:
+    """Return attention's output (1, tokens, heads, size) of packed sequences, by one kernel.
+
+    Args:
+        query, key, value: (1, heads, tokens, size), half precision.
+        lengths: of the sequences.
+        boundaries: (sequences + 1,) int32, their running sum from 0.
+
+    Raises:
+        RuntimeError: at its first use, the kernel gave something else than plain attention.
+    """
+    from torch.nn.attention.varlen import varlen_attn
+
+    size = query.shape[-1]
+    rows = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]  # (tokens, heads, size)
+    if size % HEAD_SIZE_MULTIPLE:  # zeros behind change no product; the scale stays that of the true size
+        rows = [F.pad(tensor, (0, -size % HEAD_SIZE_MULTIPLE)) for tensor in rows]
+    longest = max(lengths)
+    output = varlen_attn(*rows, boundaries, boundaries, longest, longest, scale=scaling)[..., :size]
+    if (size, query.dtype) not in _agreed:
+        _require_agreement(query, key, value, output, lengths[0], scaling)
+        _agreed.add((size, query.dtype))
+    return output[None].contiguous()
+
+
+@torch.no_grad()
+def _require_agreement(query: Tensor, key: Tensor, value: Tensor, output: Tensor, length: int, scaling: float) -> None:
+    """Compare the first packed sequence with plain attention in fp32."""
+    first = [tensor[:, :, :length].float() for tensor in (query, key, value)]
+    plain = F.scaled_dot_product_attention(*first, scale=scaling)[0].transpose(0, 1)
+    difference = (output[:length].float() - plain).abs().max() / plain.abs().max().clamp_min(1e-6)
+    if not difference <= AGREEMENT:
+        raise RuntimeError(
+            f"variable-length attention differs from plain attention by {float(difference):.2g} on "
+            f"{torch.cuda.get_device_name(query.device)} with torch {torch.__version__}: use precision: fp32"
+        )
+
+
+def sees_neighbours(model: PreTrainedModel) -> bool:
+    """Return whether a token's embedding holds those of the tokens beside it (MobileBERT)."""
+    return bool(getattr(model.config, "trigram_input", False))
+
+
+class TrigramBorders:
+    """Keeps MobileBERT's embeddings of packed sequences apart, where a token's holds those of its neighbours.
+
+    As in a batch padded to `max_length`, nothing stands before a first token, and [PAD] behind a last one, unless
+    the sequence is of that length: then nothing does.
+    """
+
+    def __init__(self, model: PreTrainedModel, max_length: int) -> None:
+        self.word_embeddings = model.base_model.embeddings.word_embeddings
+        self.pad_id = model.config.pad_token_id
+        self.max_length = max_length
+        self.positions: Tensor | None = None  # (1, tokens), of the packed micro-batch at hand; None: it is padded
+        model.base_model.embeddings.embedding_transformation.register_forward_pre_hook(self._mend)
+
+    def _mend(self, module: nn.Module, arguments: tuple[Tensor]) -> tuple[Tensor] | None:
+        """Replace the neighbours of first and last tokens in [next, own, previous], (1, tokens, 3 x width)."""
+        if self.positions is None:
+            return None
+        following, own, previous = arguments[0].chunk(3, dim=-1)
+        first = (self.positions == 0)[..., None]
+        last = first.roll(-1, dims=1)
+        pad = self.word_embeddings.weight[self.pad_id].detach()
+        full = (self.positions == self.max_length - 1)[..., None]
+        behind = torch.where(full, torch.zeros_like(pad), pad)
+        following = torch.where(last, behind, following)
+        return (torch.cat([following, own, previous.masked_fill(first, 0.0)], dim=-1),)
