@@ -36,7 +36,12 @@ def replacing_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its name when the block ends without an error.
 
     A reader therefore sees the old file or the whole new one, never a part of it.
+
+    Raises:
+        UserError: the path is something else than a file, which the new file would replace.
     """
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is a folder, a device or a pipe: give the path of a file to write")
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
     os.close(handle)

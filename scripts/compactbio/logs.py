@@ -39,6 +39,11 @@ def run_program(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         logging.error("interrupted")
         sys.exit(130)
+    except (PermissionError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        if error.filename is None:  # no path to name: nothing that the user gave
+            raise
+        logging.error("%s: %s; give another path, or correct what is there", error.filename, error.strerror)
+        sys.exit(1)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

@@ -31,6 +31,14 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path) -> None:
+    for path in (tmp_path, Path("/dev/full")):
+        with pytest.raises(UserError, match="is a folder, a device or a pipe"), replacing_file(path):
+            raise AssertionError("never reached")
+    assert list(tmp_path.iterdir()) == []
+    assert Path("/dev/full").is_char_device()
+
+
 def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
     target = tmp_path / "model"
     target.mkdir()
@@ -75,6 +83,11 @@ def test_the_digest_follows_content_not_order_of_keys(tmp_path: Path) -> None:
     [
         ("UserError('config.yaml: key x is wrong')", 1, "ERROR -c: config.yaml: key x is wrong"),
         ("OSError(28, 'No space left on device', '/full')", 1, "no space left at /full"),
+        ("PermissionError(13, 'Permission denied', '/closed')", 1, "ERROR -c: /closed: Permission denied; give"),
+        ("FileExistsError(17, 'File exists', 'a')", 1, "ERROR -c: a: File exists; give another path"),
+        ("NotADirectoryError(20, 'Not a directory', 'a/b')", 1, "ERROR -c: a/b: Not a directory; give"),
+        ("IsADirectoryError(21, 'Is a directory', 'a')", 1, "ERROR -c: a: Is a directory; give another path"),
+        ("PermissionError('ours')", 1, "Traceback"),
         ("KeyboardInterrupt()", 130, "interrupted"),
         ("ValueError('ours')", 1, "Traceback"),
     ],

@@ -23,6 +23,7 @@ from compactbio.errors import UserError
 
 BLOCK_BYTES = 2**19  # fits a core's cache: 2**21 takes half as long again
 LARGEST_PROLOGUE = 2**16
+_GZIP = b"\x1f\x8b"  # what every gzip file begins with
 ARTICLE, BOOK_ARTICLE, DELETION = "article", "book_article", "deletion"
 
 _PROLOGUE = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s+|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^<>\[]*>)*", re.DOTALL)
@@ -107,10 +108,18 @@ def _read_blocks(stream: igzip.IGzipFile, path: Path, block_bytes: int) -> Itera
     try:
         while block := stream.read(block_bytes):
             yield block
-    except EOFError:
-        raise broken_file(path, "the gzip stream ends too early, the file is truncated") from None
-    except (igzip.BadGzipFile, isal_zlib.error, zlib.error) as error:
-        raise broken_file(path, f"it is not sound gzip ({error})") from None
+    except (EOFError, igzip.BadGzipFile, isal_zlib.error, zlib.error) as error:
+        raise broken_file(path, _gzip_fault(path, error)) from None
+
+
+def _gzip_fault(path: Path, error: Exception) -> str:
+    """Return in words what is wrong with a compressed file; the decoder takes a short text for a stream's start."""
+    with path.open("rb") as file:
+        if file.read(len(_GZIP)) != _GZIP:
+            return "it is not gzip"
+    if isinstance(error, EOFError):
+        return "the gzip stream ends too early, the file is truncated"
+    return f"it is not sound gzip ({error})"
 
 
 def _read_root(blocks: Iterator[bytes], path: Path) -> tuple[bytes, int, bytes, bool]:
