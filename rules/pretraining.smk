@@ -19,7 +19,9 @@ rule resolve_run:
 
 
 # No `retries` here: the profile says how many time limits a training may take. What resources say changes where and
-# how fast it runs, never its numbers. Checkpoints are no output: outputs are deleted before each try.
+# how fast it runs, never its numbers; `gpu` is the job's total, and without `nodes` SLURM may spread it over nodes.
+# They stand here and not in a profile, since --set-resources on a command line replaces a profile's whole block.
+# Checkpoints are no output: outputs are deleted before each try.
 rule pretrain_model:
     input:
         run=f"{RESULTS}/pretraining/{{model}}/run.yaml",
@@ -37,18 +39,18 @@ rule pretrain_model:
         f"{RESULTS}/benchmarks/pretrain_model/{{model}}.tsv"
     conda:
         "../envs/workflow.yaml"
-    threads: 2
+    threads: 8
     resources:
         gpu=1,
         nodes=1,
-        mem_mb=16000,
+        mem_mb=32000,
         runtime=1440,
         micro_batch_tokens=16384,
     params:
         checkpoints=f"{RESULTS}/checkpoints/pretraining/{{model}}",
-        batch=lambda wildcards: pretraining_run(config, wildcards.model)[
-            "optimisation"
-        ]["global_batch_size"],
+        batch=lambda wildcards, resources: global_batch_size(
+            wildcards.model, resources.gpu
+        ),
     shell:
         f"python {SCRIPTS}/launch.py"
         " --gpus {resources.gpu} --nodes {resources.nodes} --global-batch-size {params.batch}"
@@ -72,6 +74,7 @@ rule export_model:
         student=f"{RESULTS}/students/initialised/{{model}}/manifest.json",
     output:
         manifest=f"{RESULTS}/pretraining/{{model}}/model/manifest.json",
+        metrics=f"{RESULTS}/pretraining/{{model}}/metrics.jsonl",
         figure=report(
             f"{RESULTS}/figures/pretraining/{{model}}.svg",
             category="Pretraining",
@@ -93,5 +96,5 @@ rule export_model:
         f"python {SCRIPTS}/export_model.py"
         " --run {input.run:q} --training {input.training:q}"
         " --student {input.student:q} --output {params.folder:q}"
-        " --figure {output.figure:q} --figure {output.bitmap:q}"
+        " --metrics {output.metrics:q} --figure {output.figure:q} --figure {output.bitmap:q}"
         " > {log:q} 2>&1"

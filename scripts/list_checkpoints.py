@@ -15,30 +15,34 @@ from pathlib import Path
 from compactbio.errors import UserError
 from compactbio.logs import run_program
 from compactbio.reporting.present_runs import ORPHANED
+from compactbio.reporting.selection import settings_of_files
 from compactbio.reporting.stored_runs import size_in_words, stored_runs, table
 
 
 def main() -> None:
     """Read the command line and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=Path("results"), help="results_dir of the configuration")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--results", type=Path, help="a results folder")
+    source.add_argument("--configfile", type=Path, nargs="*", metavar="FILE", help="the results of this configuration")
     parser.add_argument("--orphans-only", action="store_true", help="print the orphaned folders, one a line")
     arguments = parser.parse_args()
-    if not arguments.results.is_dir():
-        raise UserError(f"{arguments.results} does not exist: give the configuration's results_dir with --results")
-    runs = stored_runs(arguments.results)
+    results = arguments.results or Path(settings_of_files(arguments.configfile)["results_dir"])
+    if not results.is_dir():
+        raise UserError(f"{results} does not exist: give the results_dir of a configuration that was run")
+    runs = stored_runs(results)
     orphans = [run for run in runs if run.use == ORPHANED]
     if arguments.orphans_only:
         sys.stdout.write("".join(f"{run.folder}\n" for run in orphans))
         return
     if not runs:
-        sys.stdout.write(f"no checkpoints under {arguments.results / 'checkpoints'}\n")
+        sys.stdout.write(f"no checkpoints under {results / 'checkpoints'}\n")
         return
     sys.stdout.write(table(runs, time.time()))
     kept, orphaned = (size_in_words(sum(run.bytes for run in some)) for some in (runs, orphans))
     sys.stdout.write(f"\n{len(runs)} runs, {kept}; orphaned: {len(orphans)} of them, {orphaned}\n")
     if orphans:
-        command = ["python", sys.argv[0], "--results", str(arguments.results), "--orphans-only"]
+        command = ["python", sys.argv[0], "--results", str(results), "--orphans-only"]
         sys.stdout.write(f"To remove the orphaned: {shlex.join(command)} | xargs -r -d '\\n' rm -r\n")
 
 

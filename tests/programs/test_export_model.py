@@ -43,7 +43,9 @@ def finished(request, tmp_path):
         origin={},
     )
     run = tiny.run_settings(tiny.MLM, model="Small")
-    trained = Distillation(request.param(seed=2), None, resolve_terms(tiny.MLM, run["quirks"]), run["quirks"])
+    terms = resolve_terms(tiny.MLM, run["quirks"])
+    facts = {"max_length": run["max_length"], "seed": run["seed"]}
+    trained = Distillation(request.param(seed=2), None, terms, run["quirks"], **facts)
     folder = tmp_path / "checkpoints"
     saved = CheckpointFolder(folder).save(6, trained, adamw(trained, weight_decay=0.0))
     lines = [{"step": step, "loss": 5.0 - step / 10, "terms": {"mlm": 5.0 - step / 10}} for step in range(1, 7)]
@@ -57,7 +59,7 @@ def finished(request, tmp_path):
 
 def export(folder, monkeypatch, output="model"):
     line = ["--run", "run.yaml", "--training", "training.json", "--student", "student/manifest.json"]
-    line += ["--output", output, "--figure", "curve.svg", "--figure", "curve.png"]
+    line += ["--output", output, "--metrics", "metrics.jsonl", "--figure", "curve.svg", "--figure", "curve.png"]
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["export_model.py", *line])
     export_model.main()
@@ -84,6 +86,7 @@ def test_the_export_is_read_by_the_auto_classes_with_the_trained_weights(finishe
     card = (model_folder / "README.md").read_text()
     assert "f" * 64 in card
     assert "| mlm | 1.0 | - |" in card
+    assert (folder / "metrics.jsonl").read_bytes() == (folder / "checkpoints" / "metrics.jsonl").read_bytes()
     assert (folder / "curve.svg").read_text().lstrip().startswith("<?xml")
     assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
 

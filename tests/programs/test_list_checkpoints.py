@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from helpers.finetuning import run_settings as finetuning_settings
 
 from compactbio.errors import UserError
 from compactbio.files import write_json, write_manifest
+from compactbio.finetuning.grid import at_point, plan_trials
 from compactbio.finetuning.runs import dataset_digest, model_digest, plan_runs
 from compactbio.pretraining.inputs import read_inputs
 from compactbio.reporting.stored_runs import age_in_words, stored_runs
@@ -113,6 +115,31 @@ def test_present_runs_are_in_use_and_superseded_ones_orphaned(results, capsys, m
     assert pretrained.is_dir() and finished.is_dir() and stalled.is_dir()
 
 
+def test_points_of_a_grid_are_in_use_and_what_follows_them_once_they_are_finished(results):
+    path = results / "finetuning" / "Small" / "toy" / "run.yaml"
+    settings = yaml.safe_load(path.read_text())
+    settings["hyperparameters"] |= {"grid": {"epochs": [2, 3]}}
+    write_run(path, settings)
+    digests = {
+        "model": model_digest(results / "pretraining" / "Small" / "model"),
+        "dataset": dataset_digest(results / "tasks" / "toy"),
+    }
+    place = results / "checkpoints" / "finetuning" / "Small" / "toy"
+    trials = plan_trials(settings, digests, place)
+    chosen = plan_runs(at_point(settings, {"epochs": 3}), digests, place)
+    left_out = plan_runs(at_point(settings, {"epochs": 2}), digests, place)
+    for run in (trials[0], chosen[1], left_out[1]):
+        run.folder.mkdir(parents=True)
+    assert [listed(results)[run.folder][0] for run in (trials[0], chosen[1])] == ["in use", "unknown"]
+    for run, score in zip(trials, (0.1, 0.2), strict=True):
+        write_json(run.finished / "result.json", {"steps": 80, "epoch": 1})
+        line = {"epoch": 1, "validation": {"f1": score}}
+        (run.finished / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+        write_manifest(run.finished)
+    uses = {folder: use for folder, (use, _, _) in listed(results).items()}
+    assert [uses[run.folder] for run in (*trials, chosen[1], left_out[1])] == ["in use"] * 3 + ["orphaned"]
+
+
 def test_the_printed_command_removes_the_orphans_alone(results):
     orphan = pretraining_folder(results)
     write_run(results / "pretraining" / "Small" / "run.yaml", tiny.run_settings(tiny.DISTIL, seed=43))
@@ -174,7 +201,7 @@ def test_other_folders_and_torn_states_are_no_trouble(results):
 
 def test_no_results_and_no_checkpoints_are_said(results, capsys, monkeypatch):
     assert printed(results, capsys, monkeypatch) == f"no checkpoints under {results}/checkpoints\n"
-    with pytest.raises(UserError, match="give the configuration's results_dir with --results"):
+    with pytest.raises(UserError, match="give the results_dir of a configuration"):
         printed(results / "none", capsys, monkeypatch)
 
 

@@ -25,6 +25,7 @@ from helpers.tasks import (
 
 from compactbio.errors import UserError
 from compactbio.files import read_json, read_manifest
+from compactbio.settings.datasets import known_counts
 from compactbio.tasks.prepare import prepare_dataset
 
 PROGRAM = ROOT / "scripts" / "prepare_task.py"
@@ -129,6 +130,26 @@ def test_accepted_counts_and_counts_that_do_not_exist(tmp_path: Path) -> None:
     for counts in ({"test": {"rows": 7}}, {"dev": {"rows": 7}}):
         with pytest.raises(UserError, match=r"datasets\.x\.counts\.\w+\.rows is not counted in this layout"):
             prepare_dataset("x", {**NER, "counts": counts}, root, tmp_path / "out")
+
+
+def test_the_configuration_knows_what_is_counted(tmp_path: Path) -> None:
+    """Misspelt counts are refused before anything runs, so the names there must be those that the readers count."""
+    write(tmp_path / "plain" / "train.tsv", "a\tyes\n")
+    write(tmp_path / "plain" / "test.tsv", "b\tno\n")
+    for root in (write_ner(tmp_path, train="-DOCSTART-/O | None/O"), write_gad(tmp_path), write_chemprot(tmp_path)):
+        assert root == tmp_path
+    for definition in (NER, GAD, PLAIN, CHEMPROT, BIOASQ, SQUAD):
+        if definition["task"] == "qa":
+            write_bioasq(tmp_path)
+        if definition is SQUAD:
+            write(tmp_path / "qa" / "test.json", squad_json([("b", "Q?", "It is so.", [("It", 0)])]))
+        counted = prepare_dataset("x", definition, tmp_path, tmp_path / "out")["counts"]
+        names = {split: {key for key, value in of.items() if isinstance(value, int)} for split, of in counted.items()}
+        known = known_counts(definition)
+        assert set(names) == set(known), definition["layout"]
+        for split in names:
+            rare = {"document_marks_skipped", "list", "summary"}  # counted where there are any
+            assert names[split] <= known[split] <= names[split] | rare, (definition["layout"], split)
 
 
 def test_data_may_be_the_manifest_of_a_source(tmp_path: Path) -> None:

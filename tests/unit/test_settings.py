@@ -1,19 +1,35 @@
 """The configuration refuses what cannot work, naming the key, before anything starts."""
 
 import re
+from pathlib import Path
 
 import pytest
+import yaml
 from helpers.configurations import CONFIG, read
 
 from compactbio.errors import UserError
-from compactbio.settings import finetuning_run, load_settings, merge, pretraining_run
+from compactbio.settings import finetuning_run, load_settings, merge, pretraining_run, read_configuration
+from compactbio.settings.shapes import ATTENTION, POSITIONS, WITHOUT_BOTTLENECK, shape_faults
+from compactbio.students.architectures import ARCHITECTURES
 
 OTHERS = sorted(str(path.relative_to(CONFIG)) for path in (*CONFIG.glob("*.yaml"), *CONFIG.glob("examples/*.yaml")))
 OTHERS = [name for name in OTHERS if name not in ("config.yaml", "schema.yaml")]
 
 
+HUB_MODEL = {
+    "source": "hub",
+    "hub": {"repository": "a/b", "revision": "main"},
+    "architecture": "bert",
+    "tokenizer": "cased",
+}
+
+
 def paper(**changes: object) -> dict:
     return merge(read(), changes)
+
+
+def shape_change(**keys: object) -> dict:
+    return {"models": {"TinyBioBERT": {"student": {"shape": keys}}}}
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -47,6 +63,19 @@ def test_folds_replace_seeds_as_repetition() -> None:
     assert {run["seed"] for run in folds} == {42}
 
 
+def test_settings_that_are_null_leave_no_trace_in_a_run_file() -> None:
+    config = load_settings(read())
+    assert not {"grid", "class_weights", "best_epoch_by", "patience", "added_tokens"} & {
+        key for name in config["datasets"] for key in finetuning_run(config, "TinyBERT", name)["hyperparameters"]
+    }
+    grid = {"learning_rate": [1.0e-5, 5.0e-5]}
+    changed = load_settings(paper(finetuning={"re": {"grid": grid, "best_epoch_by": "f1"}}))
+    options = finetuning_run(changed, "TinyBERT", "GAD")["hyperparameters"]
+    assert options["grid"] == grid and options["best_epoch_by"] == "f1"
+    unset = load_settings(paper(finetuning={"re": {"grid": grid}}, datasets={"GAD": {"finetuning": {"grid": None}}}))
+    assert "grid" not in finetuning_run(unset, "TinyBERT", "GAD")["hyperparameters"]
+
+
 def test_a_run_block_says_nothing_about_where_it_runs() -> None:
     config = load_settings(read())
     elsewhere = load_settings(paper(results_dir="elsewhere", downloads_dir="cache"))
@@ -70,6 +99,12 @@ def test_a_run_block_says_nothing_about_where_it_runs() -> None:
         ({"run": {"models": ["NoBERT"]}}, r"run\.models: `NoBERT` is not defined"),
         ({"run": {"datasets": ["NCBI"]}}, r"run\.datasets: `NCBI` is not defined"),
         (
+            {"run": {"models": ["TinyBioBERT", "TinyBERT"]}},
+            r"reporting\.baseline_model: `BioBERT-v1\.1` is not in run\.models, .* name one of TinyBioBERT, TinyBERT",
+        ),
+        ({"models": {"corpus": HUB_MODEL}}, r"models\.corpus: the name is taken by a target or rule"),
+        ({"models": {"pretrain_model": HUB_MODEL}}, r"models\.pretrain_model: the name is taken"),
+        (
             {"models": {"DistilBioBERT": {"student": {"teacher_layers": [0, 12]}}}},
             r"\[12\] beyond the teacher's 12 layers",
         ),
@@ -78,6 +113,12 @@ def test_a_run_block_says_nothing_about_where_it_runs() -> None:
             {"models": {"TinyBioBERT": {"student": {"shape": {"num_attention_heads": 4}}}}},
             r"4 heads and the teacher 12",
         ),
+        (shape_change(n_layers=4), r"student\.shape: unknown key `n_layers` for bert; known: hidden_size"),
+        (shape_change(num_hidden_layers=0), r"TinyBioBERT\.student\.shape\.num_hidden_layers: 0 is less than"),
+        (shape_change(hidden_size=312.5), r"TinyBioBERT\.student\.shape\.hidden_size: 312\.5 is not of type 'int"),
+        (shape_change(hidden_dropout_prob=1.5), r"student\.shape\.hidden_dropout_prob: 1\.5 is greater"),
+        (shape_change(hidden_size=313), r"shape\.hidden_size: 313 cannot be split over num_attention_heads = 12"),
+        (shape_change(max_position_embeddings=128), r"128 is below corpus\.max_length = 256"),
         ({"models": {"TinyBioBERT": {"tokenizer": "uncased"}}}, r"must share a vocabulary"),
         ({"models": {"TinyBioBERT": {"optimisation": {"warmup_steps": 100000}}}}, r"not below steps"),
         ({"models": {"TinyBioBERT": {"source": "path"}}}, r"models\.TinyBioBERT\.path: needed"),
@@ -93,15 +134,49 @@ def test_a_run_block_says_nothing_about_where_it_runs() -> None:
         ),
         ({"datasets": {"GAD": {"positive_labels": ["2"]}}}, r"positive_labels: 2 not in datasets\.GAD\.labels"),
         ({"datasets": {"BC2GM": {"layout": "squad"}}}, r"`squad` is not a layout of ner"),
-        ({"datasets": {"BC2GM": {"finetuning": {"epoch": 3}}}}, r"finetuning: unknown key `epoch`"),
+        ({"datasets": {"BC2GM": {"finetuning": {"epoch": 3}}}}, r"BC2GM\.finetuning: unknown key `epoch`"),
+        ({"datasets": {"BC2GM": {"finetuning": {"stride": 8}}}}, r"BC2GM\.finetuning: unknown key `stride`"),
+        ({"datasets": {"BC2GM": {"finetuning": {"epochs": -3}}}}, r"datasets\.BC2GM\.finetuning\.epochs: -3"),
+        ({"datasets": {"GAD": {"finetuning": {"epochs": 2.5}}}}, r"datasets\.GAD\.finetuning\.epochs: 2\.5"),
+        (
+            {"datasets": {"GAD": {"finetuning": {"learning_rate": 50}}}},
+            r"GAD\.finetuning\.learning_rate: 50 is greater",
+        ),
+        ({"datasets": {"GAD": {"finetuning": {"learning_rate": "5e-5"}}}}, r"finetuning\.learning_rate: .*is text for"),
+        (
+            {"datasets": {"BioASQ-7b": {"finetuning": {"schedule": "cosin"}}}},
+            r"BioASQ-7b\.finetuning\.schedule: 'cosin' is not one of linear, cosine",
+        ),
+        (
+            {"datasets": {"BC2GM": {"counts": {"trian": {"rows": 1}}}}},
+            r"BC2GM\.counts: unknown split `trian`; known: te",
+        ),
+        (
+            {"datasets": {"BC2GM": {"counts": {"test": {"row": 1}}}}},
+            r"counts\.test: unknown count `row`; known: also_in",
+        ),
+        ({"datasets": {"GAD": {"counts": {"validation": {"rows": 1}}}}}, r"GAD\.counts: unknown split `validation`"),
+        ({"datasets": {"GAD": {"folds": [10, 11, 12]}}}, r"GAD\.folds: 11, 12 not there; the layout gad has 1 to 10"),
+        ({"datasets": {"BC2GM": {"folds": [1]}}}, r"BC2GM\.folds: not known to tagged_words"),
         ({"datasets": {"BioASQ-7b": {"finetuning": {"stride": 384}}}}, r"stride: 384 is not below max_length"),
         ({"data_urls": {"biobert": "file:///x"}}, r"data_urls\.biobert: no row"),
         ({"finetuning": {"ner": {"max_length": 513}}}, r"513 exceeds 512 positions"),
+        ({"datasets": {"GAD": {"finetuning": {"patience": 2}}}}, r"GAD\.finetuning\.patience: needs best_epoch_by"),
+        (
+            {"datasets": {"BioASQ-7b": {"finetuning": {"best_epoch_by": "f1"}}}},
+            r"best_epoch_by: 'f1' is not one of mrr",
+        ),
+        ({"finetuning": {"qa": {"best_epoch_by": "mrr"}}}, r"BioASQ-7b\.finetuning\.best_epoch_by: needs validation"),
+        ({"finetuning": {"qa": {"grid": {"epochs": [3, 5]}}}}, r"BioASQ-7b\.finetuning\.grid: needs validation"),
+        ({"finetuning": {"ner": {"grid": {"epoch": [3]}}}}, r"finetuning\.ner\.grid: unknown key `epoch`"),
+        ({"finetuning": {"ner": {"grid": {"epochs": []}}}}, r"finetuning\.ner\.grid\.epochs"),
+        ({"datasets": {"GAD": {"finetuning": {"class_weights": [1, 2, 3]}}}}, r"3 weights for 2 labels"),
+        ({"datasets": {"GAD": {"finetuning": {"class_weights": "even"}}}}, r"GAD\.finetuning\.class_weights"),
     ],
 )
 def test_refusals_name_the_key(change: dict, message: str) -> None:
     with pytest.raises(UserError) as refused:
-        load_settings(paper(**change), source_names={"biobert_datasets", "chemprot"})
+        load_settings(paper(**change), {"biobert_datasets", "chemprot"}, {"corpus", "pretrain_model"})
     assert re.search(message, str(refused.value)), str(refused.value)
 
 
@@ -124,12 +199,36 @@ def test_the_mirror_is_filled_in_and_asked_for() -> None:
     assert filled["corpus"]["baseline"]["base_url"] == "file:///data/pubmed"
 
 
-def test_what_the_readme_names_exists() -> None:
-    text = (CONFIG.parent / "README.md").read_text()
-    linked = set(re.findall(r"\]\(([^)#:]+)\)", text))
-    named = set(re.findall(r"(?:scripts|config|profiles|envs)/[\w./-]+\w", text))
-    assert len(linked | named) > 10
-    for name in linked | named:
-        assert (CONFIG.parent / name).exists(), name
-    targets = set(re.findall(r"^([a-z-]+):", (CONFIG.parent / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"\bmake ([a-z-]+)", text)) <= targets
+def test_a_relative_mirror_stays_relative() -> None:
+    """A checkout copied elsewhere has the same parameters, and nothing is made again."""
+    config = load_settings(read("demo.yaml"))
+    assert config["corpus"]["baseline"]["base_url"] == "file://results/demo/miniature/pubmed/baseline/"
+    assert config["checkpoints"]["biobert-v1.2"]["path"] == "results/demo/miniature/checkpoints/biobert"
+
+
+@pytest.mark.parametrize("architecture", list(ARCHITECTURES))
+def test_shapes_are_checked_by_the_numbers_that_transformers_has(architecture: str) -> None:
+    transformers = pytest.importorskip("transformers")
+    usual = transformers.AutoConfig.for_model(architecture)
+    assert {key: getattr(usual, key) for key in ATTENTION[architecture]} == ATTENTION[architecture]
+    assert usual.max_position_embeddings == POSITIONS
+    if architecture == "mobilebert":
+        assert {key: getattr(usual, key) for key in WITHOUT_BOTTLENECK} == WITHOUT_BOTTLENECK
+    typed = yaml.safe_load((CONFIG / "schema.yaml").read_text())["$defs"]["student_shape"]["properties"]
+    assert set(ARCHITECTURES[architecture].shape_keys) <= set(typed)
+
+
+def test_a_shape_of_another_architecture() -> None:
+    assert list(shape_faults("x", "distilbert", {"dim": 120, "n_heads": 12}, 256)) == []
+    assert "x.dim: 100 cannot be split" in next(shape_faults("x", "distilbert", {"dim": 100}, 256))
+    wide = {"hidden_size": 510}  # MobileBERT's attention has the width of its bottleneck
+    assert list(shape_faults("x", "mobilebert", wide, 256)) == []
+    wide["use_bottleneck"] = False
+    assert "x.hidden_size: 510 cannot be split" in next(shape_faults("x", "mobilebert", wide, 256))
+
+
+def test_files_are_merged_as_snakemake_does(tmp_path: Path) -> None:
+    assert read_configuration([CONFIG / "demo.yaml", CONFIG / "sound.yaml"]) == read("demo.yaml", "sound.yaml")
+    (tmp_path / "list.yaml").write_text("- models")
+    with pytest.raises(UserError, match=r"list\.yaml is not a mapping of keys"):
+        read_configuration([tmp_path / "list.yaml"])

@@ -78,15 +78,55 @@ def test_downloads_gather_what_needs_the_network(tmp_path: Path) -> None:
     assert set(jobs) == {"downloads", "download_baseline", "fetch_checkpoint", "fetch_task_data", "total"}
 
 
-@pytest.mark.parametrize("key", ["modles", "run"])
-def test_a_faulty_configuration_ends_with_its_key(tmp_path: Path, key: str) -> None:
+HUB_MODEL = {
+    "source": "hub",
+    "hub": {"repository": "a/b", "revision": "main"},
+    "architecture": "bert",
+    "tokenizer": "cased",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"modles": {}}, "unknown key `modles`"),
+        ({"run": {"models": ["NoBERT"]}}, "`NoBERT` is not defined"),
+        *(
+            ({"models": {name: HUB_MODEL}}, f"models.{name}: the name is taken by a target or rule")
+            for name in ("corpus", "import_documents")  # a target, a rule that this run does not have
+        ),
+    ],
+    ids=lambda value: value.partition(":")[0] if isinstance(value, str) else "",
+)
+def test_a_faulty_configuration_ends_with_its_key(tmp_path: Path, change: dict, message: str) -> None:
     faulty = tmp_path / "faulty.yaml"
-    faulty.write_text(yaml.safe_dump({key: {"models": ["NoBERT"]}}))
+    faulty.write_text(yaml.safe_dump(change))
     done = run_snakemake(tmp_path, "--dry-run", "--configfile", str(faulty))
     assert done.returncode != 0
     printed = done.stdout + done.stderr
-    assert {"modles": "unknown key `modles`", "run": "`NoBERT` is not defined"}[key] in printed
+    assert message in printed
     assert "Traceback" not in printed
+
+
+def test_a_batch_that_the_gpus_cannot_share_is_refused(tmp_path: Path) -> None:
+    done = run_snakemake(tmp_path, "TinyBioBERT", "--dry-run", "--set-resources", "pretrain_model:gpu=5")
+    assert done.returncode != 0
+    message = "models.TinyBioBERT.optimisation.global_batch_size: 192 sequences cannot be split over 5 processes"
+    assert message in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("profile", ["slurm", "workstation", "demo"])
+def test_one_resource_on_the_command_line_leaves_the_others(tmp_path: Path, profile: str) -> None:
+    """The option replaces a profile's whole block, so what a training needs stands in its rule."""
+    target = "results/pretraining/TinyBioBERT/training.json"
+    options = ["--profile", str(ROOT / "profiles" / profile), "--configfile", str(CONFIG / "config.yaml")]
+    options += ["--quiet", "progress", "--dry-run", "--set-resources", "pretrain_model:micro_batch_tokens=8192"]
+    done = run_snakemake(tmp_path, target, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    printed = done.stdout.partition("rule pretrain_model:")[2]
+    resources = dict(re.findall(r"(\w+)=(\d+)", printed[printed.index("resources:") :].splitlines()[0]))
+    wanted = {"gpu": "1", "nodes": "1", "mem_mb": "32000", "runtime": "1440", "micro_batch_tokens": "8192"}
+    assert wanted.items() <= resources.items()
 
 
 def test_no_machine_is_named_in_tracked_files() -> None:

@@ -49,22 +49,26 @@ def test_own_model(miniature_folder: Path) -> None:
     objective = [
         {"term": "mlm", "weight": 1.0},
         {"term": "logit_kl", "weight": 4.0, "temperature": 2.0},
-        {"term": "hidden_cosine", "weight": 1.0, "layers": [[1, 2], [2, 4]]},
+        {"term": "hidden_cosine", "weight": 1.0, "layers": [[1, 1], [2, 2]]},
     ]
     small = {
+        "run": {"datasets": ["GAD"], "seeds": [42]},
+        "datasets": {"GAD": {"folds": [1], "finetuning": {"epochs": 1}}},
         "models": {
             "BioBERT-4L": {
-                "teacher": "BioBERT-v1.1",
-                "student": {"teacher_layers": [1, 3]},
+                "student": {"teacher_layers": [0, 1]},  # of the miniature's biobert-v1.2, which has two
                 "objective": objective,
                 "optimisation": {"steps": 20, "warmup_steps": 2},
             },
-            "BioBERT-v1.1": {"optimisation": {"steps": 20, "warmup_steps": 2}},
-        }
+        },
     }
-    target = "results/own_model/pretraining/BioBERT-4L/model/manifest.json"
-    run(miniature_folder, "own_model.yaml", target, change=small)
-    assert json.loads((miniature_folder / target).read_text())["architecture"] == "bert"
+    run(miniature_folder, "own_model.yaml", "BioBERT-4L", change=small)
+    results = miniature_folder / "results/own_model"
+    manifest = json.loads((results / "pretraining/BioBERT-4L/model/manifest.json").read_text())
+    assert manifest["architecture"] == "bert"
+    scores = pd.read_csv(results / "finetuning/BioBERT-4L/scores.tsv", sep="\t")
+    assert set(scores.dataset) == {"GAD"}
+    assert set(scores.run) == {"seed42-fold1"}
 
 
 def test_own_corpus(miniature_folder: Path) -> None:
@@ -72,6 +76,10 @@ def test_own_corpus(miniature_folder: Path) -> None:
     with gzip.open(mirror / "notes.txt.gz", "wt", encoding="utf-8") as stream:
         stream.write("A first document.\nA second one.\n")
     (mirror / "articles.jsonl").write_text(json.dumps({"text": "A third document."}) + "\n")
-    stores = [f"results/own_corpus/corpus/tokens/cased/{batch}/manifest.json" for batch in ("0001", "0002")]
-    run(miniature_folder, "own_corpus.yaml", *stores)
-    assert [json.loads((miniature_folder / store).read_text())["documents"] for store in stores] == [2, 1]
+    results = miniature_folder / "results/own_corpus"
+    small = {"models": {"BioBERT-v1.1": {"optimisation": {"steps": 4, "warmup_steps": 1}}}}
+    target = "results/own_corpus/pretraining/BioBERT-v1.1/training.json"
+    run(miniature_folder, "own_corpus.yaml", target, change=small)
+    stores = [results / f"corpus/tokens/cased/{batch}/manifest.json" for batch in ("0001", "0002")]
+    assert [json.loads(store.read_text())["documents"] for store in stores] == [2, 1]
+    assert json.loads((miniature_folder / target).read_text())["step"] == 4

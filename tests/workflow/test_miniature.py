@@ -53,6 +53,8 @@ def test_pretraining_lowers_the_loss_and_exports_a_loadable_model(finished_minia
         AutoTokenizer.from_pretrained(folder / "model")
     )
     assert json.loads((folder / "provenance.json").read_text())["fingerprint"] == training["fingerprint"]
+    metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert metrics[-1]["step"] == training["total_steps"]
 
 
 def test_tables_and_figures_are_there(finished_miniature: Path) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 from compactbio.errors import UserError
-from compactbio.files import read_manifest, replacing_folder, write_manifest
+from compactbio.files import read_manifest, replacing_file, replacing_folder, write_manifest
 from compactbio.students.architectures import load_masked_lm, quiet_transformers
 from compactbio.students.tokenizers import TOKENIZER_FILES
 from compactbio.training.checkpoints import read_weights
+from compactbio.training.progress import read_metrics
 
 STUDENT_PREFIX = "student."  # of the student's weights among those of the training step
 
@@ -63,6 +65,18 @@ def export_model(run: dict[str, Any], training: dict[str, Any], student: Path, o
             mlm_head=True,
             origin={"source": "train", "model": run["model"], "fingerprint": training["fingerprint"]},
         )
+
+
+def export_metrics(training: dict[str, Any], output: Path) -> None:
+    """Write the metrics of a finished run, whole lines only: the checkpoint that they lie beside may be removed.
+
+    Args:
+        training: content of training.json.
+        output: a JSON object a line.
+    """
+    lines = read_metrics(Path(training["metrics"]))
+    with replacing_file(output) as temporary:
+        temporary.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
 
 
 def model_card(run: dict[str, Any], training: dict[str, Any]) -> str:

@@ -2,49 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import date
 from typing import Any
 
 from compactbio.errors import UserError
+from compactbio.settings.datasets import dataset_faults
+from compactbio.settings.messages import unknown
 from compactbio.settings.objectives import objective_faults
-from compactbio.settings.runs import FOLDED_LAYOUTS, source_of
-
-POSITIONS = 512  # position embeddings of BERT, DistilBERT and MobileBERT
-LAYOUTS = {"ner": {"tagged_words"}, "re": {"gad", "sentences", "chemprot"}, "qa": {"bioasq", "squad"}}
-FILES = {
-    "tagged_words": {"train", "test"},
-    "sentences": {"train", "test"},
-    "bioasq": {"train", "test", "golden"},
-    "squad": {"train", "test"},
-    "gad": set(),
-    "chemprot": set(),
-}
+from compactbio.settings.runs import source_of
+from compactbio.settings.shapes import POSITIONS, shape_faults
 
 
-def check_relations(config: dict[str, Any], source_names: set[str] | None = None) -> None:
+def check_relations(
+    config: dict[str, Any], source_names: set[str] | None = None, reserved_names: Collection[str] = ()
+) -> None:
     """Raise one UserError that lists every contradiction between keys of a schema-valid configuration.
 
     Args:
         config: the configuration, its placeholders filled.
         source_names: the rows of config/data_sources.tsv; None: not checked.
+        reserved_names: targets and rules of the workflow, which no model may be called, since its name is a target.
     """
     faults = [
         *_run_faults(config),
+        *_reserved_faults(config, reserved_names),
         *_corpus_faults(config),
         *_checkpoint_faults(config),
         *_model_faults(config),
         *_teacher_cycles(config),
-        *_dataset_faults(config, source_names),
+        *dataset_faults(config, source_names),
     ]
     if faults:
         listed = "\n".join(f"  - {fault}" for fault in faults)
         raise UserError(f"the configuration has {len(faults)} contradiction(s):\n{listed}")
-
-
-def _unknown(name: str, known: Any) -> str:
-    """Return the tail of a message about a name that is not defined."""
-    return f"`{name}` is not defined; known: {', '.join(sorted(known))}"
 
 
 def _run_faults(config: dict[str, Any]) -> Iterator[str]:
@@ -52,12 +43,24 @@ def _run_faults(config: dict[str, Any]) -> Iterator[str]:
     for kind in ("models", "datasets"):
         for name in config["run"][kind]:
             if name not in config[kind]:
-                yield f"run.{kind}: {_unknown(name, config[kind])}"
+                yield f"run.{kind}: {unknown(name, config[kind])}"
     baseline = config["reporting"]["baseline_model"]
     if baseline not in config["models"]:
-        yield f"reporting.baseline_model: {_unknown(baseline, config['models'])}"
+        yield f"reporting.baseline_model: {unknown(baseline, config['models'])}"
+    elif baseline not in config["run"]["models"]:
+        yield (
+            f"reporting.baseline_model: `{baseline}` is not in run.models, so percentages have nothing to refer to; "
+            f"add it there or name one of {', '.join(config['run']['models'])}"
+        )
     for name in sorted(set(config["models"]) & set(config["checkpoints"])):
         yield f"models.{name}: the name is also a checkpoint's; a teacher could be either, so rename one"
+
+
+def _reserved_faults(config: dict[str, Any], reserved_names: Collection[str]) -> Iterator[str]:
+    """Yield models that are called like a target or a rule of the workflow."""
+    for name in config["models"]:
+        if name in reserved_names:
+            yield f"models.{name}: the name is taken by a target or rule of the workflow; choose another"
 
 
 def _corpus_faults(config: dict[str, Any]) -> Iterator[str]:
@@ -86,7 +89,7 @@ def _source_faults(config: dict[str, Any], place: str, entry: dict[str, Any]) ->
     if entry["source"] == "path" and not entry.get("path"):
         yield f"{place}.path: needed since {place}.source is `path`: the folder of the model"
     if entry["tokenizer"] not in config["tokenizers"]:
-        yield f"{place}.tokenizer: {_unknown(entry['tokenizer'], config['tokenizers'])}"
+        yield f"{place}.tokenizer: {unknown(entry['tokenizer'], config['tokenizers'])}"
 
 
 def _checkpoint_faults(config: dict[str, Any]) -> Iterator[str]:
@@ -96,7 +99,7 @@ def _checkpoint_faults(config: dict[str, Any]) -> Iterator[str]:
     for name, entry in config["tokenizers"].items():
         checkpoint = entry["checkpoint"]
         if checkpoint not in config["checkpoints"]:
-            yield f"tokenizers.{name}.checkpoint: {_unknown(checkpoint, config['checkpoints'])}"
+            yield f"tokenizers.{name}.checkpoint: {unknown(checkpoint, config['checkpoints'])}"
         elif config["checkpoints"][checkpoint]["tokenizer"] != name:
             yield (
                 f"tokenizers.{name}.checkpoint: `{checkpoint}` says its tokenizer is "
@@ -124,10 +127,14 @@ def _student_faults(config: dict[str, Any], name: str, model: dict[str, Any]) ->
             f"{place}.student: exactly one of teacher_layers, checkpoint and shape must be set "
             f"(found: {', '.join(student) or 'none'}; null unsets one)"
         )
+    if "shape" in student:
+        yield from shape_faults(
+            f"{place}.student.shape", model["architecture"], student["shape"], config["corpus"]["max_length"]
+        )
     checkpoint = student.get("checkpoint")
     if checkpoint is not None:
         if checkpoint not in config["checkpoints"]:
-            yield f"{place}.student.checkpoint: {_unknown(checkpoint, config['checkpoints'])}"
+            yield f"{place}.student.checkpoint: {unknown(checkpoint, config['checkpoints'])}"
         else:
             entry = config["checkpoints"][checkpoint]
             for key in ("architecture", "tokenizer"):
@@ -140,7 +147,7 @@ def _student_faults(config: dict[str, Any], name: str, model: dict[str, Any]) ->
         return
     entry = source_of(config, teacher)
     if entry is None:
-        yield f"{place}.teacher: {_unknown(teacher, {**config['checkpoints'], **config['models']})}"
+        yield f"{place}.teacher: {unknown(teacher, {**config['checkpoints'], **config['models']})}"
         return
     if entry["tokenizer"] != model["tokenizer"]:
         yield (
@@ -180,64 +187,3 @@ def _teacher_cycles(config: dict[str, Any]) -> Iterator[str]:
             cycle = [*chain[chain.index(name) :], name]
             yield f"models.{name}.teacher: the teachers form a cycle ({' -> '.join(cycle)}); break it"
         seen.update(chain)
-
-
-def _dataset_faults(config: dict[str, Any], source_names: set[str] | None) -> Iterator[str]:
-    """Yield faults of `datasets`, `finetuning` and `data_urls`."""
-    for name in config["data_urls"]:
-        if source_names is not None and name not in source_names:
-            yield f"data_urls.{name}: no row of config/data_sources.tsv has this name"
-    for name, dataset in config["datasets"].items():
-        place, task, layout = f"datasets.{name}", dataset["task"], dataset["layout"]
-        if name == "sources":
-            yield f"{place}: the name is taken by the folder of fetched data; choose another"
-        if layout not in LAYOUTS[task]:
-            yield f"{place}.layout: `{layout}` is not a layout of {task}: {', '.join(sorted(LAYOUTS[task]))}"
-        missing = FILES[layout] - set(dataset.get("files") or {})
-        if missing:
-            yield f"{place}.files: missing {', '.join(sorted(missing))}, which the layout {layout} needs"
-        if dataset["source"] is None and not dataset["folder"]:
-            yield f"{place}.folder: needed since {place}.source is null: the folder of your files"
-        if source_names is not None and dataset["source"] not in {None, *source_names}:
-            yield f"{place}.source: {_unknown(dataset['source'], source_names)}"
-        yield from _label_faults(place, dataset)
-        if (layout in FOLDED_LAYOUTS) != ("folds" in dataset):
-            yield (f"{place}.folds: " + ("needed by" if layout in FOLDED_LAYOUTS else "not known to") + f" {layout}")
-        yield from _finetuning_faults(config, place, dataset)
-
-
-def _label_faults(place: str, dataset: dict[str, Any]) -> Iterator[str]:
-    """Yield faults of a dataset's labels."""
-    labels = dataset.get("labels")
-    if dataset["task"] == "qa":
-        return
-    if not labels:
-        yield f"{place}.labels: needed; their order fixes the label ids"
-        return
-    if dataset["task"] == "re":
-        positive = dataset.get("positive_labels")
-        if not positive:
-            yield f"{place}.positive_labels: needed; precision, recall and F1 are computed over them"
-        unknown = sorted(set(positive or []) - set(labels))
-        if unknown:
-            yield f"{place}.positive_labels: {', '.join(unknown)} not in {place}.labels"
-    elif dataset["task"] == "ner":
-        wrong = [label for label in labels if label != "O" and label.split("-")[0] not in ("B", "I")]
-        if wrong or "O" not in labels:
-            yield f"{place}.labels: {', '.join(wrong) or 'O missing'}; NER labels are O, B, I or B-TYPE, I-TYPE"
-
-
-def _finetuning_faults(config: dict[str, Any], place: str, dataset: dict[str, Any]) -> Iterator[str]:
-    """Yield faults of a dataset's fine-tuning numbers, merged over its kind's."""
-    common = config["finetuning"][dataset["task"]]
-    own = dataset.get("finetuning", {})
-    for key in sorted(set(own) - set(common)):
-        yield f"{place}.finetuning: unknown key `{key}`; known: {', '.join(sorted(common))}"
-    merged = {**common, **own}
-    for key in own:
-        if key in common and isinstance(own[key], str) != isinstance(common[key], str):
-            yield f"{place}.finetuning.{key}: {own[key]!r} is of the wrong type; like {common[key]!r}"
-    if isinstance(merged["max_length"], int) and merged["max_length"] > POSITIONS:
-        yield f"{place}.finetuning.max_length: {merged['max_length']} exceeds {POSITIONS} positions"
-    if "stride" in merged and merged["stride"] >= merged["max_length"]:
-        yield f"{place}.finetuning.stride: {merged['stride']} is not below max_length = {merged['max_length']}"

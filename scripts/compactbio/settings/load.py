@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from compactbio.errors import UserError
+from compactbio.files import read_yaml
 from compactbio.settings.checks import check_relations
 from compactbio.settings.schema import check_schema
 
@@ -17,16 +18,20 @@ MIRROR = "{mirror}"
 
 def load_settings(
     config: dict[str, Any],
-    schema_file: Path = CONFIG_FOLDER / "schema.yaml",
     source_names: Iterable[str] | None = None,
+    reserved_names: Iterable[str] = (),
+    schema_file: Path = CONFIG_FOLDER / "schema.yaml",
 ) -> dict[str, Any]:
     """Return a validated copy of a configuration with `{mirror}` replaced in its paths and URLs.
 
+    A relative mirror stays relative: jobs of a copied checkout have the same parameters, so nothing is made again.
+
     Args:
         config: the merged configuration, as Snakemake or a YAML file gives it.
-        schema_file: the JSON Schema that it must fit.
         source_names: rows of config/data_sources.tsv that `datasets.*.source` and `data_urls` may name;
             None leaves these names unchecked.
+        reserved_names: targets and rules of the workflow, which no model may be called.
+        schema_file: the JSON Schema that it must fit.
 
     Raises:
         UserError: an unknown key, a wrong type or range, or keys that contradict each other;
@@ -38,8 +43,23 @@ def load_settings(
     if mirror is not None and ("://" in mirror or not mirror):
         raise UserError(f"mirror: {mirror!r} is not a folder; give its path, without file://")
     settings = _fill(settings, mirror, ())
-    check_relations(settings, None if source_names is None else set(source_names))
+    check_relations(settings, None if source_names is None else set(source_names), set(reserved_names))
     return settings
+
+
+def read_configuration(files: Iterable[Path]) -> dict[str, Any]:
+    """Return config/config.yaml with the given files merged over it in turn, as Snakemake's --configfile does.
+
+    Raises:
+        UserError: a file is missing or is not a YAML mapping.
+    """
+    config: dict[str, Any] = {}
+    for file in (CONFIG_FOLDER / "config.yaml", *files):
+        content = read_yaml(file)
+        if not isinstance(content, dict):
+            raise UserError(f"{file} is not a mapping of keys: give a configuration like {CONFIG_FOLDER / 'demo.yaml'}")
+        config = merge(config, content)
+    return config
 
 
 def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -54,7 +74,7 @@ def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fill(value: Any, mirror: str | None, keys: tuple[str, ...]) -> Any:
-    """Return a value with `{mirror}` in its texts replaced; file:// URLs get an absolute path."""
+    """Return a value with `{mirror}` in its texts replaced, `~` in it by the home folder."""
     if isinstance(value, dict):
         return {key: _fill(entry, mirror, (*keys, str(key))) for key, entry in value.items()}
     if isinstance(value, list):
@@ -64,6 +84,5 @@ def _fill(value: Any, mirror: str | None, keys: tuple[str, ...]) -> Any:
             raise UserError(
                 f"{'.'.join(keys)}: {value} needs the key `mirror`: add --config mirror=FOLDER to the command"
             )
-        folder = str(Path(mirror).expanduser().resolve()) if value.startswith("file://") else mirror.rstrip("/")
-        return value.replace(MIRROR, folder)
+        return value.replace(MIRROR, str(Path(mirror).expanduser()))
     return value

@@ -53,9 +53,15 @@ def finetuning_run(config: dict[str, Any], model: str, dataset: str) -> dict[str
             "positive_labels": definition.get("positive_labels", []),
             "validation_fraction": definition.get("validation_fraction"),
             "runs": _runs(config["run"]["seeds"], definition.get("folds")),
-            "hyperparameters": {**config["finetuning"][task], **definition.get("finetuning", {})},
+            "hyperparameters": finetuning_options(config, definition),
         }
     )
+
+
+def finetuning_options(config: dict[str, Any], definition: dict[str, Any]) -> dict[str, Any]:
+    """Return a dataset's hyper-parameters: its kind's, its own merged over them; null leaves one out."""
+    merged = {**config["finetuning"][definition["task"]], **definition.get("finetuning", {})}
+    return {name: value for name, value in merged.items() if value is not None}
 
 
 def _runs(seeds: list[int], folds: list[int] | None) -> list[dict[str, Any]]:

@@ -1,0 +1,51 @@
+"""What the reporting programs are told of a configuration: rows, columns, and what is compared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from compactbio.settings import load_settings, merge, read_configuration
+from compactbio.settings.load import CONFIG_FOLDER
+
+TABLES_SO_FAR = "tables_so_far"  # folder in the results, apart from tables/, which the workflow makes
+
+
+def selection_options(config: dict[str, Any], published: str) -> list[str]:
+    """Return the options that tell what was run and what is known; `published` is left out if nothing is compared."""
+    tasks = {name: f"{name}:{definition['task']}" for name, definition in config["datasets"].items()}
+    return [
+        *("--models", *config["run"]["models"]),
+        *("--datasets", *(tasks[name] for name in config["run"]["datasets"])),
+        *("--known-models", *config["models"]),
+        *("--known-datasets", *tasks.values()),
+        *(("--published", published) if config["reporting"]["compare_with_paper"] else ()),
+    ]
+
+
+def settings_of_files(files: Iterable[Path]) -> dict[str, Any]:
+    """Return the checked configuration of --configfile; a missing mirror is no fault, since nothing is read there.
+
+    Raises:
+        UserError: a file cannot be read, or the configuration has faults.
+    """
+    config = read_configuration(files)
+    return load_settings(config if config.get("mirror") else merge(config, {"mirror": "."}))
+
+
+def options_so_far(config: dict[str, Any]) -> list[str]:
+    """Return build_tables.py's options for tables of what a configuration's results folder holds so far."""
+    return [
+        *("--results", config["results_dir"]),
+        *selection_options(config, str(CONFIG_FOLDER / "published_values.tsv")),
+        *("--baseline", config["reporting"]["baseline_model"]),
+        *("--quirks", json.dumps(config["quirks"])),
+        *("--output-dir", str(folder_so_far(config))),
+    ]
+
+
+def folder_so_far(config: dict[str, Any]) -> Path:
+    """Return the folder of the tables of what there is so far."""
+    return Path(config["results_dir"]) / TABLES_SO_FAR
