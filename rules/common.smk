@@ -3,6 +3,8 @@ import csv
 import json
 
 from compactbio.errors import UserError
+from compactbio.pretraining.sampling import check_split
+from compactbio.reporting.selection import selection_options
 from compactbio.settings import finetuning_run, load_settings, pretraining_run
 from compactbio.settings.runs import source_of, student_kind
 
@@ -21,8 +23,24 @@ def data_source_names():
         }
 
 
+def reserved_names():
+    """Return the names of the rules and targets of this workflow, which no model may have."""
+    files = [BASEDIR / "Snakefile", *(BASEDIR / "rules").glob("*.smk")]
+    return {
+        name
+        for file in files
+        for name in re.findall(
+            r"^ *(?:rule|checkpoint) (\w+):",
+            file.read_text(encoding="utf-8"),
+            re.MULTILINE,
+        )
+    }
+
+
 try:
-    config = load_settings(config, source_names=data_source_names())
+    config = load_settings(
+        config, source_names=data_source_names(), reserved_names=reserved_names()
+    )
 except UserError as error:
     raise WorkflowError(error) from None
 
@@ -128,6 +146,18 @@ def teacher_manifest(model):
     return [] if teacher is None else f"{model_folder(teacher)}/manifest.json"
 
 
+def global_batch_size(model, gpus):
+    """Return a model's global batch size, after refusing one that so many GPUs cannot share."""
+    size = pretraining_run(config, model)["optimisation"]["global_batch_size"]
+    try:
+        check_split(size, max(gpus, 1))
+    except UserError as error:
+        raise WorkflowError(
+            f"models.{model}.{error} (--set-resources pretrain_model:gpu=NUMBER)"
+        ) from None
+    return size
+
+
 # ---- corpus
 
 
@@ -193,22 +223,21 @@ def task_sources():
 
 def reporting_selection():
     """Return the options that tell the reporting programs what was run and what is known."""
-    tasks = {
-        name: f"{name}:{definition['task']}"
-        for name, definition in config["datasets"].items()
-    }
-    return [
-        *("--models", *config["run"]["models"]),
-        *("--datasets", *(tasks[name] for name in config["run"]["datasets"])),
-        *("--known-models", *config["models"]),
-        *("--known-datasets", *tasks.values()),
-        *(("--published", PUBLISHED_TABLE) if published_table() else ()),
-    ]
+    return selection_options(config, PUBLISHED_TABLE)
 
 
 def published_table():
     """Return the table of the paper's values where this configuration compares with them, else nothing."""
     return [PUBLISHED_TABLE] if config["reporting"]["compare_with_paper"] else []
+
+
+def training_files():
+    """Return training.json of every fine-tuning; metrics.jsonl is made with it."""
+    return [
+        f"{RESULTS}/finetuning/{model}/{dataset}/training.json"
+        for model in config["run"]["models"]
+        for dataset in config["run"]["datasets"]
+    ]
 
 
 def model_group(model):
@@ -253,6 +282,36 @@ def reporting_targets():
         f"{RESULTS}/reporting/checks.txt",
         *([f"{RESULTS}/corpus/summary.md"] if trained_models() else []),
     ]
+
+
+# ---- preflight
+
+
+def asked_for(known):
+    """Return what a rule's jobs ask for, options of the command line and profile included; numbers only."""
+    asked = {}
+    for name in ("runtime", "mem_mb", "gpu", "nodes", "_cores"):
+        resource = known.resources.get(name)
+        given = None if resource is None else str(resource.raw)
+        if given is not None and given.isdigit():
+            asked["threads" if name == "_cores" else name] = int(given)
+    return asked
+
+
+def demands():
+    """Return what the jobs of each rule that is sent to a cluster ask for."""
+    return {
+        known.name: asked_for(known)
+        for known in workflow.rules
+        if not workflow.is_local(known)
+        and {"runtime", "mem_mb"} <= asked_for(known).keys()
+    }
+
+
+def missing_downloads():
+    """Return how many of the things that need the network are missing, and of how many."""
+    targets = download_targets()
+    return [sum(not Path(target).is_file() for target in targets), len(targets)]
 
 
 wildcard_constraints:

@@ -41,8 +41,8 @@ rule finetune_model:
     resources:
         gpu=1,
         nodes=1,
-        mem_mb=16000,
-        runtime=240,
+        mem_mb=24000,
+        runtime=480,
     params:
         model=lambda wildcards, input: os.path.dirname(input.model),
         task=lambda wildcards, input: os.path.dirname(input.task),

@@ -84,10 +84,11 @@ rule build_tables:
         scores=f"{RESULTS}/reporting/scores.tsv",
         efficiency=f"{RESULTS}/reporting/efficiency.json",
         published=published_table(),
+        trainings=training_files(),
     output:
         plain=collect(
             f"{RESULTS}/tables/{{table}}.{{form}}",
-            table=["ner", "re", "qa", "summary", "sizes", "efficiency"],
+            table=["ner", "re", "qa", "summary", "finetuning", "sizes", "efficiency"],
             form=["csv", "md", "tex"],
         ),
         explanation=f"{RESULTS}/tables/index.md",
@@ -121,6 +122,12 @@ rule build_tables:
             labels={"table": "Summary"},
             caption="report/summary.rst",
         ),
+        finetuning=report(
+            f"{RESULTS}/tables/finetuning.html",
+            category="Tables",
+            labels={"table": "Fine-tuning"},
+            caption="report/finetuning.rst",
+        ),
         sizes=report(
             f"{RESULTS}/tables/sizes.html",
             category="Tables",
@@ -146,7 +153,7 @@ rule build_tables:
         folder=subpath(output.explanation, parent=True),
     shell:
         f"python {SCRIPTS}/build_tables.py"
-        " --scores {input.scores:q} --efficiency {input.efficiency:q}"
+        " --scores {input.scores:q} --efficiency {input.efficiency:q} --trainings {input.trainings:q}"
         " {params.selection:q}"
         " --baseline {params.baseline:q} --quirks {params.quirks:q} --output-dir {params.folder:q}"
         " > {log:q} 2>&1"
@@ -157,10 +164,16 @@ rule build_figures:
         scores=f"{RESULTS}/reporting/scores.tsv",
         efficiency=f"{RESULTS}/reporting/efficiency.json",
         published=published_table(),
+        trainings=training_files(),
     output:
         pictures=collect(
             f"{RESULTS}/figures/{{figure}}.png",
-            figure=["scores", "scores_standard", "score_by_parameters"],
+            figure=[
+                "scores",
+                "scores_standard",
+                "score_by_parameters",
+                "learning_curves",
+            ],
         ),
         scores=report(
             f"{RESULTS}/figures/scores.svg",
@@ -180,6 +193,12 @@ rule build_figures:
             labels={"figure": "Score against parameters"},
             caption="report/score_by_parameters.rst",
         ),
+        learning_curves=report(
+            f"{RESULTS}/figures/learning_curves.svg",
+            category="Figures",
+            labels={"figure": "Learning curves of fine-tuning"},
+            caption="report/learning_curves.rst",
+        ),
     log:
         f"{RESULTS}/logs/build_figures/all.log",
     retries: 0
@@ -195,7 +214,7 @@ rule build_figures:
         folder=subpath(output.scores, parent=True),
     shell:
         f"python {SCRIPTS}/build_figures.py"
-        " --scores {input.scores:q} --efficiency {input.efficiency:q}"
+        " --scores {input.scores:q} --efficiency {input.efficiency:q} --trainings {input.trainings:q}"
         " {params.selection:q}"
         " --baseline {params.baseline:q} --groups {params.groups:q} --output-dir {params.folder:q}"
         " > {log:q} 2>&1"

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from compactbio.benchmarks.cases import CASES, Case, chosen_cases, draw_lengths
+from compactbio.benchmarks.hardware import hardware_name
 from compactbio.benchmarks.measuring import COLUMNS, PRECISIONS, Settings, append_rows, measure_case
 from compactbio.errors import UserError
 from compactbio.logs import run_program
@@ -98,16 +99,6 @@ def lengths_of(tokens: list[Path] | None, batch_size: int) -> np.ndarray:
 
     lengths = TokenStore.open(tokens).lengths
     return np.random.default_rng(0).choice(lengths, batch_size).astype(np.int64)
-
-
-def hardware_name(threads: int) -> str:
-    """Return the GPU's name, or the processor's with the number of threads."""
-    import torch
-
-    from compactbio.provenance import hardware
-
-    found = hardware()
-    return found["gpus"][0] if torch.cuda.is_available() else f"{found['processor']}, {threads} threads"
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from compactbio.reporting.gaps import parse_datasets
 from compactbio.reporting.published import read_assigned
 from compactbio.reporting.scores import collect_scores
 from compactbio.reporting.style import LOOKS
+from compactbio.reporting.trainings import read_trainings
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,9 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scores", type=Path, required=True, help="table that collect_scores wrote")
     parser.add_argument("--efficiency", type=Path, nargs="*", default=[], help="files of measure_efficiency")
+    parser.add_argument(
+        "--trainings", type=Path, nargs="*", default=[], help="files <model>/<dataset>/training.json of finetune_model"
+    )
     parser.add_argument("--published", type=Path, help="table of published values")
     parser.add_argument("--models", nargs="+", required=True, help="models in order")
     parser.add_argument("--datasets", nargs="+", required=True, metavar="NAME:TASK", help="datasets in order")
@@ -60,9 +64,13 @@ def main() -> None:
     measured = read_efficiency(arguments.efficiency)
     parameters = {name: facts["parameters"]["encoder"] for name, facts in measured.items()}
 
-    from compactbio.reporting.figures import draw_figures  # imports matplotlib
+    trained = read_trainings(arguments.trainings)
+
+    from compactbio.reporting.curves import draw_curves  # imports matplotlib
+    from compactbio.reporting.figures import draw_figures
 
     paths = draw_figures(arguments.output_dir, results, scores, parameters, groups)
+    paths += draw_curves(arguments.output_dir, models, datasets, trained)
     log.info("%d figures written to %s", len(paths), arguments.output_dir)
 
 

@@ -1,7 +1,8 @@
 """Build the tables (CSV, Markdown, LaTeX, HTML) from scores, measurements and published values.
 
 Scores of a finished workflow come by --scores; --results ROOT takes what a results folder holds so far, at any
-time beside a running workflow. Missing scores become dashes with a reason.
+time beside a running workflow. Missing scores become dashes with a reason. With --configfile all other options come
+from the configuration (what is given besides wins), and the tables go to <results_dir>/tables_so_far.
 """
 
 from __future__ import annotations
@@ -19,18 +20,33 @@ from compactbio.reporting.explanations import check_quirks
 from compactbio.reporting.gaps import datasets_in, gap_reasons, parse_datasets
 from compactbio.reporting.published import read_assigned
 from compactbio.reporting.scores import collect_scores, find_score_tables
+from compactbio.reporting.selection import options_so_far, settings_of_files
+from compactbio.reporting.trainings import find_trainings, read_trainings
 from compactbio.reporting.writing import write_tables
 
 log = logging.getLogger(__name__)
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Return the command line, after the options that --configfile stands for."""
+    configured = argparse.ArgumentParser(add_help=False)
+    configured.add_argument(
+        "--configfile",
+        type=Path,
+        nargs="*",
+        metavar="FILE",
+        help="configurations merged over config/config.yaml, as for Snakemake; none: that file alone",
+    )
+    parser = argparse.ArgumentParser(
+        description=__doc__, parents=[configured], formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--scores", type=Path, help="table that collect_scores wrote")
     source.add_argument("--results", type=Path, metavar="ROOT", help="results folder: take what is there")
     parser.add_argument("--efficiency", type=Path, nargs="*", default=[], help="files of measure_efficiency")
+    parser.add_argument(
+        "--trainings", type=Path, nargs="*", default=[], help="files <model>/<dataset>/training.json of finetune_model"
+    )
     parser.add_argument("--published", type=Path, help="table of published values")
     parser.add_argument("--models", nargs="+", help="rows of the tables, in order (default: those with scores)")
     parser.add_argument(
@@ -41,7 +57,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--baseline", required=True, help="model whose scores the percentages refer to")
     parser.add_argument("--quirks", default="{}", help="quirk switches and their values, as JSON")
     parser.add_argument("--output-dir", type=Path, required=True, help="folder of the tables")
-    return parser.parse_args()
+    files, given = configured.parse_known_args()
+    options = [] if files.configfile is None else options_so_far(settings_of_files(files.configfile))
+    return parser.parse_args([*options, *given])
 
 
 def main() -> None:
@@ -52,14 +70,15 @@ def main() -> None:
     except json.JSONDecodeError as error:
         raise UserError(f"--quirks is not JSON: {error}") from None
     check_quirks(quirks)
-    efficiency = list(arguments.efficiency)
+    efficiency, trainings = list(arguments.efficiency), list(arguments.trainings)
     if arguments.results:
         if not arguments.results.is_dir():
-            raise UserError(f"--results: there is no folder {arguments.results}")
+            raise UserError(f"there is no folder {arguments.results}: nothing was run for it yet, or correct its path")
         scores = collect_scores(find_score_tables(arguments.results))
         measured_here = arguments.results / "reporting" / "efficiency.json"
         if not efficiency and measured_here.is_file():
             efficiency = [measured_here]
+        trainings = trainings or find_trainings(arguments.results)
     else:
         scores = collect_scores([arguments.scores])
     models = arguments.models or list(dict.fromkeys(score.model for score in scores))
@@ -81,7 +100,8 @@ def main() -> None:
         published=assignment.by_cell(),
         reasons=gap_reasons(arguments.results, models, datasets) if arguments.results else None,
     )
-    write_tables(arguments.output_dir, results, assignment, read_efficiency(efficiency), quirks)
+    measured, trained = read_efficiency(efficiency), read_trainings(trainings)
+    write_tables(arguments.output_dir, results, assignment, measured, quirks, trained)
     log.info("tables of %d models and %d datasets written to %s", len(models), len(datasets), arguments.output_dir)
 
 

@@ -1,5 +1,6 @@
 """Fine-tune a model on a prepared dataset, once per seed or fold, and store its predictions on the test split.
 
+Where the run file has a grid of hyper-parameters, its points are tried first and the best one is taken for all runs.
 Start it again with the same arguments to go on after a deadline or a signal; finished runs are kept in the
 checkpoints folder and taken from there.
 """
@@ -26,7 +27,8 @@ def main() -> None:
     arguments = parse_arguments()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything is in the folders given
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    from compactbio.finetuning.runs import dataset_digest, finetune, model_digest, plan_runs, publish
+    from compactbio.finetuning.grid import choose_point, plan_trials
+    from compactbio.finetuning.runs import PlannedRun, dataset_digest, finetune, model_digest, plan_runs, publish
     from compactbio.provenance import gather_provenance
     from compactbio.training.deadlines import StopSignal, deadline_after
 
@@ -37,20 +39,21 @@ def main() -> None:
     stop = StopSignal().install()
     logging.info("settings: %s", settings)
     digests = {"model": model_digest(arguments.model), "dataset": dataset_digest(arguments.task)}
-    planned = plan_runs(settings, digests, arguments.checkpoints)
-    if not all(run.is_finished() for run in planned):
-        claim_gpu()
-    finished = finetune(
-        settings,
-        arguments.model,
-        arguments.task,
-        planned,
-        deadline=deadline_after(arguments.max_minutes, started=started),
-        stop=stop,
-    )
-    if not finished:
-        sys.exit(1)
-    training = publish(planned, settings["task"], arguments.output_dir)
+    deadline = deadline_after(arguments.max_minutes, started=started)
+
+    def finish(runs: list[PlannedRun]) -> None:
+        """Do the runs that are not finished; end the program if that has to go on another time."""
+        if not all(run.is_finished() for run in runs):
+            claim_gpu()
+        if not finetune(settings, arguments.model, arguments.task, runs, deadline=deadline, stop=stop):
+            sys.exit(1)
+
+    trials = plan_trials(settings, digests, arguments.checkpoints)
+    finish(trials)
+    chosen, grid = choose_point(settings, trials)
+    planned = plan_runs(chosen, digests, arguments.checkpoints)
+    finish(planned)
+    training = publish(planned, settings["task"], arguments.output_dir, grid)
     provenance = gather_provenance(
         training["fingerprint"],
         digests,

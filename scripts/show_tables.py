@@ -8,29 +8,35 @@ from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.logs import run_program
+from compactbio.reporting.selection import folder_so_far, settings_of_files
 from compactbio.reporting.terminal import for_terminal
 
-TABLES = ("ner", "re", "qa", "sizes", "efficiency", "summary")  # the summary last: it stays on the screen
+TABLES = ("ner", "re", "qa", "finetuning", "sizes", "efficiency", "summary")  # the summary last: it stays on the screen
 
 
 def main() -> None:
     """Read the command line and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, metavar="DIR", help="folder that build_tables wrote")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("folder", type=Path, nargs="?", metavar="DIR", help="folder that build_tables wrote")
+    source.add_argument(
+        "--configfile", type=Path, nargs="*", metavar="FILE", help="the tables that build_tables --configfile wrote"
+    )
     parser.add_argument("--only", nargs="+", choices=TABLES, default=TABLES, help="tables to print (default: all)")
     arguments = parser.parse_args()
-    paths = [arguments.folder / f"{name}.md" for name in TABLES if name in arguments.only]
+    folder = arguments.folder or folder_so_far(settings_of_files(arguments.configfile))
+    paths = [folder / f"{name}.md" for name in TABLES if name in arguments.only]
     missing = [str(path) for path in paths if not path.is_file()]
     if missing:
         raise UserError(f"no {', '.join(missing)}: build the tables first, for example with `make tables`")
     styled = sys.stdout.isatty()
     for path in paths:
         sys.stdout.write(for_terminal(path.read_text(encoding="utf-8"), styled=styled) + "\n")
-    index = arguments.folder / "index.md"
+    index = folder / "index.md"
     lines = [
-        f"Tables (.md, .tex, .html, .csv): {arguments.folder}/",
+        f"Tables (.md, .tex, .html, .csv): {folder}/",
         f"What they are, protocols, numbers of runs, deviations: {index}",
-        f"Figures: {arguments.folder.parent / 'figures'}/",
+        f"Figures: {folder.parent / 'figures'}/",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
 

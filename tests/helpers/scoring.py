@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,18 @@ import pyarrow.parquet as pq
 import yaml
 
 NER_LABELS = ["O", "B", "I"]
+NER_RUNS = [{"run": "seed1", "seed": 1, "fold": 0}, {"run": "seed2", "seed": 2, "fold": 0}]
 
 
-def write_task(folder: Path, dataset: str, task: str, test: dict[str, list], labels: list[str]) -> Path:
-    """Write a prepared dataset with a test split; label columns hold ids."""
+def write_task(
+    folder: Path,
+    dataset: str,
+    task: str,
+    test: dict[str, list],
+    labels: list[str],
+    train: dict[str, list] | None = None,
+) -> Path:
+    """Write a prepared dataset; label columns hold ids, a train split that is not given has one other row."""
     from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value, disable_progress_bars
 
     disable_progress_bars()
@@ -40,10 +50,17 @@ def write_task(folder: Path, dataset: str, task: str, test: dict[str, list], lab
         },
     }[task]
     folder.mkdir(parents=True)
-    data = Dataset.from_dict(test, features=Features(features))
-    DatasetDict({"test": data}).save_to_disk(str(folder / "data"))
+    splits = {"train": train or _other_row(test), "test": test}
+    made = {name: Dataset.from_dict(rows, features=Features(features)) for name, rows in splits.items()}
+    DatasetDict(made).save_to_disk(str(folder / "data"))
     (folder / "manifest.json").write_text(json.dumps({"dataset": dataset, "task": task, "files": {}}))
     return folder
+
+
+def _other_row(test: dict[str, list]) -> dict[str, list]:
+    """Return one row whose text is in none of the test's."""
+    text = {"words": ["other"], "labels": [0], "sentence": "other", "context": "other"}
+    return {name: [text.get(name, values[0])] for name, values in test.items()}
 
 
 def write_results(folder: Path, settings: dict[str, Any], rows: list[dict[str, Any]], schema: pa.Schema) -> Path:
@@ -134,3 +151,52 @@ def qa_row(run: str, question: str, snippet: int, limit: int, rank: int, text: s
         "end": len(text),
         "probability": 0.5,
     }
+
+
+def ner_rows() -> list[dict[str, Any]]:
+    """Return two runs of two sentences."""
+    # Sentence 0: words O B I in 1, 2 and 1 pieces: pieces O B B I, two entities of the reference protocol.
+    # Sentence 1: word 1 vanished in the tokenizer: words B B O, pieces of words 0 and 2.
+    return [
+        ner_row("seed1", 0, "OBI", "OBI", "OBBI", [0, 1, 1, 2]),
+        ner_row("seed1", 1, "BBO", "BOO", "BO", [0, 2]),
+        ner_row("seed2", 0, "OBI", "OOO", "OOBI", [0, 1, 1, 2]),
+        ner_row("seed2", 1, "BBO", "OOB", "OB", [0, 2]),
+    ]
+
+
+def re_rows() -> list[dict[str, Any]]:
+    """Return two folds of two sentences: 2 of class 1 found, 1 found wrongly, 1 missed."""
+    return [
+        {"run": f"seed1-fold{fold}", "fold": fold, "id": number, "gold": gold, "predicted": predicted}
+        | {"probabilities": [0.5, 0.5]}
+        for fold, number, gold, predicted in ((1, 0, "1", "1"), (1, 1, "0", "1"), (2, 0, "1", "1"), (2, 1, "1", "0"))
+    ]
+
+
+def qa_rows(run: str = "seed1") -> list[dict[str, Any]]:
+    """Return the spans of two questions; only the longer answers have the second one right."""
+    rows = []
+    for limit in (15, 30):
+        rows += [
+            qa_row(run, "q1", 0, limit, 1, "glucagon", 1.0),
+            qa_row(run, "q1", 0, limit, 2, "insulin", 0.5),
+            qa_row(run, "q1", 1, limit, 1, "Insulin", 5.0),
+            qa_row(run, "q2", 0, limit, 1, "leptin" if limit == 30 else "the hormone", 1.0),
+        ]
+    return rows
+
+
+def score(monkeypatch: Any, tmp_path: Path, results: list, tasks: list, model: str = "tiny") -> dict[tuple, float]:
+    """Run the program's main and return {(dataset, run, protocol, metric): value}."""
+    import score_model
+
+    output = tmp_path / "scores.tsv"
+    arguments = ["--model", model, "--results", *results, "--tasks", *tasks, "--output", output]
+    monkeypatch.setattr(sys, "argv", ["score_model.py", *map(str, arguments)])
+    score_model.main()
+    with output.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream, delimiter="\t"))
+    assert list(rows[0]) == ["task", "dataset", "model", "run", "protocol", "metric", "value"]
+    assert {row["model"] for row in rows} == {model}
+    return {(row["dataset"], row["run"], row["protocol"], row["metric"]): float(row["value"]) for row in rows}

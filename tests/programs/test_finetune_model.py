@@ -24,6 +24,7 @@ from helpers.finetuning import (
 )
 
 from compactbio.errors import UserError
+from compactbio.finetuning.grid import choose_point, plan_trials
 from compactbio.finetuning.runs import dataset_digest, finetune, model_digest, plan_runs, publish
 
 PROGRAM = Path(__file__).parents[2] / "scripts" / "finetune_model.py"
@@ -76,12 +77,16 @@ class StopAfter:
 
 
 def do(settings, model, task_folder, place: Path, stop=None):
-    """Fine-tune and return the predictions as rows, or None if it left early."""
+    """Fine-tune as the program does and return the predictions as rows, or None if it left early."""
     digests = {"model": model_digest(model), "dataset": dataset_digest(task_folder)}
-    planned = plan_runs(settings, digests, place / "checkpoints")
+    trials = plan_trials(settings, digests, place / "checkpoints")
+    if not finetune(settings, model, task_folder, trials, deadline=None, stop=stop):
+        return None
+    chosen, grid = choose_point(settings, trials)
+    planned = plan_runs(chosen, digests, place / "checkpoints")
     if not finetune(settings, model, task_folder, planned, deadline=None, stop=stop):
         return None
-    publish(planned, settings["task"], place / "output")
+    publish(planned, settings["task"], place / "output", grid)
     return pq.read_table(place / "output" / "predictions.parquet").to_pylist()
 
 
@@ -137,6 +142,69 @@ def test_answers_are_learnt_and_offsets_point_at_the_text(model, tasks, tmp_path
     assert max(row["rank"] for row in rows) <= 20
 
 
+def training_of(place: Path) -> dict:
+    return json.loads((place / "output" / "training.json").read_text())
+
+
+def test_the_best_epoch_is_taken_and_training_stops_early_also_after_an_interruption(model, tasks, tmp_path):
+    # a learning rate that spoils the model after a while, so that the best epoch is not the last
+    options = {"epochs": 8, "learning_rate": 2.0e-2, "best_epoch_by": "f1", "patience": 2}
+    settings = run_settings("ner", NER_LABELS, **options)
+    whole = do(settings, model, tasks / "ner", tmp_path / "whole")
+    (run,) = training_of(tmp_path / "whole")["runs"]
+    lines = [json.loads(line) for line in (tmp_path / "whole" / "output" / "metrics.jsonl").read_text().splitlines()]
+    scores = [line["validation"]["f1"] for line in lines]
+    assert run["epoch"] == 1 + scores.index(max(scores)) <= len(lines) < 8
+    assert len(lines) == run["epoch"] + 2 and run["steps"] == 20 * len(lines)
+    # the same training cut off at the best epoch predicts the same: its weights were the ones taken
+    for looks in (7, 31):
+        assert do(settings, model, tasks / "ner", tmp_path / "parts", StopAfter(looks)) is None
+    assert do(settings, model, tasks / "ner", tmp_path / "parts") == whole
+    assert training_of(tmp_path / "parts")["runs"][0]["epoch"] == run["epoch"]
+    assert not [path for path in (tmp_path / "whole" / "checkpoints").rglob("*") if path.name == "best"]
+
+
+def test_a_grid_is_tried_with_the_first_run_and_the_choice_is_trained_with_all(model, tasks, tmp_path):
+    runs = [{"run": f"seed{seed}", "seed": seed, "fold": 1} for seed in (1, 2)]
+    grid = {"learning_rate": [1.0e-5, 3.0e-3], "epochs": [4]}
+    settings = run_settings("re", LABELS["re"], runs=runs, validation_fraction=0.2, grid=grid)
+    rows = do(settings, model, tasks / "re", tmp_path)
+    training = training_of(tmp_path)
+    assert [(point["learning_rate"], point["chosen"]) for point in training["grid"]] == [
+        (1.0e-5, False),
+        (3.0e-3, True),
+    ]
+    assert training["hyperparameters"]["learning_rate"] == 3.0e-3 and "grid" not in training["hyperparameters"]
+    assert training["grid"][1]["fingerprint"] == training["runs"][0]["fingerprint"]  # not trained again
+    assert len(list((tmp_path / "checkpoints").rglob("result.json"))) == 3
+    plain = run_settings("re", LABELS["re"], runs=runs, validation_fraction=0.2, learning_rate=3.0e-3, epochs=4)
+    assert do(plain, model, tasks / "re", tmp_path / "plain") == rows
+
+
+def test_markers_of_one_token_and_class_weights_are_trained_with(model, tasks, tmp_path):
+    runs = [{"run": "seed1", "seed": 1, "fold": 1}]
+    common = {"runs": runs, "epochs": 4}
+    plain = do(run_settings("re", LABELS["re"], **common), model, tasks / "re", tmp_path / "plain")
+    marked = run_settings("re", LABELS["re"], added_tokens=["@gene$"], class_weights="balanced", **common)
+    rows = do(marked, model, tasks / "re", tmp_path / "marked")
+    assert [row["probabilities"] for row in rows] != [row["probabilities"] for row in plain]
+    assert np.mean([row["gold"] == row["predicted"] for row in rows]) > 0.9
+    heavy = run_settings("re", LABELS["re"], class_weights=[0.001, 1000.0], runs=runs, epochs=1)
+    rows = do(heavy, model, tasks / "re", tmp_path / "heavy")
+    assert {row["predicted"] for row in rows} == {"yes"}
+
+
+def test_validation_of_answers_has_the_standard_protocol_s_measures(model, tasks, tmp_path):
+    settings = run_settings("qa", [], epochs=6, validation_fraction=0.1, best_epoch_by="mrr")
+    do(settings, model, tasks / "qa", tmp_path)
+    (run,) = training_of(tmp_path)["runs"]
+    assert (run["train"]["rows"], run["validation"]["rows"]) == (360, 40)
+    lines = [json.loads(line) for line in (tmp_path / "output" / "metrics.jsonl").read_text().splitlines()]
+    best = lines[run["epoch"] - 1]["validation"]
+    assert best["mrr"] == max(line["validation"]["mrr"] for line in lines) > 0.8
+    assert best["strict"] <= best["mrr"] <= best["lenient"]
+
+
 @pytest.mark.parametrize("task", ["ner", "qa"])
 def test_an_interrupted_run_equals_an_uninterrupted_one(task, model, tasks, tmp_path):
     settings = run_settings(task, LABELS[task], epochs=1)  # dropout is on: the configuration's 0.1
@@ -176,6 +244,8 @@ def test_an_added_seed_costs_one_run_and_a_changed_setting_all(model, tasks, tmp
         ("re", {"labels": ["no"], "runs": [{"run": "a", "seed": 1, "fold": 1}]}, "label 'yes'"),
         ("re", {"runs": [{"run": "a", "seed": 1, "fold": 7}]}, "no rows of fold 7"),
         ("qa", {"stride": 20}, "stride 20"),
+        ("qa", {"best_epoch_by": "mrr"}, "best_epoch_by needs validation data"),
+        ("qa", {"grid": {"epochs": [1]}, "epochs": 1}, "grid needs validation data"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(task, changes, message, model, tasks, tmp_path):

@@ -66,11 +66,12 @@ def test_tables_of_all_models_and_datasets(request, results, collected, tmp_path
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - start < 20  # a second on an idle core
     names = {path.name for path in (tmp_path / "t").iterdir()}
-    tables = ("ner", "re", "qa", "summary", "sizes", "efficiency")
+    tables = ("ner", "re", "qa", "summary", "finetuning", "sizes", "efficiency")
     assert names == {f"{t}.{form}" for t in tables for form in ("csv", "md", "tex", "html")} | {
         "index.md",
         "index.html",
     }
+    assert "not run" in (tmp_path / "t" / "finetuning.md").read_text(encoding="utf-8")
     rows = rows_of(tmp_path / "t" / "ner.csv")
     # 5 datasets x 2 protocols x 12 models x (precision, recall, F1, entities)
     assert len(rows) == 5 * 2 * 12 * 4
@@ -102,6 +103,7 @@ def test_tables_so_far_accept_gaps(request, results, tmp_path):
     text = (tmp_path / "t" / "ner.md").read_text(encoding="utf-8")
     assert "– = fine-tuned, not scored yet: TinyBERT" in text
     assert "not run" in text
+    assert {row["model"] for row in rows_of(tmp_path / "t" / "finetuning.csv")} == {"BioBERT-v1.1"}
     reasons = {row["reason"] for row in rows_of(tmp_path / "t" / "re.csv")}
     assert reasons == {"not run"}
     assert build(request, "--results", partial, output=tmp_path / "u").returncode == 0  # what is there decides the rows
@@ -115,6 +117,35 @@ def test_tables_of_nothing_are_dashes(request, tmp_path):
     done = build(request, "--results", tmp_path / "empty", output=tmp_path / "u")
     assert done.returncode == 1
     assert "there are no scores yet" in done.stderr
+
+
+def test_tables_so_far_of_a_configuration(request, tmp_path):
+    """`make tables`: rows, baseline, results folder and whether the paper's values stand beside come from there."""
+    models = {"BioBERT-v1.1": 0, "DistilBioBERT": 0}
+    write_results(tmp_path / "results", models, {"NCBI-disease": DATASETS["NCBI-disease"]})
+    config = {
+        "results_dir": str(tmp_path / "results"),
+        "run": {"models": [*models, "TinyBERT"], "datasets": ["NCBI-disease", "GAD"]},
+        "corpus": {"baseline": {"base_url": "file://{mirror}/pubmed"}},  # no mirror is needed for tables
+        "reporting": {"baseline_model": "DistilBioBERT"},
+    }
+    own, apart = tmp_path / "own.yaml", tmp_path / "apart.yaml"
+    own.write_text(json.dumps(config))
+    apart.write_text(json.dumps({"reporting": {"compare_with_paper": False}}))
+    tables = tmp_path / "results" / "tables_so_far"
+    for files, compared in (([own], True), ([own, apart], False)):
+        done = run(request, "build_tables", "--configfile", *files)
+        assert done.returncode == 0, done.stderr
+        rows = rows_of(tables / "ner.csv")
+        assert {row["model"] for row in rows} == {"BioBERT-v1.1", "DistilBioBERT", "TinyBERT"}
+        assert any(row["published"] or row["difference"] for row in rows) == compared
+    assert {row["reason"] for row in rows_of(tables / "re.csv")} == {"not run"}
+    done = run(request, "show_tables", "--configfile", own, "--only", "summary")
+    assert done.returncode == 0, done.stderr
+    assert "DistilBioBERT" in done.stdout
+    done = run(request, "build_tables", "--configfile", own, "--results", tmp_path / "none")
+    assert done.returncode == 1
+    assert "nothing was run for it yet" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -176,15 +207,19 @@ def test_figures_are_drawn_and_are_the_same_each_time(monkeypatch, request, resu
             json.dumps({"DistilBioBERT": "distilled", "BioTinyBERT": "continual"}),
         ),
         *("--models", "BioBERT-v1.1", "DistilBioBERT", "BioTinyBERT", "--datasets", "BC2GM:ner", "GAD:re"),
+        *("--trainings", *sorted((results / "finetuning").glob("*BioBERT*/*/training.json"))),
     ]
     for name in ("a", "b"):
         start_here(monkeypatch, "build_figures", *arguments, "--output-dir", tmp_path / name)
-    names = {f"{f}.{s}" for f in ("scores", "scores_standard", "score_by_parameters") for s in ("svg", "png")}
+    figures = ("scores", "scores_standard", "score_by_parameters", "learning_curves")
+    names = {f"{figure}.{form}" for figure in figures for form in ("svg", "png")}
     assert {path.name for path in (tmp_path / "a").iterdir()} == names
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     svg = (tmp_path / "a" / "scores.svg").read_text(encoding="utf-8")
     assert all(text in svg for text in ("BC2GM", "DistilBioBERT", "published (paper)"))
+    curves = (tmp_path / "a" / "learning_curves.svg").read_text(encoding="utf-8")
+    assert "validation F1, %" in curves and "BioTinyBERT" not in curves
 
 
 def test_figures_without_scores_say_so(monkeypatch, tmp_path):
@@ -204,6 +239,7 @@ def test_figures_without_scores_say_so(monkeypatch, tmp_path):
     )
     start_here(monkeypatch, "build_figures", *arguments)
     assert "not run" in (tmp_path / "f" / "scores.svg").read_text(encoding="utf-8")
+    assert "no training" in (tmp_path / "f" / "learning_curves.svg").read_text(encoding="utf-8")
 
 
 def test_efficiency_of_tiny_models(monkeypatch, tmp_path):
@@ -233,6 +269,8 @@ def test_efficiency_of_tiny_models(monkeypatch, tmp_path):
         assert facts["parameters"]["encoder"] == encoder
         assert facts["weights_bytes"] == (tmp_path / name / "model.safetensors").stat().st_size
         assert len(facts["cpu"]["latency_milliseconds"]["values"]) == 2
+        # activations beside the weights: at least one hidden state (2 sequences x 64 tokens x 32), at most some twenty
+        assert 1 < (facts["peak_memory_bytes"] - 4 * encoder) / (2 * 64 * 32 * 4) < 20
     # a layer, n tokens: 2 n (4 h h + 2 h f) in the dense layers, 2 * 2 n n h in the attention; h = 32, f = 64
     layers = [2 * (2 * n * (4 * 32 * 32 + 2 * 32 * 64) + 4 * n * n * 32) for n in (64, 128)]
     pooler = 2 * 32 * 32

@@ -1,6 +1,5 @@
 """score_model.py on miniature datasets of every kind: values worked out by hand, and what it refuses."""
 
-import csv
 import json
 import sys
 from pathlib import Path
@@ -9,12 +8,17 @@ import pyarrow.parquet as pq
 import pytest
 from helpers.scoring import (
     NER_LABELS,
+    NER_RUNS,
     NER_SCHEMA,
     QA_SCHEMA,
     RE_SCHEMA,
     ner_row,
+    ner_rows,
     qa_row,
+    qa_rows,
+    re_rows,
     run_settings,
+    score,
     write_results,
     write_task,
 )
@@ -23,33 +27,6 @@ from compactbio.errors import UserError
 from compactbio.scoring.bioasq_files import score_files
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-NER_RUNS = [{"run": "seed1", "seed": 1, "fold": 0}, {"run": "seed2", "seed": 2, "fold": 0}]
-
-
-def score(monkeypatch, tmp_path, results, tasks, model="tiny"):
-    """Run the program's main and return {(dataset, run, protocol, metric): value}."""
-    import score_model
-
-    output = tmp_path / "scores.tsv"
-    arguments = ["--model", model, "--results", *results, "--tasks", *tasks, "--output", output]
-    monkeypatch.setattr(sys, "argv", ["score_model.py", *map(str, arguments)])
-    score_model.main()
-    with output.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream, delimiter="\t"))
-    assert list(rows[0]) == ["task", "dataset", "model", "run", "protocol", "metric", "value"]
-    assert {row["model"] for row in rows} == {model}
-    return {(row["dataset"], row["run"], row["protocol"], row["metric"]): float(row["value"]) for row in rows}
-
-
-def ner_rows():
-    # Sentence 0: words O B I in 1, 2 and 1 pieces: pieces O B B I, two entities of the reference protocol.
-    # Sentence 1: word 1 vanished in the tokenizer: words B B O, pieces of words 0 and 2.
-    return [
-        ner_row("seed1", 0, "OBI", "OBI", "OBBI", [0, 1, 1, 2]),
-        ner_row("seed1", 1, "BBO", "BOO", "BO", [0, 2]),
-        ner_row("seed2", 0, "OBI", "OOO", "OOBI", [0, 1, 1, 2]),
-        ner_row("seed2", 1, "BBO", "OOB", "OB", [0, 2]),
-    ]
 
 
 @pytest.fixture
@@ -80,7 +57,8 @@ def test_named_entities_under_both_protocols(monkeypatch, tmp_path, ner):
     assert found["seed2", "standard", "f1"] == 0.0
     assert found["seed2", "reference", "precision"] == pytest.approx(1 / 2)
     assert found["seed2", "reference", "recall"] == pytest.approx(1 / 3)
-    assert len(scores) == 2 * 2 * 4
+    assert found["seed1", "standard", "seen_in_train"] == 0
+    assert len(scores) == 2 * 2 * 5
 
 
 def test_order_of_rows_does_not_matter(monkeypatch, tmp_path, ner):
@@ -113,12 +91,7 @@ def relations(tmp_path):
     )
     runs = [{"run": f"seed1-fold{fold}", "seed": 1, "fold": fold} for fold in (1, 2)]
     settings = run_settings("tiny", "Mini-GAD", "re", runs, labels=RE_LABELS, positive_labels=["1"])
-    rows = [
-        {"run": f"seed1-fold{fold}", "fold": fold, "id": number, "gold": gold, "predicted": predicted}
-        | {"probabilities": [0.5, 0.5]}
-        for fold, number, gold, predicted in ((1, 0, "1", "1"), (1, 1, "0", "1"), (2, 0, "1", "1"), (2, 1, "1", "0"))
-    ]
-    return write_results(tmp_path / "results" / "Mini-GAD", settings, rows, RE_SCHEMA), task
+    return write_results(tmp_path / "results" / "Mini-GAD", settings, re_rows(), RE_SCHEMA), task
 
 
 def test_relations_per_fold(monkeypatch, tmp_path, relations):
@@ -130,6 +103,12 @@ def test_relations_per_fold(monkeypatch, tmp_path, relations):
         ("Mini-GAD", "seed1-fold2", "standard", "precision"): 1.0,
         ("Mini-GAD", "seed1-fold2", "standard", "recall"): 0.5,
         ("Mini-GAD", "seed1-fold2", "standard", "f1"): pytest.approx(2 / 3),
+        ("Mini-GAD", "seed1-fold1", "standard", "seen_in_train"): 0,
+        ("Mini-GAD", "seed1-fold2", "standard", "seen_in_train"): 0,
+        # both folds as one set: 2 right of 3 found and 3 true
+        ("Mini-GAD", "pooled", "standard", "pooled_precision"): pytest.approx(2 / 3),
+        ("Mini-GAD", "pooled", "standard", "pooled_recall"): pytest.approx(2 / 3),
+        ("Mini-GAD", "pooled", "standard", "pooled_f1"): pytest.approx(2 / 3),
     }
 
 
@@ -139,18 +118,6 @@ GOLDEN = [
     {"id": "q3", "type": "yesno", "exact_answer": "no"},
     {"id": "q4", "type": "list", "exact_answer": [["x"]]},
 ]
-
-
-def qa_rows(run="seed1"):
-    rows = []
-    for limit in (15, 30):
-        rows += [
-            qa_row(run, "q1", 0, limit, 1, "glucagon", 1.0),
-            qa_row(run, "q1", 0, limit, 2, "insulin", 0.5),
-            qa_row(run, "q1", 1, limit, 1, "Insulin", 5.0),
-            qa_row(run, "q2", 0, limit, 1, "leptin" if limit == 30 else "the hormone", 1.0),
-        ]
-    return rows
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from helpers.finetuning import NER_LABELS, VOCABULARY, write_model
 from compactbio.errors import UserError
 from compactbio.finetuning import batching
 from compactbio.finetuning.batching import cheapest_cuts, epoch_order, prediction_batches, training_batches
+from compactbio.finetuning.class_weights import class_weights
 from compactbio.finetuning.features import Feature
 from compactbio.finetuning.heads import load_task_model
 from compactbio.finetuning.steps import DENOMINATOR, TaskStep
@@ -129,6 +130,53 @@ def test_gradients_are_those_of_the_whole_batch_through_transformers_own_loss(ta
             torch.testing.assert_close(mine[name], value.grad, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("task", ["ner", "re"])
+def test_weighted_losses_are_torch_s_weighted_mean_over_the_whole_batch(task, model_folder, monkeypatch):
+    monkeypatch.setitem(batching.START_COST, "cpu", 0)
+    labels = {"ner": NER_LABELS, "re": ["0", "1"]}[task]
+    weights = np.array([0.5, 2.0, 5.0][: len(labels)], np.float32)
+    step = TaskStep(load_task_model(model_folder, task, labels, seed=5), task, weights).eval()
+    features = random_features(8, task)
+    options = {"batch_size": 8, "seed": 3, "pad": 0, "token_types": True, "device": "cpu", "class_weights": weights}
+    micro_batches = training_batches(features, DENOMINATOR[task], **options)(1)
+    assert len(micro_batches) > 2
+    denominators = {name: sum(batch.counts[name] for batch in micro_batches) for name in micro_batches[0].counts}
+    total = sum(step(batch.tensors, denominators).item() for batch in micro_batches)
+    # oracle: torch's criterion over the logits of every sequence alone
+    logits, targets = [], []
+    for feature in features:
+        types = (np.arange(len(feature.ids)) >= feature.first_segment).astype(np.int64)
+        output = step.model(torch.tensor(feature.ids)[None], token_type_ids=torch.tensor(types)[None]).logits
+        logits.append(output.reshape(-1, len(labels)))
+        targets.append(torch.tensor(feature.targets["labels"]).reshape(-1))
+    expected = torch.nn.CrossEntropyLoss(weight=torch.tensor(weights))(torch.cat(logits), torch.cat(targets))
+    assert total == pytest.approx(expected.item(), rel=1e-5)
+    assert "class_weights" not in step.state_dict()
+
+
+def test_balanced_weights_are_scikit_learn_s():
+    from sklearn.utils.class_weight import compute_class_weight
+
+    features = random_features(30, "ner")
+    targets = np.concatenate([feature.targets["labels"] for feature in features])
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=targets[targets != -100])
+    assert class_weights("balanced", features, 3) == pytest.approx(expected, rel=1e-6)
+    assert class_weights("balanced", features, 4)[3] == 1.0
+    assert class_weights([1, 2.5], features, 2).tolist() == [1.0, 2.5]
+    assert class_weights(None, features, 3) is None
+
+
+def test_added_tokens_get_embeddings_drawn_from_the_seed(model_folder):
+    plain = load_task_model(model_folder, "re", ["0", "1"], 5).get_input_embeddings().weight
+    one, same, other = (
+        load_task_model(model_folder, "re", ["0", "1"], seed, len(VOCABULARY) + 2).get_input_embeddings().weight
+        for seed in (5, 5, 6)
+    )
+    assert one.shape[0] == len(VOCABULARY) + 2
+    assert torch.equal(one[:-2], plain) and torch.equal(one, same)
+    assert not torch.equal(one[-2:], other[-2:])
+
+
 def test_prediction_batches_hold_everything_once_within_the_budget(monkeypatch):
     monkeypatch.setitem(batching.PREDICTED_PIECES, "cpu", 60)
     features = random_features(40, "re")
@@ -181,3 +229,11 @@ def test_validation_is_cut_by_seed_and_fold():
     assert validation["id"] != cut_validation(rows, 0.1, 1, 3)[1]["id"]
     with pytest.raises(UserError, match="validation_fraction"):
         cut_validation(rows, 0.001, 1, 1)
+
+
+def test_a_question_s_snippets_stay_on_one_side():
+    questions = [f"q{number // 3}" for number in range(60)]
+    train, validation = cut_validation(Rows({"q": questions, "n": list(range(60))}, None), 0.2, 1, 0, "q")
+    assert len(validation) == 12 and len(set(validation["q"])) == 4
+    assert not set(train["q"]) & set(validation["q"])
+    assert train["n"] == sorted(train["n"]) and validation["n"] == sorted(validation["n"])

@@ -42,7 +42,7 @@ def test_words_without_pieces_shift_nothing_and_are_outside(tokenizer):
     # a zero-width space and a control character vanish in BERT's normaliser
     sentences = [["\u200b", "flux", "\x00", "cell"], ["\u200b"], [], ["gene"]]
     made = word_windows(sentences, [[0, 1, 0, 0], [1], [], [2]], tokenizer, 32, "all")
-    assert made.empty_words == 3
+    assert (made.empty_words, made.empty_sentences, made.cut_words) == (3, 2, 0)
     assert [feature.targets["labels"].tolist() for feature in made.features] == [
         [IGNORED, 1, 1, 0, IGNORED],
         [IGNORED, 2, IGNORED],
@@ -88,6 +88,7 @@ def test_a_word_longer_than_the_room_is_cut_and_still_predicted(tokenizer):
     owned = np.concatenate([origin[origin >= 0] for origin in made.piece_words])
     assert sorted(set(owned.tolist())) == [0, 1, 2]
     assert all(len(feature.ids) <= 5 for feature in made.features)
+    assert made.cut_words == 1
 
 
 def test_sentences_keep_markers_as_plain_text_and_are_cut_at_the_limit(tokenizer):
@@ -97,6 +98,17 @@ def test_sentences_keep_markers_as_plain_text_and_are_cut_at_the_limit(tokenizer
     assert cut.features[0].ids.tolist() == ids("[CLS] @ gene $ binds [SEP]")
     assert (made.truncated, cut.truncated) == (0, 1)
     assert cut.features[0].targets["labels"].item() == 1
+
+
+def test_added_tokens_are_one_piece_each_and_found_as_they_are_written(tmp_path):
+    write_tokenizer(tmp_path)
+    added = PieceTokenizer(tmp_path, ["@GENE$", "@DISEASE$", "cell"])
+    made = sentence_features(["@GENE$ binds the@DISEASE$ Cell @gene$"], [1], added, 32)
+    gene, disease = len(VOCABULARY), len(VOCABULARY) + 1
+    plain = ids("[CLS] binds the cell @ gene $ [SEP]")
+    assert made.features[0].ids.tolist() == [plain[0], gene, *plain[1:3], disease, *plain[3:]]
+    assert added.vocabulary == len(VOCABULARY) + 2  # `cell` is in the vocabulary already
+    assert PieceTokenizer(tmp_path).vocabulary == len(VOCABULARY)
 
 
 def test_window_ranges_by_hand():

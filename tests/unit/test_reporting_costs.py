@@ -81,6 +81,7 @@ def test_measurements_become_tables_and_different_machines_are_told(tmp_path):
     text = to_markdown(efficiency_document(["A-Tiny", "B-Distil", "C"], measured))
     assert "Measured on different machines" in text
     assert "5.00 (4.00 to 7.00)" in text
+    assert " 82.7 |" in text  # peak memory of A-Tiny: 6 x 13.79 million bytes
     assert "– = not measured: C." in text
     assert "| A-Tiny  | 13,790,000 |" in to_markdown(sizes_document(["A-Tiny"], measured))
     with pytest.raises(UserError, match="A-Tiny a second time"):
@@ -124,6 +125,11 @@ def replaced(score, **changes):
 
 def test_sound_results_have_no_problems():
     assert problems_after(lambda scores: scores) == []
+
+
+def test_scores_of_pooled_folds_are_of_no_unknown_run():
+    pooled = Score("re", "GAD", "TinyBERT", "pooled", "standard", "pooled_f1", 0.8)
+    assert problems_after(lambda scores: [*scores, pooled]) == []
 
 
 def test_a_missing_run_is_named():

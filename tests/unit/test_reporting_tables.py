@@ -147,6 +147,29 @@ def test_macro_averages_are_shown_only_where_they_say_something_else():
     assert "### G, macro averages" not in markdown
 
 
+def test_pooled_folds_stand_beside_their_mean():
+    pooled = Score("re", "G", "A", "pooled", "standard", "pooled_f1", 0.62)
+    results = results_of([*scores_of("A", "G", "re", "f1", [0.5, 0.7]), pooled], datasets={"G": "re"})
+    assert results.cell("G", "A", "standard", "f1").runs == 2  # pooled is no third run
+    markdown = to_markdown(task_document("re", results, NOTHING))
+    block = markdown[markdown.index("### G, folds pooled") :]
+    assert block.splitlines()[4].split("|")[4].strip() == "62.00"
+    assert "60.00 ± 14.14" in markdown
+
+
+def test_what_stands_in_train_is_counted_and_left_out_in_a_table_of_its_own():
+    scores = scores_of("A", "N", "ner", "f1", [0.5]) + scores_of("A", "N", "ner", "seen_in_train", [1234])
+    markdown = to_markdown(task_document("ner", results_of(scores), NOTHING))
+    assert "- Test sentences that also stand in train: 1,234." in markdown
+    assert "without what stands in train" not in markdown
+    scores += scores_of("A", "N", "ner", "unseen_f1", [0.4])
+    markdown = to_markdown(task_document("ner", results_of(scores), NOTHING))
+    assert "### N, without what stands in train" in markdown and "40.00" in markdown
+    folds = scores_of("A", "G", "re", "f1", [0.5, 0.5]) + scores_of("A", "G", "re", "seen_in_train", [1, 2])
+    markdown = to_markdown(task_document("re", results_of(folds, datasets={"G": "re"}), NOTHING))
+    assert "stand in train: 1.5 on average over the runs." in markdown
+
+
 def full_set():
     scores = []
     for model, ner, qa in (("A", (0.80, 0.90), 0.50), ("B", (0.78, 0.88), 0.45)):

@@ -63,6 +63,7 @@ def training_batches(
     pad: int,
     token_types: bool,
     device: str,
+    class_weights: np.ndarray | None = None,
 ) -> Callable[[int], list[MicroBatch]]:
     """Return the function from a step (from 1) to its micro-batches, pure in (seed, step).
 
@@ -74,6 +75,7 @@ def training_batches(
         pad: id of the padding piece.
         token_types: whether the model takes token types.
         device: `cpu` or `cuda`, for the cost of a micro-batch.
+        class_weights: float32 [classes]; what has a label counts by its class's then.
     """
     steps = steps_per_epoch(len(features), batch_size)
     lengths = np.asarray([len(feature.ids) for feature in features])
@@ -87,7 +89,10 @@ def training_batches(
         for begin, end in cheapest_cuts(lengths[chosen].tolist(), START_COST[device]):
             arrays = collate([features[i] for i in chosen[begin:end]], pad, token_types=token_types)
             size = end - begin
-            counted = int((arrays["labels"] != IGNORED).sum()) if count_name == "pieces" else size
+            if class_weights is not None:
+                counted = class_weights[arrays["labels"][arrays["labels"] != IGNORED]].sum(dtype=np.float64)
+            else:
+                counted = int((arrays["labels"] != IGNORED).sum()) if count_name == "pieces" else size
             counts = {
                 count_name: float(counted),
                 "tokens": float(lengths[chosen[begin:end]].sum()),

@@ -67,7 +67,8 @@ class Dataset:
         fraction = self.settings.get("validation_fraction")
         drawn = None
         if not validation and fraction:
-            train, validation = cut_validation(train, fraction, seed, fold)
+            unit = "question_id" if self.task == "qa" else None
+            train, validation = cut_validation(train, fraction, seed, fold, unit)
             drawn = seed
         return (
             self._examples("train", train, fold, drawn),
@@ -116,7 +117,8 @@ class Dataset:
             gold = label_ids(rows, labels, self.task, source)
             windows = word_windows(rows["words"], gold, self.tokenizer, length, options["labelled_pieces"])
             features = windows.features
-            notes |= {"split_sentences": windows.split_sentences, "empty_words": windows.empty_words}
+            counted = ("split_sentences", "cut_words", "empty_words", "empty_sentences")
+            notes |= {name: getattr(windows, name) for name in counted}
         elif self.task == "re":
             gold = label_ids(rows, labels, self.task, source)
             made = sentence_features(rows["sentence"], gold, self.tokenizer, length)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tokenizers import Encoding, Tokenizer
+from tokenizers import AddedToken, Encoding, Tokenizer
 
 from compactbio.errors import UserError
 from compactbio.files import read_json
@@ -32,9 +32,13 @@ class Feature:
 
 
 class PieceTokenizer:
-    """The tokenizer of a model folder, with the ids and the length limit that features need."""
+    """The tokenizer of a model folder, with the ids and the length limit that features need.
 
-    def __init__(self, folder: Path) -> None:
+    Tokens in `added` are kept whole wherever they stand in a text; those that the vocabulary lacks get ids after its
+    last. `vocabulary` is the number of ids then.
+    """
+
+    def __init__(self, folder: Path, added: Sequence[str] = ()) -> None:
         path = folder / "tokenizer.json"
         if not path.is_file():
             raise UserError(f"{path} is missing: fine-tuning needs the model's fast tokenizer in its folder")
@@ -44,6 +48,9 @@ class PieceTokenizer:
             raise UserError(f"{path} is not a tokenizer file ({error}): fetch or export the model again") from None
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        # not normalised: a marker is found as it is written, before letters are made small
+        self._tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in added])
+        self.vocabulary = self._tokenizer.get_vocab_size()
         settings = _read_if_there(folder / "tokenizer_config.json")
         self.cls = self._special_id(settings, "cls_token", "[CLS]", path)
         self.sep = self._special_id(settings, "sep_token", "[SEP]", path)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from compactbio.errors import UserError
+from compactbio.imports import without_collector
 
 CLASSES = {
     "ner": "AutoModelForTokenClassification",
@@ -19,32 +20,41 @@ CLASSES = {
 POOLER = "pooler"
 
 
-def load_task_model(folder: Path, task: str, labels: list[str], seed: int) -> nn.Module:
+def load_task_model(folder: Path, task: str, labels: list[str], seed: int, vocabulary: int = 0) -> nn.Module:
     """Return the folder's encoder, in float32, under a new head whose weights are drawn from `seed`.
 
     A pooler that the folder lacks is drawn from the same seed; the folder's own MLM head is left out.
+
+    Args:
+        folder: of the model.
+        task: ner, re or qa.
+        labels: in the order of their ids; none for qa.
+        seed: of the run.
+        vocabulary: embeddings that are needed; those beyond the folder's are drawn from the seed too.
 
     Raises:
         UserError: the folder holds no model of a known architecture, or lacks weights of its encoder (which
             would be random and the result nonsense).
     """
-    import transformers
-    from transformers import AutoConfig
+    # transformers imports the architecture's module, and with it most of itself, only when the model is built
+    with without_collector():
+        import transformers
+        from transformers import AutoConfig
 
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    kind = getattr(transformers, CLASSES[task])
-    torch.manual_seed(seed)
-    try:
-        config = AutoConfig.from_pretrained(folder)
-        if task != "qa":
-            config.id2label = dict(enumerate(labels))
-            config.label2id = {label: index for index, label in enumerate(labels)}
-        model, report = kind.from_pretrained(folder, config=config, dtype=torch.float32, output_loading_info=True)
-    except Exception as error:  # transformers and safetensors raise many kinds for a bad folder
-        raise UserError(
-            f"{folder} cannot be loaded as a model for {task} ({error}): fetch or export it again"
-        ) from error
+        transformers.utils.logging.set_verbosity_error()
+        transformers.utils.logging.disable_progress_bar()
+        kind = getattr(transformers, CLASSES[task])
+        torch.manual_seed(seed)
+        try:
+            config = AutoConfig.from_pretrained(folder)
+            if task != "qa":
+                config.id2label = dict(enumerate(labels))
+                config.label2id = {label: index for index, label in enumerate(labels)}
+            model, report = kind.from_pretrained(folder, config=config, dtype=torch.float32, output_loading_info=True)
+        except Exception as error:  # transformers and safetensors raise many kinds for a bad folder
+            raise UserError(
+                f"{folder} cannot be loaded as a model for {task} ({error}): fetch or export it again"
+            ) from error
     prefix = model.base_model_prefix + "."
     lacking = sorted(name for name in report["missing_keys"] if name.startswith(prefix) and POOLER not in name)
     wrong = sorted(str(name) for name in report.get("mismatched_keys", ()))
@@ -53,6 +63,8 @@ def load_task_model(folder: Path, task: str, labels: list[str], seed: int) -> nn
             f"{folder}: {len(lacking) + len(wrong)} weights of the encoder are missing or of another shape, "
             f"such as {(lacking + wrong)[0]}: config.json and model.safetensors do not belong together"
         )
+    if vocabulary > config.vocab_size:
+        model.resize_token_embeddings(vocabulary, mean_resizing=False)
     logging.info(
         "%s from %s: %.1f million parameters, new: %s",
         type(model).__name__,

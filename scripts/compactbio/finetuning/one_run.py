@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from accelerate import Accelerator
 
 from compactbio.errors import UserError
 from compactbio.finetuning.batching import steps_per_epoch, training_batches
+from compactbio.finetuning.class_weights import class_weights
+from compactbio.finetuning.epochs import EARLY, BestEpoch
 from compactbio.finetuning.examples import Dataset, Examples
 from compactbio.finetuning.heads import load_task_model
 from compactbio.finetuning.prediction import predict_logits
@@ -48,15 +52,29 @@ class OneRun:
         self.accelerator = accelerator
         self.pad = dataset.tokenizer.pad
         self.train_part, self.validation_part, self.test_part = dataset.parts(seed, fold)
-        self.step = TaskStep(load_task_model(model_folder, self.task, self.labels, seed), self.task)
+        self.weights = class_weights(self.options.get("class_weights"), self.train_part.features, len(self.labels))
+        # only added tokens make a vocabulary grow: a tokenizer that does not belong to the model is refused below
+        vocabulary = dataset.tokenizer.vocabulary if self.options.get("added_tokens") else 0
+        model = load_task_model(model_folder, self.task, self.labels, seed, vocabulary)
+        self.step = TaskStep(model, self.task, self.weights)
         self._check_vocabulary(model_folder)
         self.epoch_steps = steps_per_epoch(len(self.train_part.features), self.options["batch_size"])
         self.total_steps = self.epoch_steps * self.options["epochs"]
+        self.best: BestEpoch | None = None
 
     def train(self, folder: Path, *, deadline: float | None, stop: StopSignal | None) -> LoopResult:
-        """Train to the last step, or to the deadline or a signal; the last weights are the ones evaluated."""
+        """Train to the last step, to an early end, or to the deadline or a signal."""
         options = self.options
-        return run_training(
+        checkpoints = CheckpointFolder(folder, keep=1)
+        if options.get("best_epoch_by"):
+            if self.validation_part is None:
+                raise UserError(
+                    "finetuning best_epoch_by needs validation data: name files.validation or set validation_fraction "
+                    "in the dataset's definition, or unset best_epoch_by"
+                )
+            self.best = BestEpoch(folder, options["best_epoch_by"], options.get("patience"), stop)
+            self.best.resume(folder / METRICS, checkpoints.latest_step())
+        trained = run_training(
             module=self.step,
             optimizer=adamw(self.step, weight_decay=options["weight_decay"]),
             learning_rate_at=learning_rate_schedule(
@@ -73,6 +91,7 @@ class OneRun:
                 pad=self.pad,
                 token_types=self.step.token_types,
                 device=self.accelerator.device.type,
+                class_weights=self.weights,
             ),
             settings=LoopSettings(
                 total_steps=self.total_steps,
@@ -80,44 +99,56 @@ class OneRun:
                 checkpoint_every_minutes=CHECKPOINT_MINUTES,
                 log_every_steps=min(LOG_EVERY, self.epoch_steps),
                 deadline=deadline,
-                stop=stop,
+                stop=self.best or stop,
             ),
-            checkpoints=CheckpointFolder(folder, keep=1),
+            checkpoints=checkpoints,
             metrics=MetricsLog(folder / METRICS),
             evaluate=self._validate if self.validation_part else None,
             evaluate_at=frozenset(range(self.epoch_steps, self.total_steps + 1, self.epoch_steps)),
             seed=self.seed,
             accelerator=self.accelerator,
         )
+        if self.best is not None and self.best.is_over:
+            trained = replace(trained, step=self.best.last_step, finished=True, reason=EARLY)
+        self.steps = trained.step
+        return trained
 
     def store(self, folder: Path, metrics: Path) -> dict[str, Any]:
-        """Write the test predictions and the metrics by epoch to a folder; return the run's facts."""
-        self.step.to(self.accelerator.device)
-        part = self.test_part
-        pq.write_table(self._table(part, self._logits(part)), folder / PREDICTIONS, compression="zstd")
-        lines = epoch_lines(read_metrics(metrics), self.epoch_steps, self.options["epochs"])
+        """Write the test predictions and the metrics by epoch to a folder; return the run's facts.
+
+        The weights are the last ones, as in the reference code, or those of the best epoch where that is set.
+        """
+        chosen = self.steps if self.best is None else self.best.load(self.step)
+        pq.write_table(self.predictions(), folder / PREDICTIONS, compression="zstd")
+        lines = epoch_lines(read_metrics(metrics), self.epoch_steps, -(-self.steps // self.epoch_steps))
         (folder / METRICS).write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
         return {
-            "steps": self.total_steps,
+            "steps": self.steps,
+            "epoch": chosen // self.epoch_steps,
             "loss_last_epoch": lines[-1]["loss"],
             "train": self.train_part.notes,
             "validation": self.validation_part.notes if self.validation_part else None,
-            "test": part.notes,
+            "test": self.test_part.notes,
         }
 
-    def _logits(self, part: Examples) -> list:
-        return predict_logits(self.step, part.features, self.pad, self.accelerator)
-
-    def _validate(self, step: int) -> dict[str, float]:
-        return validation_metrics(self.settings, self.validation_part, self._logits(self.validation_part))
-
-    def _table(self, part: Examples, logits: list) -> Any:
-        """Return the test predictions without the column `run`."""
+    def predictions(self) -> pa.Table:
+        """Return the test predictions of the present weights, without the column `run`."""
+        self.step.to(self.accelerator.device)
+        part, logits = self.test_part, self._logits(self.test_part)
         if self.task == "ner":
             return ner_table(part.rows, part.gold, part.windows, logits, self.labels)
         if self.task == "re":
             return re_table(part.rows, part.gold, logits, self.labels)
         return qa_table(part.rows, part.windows, logits)
+
+    def _logits(self, part: Examples) -> list:
+        return predict_logits(self.step, part.features, self.pad, self.accelerator)
+
+    def _validate(self, step: int) -> dict[str, float]:
+        metrics = validation_metrics(self.settings, self.validation_part, self._logits(self.validation_part))
+        if self.best is not None:
+            self.best.add(step, metrics, self.step)
+        return metrics
 
     def _check_vocabulary(self, model_folder: Path) -> None:
         """Refuse a tokenizer with ids beyond the model's embeddings, before the device fails on them."""

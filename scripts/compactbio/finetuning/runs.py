@@ -26,6 +26,7 @@ from compactbio.files import (
     write_json,
     write_manifest,
 )
+from compactbio.imports import without_collector
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.deadlines import StopSignal
 from compactbio.training.fingerprint import fingerprint
@@ -49,11 +50,12 @@ CHECKPOINT_MINUTES = 10.0
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run and where it is kept."""
+    """One run, its hyper-parameters, and where it is kept."""
 
     name: str
     seed: int
     fold: int
+    hyperparameters: dict[str, Any]
     fingerprint: str
     folder: Path
 
@@ -112,7 +114,8 @@ def plan_runs(settings: dict[str, Any], digests: dict[str, str], checkpoints: Pa
     planned = []
     for run in settings["runs"]:
         mark = fingerprint({**shared, "seed": run["seed"], "fold": run["fold"]}, digests, RECIPE)
-        planned.append(PlannedRun(run["run"], run["seed"], run["fold"], mark, checkpoints / mark))
+        options = settings["hyperparameters"]
+        planned.append(PlannedRun(run["run"], run["seed"], run["fold"], options, mark, checkpoints / mark))
     return planned
 
 
@@ -128,7 +131,7 @@ def finetune(
     """Do the runs that are not finished; return whether all are.
 
     Args:
-        settings: content of run.yaml.
+        settings: content of run.yaml; the hyper-parameters of a grid are each run's own.
         model_folder: encoder or masked language model with its tokenizer.
         task_folder: prepared dataset.
         planned: from `plan_runs`.
@@ -139,6 +142,8 @@ def finetune(
         UserError: the inputs do not fit the settings, or a training failed.
     """
     missing = [run for run in planned if not run.is_finished()]
+    if not planned:
+        return True
     logging.info("%d of %d runs are finished already", len(planned) - len(missing), len(planned))
     if not missing:
         return True
@@ -146,11 +151,12 @@ def finetune(
     for one_try in tries:
         one_try.refuse_if_stalled()
     # torch and transformers are imported only where there is something to train
-    from compactbio.finetuning.examples import Dataset
-    from compactbio.finetuning.features import PieceTokenizer
-    from compactbio.training.processes import start_accelerator
+    with without_collector():
+        from compactbio.finetuning.examples import Dataset
+        from compactbio.finetuning.features import PieceTokenizer
+        from compactbio.training.processes import start_accelerator
 
-    tokenizer = PieceTokenizer(model_folder)
+    tokenizer = PieceTokenizer(model_folder, settings["hyperparameters"].get("added_tokens") or ())
     dataset = Dataset(task_folder, settings, tokenizer)
     precision = settings["hyperparameters"]["precision"]
     accelerator = start_accelerator(precision)
@@ -195,10 +201,12 @@ def _do_run(
     stop: StopSignal | None,
 ) -> LoopResult:
     """Train a run and, if that came to its end, store its results; return how far the training came."""
-    from compactbio.finetuning.one_run import OneRun
+    with without_collector():
+        from compactbio.finetuning.one_run import OneRun
 
     began = time.monotonic()
     earlier = _earlier_seconds(run)
+    settings = {**settings, "hyperparameters": run.hyperparameters}
     one = OneRun(settings, model_folder, dataset, run.seed, run.fold, accelerator)
     try:
         trained = one.train(run.folder, deadline=deadline, stop=stop)
@@ -215,8 +223,17 @@ def _do_run(
     return trained
 
 
-def publish(planned: list[PlannedRun], task: str, output: Path) -> dict[str, Any]:
-    """Write predictions.parquet, metrics.jsonl and training.json of finished runs; return training.json."""
+def publish(
+    planned: list[PlannedRun], task: str, output: Path, grid: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """Write predictions.parquet, metrics.jsonl and training.json of finished runs; return training.json.
+
+    Args:
+        planned: the runs.
+        task: ner, re or qa.
+        output: the folder to write to.
+        grid: the points that were tried, from `grid.choose_point`.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -235,6 +252,8 @@ def publish(planned: list[PlannedRun], task: str, output: Path) -> dict[str, Any
         "fingerprint": sha256_of_value([run.fingerprint for run in planned]),
         "steps": sum(result["steps"] for result in results),
         "seconds": round(sum(result["seconds"] for result in results), 3),
+        "hyperparameters": planned[0].hyperparameters,
+        "grid": grid or [],
         "runs": [{"run": run.name, **result} for run, result in zip(planned, results, strict=True)],
     }
     write_json(output / "training.json", training)

@@ -2,7 +2,8 @@
 
 Entity markers such as @GENE$ or @DISEASE$ are plain text: the vocabulary splits them as it does any other
 word ("@", "GE", "##NE", "$" in the cased one), as BioBERT does. No token is added, so the embedding table and
-with it every comparison between models stays as published.
+with it every comparison between models stays as published. The setting `added_tokens` makes each marker that it
+lists one token of its own instead, whose embedding starts random and is learnt in fine-tuning alone.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,13 +20,16 @@ class TaskStep(StepModule):
     """A transformers model with a task's head, and its cross-entropy.
 
     ner: sum over labelled pieces / pieces; re: sum over sentences / examples; qa: mean of the start's and the
-    end's sum over windows / windows. A denominator is the count over the whole batch, not the micro-batch.
+    end's sum over windows / windows. A denominator is the count over the whole batch, not the micro-batch; with
+    weights of the classes (ner, re) each piece or sentence counts by its class's, above and below the line.
     """
 
-    def __init__(self, model: nn.Module, task: str) -> None:
+    def __init__(self, model: nn.Module, task: str, class_weights: np.ndarray | None = None) -> None:
         super().__init__()
         self.model = model
         self.task = task
+        weights = None if class_weights is None else torch.from_numpy(class_weights)
+        self.register_buffer("class_weights", weights, persistent=False)
 
     @property
     def token_types(self) -> bool:
@@ -35,7 +39,7 @@ class TaskStep(StepModule):
     def forward(self, tensors: dict[str, Tensor], denominators: dict[str, float]) -> Tensor:
         """Return this micro-batch's share of the batch's loss."""
         logits = self.logits(tensors)
-        loss = summed_loss(self.task, logits, tensors) / denominators[DENOMINATOR[self.task]]
+        loss = summed_loss(self.task, logits, tensors, self.class_weights) / denominators[DENOMINATOR[self.task]]
         self.last_terms = {self.task: loss.detach()}
         return loss
 
@@ -47,7 +51,7 @@ class TaskStep(StepModule):
         return output.logits
 
 
-def summed_loss(task: str, logits: Tensor, tensors: dict[str, Tensor]) -> Tensor:
+def summed_loss(task: str, logits: Tensor, tensors: dict[str, Tensor], class_weights: Tensor | None = None) -> Tensor:
     """Return the sum of the cross-entropies of a micro-batch, in float32."""
     logits = logits.float()
     if task == "qa":
@@ -58,5 +62,9 @@ def summed_loss(task: str, logits: Tensor, tensors: dict[str, Tensor]) -> Tensor
         return 0.5 * (start + end)
     labels = tensors["labels"]
     return F.cross_entropy(
-        logits.reshape(-1, logits.shape[-1]), labels.reshape(-1), ignore_index=IGNORED, reduction="sum"
+        logits.reshape(-1, logits.shape[-1]),
+        labels.reshape(-1),
+        weight=class_weights,
+        ignore_index=IGNORED,
+        reduction="sum",
     )

@@ -99,25 +99,37 @@ def label_ids(rows: Rows, labels: list[str], task: str, source: str) -> list[Any
     return [renumbered[value] for value in values]
 
 
-def cut_validation(rows: Rows, fraction: float, seed: int, fold: int) -> tuple[Rows, Rows]:
+def cut_validation(rows: Rows, fraction: float, seed: int, fold: int, unit: str | None = None) -> tuple[Rows, Rows]:
     """Return (train, validation) of rows that come without a validation part.
 
     Which rows go is drawn by sha256 of (seed, fold, position): the same on every machine and version.
     Both parts keep the order of the file.
 
+    Args:
+        rows: all training rows.
+        fraction: of the rows, or of the units.
+        seed, fold: of the run.
+        unit: column whose equal values stay together (a question's snippets), drawn by the order of first occurrence.
+
     Raises:
         UserError: one of the two parts would be empty.
     """
-    count = round(len(rows) * fraction)
-    if not 0 < count < len(rows):
-        raise UserError(f"validation_fraction {fraction} of {len(rows)} training rows leaves an empty part: change it")
+    names = range(len(rows)) if unit is None else rows[unit]
+    number_of = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    count = round(len(number_of) * fraction)
+    if not 0 < count < len(number_of):
+        raise UserError(
+            f"validation_fraction {fraction} of {len(number_of)} training {'questions' if unit else 'rows'} leaves an "
+            "empty part: change it"
+        )
 
     def drawn(index: int) -> bytes:
         return hashlib.sha256(f"validation {seed} {fold} {index}".encode()).digest()
 
-    chosen = set(sorted(range(len(rows)), key=drawn)[:count])
-    kept = [index for index in range(len(rows)) if index not in chosen]
-    return rows.take(kept), rows.take(sorted(chosen))
+    chosen = set(sorted(number_of.values(), key=drawn)[:count])
+    taken = [index for index, name in enumerate(names) if number_of[name] in chosen]
+    kept = [index for index, name in enumerate(names) if number_of[name] not in chosen]
+    return rows.take(kept), rows.take(taken)
 
 
 def _label_names(features: dict[str, Any], task: str) -> list[str] | None:

@@ -1,4 +1,4 @@
-"""Metrics on the validation part after each epoch: the loss, and the task's own measure where it is cheap."""
+"""Metrics on the validation part after each epoch: the loss, and the measures of the standard protocol."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from compactbio.finetuning.answers import best_spans
 from compactbio.finetuning.examples import Examples
 from compactbio.finetuning.features import IGNORED
 from compactbio.finetuning.tables import OUTSIDE
@@ -16,7 +17,7 @@ from compactbio.finetuning.word_pieces import join_words
 
 
 def validation_metrics(settings: dict[str, Any], part: Examples, logits: Sequence[np.ndarray]) -> dict[str, float]:
-    """Return `loss` (mean over labelled pieces, sentences or windows) and, for ner and re, the test's own scores."""
+    """Return `loss` (mean over labelled pieces, sentences or windows, unweighted) and the test's own scores."""
     task = settings["task"]
     if task == "qa":
         losses = [
@@ -27,7 +28,7 @@ def validation_metrics(settings: dict[str, Any], part: Examples, logits: Sequenc
             )
             for values, feature in zip(logits, part.features, strict=True)
         ]
-        return {"loss": float(np.concatenate(losses).mean())}
+        return {"loss": float(np.concatenate(losses).mean())} | _answer_metrics(part, logits)
     targets = np.concatenate([np.atleast_1d(feature.targets["labels"]) for feature in part.features])
     values = np.concatenate([np.atleast_2d(row) for row in logits])
     counted = targets != IGNORED
@@ -60,6 +61,32 @@ def _relation_metrics(settings: dict[str, Any], gold: np.ndarray, predicted: np.
     labels = settings["labels"]
     counted = settings.get("positive_labels") or labels
     return score_relations([labels[i] for i in gold], [labels[i] for i in predicted], counted)
+
+
+def _answer_metrics(part: Examples, logits: Sequence[np.ndarray]) -> dict[str, float]:
+    """Return strict, lenient and mrr of the standard protocol, every answer text of a question's rows being right."""
+    from compactbio.scoring.answers import MOST_ANSWERS, STANDARD_ANSWER_TOKENS, Candidate, standard_answers
+    from compactbio.scoring.bioasq import score_factoids
+
+    rows = part.rows
+    spans = best_spans(
+        [row[:, 0] for row in logits],
+        [row[:, 1] for row in logits],
+        part.windows.contexts,
+        STANDARD_ANSWER_TOKENS,
+        MOST_ANSWERS,
+    )
+    golden: dict[str, list[list[str]]] = {question: [[]] for question in rows["question_id"]}
+    for question, answers in zip(rows["question_id"], rows["answers"], strict=True):
+        golden[question][0] += answers["text"]
+    found: dict[str, list[Candidate]] = {}
+    for row, rank, start, end, score in zip(
+        spans.snippet.tolist(), spans.rank.tolist(), spans.start, spans.end, spans.score, strict=True
+    ):
+        candidate = Candidate(rows["snippet"][row], rank, rows["context"][row][start:end], float(score))
+        found.setdefault(rows["question_id"][row], []).append(candidate)
+    scores = score_factoids(golden, {question: standard_answers(candidates) for question, candidates in found.items()})
+    return {"strict": scores.strict, "lenient": scores.lenient, "mrr": scores.mrr}
 
 
 def _cross_entropy(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:

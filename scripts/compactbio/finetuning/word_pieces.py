@@ -30,14 +30,18 @@ class WordWindows:
             piece is special or its word belongs to another window.
         sentence_offsets: int64 [sentences + 1], the joined index at which each sentence begins.
         split_sentences: sentences that needed more than one window.
+        cut_words: words of more pieces than a window has room for, whose last pieces are left out.
         empty_words: words that the tokenizer turns into nothing.
+        empty_sentences: sentences of which no piece is left.
     """
 
     features: list[Feature]
     piece_words: list[np.ndarray]
     sentence_offsets: np.ndarray
     split_sentences: int
+    cut_words: int
     empty_words: int
+    empty_sentences: int
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def word_windows(
     features: list[Feature] = []
     origins: list[np.ndarray] = []
     offsets = np.zeros(len(sentences) + 1, np.int64)
-    split = empty = 0
+    split = cut = empty = empty_sentences = 0
     for number, encoding in enumerate(tokenizer.encode_words(sentences)):
         count = len(sentences[number])
         if count != len(labels[number]):
@@ -84,7 +88,9 @@ def word_windows(
         words = np.asarray(encoding.word_ids, np.int64)
         lengths = np.bincount(words, minlength=count) if len(words) else np.zeros(count, np.int64)
         empty += int((lengths == 0).sum())
+        cut += int((lengths > room).sum())
         if not len(ids):
+            empty_sentences += 1
             continue
         first_piece = np.concatenate([[0], np.cumsum(lengths)])
         of_words = np.asarray(labels[number], np.int64)
@@ -102,7 +108,7 @@ def word_windows(
             framed = np.concatenate([[tokenizer.cls], ids[pieces], [tokenizer.sep]])
             features.append(Feature(framed, len(framed), {"labels": _framed(target, IGNORED)}))
             origins.append(_framed(origin, -1))
-    return WordWindows(features, origins, offsets, split, empty)
+    return WordWindows(features, origins, offsets, split, cut, empty, empty_sentences)
 
 
 def split_words(lengths: np.ndarray, room: int) -> list[tuple[int, int]]:

@@ -12,7 +12,7 @@ from compactbio.errors import UserError
 from compactbio.files import read_yaml
 from compactbio.reporting.metrics import METRICS, PROTOCOLS, STANDARD
 from compactbio.reporting.published import Assignment
-from compactbio.scoring.tables import Score
+from compactbio.scoring.tables import POOLED, Score
 
 _TOLERANCE = 1e-6  # of identities between fractions
 
@@ -85,7 +85,7 @@ def _completeness(
             if missing:
                 first = " / ".join(missing[0])
                 problems.append(f"{model} on {dataset} lacks {len(missing)} of {len(required)} scores, first {first}")
-            stale = sorted({run for run, _, _ in rows} - set(runs))
+            stale = sorted({run for run, _, _ in rows} - {*runs, POOLED})
             if stale:
                 problems.append(f"{model} on {dataset} has scores of runs that its run file lacks: {', '.join(stale)}")
     return list(dict.fromkeys(problems))

@@ -84,14 +84,14 @@ def sizes_records(models: Sequence[str], measured: dict[str, dict[str, Any]]) ->
 
 
 def efficiency_document(models: Sequence[str], measured: dict[str, dict[str, Any]]) -> Document:
-    """Return the table of operations, latency and throughput."""
+    """Return the table of operations, memory, latency and throughput."""
     present = {model: measured[model] for model in models if model in measured}
     if not present:
         return Document("Efficiency", ["Nothing has been measured yet."], [])
     lengths = sorted({length for facts in present.values() for length in facts["flops"]}, key=int)
     devices = [device for device in ("cpu", "cuda") if any(device in facts for facts in present.values())]
     batch_size = next(iter(present.values()))["settings"]["batch_size"]
-    header = ["model", *(f"GFLOPs, {length} tokens" for length in lengths)]
+    header = ["model", *(f"GFLOPs, {length} tokens" for length in lengths), "peak memory, MB"]
     for device in devices:
         header += [f"{_device(device)} latency, ms", f"{_device(device)} sequences/s"]
     rows = []
@@ -99,13 +99,15 @@ def efficiency_document(models: Sequence[str], measured: dict[str, dict[str, Any
         facts = present.get(model, {"flops": {}})
         row = [model]
         row += [_gflops(facts["flops"].get(length)) for length in lengths]
+        row.append(_megabytes(facts.get("peak_memory_bytes")))
         for device in devices:
             row += [_median(facts.get(device), name) for name in _QUANTITIES]
         rows.append([Entry(text) for text in row])
     block = Block("Cost of a forward pass", "efficiency", header, rows, _missing_notes(models, measured))
     text = [
-        "GFLOPs: 10^9 floating-point operations of one sequence (matrix products, 2 per multiply-add). Latency: one "
-        f"sequence at a time; sequences/s: batches of {batch_size}. Median (first to third quartile).",
+        "GFLOPs: 10^9 floating-point operations of one sequence (matrix products, 2 per multiply-add). Peak memory: "
+        f"weights and activations of a forward pass of {batch_size} sequences, fp32. Latency: one sequence at a time; "
+        f"sequences/s: batches of {batch_size}. Median (first to third quartile).",
         *_hardware_notes(present),
     ]
     return Document("Efficiency", text, [Section("", [], [block])])
@@ -122,6 +124,11 @@ def efficiency_records(models: Sequence[str], measured: dict[str, dict[str, Any]
         for length, flops in facts["flops"].items():
             records.append(
                 {"model": model, "quantity": f"operations, {length} tokens", "unit": "FLOP", "median": flops}
+            )
+        if "peak_memory_bytes" in facts:
+            quantity = "peak memory, batch {batch_size}".format(**facts["settings"])
+            records.append(
+                {"model": model, "quantity": quantity, "unit": "bytes", "median": facts["peak_memory_bytes"]}
             )
         for device in ("cpu", "cuda"):
             for name, (title, unit) in _QUANTITIES.items():
@@ -176,6 +183,10 @@ def _device(device: str) -> str:
 
 def _gflops(flops: int | None) -> str:
     return DASH if flops is None else f"{flops / 1e9:.3g}"
+
+
+def _megabytes(count: int | None) -> str:
+    return DASH if count is None else number(count / 1e6, 1)
 
 
 def _median(measurements: dict[str, Any] | None, name: str) -> str:

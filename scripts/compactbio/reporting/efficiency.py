@@ -1,4 +1,4 @@
-"""What a model costs to use: parameters, file size, floating-point operations, latency and throughput."""
+"""What a model costs to use: parameters, file size, floating-point operations, memory, latency and throughput."""
 
 from __future__ import annotations
 
@@ -65,6 +65,7 @@ def measure_models(folders: Mapping[str, Path], settings: MeasurementSettings, *
             "parameters": count_parameters(folder).as_dict(),
             "weights_bytes": sum(path.stat().st_size for path in weight_files(folder)),
             "flops": {str(n): count_flops(model, n) for n in settings.flop_lengths if n <= positions},
+            "peak_memory_bytes": peak_memory(model, settings.batch_size, settings.sequence_length),
         }
         log.info("%s: %s, flops %s", name, facts[name]["parameters"], facts[name]["flops"])
         for device in devices:
@@ -109,6 +110,22 @@ def count_flops(model: torch.nn.Module, length: int) -> int:
     finally:
         model.set_attn_implementation(usual)
     return counter.get_total_flops()
+
+
+def peak_memory(model: torch.nn.Module, batch: int, length: int) -> int:
+    """Return the most bytes that tensors take at one time in a forward pass: weights, inputs and activations.
+
+    Counted tensor by tensor, so that it is a property of the model and not of a device's allocator or of what the
+    process held before; what a kernel takes for itself inside is not in it.
+    """
+    import torch
+    from torch.distributed._tools.mem_tracker import MemTracker
+
+    inputs, tracker = _inputs(model, batch, length, seed=0), MemTracker()
+    tracker.track_external(model, *inputs.values())
+    with torch.no_grad(), tracker:
+        model(**inputs)
+    return sum(kinds["Total"] for kinds in tracker.get_tracker_snapshot("peak").values())
 
 
 def _load(folder: Path) -> torch.nn.Module:

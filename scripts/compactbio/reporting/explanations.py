@@ -46,6 +46,7 @@ QUIRKS: dict[str, dict[str, str]] = {
 FILES = [
     ("ner, re, qa", "the scores of one kind of task, a section per protocol"),
     ("summary", "averages per kind of task and over them, and the share of the baseline's"),
+    ("finetuning", "hyper-parameters, epochs and validation scores of the runs, and the grids that were tried"),
     ("sizes", "exact numbers of parameters and file sizes"),
     ("efficiency", "operations, latency and throughput"),
 ]

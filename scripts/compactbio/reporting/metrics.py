@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from compactbio.scoring.tables import POOLED_PREFIX, SEEN_IN_TRAIN, UNSEEN_PREFIX
+
 STANDARD = "standard"
 REFERENCE = "reference"
 
@@ -11,13 +13,20 @@ METRICS: dict[str, tuple[str, ...]] = {
     "re": ("precision", "recall", "f1"),
     "qa": ("strict", "lenient", "mrr"),
 }
-# Metrics that need not be there; `entities` is a count (gold entities under the protocol).
-EXTRA_METRICS: dict[str, tuple[str, ...]] = {
-    "ner": ("entities",),
-    "re": ("macro_precision", "macro_recall", "macro_f1"),
-    "qa": (),
+# Groups of metrics that repeat the ones above in another way; a dataset has those that say something of it.
+MACRO_PREFIX = "macro_"
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "ner": (UNSEEN_PREFIX,),
+    "re": (MACRO_PREFIX, POOLED_PREFIX, UNSEEN_PREFIX),
+    "qa": (UNSEEN_PREFIX,),
 }
-COUNTS = frozenset({"entities"})
+# Counts: gold entities under the protocol, also of the sentences that do not stand in train; test rows that do.
+COUNTED: dict[str, tuple[str, ...]] = {
+    "ner": ("entities", f"{UNSEEN_PREFIX}entities", SEEN_IN_TRAIN),
+    "re": (SEEN_IN_TRAIN,),
+    "qa": (SEEN_IN_TRAIN,),
+}
+COUNTS = frozenset(name for names in COUNTED.values() for name in names)
 
 # The protocols of a kind of task, the one that is compared with the paper first. Relation extraction has
 # one only: the paper's own code for it was never released, so there is no reference to follow.
@@ -34,6 +43,11 @@ TASK_TITLES: dict[str, str] = {
     "re": "Relation extraction",
     "qa": "Question answering",
 }
+TEST_ROWS: dict[str, str] = {
+    "ner": "Test sentences",
+    "re": "Test sentences",
+    "qa": "Test snippets, with their question,",
+}
 TASK_SHORT: dict[str, str] = {"ner": "NER", "re": "RE", "qa": "QA"}
 
 METRIC_TITLES: dict[str, str] = {
@@ -44,9 +58,6 @@ METRIC_TITLES: dict[str, str] = {
     "lenient": "lenient",
     "mrr": "MRR",
     "entities": "gold entities",
-    "macro_precision": "macro precision",
-    "macro_recall": "macro recall",
-    "macro_f1": "macro F1",
     "retained": "% of baseline",
 }
 
@@ -78,6 +89,11 @@ PROTOCOL_EXPLANATIONS: dict[tuple[str, str], str] = {
 }
 
 
+def extra_metrics(task: str) -> tuple[str, ...]:
+    """Return the metrics of a kind of task that need not be there."""
+    return COUNTED[task] + tuple(prefix + metric for prefix in VARIANTS[task] for metric in METRICS[task])
+
+
 def known_metrics(task: str) -> tuple[str, ...]:
     """Return every metric that a kind of task may have, required ones first."""
-    return METRICS[task] + EXTRA_METRICS[task]
+    return METRICS[task] + extra_metrics(task)

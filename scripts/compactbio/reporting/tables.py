@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from compactbio.reporting.cells import NOT_CONFIRMED, Cell, Results, rank_marks
+from compactbio.reporting.cells import NOT_CONFIRMED, Cell, Results
+from compactbio.reporting.columns import gap_notes, marked_column
 from compactbio.reporting.metrics import (
     COUNTS,
-    EXTRA_METRICS,
     HEADLINE,
     METRIC_TITLES,
     METRICS,
@@ -17,6 +17,7 @@ from compactbio.reporting.metrics import (
     PROTOCOLS,
     REFERENCE,
     TASK_TITLES,
+    known_metrics,
 )
 from compactbio.reporting.published import Assignment, PublishedValue
 from compactbio.reporting.render import (
@@ -30,6 +31,7 @@ from compactbio.reporting.render import (
     number,
     signed,
 )
+from compactbio.reporting.variants import seen_notes, variant_blocks
 
 UNITS_NOTE = (
     "Percent. Mean ± sample standard deviation over the runs (seeds, or folds where a dataset has them); "
@@ -50,8 +52,7 @@ def task_document(task: str, results: Results, assignment: Assignment) -> Docume
             blocks.append(_overview(task, protocol, datasets, results))
         for dataset in datasets:
             blocks.append(_dataset_block(task, protocol, dataset, results, assignment))
-            if _has_other_macro_values(dataset, results, task):
-                blocks.append(_macro_block(protocol, dataset, results))
+            blocks += variant_blocks(task, protocol, dataset, results)
         document.sections.append(
             Section(f"{protocol.capitalize()} protocol", [PROTOCOL_EXPLANATIONS[task, protocol]], blocks)
         )
@@ -62,7 +63,7 @@ def _overview(task: str, protocol: str, datasets: Sequence[str], results: Result
     """Return models by datasets with the mean of the headline metric."""
     metric = HEADLINE[task]
     columns = [[results.cell(dataset, model, protocol, metric) for model in results.models] for dataset in datasets]
-    entries = [_marked_column([number(cell.mean) for cell in column], column) for column in columns]
+    entries = [marked_column([number(cell.mean) for cell in column], column) for column in columns]
     rows = [[Entry(model), *(column[i] for column in entries)] for i, model in enumerate(results.models)]
     return Block(
         title=f"{METRIC_TITLES[metric]} of all datasets",
@@ -80,7 +81,7 @@ def _dataset_block(task: str, protocol: str, dataset: str, results: Results, ass
         cells = [results.cell(dataset, model, protocol, metric) for model in results.models]
         seen.extend(cells)
         header.append(METRIC_TITLES[metric])
-        columns.append(_marked_column([mean_and_std(cell.mean, cell.std) for cell in cells], cells))
+        columns.append(marked_column([mean_and_std(cell.mean, cell.std) for cell in cells], cells))
         if any(cell.published for cell in cells):
             header.append("published")
             columns.append([Entry(number(cell.published.value if cell.published else None)) for cell in cells])
@@ -104,68 +105,9 @@ def _dataset_block(task: str, protocol: str, dataset: str, results: Results, ass
             *notes,
             *loose_notes(dataset, protocol, assignment),
             *_entity_notes(task, protocol, dataset, results),
+            *seen_notes(task, protocol, dataset, results),
         ],
     )
-
-
-def _macro_block(protocol: str, dataset: str, results: Results) -> Block:
-    """Return the macro averages of one relation-extraction dataset by model."""
-    metrics = EXTRA_METRICS["re"]
-    columns = [[results.cell(dataset, model, protocol, metric) for model in results.models] for metric in metrics]
-    entries = [_marked_column([mean_and_std(cell.mean, cell.std) for cell in column], column) for column in columns]
-    return Block(
-        title=f"{dataset}, macro averages",
-        label=f"re-{protocol}-{dataset}-macro".lower(),
-        header=["model", *(METRIC_TITLES[metric] for metric in metrics)],
-        rows=[[Entry(model), *(column[i] for column in entries)] for i, model in enumerate(results.models)],
-        notes=[
-            *gap_notes([cell for column in columns for cell in column], results),
-            "Unweighted mean over the evaluated classes.",
-        ],
-    )
-
-
-def _has_other_macro_values(dataset: str, results: Results, task: str) -> bool:
-    """Tell whether a dataset has macro averages that say something else than its micro ones."""
-    if task != "re":
-        return False
-    return any(
-        (macro := results.cell(dataset, model, protocol, f"macro_{metric}")).mean is not None
-        and macro.mean != results.cell(dataset, model, protocol, metric).mean
-        for model in results.models
-        for protocol in PROTOCOLS[task]
-        for metric in METRICS[task]
-    )
-
-
-def _marked_column(texts: Sequence[str], cells: Sequence[Cell]) -> list[Entry]:
-    """Return a column's texts with the marks of its best and second mean."""
-    marks = rank_marks([cell.mean for cell in cells])
-    return [Entry(text, mark) for text, mark in zip(texts, marks, strict=True)]
-
-
-def gap_notes(cells: Iterable[Cell], results: Results) -> list[str]:
-    """Return a note for each reason that cells are empty for, naming the models (and datasets, if not all)."""
-    cells = list(cells)
-    shown = list(dict.fromkeys(cell.dataset for cell in cells))
-    gaps: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for cell in cells:
-        if cell.mean is None and cell.dataset not in gaps[cell.reason][cell.model]:
-            gaps[cell.reason][cell.model].append(cell.dataset)
-    notes = []
-    for reason, models in gaps.items():
-        if not models:
-            continue
-        if len(models) == len(results.models) and all(len(names) == len(shown) for names in models.values()):
-            notes.append(f"{DASH} = {reason}: all models.")
-            continue
-        parts = [
-            model if len(models[model]) == len(shown) else f"{model} ({', '.join(models[model])})"
-            for model in results.models
-            if model in models
-        ]
-        notes.append(f"{DASH} = {reason}: {', '.join(parts)}.")
-    return notes
 
 
 def _published_notes(metric: str, cells: Sequence[Cell]) -> list[str]:
@@ -223,9 +165,9 @@ def task_records(task: str, results: Results) -> list[dict[str, Any]]:
     for dataset in results.datasets_of(task):
         for protocol in PROTOCOLS[task]:
             for model in results.models:
-                for metric in METRICS[task] + EXTRA_METRICS[task]:
+                for metric in known_metrics(task):
                     cell = results.cell(dataset, model, protocol, metric)
-                    if cell.mean is None and metric in EXTRA_METRICS[task]:
+                    if cell.mean is None and metric not in METRICS[task]:
                         continue
                     records.append(
                         {

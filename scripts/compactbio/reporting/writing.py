@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from compactbio.files import replacing_file
-from compactbio.reporting import costs, summary, tables
+from compactbio.reporting import costs, summary, tables, trainings
 from compactbio.reporting.cells import Results
 from compactbio.reporting.explanations import explanation_document
 from compactbio.reporting.metrics import METRICS
@@ -22,8 +22,9 @@ def write_tables(
     assignment: Assignment,
     measured: dict[str, dict[str, Any]],
     quirks: Mapping[str, str],
+    trained: trainings.Trainings,
 ) -> None:
-    """Write {ner,re,qa,summary,sizes,efficiency}.{csv,md,tex,html} and index.{md,html} into a folder."""
+    """Write {ner,re,qa,summary,finetuning,sizes,efficiency}.{csv,md,tex,html} and index.{md,html} into a folder."""
     for task in METRICS:
         records = tables.task_records(task, results)
         _write(folder, task, tables.task_document(task, results, assignment), tables.RECORD_COLUMNS, records)
@@ -35,6 +36,13 @@ def write_tables(
         summary.summary_records(results),
     )
     models = results.models
+    _write(
+        folder,
+        "finetuning",
+        trainings.trainings_document(models, results.datasets, trained),
+        trainings.RECORD_COLUMNS,
+        trainings.trainings_records(models, results.datasets, trained),
+    )
     _write(
         folder,
         "sizes",

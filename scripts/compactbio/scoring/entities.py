@@ -45,6 +45,10 @@ class Labels:
         """Labels per sentence, int64 [sentences]."""
         return np.diff(self.offsets)
 
+    def of_sentences(self, chosen: np.ndarray) -> Labels:
+        """Return the same of the sentences chosen by bool [sentences]."""
+        return Labels(self.codes[np.repeat(chosen, self.lengths)], self.names, offsets_of(self.lengths[chosen]))
+
     def first_of_each(self, limit: int) -> Labels:
         """Return the same with at most the first `limit` labels of each sentence."""
         places = np.arange(len(self.codes)) - np.repeat(self.offsets[:-1], self.lengths)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from statistics import fmean
 
 
 def score_relations(gold: Sequence[str], predicted: Sequence[str], positive_labels: Sequence[str]) -> dict[str, float]:
@@ -12,18 +14,21 @@ def score_relations(gold: Sequence[str], predicted: Sequence[str], positive_labe
     macro_f1, unweighted means over the classes, are returned as well. A label outside `positive_labels`
     predicted for a positive example lowers recall, the other way round precision; agreement on it counts nothing.
     """
-    from sklearn.metrics import precision_recall_fscore_support
+    # Counted here and not by scikit-learn, whose import would be a third of a fine-tuning's start.
+    true, found = Counter(gold), Counter(predicted)
+    right = Counter(label for label, other in zip(gold, predicted, strict=True) if label == other)
+    classes = [(true[label], found[label], right[label]) for label in positive_labels]
+    scores = _scores(*map(sum, zip(*classes, strict=True)))
+    if len(classes) == 1:
+        return scores
+    each = [_scores(*counts) for counts in classes]
+    return scores | {f"macro_{name}": fmean(one[name] for one in each) for name in scores}
 
-    scores = {}
-    for prefix, average in (("", "micro"), ("macro_", "macro")):
-        if prefix and len(positive_labels) == 1:
-            continue
-        precision, recall, f1, _ = precision_recall_fscore_support(
-            gold, predicted, labels=list(positive_labels), average=average, zero_division=0
-        )
-        scores |= {
-            f"{prefix}precision": float(precision),
-            f"{prefix}recall": float(recall),
-            f"{prefix}f1": float(f1),
-        }
-    return scores
+
+def _scores(true: int, found: int, right: int) -> dict[str, float]:
+    """Return the scores of counts: gold, predicted, and rightly predicted examples."""
+    return {
+        "precision": right / found if found else 0.0,
+        "recall": right / true if true else 0.0,
+        "f1": 2 * right / (true + found) if true + found else 0.0,
+    }

@@ -1,0 +1,152 @@
+"""Whole fine-tunings, ours and the plain Trainer's, each in a process of its own, and the scores that both reach."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compactbio.files import read_json, write_yaml
+
+SIDES = ("reference", "ours")
+COLUMNS = (
+    *("hardware", "model", "dataset", "epochs", "batch_size", "seeds"),
+    *("reference_seconds", "ours_seconds", "ratio"),
+    *("reference_cpu_seconds", "ours_cpu_seconds", "cpu_ratio"),
+    *("metric", "reference_score", "reference_std", "ours_score", "ours_std"),
+)
+OPTIONS: dict[str, dict[str, Any]] = {  # config/config.yaml's, but for the rate of learning and the epochs
+    "ner": {"max_length": 512, "labelled_pieces": "all"},
+    "re": {"max_length": 256},
+    "qa": {"max_length": 384, "stride": 128},
+}
+COMMON = {
+    **{"batch_size": 16, "schedule": "cosine", "warmup_fraction": 0.0, "weight_decay": 0.01},
+    **{"max_gradient_norm": 1.0, "precision": "fp32"},
+}
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a training took: wall and CPU seconds from the first to the last step, the features being made before."""
+
+    seconds: float
+    cpu_seconds: float
+
+
+def measure_dataset(
+    model: Path, task_folder: Path, seeds: Sequence[int], *, learning_rate: float, epochs: int, threads: int
+) -> dict[str, Any]:
+    """Return a row of `COLUMNS` without the hardware: medians over the seeds, and scores by the standard protocol.
+
+    The sides take turns seed by seed, so that what else the machine does meets both. They start from the same
+    weights, and the same code predicts and scores for both.
+    """
+    manifest = read_json(task_folder / "manifest.json")
+    options = {**COMMON, **OPTIONS[manifest["task"]], "learning_rate": learning_rate, "epochs": epochs}
+    options["max_length"] = min(options["max_length"], read_json(model / "config.json")["max_position_embeddings"])
+    settings = {
+        **{"model": model.name, "dataset": manifest["dataset"], "task": manifest["task"]},
+        **{"labels": manifest["labels"], "positive_labels": manifest["labels"][1:], "hyperparameters": options},
+        "runs": [
+            {"run": f"{side}-{seed}", "seed": seed, "fold": _first_fold(task_folder)}
+            for seed in seeds
+            for side in SIDES
+        ],
+    }
+    taken: dict[str, list[Taken]] = {side: [] for side in SIDES}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_yaml(folder / "run.yaml", settings)
+        for run in settings["runs"]:
+            side = run["run"].partition("-")[0]
+            context = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(1, mp_context=context) as pool:
+                work = (side, settings, run, model, task_folder, folder, threads)
+                taken[side].append(pool.submit(train_side, *work).result())
+            logging.info("%s on %s: %s", run["run"], manifest["dataset"], taken[side][-1])
+        scores = _scores(settings, folder, task_folder)
+    row: dict[str, Any] = {"model": model.name, "dataset": manifest["dataset"]}
+    row |= {"epochs": epochs, "batch_size": options["batch_size"], "seeds": len(seeds)}
+    for prefix in ("", "cpu_"):
+        times = {side: statistics.median(getattr(one, f"{prefix}seconds") for one in taken[side]) for side in SIDES}
+        row |= {f"{side}_{prefix}seconds": f"{times[side]:.2f}" for side in SIDES}
+        row[f"{prefix}ratio"] = f"{times['reference'] / times['ours']:.2f}"
+    return row | scores
+
+
+def train_side(
+    side: str, settings: dict[str, Any], run: dict[str, Any], model: Path, task_folder: Path, folder: Path, threads: int
+) -> Taken:
+    """Train one side, write its test predictions to <folder>/<run>.parquet, return what the training took."""
+    import pyarrow.parquet as pq
+    import torch
+
+    from compactbio.finetuning.examples import Dataset
+    from compactbio.finetuning.features import PieceTokenizer
+    from compactbio.finetuning.one_run import OneRun
+    from compactbio.finetuning.tables import with_run
+    from compactbio.training.processes import start_accelerator
+
+    torch.set_num_threads(threads)
+    dataset = Dataset(task_folder, settings, PieceTokenizer(model))
+    one = OneRun(settings, model, dataset, run["seed"], run["fold"], start_accelerator())
+    one.validation_part = None  # neither side looks at validation data
+    place = folder / run["run"]
+    if side == "ours":
+        taken = _timed(lambda: one.train(place, deadline=None, stop=None))
+    else:
+        from compactbio.benchmarks.plain_trainer import trainer_of
+
+        rows = dict(one.train_part.rows.columns)
+        if settings["task"] != "qa":
+            rows["labels" if settings["task"] == "ner" else "label"] = one.train_part.gold
+        trainer = trainer_of(
+            one.step.model, model, settings["task"], rows, settings["hyperparameters"], run["seed"], place
+        )
+        taken = _timed(trainer.train)
+    table = with_run(one.predictions(), run["run"], settings["task"])
+    pq.write_table(table, folder / f"{run['run']}.parquet")
+    return taken
+
+
+def _timed(train: Any) -> Taken:
+    """Call a function and return what it took."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    train()
+    return Taken(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def _scores(settings: dict[str, Any], folder: Path, task_folder: Path) -> dict[str, Any]:
+    """Return the columns of scores: the headline metric by the standard protocol, mean and spread over the seeds."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from compactbio.finetuning.grid import SCORE
+    from compactbio.scoring.runs import score_folder
+
+    tables = [pq.read_table(folder / f"{run['run']}.parquet") for run in settings["runs"]]
+    pq.write_table(pa.concat_tables(tables), folder / "predictions.parquet")
+    metric = SCORE[settings["task"]]
+    values: dict[str, list[float]] = {side: [] for side in SIDES}
+    for score in score_folder(settings["model"], folder, task_folder):
+        if (score.protocol, score.metric) == ("standard", metric):
+            values[score.run.partition("-")[0]].append(100 * score.value)
+    columns: dict[str, Any] = {"metric": metric}
+    for side in SIDES:
+        spread = f"{statistics.stdev(values[side]):.2f}" if len(values[side]) > 1 else "-"
+        columns |= {f"{side}_score": f"{statistics.fmean(values[side]):.2f}", f"{side}_std": spread}
+    return columns
+
+
+def _first_fold(task_folder: Path) -> int:
+    """Return the first fold of a dataset, 0 where it has none."""
+    folds = read_json(task_folder / "manifest.json")["counts"]["test"].get("rows_by_fold", {"0": 0})
+    return int(next(iter(folds)))

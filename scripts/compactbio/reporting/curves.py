@@ -1,0 +1,89 @@
+"""Learning curves of fine-tuning: training loss and, below it, validation score by epoch, for each dataset."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")  # no display is needed
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from compactbio.finetuning.grid import SCORE
+from compactbio.reporting.metrics import METRIC_TITLES
+from compactbio.reporting.style import PARAMETERS, save_figure
+from compactbio.reporting.trainings import Training, Trainings
+
+NAME = "learning_curves"
+_COLUMNS = 4  # datasets side by side at most
+_MARKERS = "osD^vP*X<>hp"  # beside the colour, which repeats after ten models
+
+
+def draw_curves(folder: Path, models: Sequence[str], datasets: Mapping[str, str], trainings: Trainings) -> list[Path]:
+    """Write the figure as SVG and PNG into a folder and return the paths; models without a training are left out."""
+    columns = min(_COLUMNS, max(1, len(datasets)))
+    rows = 2 * max(1, math.ceil(len(datasets) / columns))
+    with plt.rc_context(PARAMETERS):
+        size = (1.2 + 2.6 * columns, 0.6 + 2.3 * rows)
+        figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+        for axis in axes.flat:
+            axis.set_visible(False)
+        for place, (dataset, task) in enumerate(datasets.items()):
+            row, column = divmod(place, columns)
+            losses, scores = axes[2 * row][column], axes[2 * row + 1][column]
+            losses.set_title(dataset)
+            losses.set_ylabel("training loss")
+            scores.set_ylabel(f"validation {METRIC_TITLES[SCORE[task]]}, %")
+            scores.set_xlabel("epoch")
+            for number, model in enumerate(models):
+                if (model, dataset) in trainings:
+                    look = {"color": f"C{number % 10}", "marker": _MARKERS[number % len(_MARKERS)], "label": model}
+                    _draw(losses, trainings[model, dataset], look, lambda line: line["loss"])
+                    _draw(scores, trainings[model, dataset], look, partial(_score, metric=SCORE[task]))
+            for axis, gap in ((losses, "no training"), (scores, "no validation data")):
+                axis.set_visible(True)
+                axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+                if not axis.lines:
+                    axis.text(0.5, 0.5, gap, transform=axis.transAxes, ha="center", color="#777777")
+                    axis.set(xticks=[], yticks=[])
+        handles = {line.get_label(): line for axis in axes.flat for line in axis.lines}
+        if handles:
+            figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=min(5, len(handles)))
+        paths = save_figure(figure, folder, NAME)
+        plt.close(figure)
+    return paths
+
+
+def mean_curve(training: Training, value: Callable[[dict[str, Any]], float | None]) -> tuple[list[int], list[float]]:
+    """Return epochs and the mean over the runs that have a value there; runs that stopped early end before others."""
+    values: dict[int, list[float]] = {}
+    for lines in training.epochs.values():
+        for line in lines:
+            found = value(line)
+            if found is not None:
+                values.setdefault(line["epoch"], []).append(found)
+    epochs = sorted(values)
+    return epochs, [fmean(values[epoch]) for epoch in epochs]
+
+
+def _draw(
+    axis: Axes, training: Training, look: dict[str, Any], value: Callable[[dict[str, Any]], float | None]
+) -> None:
+    """Draw one model's curve if it has one."""
+    epochs, means = mean_curve(training, value)
+    if epochs:
+        axis.plot(epochs, means, lw=1.2, ms=4, mfc="none", **look)
+
+
+def _score(line: dict[str, Any], metric: str) -> float | None:
+    """Return an epoch's validation score in percent, None without validation data."""
+    found = (line["validation"] or {}).get(metric)
+    return None if found is None else 100 * found

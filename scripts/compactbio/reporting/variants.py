@@ -1,0 +1,64 @@
+"""The same metrics in another way, in tables of their own: macro averages, folds pooled, rows not seen in train."""
+
+from __future__ import annotations
+
+from compactbio.reporting.cells import Results
+from compactbio.reporting.columns import gap_notes, marked_column
+from compactbio.reporting.metrics import MACRO_PREFIX, METRIC_TITLES, METRICS, TEST_ROWS, VARIANTS
+from compactbio.reporting.render import Block, Entry, mean_and_std
+from compactbio.scoring.tables import POOLED_PREFIX, SEEN_IN_TRAIN, UNSEEN_PREFIX
+
+TITLES = {
+    MACRO_PREFIX: "macro averages",
+    POOLED_PREFIX: "folds pooled",
+    UNSEEN_PREFIX: "without what stands in train",
+}
+NOTES = {
+    MACRO_PREFIX: "Unweighted mean over the evaluated classes.",
+    POOLED_PREFIX: "The predictions of all folds scored as one set, beside the folds' mean above.",
+    UNSEEN_PREFIX: "Test data that also stand in train are left out.",
+}
+
+
+def variant_blocks(task: str, protocol: str, dataset: str, results: Results) -> list[Block]:
+    """Return a table for each variant of the metrics that says something else than the metrics themselves."""
+    return [
+        _block(task, protocol, dataset, results, prefix)
+        for prefix in VARIANTS[task]
+        if _says_something_else(task, protocol, dataset, results, prefix)
+    ]
+
+
+def seen_notes(task: str, protocol: str, dataset: str, results: Results) -> list[str]:
+    """Return how many test rows also stand in train; over folds, their mean. Empty where nothing is scored."""
+    cells = [results.cell(dataset, model, protocol, SEEN_IN_TRAIN) for model in results.models]
+    counts = sorted({cell.mean for cell in cells if cell.mean is not None})
+    if not counts:
+        return []
+    known = " or ".join(f"{count:,.1f}".removesuffix(".0") for count in counts)
+    differ = any(cell.std for cell in cells)
+    return [f"{TEST_ROWS[task]} that also stand in train: {known}{' on average over the runs' if differ else ''}."]
+
+
+def _says_something_else(task: str, protocol: str, dataset: str, results: Results, prefix: str) -> bool:
+    """Tell whether some model has a value of this variant that differs from the plain one."""
+    for model in results.models:
+        for metric in METRICS[task]:
+            variant = results.cell(dataset, model, protocol, prefix + metric)
+            if variant.mean is not None and variant.mean != results.cell(dataset, model, protocol, metric).mean:
+                return True
+    return False
+
+
+def _block(task: str, protocol: str, dataset: str, results: Results, prefix: str) -> Block:
+    """Return one variant's metrics of a dataset by model."""
+    metrics = [prefix + metric for metric in METRICS[task]]
+    columns = [[results.cell(dataset, model, protocol, metric) for model in results.models] for metric in metrics]
+    entries = [marked_column([mean_and_std(cell.mean, cell.std) for cell in column], column) for column in columns]
+    return Block(
+        title=f"{dataset}, {TITLES[prefix]}",
+        label=f"{task}-{protocol}-{dataset}-{prefix.strip('_')}".lower(),
+        header=["model", *(METRIC_TITLES[metric] for metric in METRICS[task])],
+        rows=[[Entry(model), *(column[i] for column in entries)] for i, model in enumerate(results.models)],
+        notes=[*gap_notes([cell for column in columns for cell in column], results), NOTES[prefix]],
+    )

@@ -1,0 +1,82 @@
+"""Scores of a run of question answering, and its submission files in BioASQ's own form."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow.compute as pc
+
+from compactbio.errors import UserError
+from compactbio.files import read_json
+from compactbio.finetuning.task_data import Rows
+from compactbio.scoring import answers
+from compactbio.scoring.bioasq import FactoidScores, score_factoids
+from compactbio.scoring.bioasq_files import write_submission
+from compactbio.scoring.finetuned import NOT_THESE_DATA, REFERENCE, STANDARD, Finetuned, Metrics, with_unseen
+
+log = logging.getLogger(__name__)
+
+
+def score_run(finetuned: Finetuned, run: dict[str, Any]) -> Iterator[tuple[str, Metrics]]:
+    """Yield the protocols and their scores; write the submission files."""
+    what = finetuned.what(run["run"])
+    golden = {entry["question_id"]: entry["answers"] for entry in read_json(finetuned.task_folder / "golden.json")}
+    seen = finetuned.seen(finetuned.train, finetuned.test)
+    seen_questions = {question for question, shared in zip(finetuned.test["question_id"], seen, strict=True) if shared}
+    others = {question: texts for question, texts in golden.items() if question not in seen_questions}
+    table = finetuned.predictions.read_run(run["run"])
+    for protocol, limit, make_list in (
+        (STANDARD, answers.STANDARD_ANSWER_TOKENS, answers.standard_answers),
+        (REFERENCE, answers.REFERENCE_ANSWER_TOKENS, answers.reference_answers),
+    ):
+        candidates = _candidates(table.filter(pc.equal(table.column("max_answer_tokens"), limit)))
+        _check_questions(candidates, golden, finetuned.test, f"{what}, answers of at most {limit} tokens")
+        lists = {question: make_list(found) for question, found in candidates.items()}
+        unseen = _metrics(score_factoids(others, lists)) if seen_questions else None
+        official = finetuned.task_folder / "golden_bioasq.json"
+        if official.is_file():
+            write_submission(finetuned.folder / f"bioasq_{run['run']}_{protocol}.json", official, lists)
+        yield protocol, with_unseen(_metrics(score_factoids(golden, lists)), int(seen.sum()), unseen)
+
+
+def _metrics(scores: FactoidScores) -> Metrics:
+    """Return the numbers of a score table."""
+    return {"strict": scores.strict, "lenient": scores.lenient, "mrr": scores.mrr}
+
+
+def _candidates(table: Any) -> dict[str, list[answers.Candidate]]:
+    """Return the spans of each question in the rows of one run and one answer length."""
+    columns = [table.column(name).to_pylist() for name in ("question_id", "snippet", "rank", "text", "score")]
+    found: dict[str, list[answers.Candidate]] = {}
+    for question, *rest in zip(*columns, strict=True):
+        found.setdefault(question, []).append(answers.Candidate(*rest))
+    return found
+
+
+def _check_questions(
+    candidates: dict[str, list[answers.Candidate]], golden: dict[str, Any], test: Rows, what: str
+) -> None:
+    """Refuse predictions that leave out a snippet of the test data or answer a question that is not golden."""
+    found = {(question, candidate.snippet) for question, spans in candidates.items() for candidate in spans}
+    asked = list(zip(test["question_id"], test["snippet"], test["context"], strict=True))
+    # A snippet of white space has no span to find.
+    missing = [row[:2] for row in asked if row[:2] not in found and row[2].strip()]
+    if missing:
+        raise UserError(
+            f"{what}: {len(missing)} of {len(asked)} test snippets have no prediction, the first is snippet "
+            f"{missing[0][1]} of question {missing[0][0]}: run finetune_model again"
+        )
+    known = {row[:2] for row in asked}
+    strange = sorted(found - known)
+    if strange:
+        raise UserError(
+            f"{what}: snippet {strange[0][1]} of question {strange[0][0]} is not in the test data: {NOT_THESE_DATA}"
+        )
+    unscored = [question for question in candidates if question not in golden]
+    if unscored:
+        raise UserError(f"{what}: question {unscored[0]} is not in golden.json: prepare the dataset again")
+    unanswered = sum(question not in candidates for question in golden)
+    if unanswered:
+        log.warning("%s: %d golden questions have no snippet and count as not answered", what, unanswered)

@@ -1,0 +1,96 @@
+"""Scores of a run of named-entity recognition: words by the standard protocol, word pieces by the reference's."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from compactbio.errors import UserError
+from compactbio.finetuning.task_data import Rows
+from compactbio.scoring import entities
+from compactbio.scoring.finetuned import NOT_THESE_DATA, REFERENCE, STANDARD, Finetuned, Metrics, with_unseen
+from compactbio.scoring.predictions import in_order, one_array
+
+SPECIAL_PIECES = 2  # [CLS] and [SEP]
+
+log = logging.getLogger(__name__)
+
+
+def score_run(finetuned: Finetuned, run: dict[str, Any]) -> Iterator[tuple[str, Metrics]]:
+    """Yield the protocols and their scores."""
+    what = finetuned.what(run["run"])
+    test = finetuned.test
+    table = in_order(finetuned.predictions.read_run(run["run"]), test["id"], what)
+    gold = entities.labels_of_column(one_array(table, "gold"))
+    _check_gold_words(gold, test, what)
+    predicted = entities.labels_of_column(one_array(table, "predicted"))
+    finetuned.check_labels(predicted.names, what)
+    _check_lengths(predicted.lengths, gold.lengths, test, what, "words")
+    seen = finetuned.seen(finetuned.train, test)
+    unseen = None
+    if seen.any():
+        unseen = _entity_metrics(entities.score_entities(gold.of_sentences(~seen), predicted.of_sentences(~seen)))
+    yield STANDARD, with_unseen(_entity_metrics(entities.score_entities(gold, predicted)), int(seen.sum()), unseen)
+
+    pieces = entities.labels_of_column(one_array(table, "piece_predicted"))
+    finetuned.check_labels(pieces.names, what)
+    piece_words = one_array(table, "piece_words")
+    lengths = pc.list_value_length(piece_words).to_numpy(zero_copy_only=False)
+    _check_lengths(pieces.lengths, lengths, test, what, "pieces")
+    word_indices = piece_words.flatten().to_numpy(zero_copy_only=False).astype(np.int64)
+    outside = (word_indices < 0) | (word_indices >= np.repeat(gold.lengths, lengths))
+    if outside.any():
+        raise UserError(f"{what}: piece_words names words that their sentences do not have: {NOT_THESE_DATA}")
+    room = finetuned.settings["hyperparameters"]["max_length"] - SPECIAL_PIECES
+    beyond = int(np.maximum(lengths - room, 0).sum())
+    if beyond:
+        log.info("%s: %d word pieces beyond max_length do not count in the reference protocol", what, beyond)
+    if seen.any():
+        kept = np.repeat(~seen, lengths)
+        sides = gold.of_sentences(~seen), pieces.of_sentences(~seen)
+        unseen = _entity_metrics(entities.score_pieces(*sides, word_indices[kept], room))
+    scores = entities.score_pieces(gold, pieces, word_indices, room)
+    yield REFERENCE, with_unseen(_entity_metrics(scores), int(seen.sum()), unseen)
+
+
+def _entity_metrics(scores: entities.EntityScores) -> Metrics:
+    """Return the numbers of a score table; `entities` are the gold ones."""
+    return {
+        "precision": scores.precision,
+        "recall": scores.recall,
+        "f1": scores.f1,
+        "entities": scores.entities,
+    }
+
+
+def _check_gold_words(gold: entities.Labels, test: Rows, what: str) -> None:
+    """Refuse predictions whose gold labels are not those of the test data."""
+    names = test.label_names or []
+    code_of_name = {name: code for code, name in enumerate(names)}
+    expected = np.fromiter(chain.from_iterable(test["labels"]), np.int64)
+    lengths = np.fromiter(map(len, test["labels"]), np.int64, len(test))
+    _check_lengths(gold.lengths, lengths, test, what, "words")
+    renamed = np.array([code_of_name.get(name, -1) for name in gold.names], np.int64)
+    differing = np.flatnonzero(renamed[gold.codes] != expected) if len(expected) else []
+    if len(differing):
+        sentence = int(np.searchsorted(gold.offsets, differing[0], side="right")) - 1
+        raise UserError(
+            f"{what}: the gold labels of {len(differing)} words are not those of the test data, the first in "
+            f"sentence {test['id'][sentence]}: {NOT_THESE_DATA}"
+        )
+
+
+def _check_lengths(found: np.ndarray, expected: np.ndarray, test: Rows, what: str, unit: str) -> None:
+    """Refuse sentences that have not as many labels as words or pieces."""
+    differing = np.flatnonzero(found != expected)
+    if len(differing):
+        first = differing[0]
+        raise UserError(
+            f"{what}: sentence {test['id'][first]} has {found[first]} labels for {expected[first]} {unit}: "
+            f"{NOT_THESE_DATA}"
+        )

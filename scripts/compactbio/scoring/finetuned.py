@@ -1,0 +1,108 @@
+"""What one results folder of a fine-tuning holds, with the test data that belong to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compactbio.errors import UserError
+from compactbio.files import read_json, read_yaml
+from compactbio.finetuning.task_data import COLUMNS, Rows, read_rows
+from compactbio.scoring.leakage import seen_in_train
+from compactbio.scoring.predictions import PredictionFile
+from compactbio.scoring.tables import SEEN_IN_TRAIN, UNSEEN_PREFIX
+
+STANDARD, REFERENCE = "standard", "reference"
+NOT_THESE_DATA = "they were made for other data; run finetune_model again"
+KEYS = ("model", "dataset", "task", "runs", "hyperparameters")
+
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """A results folder whose files belong together.
+
+    Attributes:
+        folder: holds run.yaml and predictions.parquet.
+        task_folder: the prepared dataset.
+        settings: the content of run.yaml.
+        train, test: splits of the prepared dataset.
+        predictions: of all runs.
+    """
+
+    folder: Path
+    task_folder: Path
+    settings: dict[str, Any]
+    train: Rows
+    test: Rows
+    predictions: PredictionFile
+
+    def what(self, run: str) -> str:
+        """Return file and run for messages."""
+        return f"{self.predictions.path}, run {run}"
+
+    def seen(self, train: Rows, test: Rows) -> np.ndarray:
+        """Return bool [test rows]: which of them also stand in train."""
+        return seen_in_train(train, test, self.settings["task"])
+
+    def check_labels(self, names: Sequence[str], what: str) -> None:
+        """Refuse labels that the run file does not list."""
+        known = self.settings.get("labels") or []
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise UserError(
+                f"{what}: label {unknown[0]!r} is not among the labels {known} of {self.folder / 'run.yaml'}: "
+                "run finetune_model again"
+            )
+
+
+def open_finetuned(model: str, folder: Path, task_folder: Path) -> Finetuned:
+    """Return a results folder and the data it was made for.
+
+    Args:
+        model: the name that its run.yaml must have.
+        folder: holds run.yaml and predictions.parquet.
+        task_folder: the prepared dataset.
+
+    Raises:
+        UserError: the folders do not belong together, or the predictions lack a column or a run.
+    """
+    settings = read_yaml(folder / "run.yaml")
+    wanting = [key for key in KEYS if key not in (settings or {})]
+    if wanting:
+        raise UserError(f"{folder / 'run.yaml'} lacks {', '.join(wanting)}: it is no run file of finetune_model")
+    if settings["model"] != model:
+        raise UserError(f"{folder / 'run.yaml'} is of model {settings['model']}, not of {model} (--model)")
+    if settings["task"] not in COLUMNS:
+        raise UserError(f"{folder / 'run.yaml'}: task {settings['task']!r} is unknown; known are {', '.join(COLUMNS)}")
+    _check_task_folder(task_folder, settings, folder)
+    splits = {}
+    for split in ("train", "test"):
+        rows = read_rows(task_folder / "data", split, settings["task"])
+        if rows is None:
+            raise UserError(f"{task_folder / 'data'} has no split {split}: prepare the dataset again")
+        splits[split] = rows
+    names = [run["run"] for run in settings["runs"]]
+    predictions = PredictionFile(folder / "predictions.parquet", settings["task"], names)
+    return Finetuned(folder, task_folder, settings, splits["train"], splits["test"], predictions)
+
+
+def with_unseen(metrics: Metrics, seen: int, unseen: Metrics | None) -> Metrics:
+    """Return metrics, how many test rows also stand in train, and the metrics without them where there are any."""
+    return metrics | {SEEN_IN_TRAIN: seen} | {f"{UNSEEN_PREFIX}{name}": value for name, value in (unseen or {}).items()}
+
+
+def _check_task_folder(task_folder: Path, settings: dict[str, Any], folder: Path) -> None:
+    """Refuse a prepared dataset that is another one's: the two lists of folders may be in different orders."""
+    manifest = read_json(task_folder / "manifest.json")
+    named = manifest.get("dataset", settings["dataset"])
+    if manifest.get("task") != settings["task"] or named != settings["dataset"]:
+        raise UserError(
+            f"{task_folder} is dataset {named} of task {manifest.get('task')}, but {folder} is of dataset "
+            f"{settings['dataset']} of task {settings['task']}: give --results and --tasks in the same order"
+        )
