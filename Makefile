@@ -8,7 +8,8 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help install demo test test-fast lint format tables clean-demo
+.PHONY: help install demo test test-fast test-cluster lint format benchmark checkpoints tables status cost site \
+	clean-demo
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +36,9 @@ test: $(INSTALLED)  ## lint and every test
 test-fast: $(INSTALLED)  ## the tests that take no training or workflow run
 	pytest -m "not slow"
 
+test-cluster: $(INSTALLED)  ## the tests that start a SLURM on this machine (root, and Debian's slurm-wlm and munge)
+	pytest -m cluster
+
 lint: $(INSTALLED)  ## formatting, ruff, snakefmt, snakemake --lint
 	ruff format --check .
 	ruff check .
@@ -46,12 +50,25 @@ format: $(INSTALLED)  ## write the formatting
 	ruff check --fix .
 	snakefmt Snakefile rules
 
-RESULTS ?= results
-BASELINE ?= BioBERT-v1.1
-tables: $(INSTALLED)  ## tables so far, beside a running workflow; RESULTS=results/demo BASELINE=MODEL for another
-	python scripts/build_tables.py --results $(RESULTS) --published config/published_values.tsv \
-	  --baseline $(BASELINE) --output-dir $(RESULTS)/tables_so_far
-	python scripts/show_tables.py $(RESULTS)/tables_so_far
+CONFIG ?=
+tables: $(INSTALLED)  ## tables so far, beside a running workflow; CONFIG=config/demo.yaml for another configuration
+	python scripts/build_tables.py --configfile $(CONFIG)
+	python scripts/show_tables.py --configfile $(CONFIG)
+
+checkpoints: $(INSTALLED)  ## checkpoints that are kept, and which no run refers to any more; CONFIG= as for tables
+	python scripts/list_checkpoints.py --configfile $(CONFIG)
+
+status: $(INSTALLED)  ## how far each training is, beside a running workflow; CONFIG= as for tables
+	python scripts/show_status.py --configfile $(CONFIG)
+
+cost: $(INSTALLED)  ## what the jobs of a run on SLURM took, and what they should ask for; CONFIG= as for tables
+	python scripts/show_costs.py --configfile $(CONFIG)
+
+site: $(INSTALLED)  ## drafts of what this SLURM site says of itself: profiles/slurm/partitions.yaml and site.env
+	python scripts/write_site.py
+
+benchmark: $(INSTALLED)  ## training step against the reference formulation; CASES=distil,tiny PRECISION=fp32 restrict it
+	python scripts/benchmark_training.py $(if $(CASES),--cases $(CASES)) $(if $(PRECISION),--precision $(PRECISION))
 
 clean-demo:  ## remove the miniature's results
 	rm -rf results/demo

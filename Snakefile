@@ -23,6 +23,7 @@ include: "rules/pretraining.smk"
 include: "rules/tasks.smk"
 include: "rules/finetuning.smk"
 include: "rules/reporting.smk"
+include: "rules/preflight.smk"
 
 
 report: "rules/report/workflow.rst"

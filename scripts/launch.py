@@ -2,7 +2,8 @@
 
     python scripts/launch.py --gpus 4 --run-state STATE.json -- scripts/pretrain_model.py --run ...
 
-One process is started by python, several on one node by torchrun, several nodes by srun and torchrun. The exit code
+One process is started by python, several on one node by torchrun, several nodes by srun and torchrun; what each of
+several prints is kept in ranks/ beside the state file, besides being printed. The exit code
 is 0 if the program says in its state file that every step is done, else 1: torchrun knows no other codes.
 Without any NVIDIA GPU on the machine, --gpus is taken as a wish and one process runs on the CPU (a warning says so).
 """
@@ -70,11 +71,13 @@ def main() -> None:
         nodes=arguments.nodes,
         rendezvous=find_rendezvous(environment) if arguments.nodes > 1 else None,
         cores_per_node=threads * on_node if arguments.nodes > 1 else None,
+        logs=arguments.run_state.parent / "ranks",
     )
     if arguments.dry_run:
         sys.stdout.write(shlex.join(command) + "\n")
         return
     environment["OMP_NUM_THREADS"] = str(threads)
+    environment.setdefault("HF_HUB_OFFLINE", "1")  # everything is in the folders given; nodes have no network
     # threads that wait by spinning made a step three times as long where processes shared cores
     environment.setdefault("OMP_WAIT_POLICY", "passive")
     arguments.run_state.unlink(missing_ok=True)  # what an earlier try said is not believed

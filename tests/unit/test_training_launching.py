@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from compactbio.errors import UserError
 from compactbio.training.launching import (
+    ON_EACH_NODE,
     TORCHRUN,
     ClaimedGpus,
     Rendezvous,
@@ -42,10 +46,24 @@ def test_several_nodes_are_started_by_srun_and_torchrun():
     )
     assert command == [
         *["srun", "--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "--cpus-per-task=16", "--kill-on-bad-exit=1"],
+        *["sh", "-c", ON_EACH_NODE, "sh"],
         *["py", "-m", "torch.distributed.run", *TORCHRUN, "--nnodes=2", "--nproc-per-node=4", "--rdzv-id=123"],
         *["--rdzv-backend=c10d", "--rdzv-endpoint=10.0.0.1:20123", "--"],
         *PROGRAM,
     ]
+
+
+def test_the_first_node_is_where_all_meet():
+    show = ["sh", "-c", ON_EACH_NODE, "sh", "printenv", "PET_RDZV_CONF"]
+    for node, said in (("0", "is_host=1\n"), ("1", "is_host=0\n")):
+        done = subprocess.run(show, env={**os.environ, "SLURM_NODEID": node}, capture_output=True, text=True)
+        assert done.stdout == said
+
+
+def test_what_each_process_prints_is_kept():
+    command = launch_command(PROGRAM, processes=2, logs=Path("ranks"), python="py")
+    assert command[command.index("--tee=3") + 1] == "--log-dir=ranks"
+    assert launch_command(PROGRAM, processes=1, logs=Path("ranks"), python="py") == ["py", *PROGRAM]
 
 
 def test_impossible_launches_are_refused():

@@ -46,10 +46,13 @@ def test_deaths_after_a_gain_do_not_add_up(tmp_path):
     assert not (tmp_path / "stalled").exists()
 
 
-def test_a_second_process_on_the_same_run_is_refused(tmp_path):
+def test_a_second_process_on_the_same_run_is_refused_and_told_of_the_first(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    monkeypatch.setenv("SLURMD_NODENAME", "gpu7")
     first = Tries(tmp_path)
     first.begin(0)
-    with pytest.raises(UserError, match="another process is training this run"):
-        Tries(tmp_path).begin(0)
+    for _ in range(2):  # asking leaves what the holder wrote
+        with pytest.raises(UserError, match=r"another process .*on gpu7, job 4711, process \d+, since \d{4}-"):
+            Tries(tmp_path).begin(0)
     first.end(started_at=0, step=3, finished=False, reason="deadline")
     Tries(tmp_path).begin(3)

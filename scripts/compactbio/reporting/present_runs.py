@@ -8,6 +8,7 @@ from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, read_yaml
+from compactbio.finetuning.grid import choose_point, plan_trials
 from compactbio.finetuning.runs import dataset_digest, model_digest, plan_runs
 from compactbio.pretraining.inputs import RECIPE, read_inputs
 from compactbio.training.fingerprint import fingerprint
@@ -64,7 +65,14 @@ def present_finetuning(results: Path, model: str, dataset: str) -> PresentRuns:
         settings = _read_run(results / "finetuning" / model / dataset / "run.yaml")
         for folder in _model_folders(results, model):
             digests = {"model": model_digest(folder), "dataset": dataset_digest(results / "tasks" / dataset)}
-            present.in_use |= {run.fingerprint for run in plan_runs(settings, digests, results)}
+            checkpoints = results / "checkpoints" / "finetuning" / model / dataset
+            trials = plan_trials(settings, digests, checkpoints)
+            present.in_use |= {run.fingerprint for run in trials}
+            if all(run.is_finished() for run in trials):
+                chosen, _ = choose_point(settings, trials)
+                present.in_use |= {run.fingerprint for run in plan_runs(chosen, digests, checkpoints)}
+            else:
+                present.reason = "the grid of hyper-parameters is not finished: which runs follow is not known"
     except UserError as error:
         present.reason = str(error)
     return present

@@ -21,6 +21,9 @@ from compactbio.errors import UserError
 
 # torchrun would die of SIGUSR1 without handing it on; it kills processes that need longer than this to save and leave
 TORCHRUN = ("--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1", "--shutdown-timeout=120")
+# torchrun finds out whether it is the meeting place by what its host's name resolves to, which on many clusters is a
+# loopback address or another network's: all then wait for a host. The first node is told that it is the one.
+ON_EACH_NODE = 'if [ "$SLURM_NODEID" = 0 ]; then host=1; else host=0; fi; export PET_RDZV_CONF=is_host=$host; exec "$@"'
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ def launch_command(
     nodes: int = 1,
     rendezvous: Rendezvous | None = None,
     cores_per_node: int | None = None,
+    logs: Path | None = None,
     python: str = sys.executable,
 ) -> list[str]:
     """Return the command line: python for one process, torchrun on one node, srun with torchrun on several.
@@ -48,6 +52,7 @@ def launch_command(
         processes: of the whole run; nodes share them equally.
         rendezvous: needed for several nodes.
         cores_per_node: cores that a node's processes share, for srun.
+        logs: folder in which what each of several processes prints is kept, besides being printed.
 
     Raises:
         UserError: the processes cannot be shared equally by the nodes.
@@ -60,6 +65,8 @@ def launch_command(
         return [python, *program]
     # the `--` before the program keeps torchrun from taking its --run for an abbreviation of --run-path
     torchrun = [python, "-m", "torch.distributed.run", *TORCHRUN]
+    if logs is not None:
+        torchrun += ["--tee=3", f"--log-dir={logs}"]
     per_node = f"--nproc-per-node={processes // nodes}"
     if nodes == 1:
         return [*torchrun, "--standalone", per_node, "--", *program]
@@ -76,7 +83,7 @@ def launch_command(
         "--rdzv-backend=c10d",
         f"--rdzv-endpoint={rendezvous.address}:{rendezvous.port}",
     ]
-    return [*steps, *torchrun, *meeting, "--", *program]
+    return [*steps, "sh", "-c", ON_EACH_NODE, "sh", *torchrun, *meeting, "--", *program]
 
 
 def find_rendezvous(environment: Mapping[str, str]) -> Rendezvous | None:

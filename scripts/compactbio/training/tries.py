@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import os
+import socket
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
@@ -71,16 +74,21 @@ class Tries:
             UserError: another process trains this run.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock = (self.folder / LOCK).open("w", encoding="utf-8")
+        lock = (self.folder / LOCK).open("a+", encoding="utf-8")  # what its holder wrote stays until it is ours
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            holder = (self.folder / LOCK).read_text(encoding="utf-8").strip() or "who does not say"
             lock.close()
             raise UserError(
-                f"another process is training this run ({self.folder}): wait for it, or end it and start again"
+                f"another process is training this run ({self.folder}), {holder}: wait for it, or end it and start "
+                "again"
             ) from None
         except OSError as error:  # a file system without locks: no reason not to train
             logging.warning("%s cannot be locked (%s)", self.folder, error)
+        lock.truncate(0)
+        lock.write(_who_and_when() + "\n")
+        lock.flush()
         self._lock = lock
 
     def stall(self, reason: str) -> None:
@@ -88,3 +96,11 @@ class Tries:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.marker.write_text(" ".join(reason.split()) + "\n", encoding="utf-8")
         logging.error("no step was gained: later tries will not start until %s is removed", self.marker)
+
+
+def _who_and_when() -> str:
+    """Return the host, the scheduler's job where there is one, the process, and the time."""
+    host = os.environ.get("SLURMD_NODENAME", socket.gethostname())
+    job = os.environ.get("SLURM_JOB_ID")
+    now = datetime.now().astimezone().isoformat(timespec="seconds")
+    return f"on {host}, {f'job {job}, ' if job else ''}process {os.getpid()}, since {now}"

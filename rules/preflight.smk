@@ -1,0 +1,19 @@
+# Before days of work on a cluster: one table of what is well and what to do. Needs nothing and leaves nothing that a
+# result depends on.
+
+
+rule preflight:
+    log:
+        f"{LOGS}/preflight/all.log",
+    retries: 0
+    localrule: True
+    conda:
+        "../envs/workflow.yaml"
+    params:
+        configfiles=workflow.config_settings.configfiles,
+        demands=lambda wildcards: json.dumps(demands()),
+        downloads=lambda wildcards: missing_downloads(),
+    shell:
+        f"python {SCRIPTS}/check_site.py"
+        " --configfile {params.configfiles:q} --demands {params.demands:q}"
+        " --missing-downloads {params.downloads} 2> {log:q}"

@@ -1,0 +1,192 @@
+"""The checks of a site before days of work: each says that all is well, or what to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from compactbio.cluster.demands import Demand, fitting
+from compactbio.cluster.partitions import Partition
+from compactbio.cluster.site import Accounts
+
+GOOD, BAD, UNSURE = "ok", "NOT OK", "look"
+PINNED = ("snakemake", "snakemake-executor-plugin-slurm", "torch", "transformers", "accelerate")
+STATUS_SECONDS = 40  # slurm-init-seconds-before-status-checks of profiles/slurm/config.yaml
+
+
+@dataclass(frozen=True)
+class Check:
+    """A line of the table."""
+
+    subject: str
+    verdict: str
+    text: str
+
+
+def check_versions(requirements: str) -> list[Check]:
+    """Compare what is installed with the pins."""
+    pins = dict(line.split("==") for line in requirements.splitlines() if "==" in line)
+    installed = {name: _version(name) for name in PINNED}
+    others = [
+        f"{name} {found or 'missing'} (pinned: {pins[name]})"
+        for name, found in installed.items()
+        if found is None or found.split("+")[0] != pins[name]
+    ]
+    python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
+    if any(found is None for found in installed.values()):
+        return [Check("versions", BAD, f"{', '.join(others)}: pip install -r envs/requirements.txt")]
+    if others:
+        return [Check("versions", UNSURE, f"{python}; not what was tried: {', '.join(others)}")]
+    return [Check("versions", GOOD, f"{python}, {', '.join(f'{name} {found}' for name, found in installed.items())}")]
+
+
+def check_account(accounts: Accounts, named: str | None) -> list[Check]:
+    """Check that the account that jobs are charged to is one of the user's."""
+    if accounts.unknown:
+        return [Check("account", UNSURE, f"sacctmgr tells none; {named or 'none named'}; the short job below decides")]
+    if named and named not in accounts.names:
+        return [
+            Check("account", BAD, f"{named} is not yours ({', '.join(accounts.names) or 'none is'}): edit site.env")
+        ]
+    if not named and not accounts.default:
+        return [Check("account", BAD, f"export SBATCH_ACCOUNT in site.env: one of {', '.join(accounts.names)}")]
+    return [Check("account", GOOD, named or f"{accounts.default} (your default)")]
+
+
+def check_demands(demands: Iterable[Demand], partitions: Sequence[Partition]) -> list[Check]:
+    """Check that a partition takes each rule's jobs."""
+    checks = []
+    for demand in demands:
+        names, why = fitting(demand, partitions)
+        asked = f"{demand.minutes:.0f} min, {demand.memory_mb} MB, {demand.threads} cores"
+        asked += f", {demand.gpus} GPU on {demand.nodes} node(s)" if demand.gpus else ""
+        if names:
+            checks.append(Check(demand.rule, GOOD, f"{asked}: {', '.join(names)}"))
+        else:
+            advice = f"--set-resources {demand.rule}:runtime=, :mem_mb= or :gpu=, --set-threads {demand.rule}="
+            checks.append(Check(demand.rule, BAD, f"{asked}: fits nowhere ({why}); lower it with {advice}"))
+    return checks
+
+
+def check_partition_file(path: Path, listed: Iterable[str], partitions: Sequence[Partition], gpus: bool) -> list[Check]:
+    """Check that there is a choice of partitions where one is needed, and that it names existing ones."""
+    known = {partition.name for partition in partitions}
+    if not path.is_file():
+        default = next((partition for partition in partitions if partition.default), None)
+        if default is None or (gpus and not default.gpus):
+            return [Check("partitions", BAD, "jobs with GPU would go to a partition without: run `make site`")]
+        return [Check("partitions", UNSURE, f"all jobs go to {default.name}; `make site` writes {path}")]
+    unknown = sorted(set(listed) - known)
+    if unknown:
+        return [Check("partitions", BAD, f"{path} names {', '.join(unknown)}; there are {', '.join(sorted(known))}")]
+    return [Check("partitions", GOOD, f"{path}: {', '.join(listed)}")]
+
+
+def check_controller(configuration: str) -> list[Check]:
+    """Check what `scontrol show config` says of how long ended jobs are known, and of jobs put back into the queue."""
+    facts = {
+        key.strip(): value.strip() for key, _, value in (line.partition("=") for line in configuration.splitlines())
+    }
+    age = int(facts.get("MinJobAge", "0").split()[0])
+    checks = [Check("job states", GOOD, f"squeue knows ended jobs for {age} s")]
+    if age < 3 * STATUS_SECONDS:
+        most = max(1, age // 3)
+        text = f"squeue forgets ended jobs after {age} s: add --slurm-init-seconds-before-status-checks {most}"
+        checks = [Check("job states", BAD, text)]
+    if not any(value for key, value in facts.items() if key == "JobRequeue" and value == "1"):
+        text = "the site puts no jobs back by itself; the profile asks for it with --requeue"
+        checks.append(Check("requeue", UNSURE, text))
+    return checks
+
+
+def check_disk(needs: dict[str, tuple[float, int]], folder: Path) -> list[Check]:
+    """Check free space and files against what the stages will leave."""
+    free = shutil.disk_usage(folder).free
+    files = os.statvfs(folder).f_favail
+    needed_bytes, needed_files = (sum(need[index] for need in needs.values()) for index in (0, 1))
+    parts = ", ".join(f"{stage} {size / 1e9:.0f}" for stage, (size, _) in needs.items() if size >= 5e8)
+    text = f"{free / 1e9:.0f} GB free, about {needed_bytes / 1e9:.0f} needed ({parts})"
+    enough = free > needed_bytes
+    verdict = GOOD if enough else BAD
+    checks = [Check("disk", verdict, text if enough else f"{text}: free space, or another results_dir")]
+    if 0 < files < needed_files:  # some file systems do not count: 0
+        checks.append(Check("files", BAD, f"{files} more files may be made, about {needed_files} are needed"))
+    else:
+        checks.append(Check("files", GOOD, f"about {needed_files} are needed; a quota is not seen here"))
+    return checks
+
+
+def check_downloads(missing: int, total: int) -> list[Check]:
+    """Check that what compute nodes cannot fetch is there."""
+    if missing:
+        text = f"{missing} of {total} missing: snakemake downloads --profile profiles/slurm"
+        return [Check("downloads", UNSURE, text)]
+    return [Check("downloads", GOOD, f"all {total} are there")]
+
+
+def check_network(urls: Iterable[str], seconds: float = 5.0) -> list[Check]:
+    """Check that the hosts of what is still to be fetched can be reached from this machine."""
+    hosts = sorted({urlsplit(url).hostname or "" for url in urls if url.startswith("http")} - {""})
+    closed = [host for host in hosts if not _is_open(host, seconds)]
+    if closed:
+        text = f"{', '.join(closed)} cannot be reached: run `downloads` on a machine with network, or set a proxy"
+        return [Check("network", BAD, text)]
+    return [Check("network", GOOD, f"reached: {', '.join(hosts) or 'nothing to reach'}")]
+
+
+def check_probe(probe: dict[str, Any] | None, why_not: str, gpus: int) -> list[Check]:
+    """Check what a short job found on a compute node."""
+    if probe is None:
+        return [Check("short job", BAD, why_not)]
+    where = f"{probe['host']} in {probe['partition']}, waited {probe['waited_seconds']:.0f} s"
+    checks = [Check("short job", GOOD, where)]
+    if not probe["sees_folder"]:
+        checks.append(Check("folder", BAD, "the node does not see this folder: work on a shared file system"))
+    if not gpus:
+        return checks
+    if probe["gpus"]:
+        checks.append(Check("GPU", GOOD, ", ".join(probe["gpus"])))
+    else:
+        text = f"torch sees none (CUDA_VISIBLE_DEVICES={probe['visible'] or 'not set'}): does the torch wheel fit the "
+        checks.append(Check("GPU", BAD, text + "driver? nvidia-smi in a job tells the driver's version"))
+    return checks
+
+
+def table(checks: Sequence[Check], *, styled: bool) -> str:
+    """Return the checks as lines, coloured on a terminal."""
+    width = max(len(check.subject) for check in checks)
+    colours = {GOOD: "\033[32m", BAD: "\033[31m", UNSURE: "\033[33m"}
+    lines = []
+    for check in checks:
+        verdict = check.verdict.ljust(6)
+        verdict = f"{colours[check.verdict]}{verdict}\033[0m" if styled else verdict
+        lines.append(f"{check.subject.ljust(width)}  {verdict}  {check.text}\n")
+    return "".join(lines)
+
+
+def _version(name: str) -> str | None:
+    """Return the version of an installed package."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _is_open(host: str, seconds: float) -> bool:
+    """Return whether a host takes connections for https, by way of the proxy where one is set."""
+    proxy = os.environ.get("https_proxy") or os.environ.get("HTTPS_PROXY")
+    target = urlsplit(proxy) if proxy else None
+    address = (target.hostname or "", target.port or 3128) if target else (host, 443)
+    try:
+        with socket.create_connection(address, timeout=seconds):
+            return True
+    except OSError:
+        return False

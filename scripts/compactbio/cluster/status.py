@@ -1,0 +1,126 @@
+"""How far each training is: from what lies in the results folder and, on a cluster, from the queue."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from compactbio.cluster.queue import QueuedJob, job_of
+from compactbio.reporting.present_runs import ORPHANED
+from compactbio.reporting.stored_runs import StoredRun, stored_runs
+from compactbio.training.progress import read_metrics
+
+DONE, RUNNING, QUEUED, FAILED, STALLED, MISSING = "done", "running", "queued", "failed", "stalled", "missing"
+COLUMNS = ("stage", "model", "dataset", "state", "step", "s/step", "ready in", "job", "what to know")
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of a configuration and how far it is."""
+
+    stage: str
+    model: str
+    dataset: str
+    state: str
+    step: str = ""
+    seconds_per_step: float | None = None
+    seconds_left: float | None = None
+    job: str = ""
+    note: str = ""
+
+
+def trainings(config: dict[str, Any], jobs: Iterable[QueuedJob], folder: Path) -> list[Training]:
+    """Return every training that a configuration's run asks for, pre-trainings first.
+
+    Args:
+        config: checked settings.
+        jobs: the user's jobs in the queue; none where there is no queue.
+        folder: the folder that Snakemake is started in, from which the results are named.
+    """
+    results, jobs = folder / config["results_dir"], list(jobs)
+    runs = [run for run in stored_runs(results) if run.use != ORPHANED]
+    found = []
+    for model in trained_models(config):
+        output, log = (
+            results / "pretraining" / model / "training.json",
+            results / "logs/pretrain_model" / f"{model}.log",
+        )
+        job = job_of(jobs, str(folder), "pretrain_model", model)
+        kept = [run for run in runs if (run.stage, run.model) == ("pretraining", model)]
+        found.append(_training("pretraining", model, "", output, log, job, kept))
+    for model in config["run"]["models"]:
+        for dataset in config["run"]["datasets"]:
+            output = results / "finetuning" / model / dataset / "predictions.parquet"
+            log = results / "logs/finetune_model" / model / f"{dataset}.log"
+            job = job_of(jobs, str(folder), "finetune_model", model, dataset)
+            kept = [run for run in runs if (run.stage, run.model, run.dataset) == ("finetuning", model, dataset)]
+            found.append(_training("finetuning", model, dataset, output, log, job, kept))
+    return found
+
+
+def table(found: Sequence[Training]) -> str:
+    """Return the trainings as lines of aligned columns, and how many are in each state."""
+    rows = [COLUMNS, *(_cells(training) for training in found)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    counted = Counter(training.state for training in found)
+    states = (DONE, RUNNING, QUEUED, FAILED, STALLED, MISSING)
+    lines.append("\n" + ", ".join(f"{counted[state]} {state}" for state in states if counted[state]))
+    return "\n".join(lines) + "\n"
+
+
+def trained_models(config: dict[str, Any]) -> list[str]:
+    """Return the models that the run trains, their teachers included, in the order of their definition."""
+    wanted, waiting = set(), list(config["run"]["models"])
+    while waiting:
+        name = waiting.pop()
+        model = config["models"].get(name)
+        if model is not None and model["source"] == "train" and name not in wanted:
+            wanted.add(name)
+            waiting.append(model.get("teacher"))
+    return [name for name in config["models"] if name in wanted]
+
+
+def _training(
+    stage: str, model: str, dataset: str, output: Path, log: Path, job: QueuedJob | None, runs: list[StoredRun]
+) -> Training:
+    """Return what is known of one training."""
+    if output.is_file() and job is None:
+        return Training(stage, model, dataset, DONE, step=_steps(runs))
+    stalled = next((run for run in runs if run.status == "stalled"), None)
+    busy = next((run for run in runs if run.status == "running"), None)
+    number = "" if job is None else job.number
+    if stalled is not None and busy is None:
+        note = f"{stalled.reason}; mend it, then rm {stalled.folder}/stalled"
+        return Training(stage, model, dataset, STALLED, _steps(runs), job=number, note=note)
+    if busy is not None or (job is not None and job.runs):
+        current = busy or next((run for run in runs if run.status == "unfinished"), None)
+        lines = [] if current is None else read_metrics(current.folder / "metrics.jsonl")
+        line = next((line for line in reversed(lines) if "eta_seconds" in line), {})
+        step = _steps(runs) if not line or stage == "finetuning" else f"{line['step']}/{line['total_steps']}"
+        speed = (line.get("seconds_per_step"), line.get("eta_seconds"))
+        return Training(stage, model, dataset, RUNNING, step, *speed, job=number)
+    if job is not None:
+        return Training(stage, model, dataset, QUEUED, _steps(runs), job=number, note=job.reason)
+    if log.is_file():
+        return Training(stage, model, dataset, FAILED, _steps(runs), note=f"see {log}")
+    return Training(stage, model, dataset, MISSING)
+
+
+def _steps(runs: list[StoredRun]) -> str:
+    """Return how far a training's runs came: the step of one, how many of several are finished."""
+    if len(runs) > 1:
+        return f"{sum(run.status == 'finished' for run in runs)} of {len(runs)} runs"
+    return "".join(f"{run.step}/{'?' if run.total is None else run.total}" for run in runs)
+
+
+def _cells(training: Training) -> tuple[str, ...]:
+    """Return a training's row."""
+    rate = "" if training.seconds_per_step is None else f"{training.seconds_per_step:.2g}"
+    left = "" if training.seconds_left is None else str(timedelta(seconds=round(training.seconds_left)))
+    names = (training.stage, training.model, training.dataset or "-", training.state)
+    return (*names, training.step, rate, left, training.job, training.note)

@@ -1,0 +1,54 @@
+"""Print what the jobs of a run cost: queue and run time, GPU-hours, how much of what they asked for they used.
+
+Reads SLURM's accounting (sacct), by rule and model, and suggests what the next run should ask for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from compactbio.cluster.accounting import ask_accounting, by_rule_and_model
+from compactbio.cluster.costs import suggestions, table
+from compactbio.errors import UserError
+from compactbio.logs import run_program
+from compactbio.reporting.selection import settings_of_files
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main() -> None:
+    """Read the command line and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--configfile", type=Path, nargs="*", default=[], help="as given to snakemake; default: none")
+    parser.add_argument("--since", default="now-30days", help="as sacct's --starttime; default: 30 days ago")
+    arguments = parser.parse_args()
+    config = settings_of_files(arguments.configfile)
+    try:
+        starts = ask_accounting(Path.cwd(), arguments.since)
+    except UserError as error:
+        raise UserError(
+            f"{error}. Without SLURM's accounting the times and peak memory of each job are in "
+            f"{config['results_dir']}/benchmarks/, and GPU-hours of trainings in each provenance.json"
+        ) from None
+    if not starts:
+        sys.stdout.write(f"no jobs of {Path.cwd()} since {arguments.since}\n")
+        return
+    grouped = by_rule_and_model(starts, config["models"])
+    sys.stdout.write(table(grouped))
+    advice = suggestions(grouped, rule_names())
+    if advice:
+        sys.stdout.write("\nTo ask for what was needed, and a margin, add to the command:\n  --set-resources")
+        sys.stdout.write("".join(f" \\\n    {line}" for line in advice) + "\n")
+
+
+def rule_names() -> set[str]:
+    """Return the names of the workflow's rules."""
+    texts = (path.read_text(encoding="utf-8") for path in (ROOT / "rules").glob("*.smk"))
+    return {name for text in texts for name in re.findall(r"^ *rule (\w+):", text, re.MULTILINE)}
+
+
+if __name__ == "__main__":
+    run_program(main)
