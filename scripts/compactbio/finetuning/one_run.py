@@ -19,7 +19,7 @@ from compactbio.finetuning.epochs import EARLY, BestEpoch
 from compactbio.finetuning.examples import Dataset, Examples
 from compactbio.finetuning.heads import load_task_model
 from compactbio.finetuning.prediction import predict_logits
-from compactbio.finetuning.runs import CHECKPOINT_MINUTES, METRICS, PREDICTIONS
+from compactbio.finetuning.run_files import METRICS, PREDICTIONS
 from compactbio.finetuning.steps import DENOMINATOR, TaskStep
 from compactbio.finetuning.tables import ner_table, qa_table, re_table
 from compactbio.finetuning.validation import validation_metrics
@@ -31,6 +31,7 @@ from compactbio.training.progress import MetricsLog, read_metrics
 from compactbio.training.schedules import learning_rate_schedule
 
 LOG_EVERY = 50  # steps
+CHECKPOINT_MINUTES = 10.0
 
 
 class OneRun:

@@ -26,6 +26,7 @@ from compactbio.files import (
     write_json,
     write_manifest,
 )
+from compactbio.finetuning.run_files import FINISHED, METRICS, PREDICTIONS, RESULT, SECONDS
 from compactbio.imports import without_collector
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.deadlines import StopSignal
@@ -39,13 +40,7 @@ if TYPE_CHECKING:
     from compactbio.training.loop import LoopResult
 
 RECIPE = 1  # raise when the arithmetic of fine-tuning or of its predictions changes
-FINISHED = "finished"
-PREDICTIONS = "predictions.parquet"
-METRICS = "metrics.jsonl"
-RESULT = "result.json"
-SECONDS = "seconds.json"
 MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
-CHECKPOINT_MINUTES = 10.0
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,61 @@
+# What the named targets ask for, and what the jobs that make it ask of a cluster.
+
+
+def download_targets():
+    """Return everything that needs the network."""
+    targets = [
+        f"{RESULTS}/students/fetched/{name}/manifest.json" for name in fetched_names()
+    ]
+    targets += [f"{RESULTS}/tasks/sources/{source}.json" for source in task_sources()]
+    if trained_models() and config["corpus"]["source"] == "baseline":
+        targets += [
+            f"{RESULTS}/corpus/baseline/{batch}.json" for batch in baseline_batches()
+        ]
+    return targets
+
+
+def corpus_targets():
+    """Return the token stores and the summary of the corpus; nothing where no model is trained."""
+    if not trained_models():
+        return []
+    stores = [
+        store for tokenizer in corpus_tokenizers() for store in token_stores(tokenizer)
+    ]
+    return [*stores, f"{RESULTS}/corpus/summary.md"]
+
+
+def reporting_targets():
+    """Return what `all` asks for: tables, figures and the checks of the results."""
+    return [
+        f"{RESULTS}/tables/index.md",
+        f"{RESULTS}/figures/scores.svg",
+        f"{RESULTS}/reporting/checks.txt",
+        *([f"{RESULTS}/corpus/summary.md"] if trained_models() else []),
+    ]
+
+
+def asked_for(known):
+    """Return what a rule's jobs ask for, options of the command line and profile included; numbers only."""
+    asked = {}
+    for name in ("runtime", "mem_mb", "gpu", "nodes", "_cores"):
+        resource = known.resources.get(name)
+        given = None if resource is None else str(resource.raw)
+        if given is not None and given.isdigit():
+            asked["threads" if name == "_cores" else name] = int(given)
+    return asked
+
+
+def demands():
+    """Return what the jobs of each rule that is sent to a cluster ask for."""
+    return {
+        known.name: asked_for(known)
+        for known in workflow.rules
+        if not workflow.is_local(known)
+        and {"runtime", "mem_mb"} <= asked_for(known).keys()
+    }
+
+
+def missing_downloads():
+    """Return how many of the things that need the network are missing, and of how many."""
+    targets = download_targets()
+    return [sum(not Path(target).is_file() for target in targets), len(targets)]
