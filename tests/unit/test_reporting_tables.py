@@ -128,6 +128,14 @@ def test_gaps_are_listed_under_the_table_and_unassigned_values_too():
     assert "+" not in next(line for line in markdown.splitlines() if line.startswith("| A"))
 
 
+def test_a_run_that_is_not_compared_with_the_paper_says_nothing_of_it():
+    results = results_of(scores_of("A", "N", "ner", "f1", [0.5], protocol="reference"))
+    elsewhere = PublishedValue("ner", "N", "Z", "f1", "reference", 88.67, "confirmed", "the paper")
+    compared = to_markdown(task_document("ner", results, Assignment([], [], [], [elsewhere])))
+    assert "No published F1 of a known model is confirmed for N" in compared
+    assert "No published" not in to_markdown(task_document("ner", results, NOTHING))
+
+
 def test_a_kind_of_task_without_datasets_says_so():
     assert "No dataset of this kind" in to_markdown(task_document("re", results_of([]), NOTHING))
 

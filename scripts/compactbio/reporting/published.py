@@ -151,6 +151,11 @@ class Assignment:
     unassigned: list[PublishedValue]  # no model is known
     outside: list[PublishedValue]  # its model or dataset is not part of this run
 
+    @property
+    def is_empty(self) -> bool:
+        """Return whether there is no row at all: this run is not compared with the paper."""
+        return not (self.matched or self.unconfirmed or self.unassigned or self.outside)
+
     def by_cell(self) -> dict[tuple[str, str, str, str], PublishedValue]:
         """Return the matched rows by dataset, model, protocol and metric."""
         return {value.cell: value for value in self.matched}

@@ -89,7 +89,7 @@ def _dataset_block(task: str, protocol: str, dataset: str, results: Results, ass
                 header.append("difference")
                 columns.append([Entry(signed(cell.difference)) for cell in cells])
             notes.extend(_published_notes(metric, cells))
-        elif metric == HEADLINE[task] and protocol == REFERENCE:
+        elif metric == HEADLINE[task] and protocol == REFERENCE and not assignment.is_empty:
             notes.append(f"No published {METRIC_TITLES[metric]} of a known model is confirmed for {dataset}.")
     header.append("runs")
     headline = [results.cell(dataset, model, protocol, HEADLINE[task]) for model in results.models]
