@@ -48,13 +48,14 @@ rule pretrain_model:
         micro_batch_tokens=16384,
     params:
         checkpoints=f"{RESULTS}/checkpoints/pretraining/{{model}}",
+        rank_logs=f"{RESULTS}/logs/pretrain_model/{{model}}.ranks",
         batch=lambda wildcards, resources: global_batch_size(
             wildcards.model, resources.gpu
         ),
     shell:
         f"python {SCRIPTS}/launch.py"
         " --gpus {resources.gpu} --nodes {resources.nodes} --global-batch-size {params.batch}"
-        " --run-state {params.checkpoints:q}/state.json --"
+        " --run-state {params.checkpoints:q}/state.json --rank-logs {params.rank_logs:q} --"
         f" {SCRIPTS}/pretrain_model.py"
         " --run {input.run:q} --student {input.student:q}"
         " --teacher {input.teacher:q} --tokens {input.tokens:q} --checkpoints {params.checkpoints:q}"

@@ -2,9 +2,8 @@
 
     python scripts/launch.py --gpus 4 --run-state STATE.json -- scripts/pretrain_model.py --run ...
 
-One process is started by python, several on one node by torchrun, several nodes by srun and torchrun; what each of
-several prints is kept in ranks/ beside the state file, besides being printed. The exit code
-is 0 if the program says in its state file that every step is done, else 1: torchrun knows no other codes.
+One process is started by python, several on one node by torchrun, several nodes by srun and torchrun. The exit code is
+0 if the program says in its state file that every step is done, else 1: torchrun knows no other codes.
 Without any NVIDIA GPU on the machine, --gpus is taken as a wish and one process runs on the CPU (a warning says so).
 """
 
@@ -42,6 +41,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, help="of the whole job, whatever GPUs there are (gloo without any)")
     parser.add_argument("--global-batch-size", type=int, help="refuse processes that do not divide it, at once")
     parser.add_argument("--run-state", type=Path, required=True, help="JSON that the program leaves: `finished`")
+    parser.add_argument("--rank-logs", type=Path, help="folder: what each of several processes prints is kept here too")
     parser.add_argument("--dry-run", action="store_true", help="print the command and end")
     parser.add_argument("program", nargs="+", help="after --: the program and its arguments")
     return parser.parse_args()
@@ -71,7 +71,7 @@ def main() -> None:
         nodes=arguments.nodes,
         rendezvous=find_rendezvous(environment) if arguments.nodes > 1 else None,
         cores_per_node=threads * on_node if arguments.nodes > 1 else None,
-        logs=arguments.run_state.parent / "ranks",
+        logs=arguments.rank_logs,
     )
     if arguments.dry_run:
         sys.stdout.write(shlex.join(command) + "\n")

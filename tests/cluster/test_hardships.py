@@ -151,6 +151,6 @@ def test_two_nodes_train_together(story: Story, slurm: OneMachineSlurm) -> None:
     assert len({task["node"] for task in tasks}) == 2
     assert all(task["gpus"] != "" for task in tasks)
     assert "2 process(es)" in here.path("logs/pretrain_model", f"{TWO_NODES}.log").read_text()
-    ranks = here.path("checkpoints/pretraining", TWO_NODES, "ranks")
+    ranks = here.path("logs/pretrain_model", f"{TWO_NODES}.ranks")
     assert {path.parent.name for path in ranks.rglob("stderr.log")} == {"0"}  # on each node its first process
     assert len(list(ranks.rglob("stderr.log"))) == 2
