@@ -22,6 +22,7 @@ from pathlib import Path
 
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "ip", "nsenter")
 LINKS, LINKED = Path("/etc/slurm"), ("slurm.conf", "gres.conf", "cgroup.conf")
+OWNER = "owner.pid"  # the process that started a cluster and is to stop it
 NAMESPACE = "compactbio"
 ADDRESSES = ("10.213.77.1", "10.213.77.2")  # of the controller, and of all nodes
 NODES = {"cpu1": None, "cpu2": None, "cpu3": None, "gpu1": "a100", "gpu2": "v100", "gpu3": "v100"}  # kind of GPU
@@ -88,12 +89,22 @@ def reason_to_skip() -> str:
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if missing:
         return f"not installed: {', '.join(missing)} (Debian packages slurm-wlm, munge and iproute2)"
+    stop_left_over()
     if LINKS.joinpath("slurm.conf").exists():
-        return f"{LINKS}/slurm.conf is there: this machine has a SLURM of its own, or a killed test left one"
+        return f"{LINKS}/slurm.conf is there: this machine has a SLURM of its own, or another test has one running"
     with tempfile.TemporaryDirectory() as folder:
         if not is_allowed("mknod", f"{folder}/device", "c", "1", "3"):
             return "devices may not be made here, which pretended GPUs need"
     return ""
+
+
+def stop_left_over() -> None:
+    """Stop the cluster of a test that was killed: links and daemons outlive it."""
+    link = LINKS / "slurm.conf"
+    folder = link.readlink().parent if link.is_symlink() else None
+    owner = None if folder is None else folder / OWNER
+    if owner is not None and owner.is_file() and _is_gone(int(owner.read_text())):
+        OneMachineSlurm(folder).stop()
 
 
 def is_allowed(*command: str) -> bool:
@@ -186,6 +197,7 @@ class OneMachineSlurm:
         text = CONFIGURATION.format(**values) + nodes + PARTITIONS
         (self.folder / "slurm.conf").write_text(text)
         (self.folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
+        (self.folder / OWNER).write_text(str(os.getpid()))
         for number in range(GPUS_PER_NODE):  # GPUs need a device file of their own each; these are like /dev/null
             subprocess.run(["mknod", "-m", "666", self.folder / f"dev/nvidia{number}", "c", "1", "3"], check=True)
         devices = f"{self.folder}/dev/nvidia[0-{GPUS_PER_NODE - 1}]"
