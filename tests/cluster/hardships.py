@@ -65,14 +65,19 @@ def state_of(job: str) -> str:
 
 
 def start_now(job: str) -> None:
-    """Let a job that was put back into the queue start at once: SLURM waits two minutes otherwise."""
+    """Let a job that is put back into the queue start at once, when it has come there."""
     wait_until(lambda: state_of(job) == "PENDING", 60, f"job {job} is put back into the queue")
+    hasten(job)
+
+
+def hasten(job: str) -> None:
+    """Let a job in the queue start at once, which SLURM makes wait two minutes there; it may have started already."""
     # its earlier start has to be over on its node too, or the order to end meets the new one
     wait_until(
         lambda: not output(["sinfo", "--noheader", "--Node", "--states=completing"]), 60, "the node is done with it"
     )
     time.sleep(2)
-    output(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=False)  # it may have started by itself
+    output(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=False)
 
 
 def last_job(model: str, *, after: str = "") -> str:
@@ -147,7 +152,7 @@ def finish(job: str, seconds: float) -> None:
     end = time.monotonic() + seconds
     while state_of(job) in ("PENDING", "RUNNING", "COMPLETING") and time.monotonic() < end:
         if state_of(job) == "PENDING":
-            start_now(job)
+            hasten(job)  # not `start_now`: between two looks it may have left the queue for good
         time.sleep(0.5)
 
 
