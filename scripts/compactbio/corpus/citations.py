@@ -32,7 +32,7 @@ _PMID = re.compile(rb'<PMID(?: Version="(\d+)")?>(\d+)</PMID>')
 _SECTION_START = re.compile(rb'<AbstractText((?: [\w:.-]+="[^"<>&]*")*)(/?)>')
 _ENTREZ = b'<PubMedPubDate PubStatus="entrez">'
 _DATE = re.compile(rb"\s*<Year>(\d+)</Year>\s*<Month>(\d+)</Month>\s*<Day>(\d+)</Day>")
-_BRACKETS = str.maketrans("", "", "[]")
+_MARKUP = re.compile(rb"<(/?)([A-Za-z_]\w*)>")
 _ENTITIES = ((b"&lt;", b"<"), (b"&gt;", b">"), (b"&quot;", b'"'), (b"&apos;", b"'"), (b"&amp;", b"&"))
 _TITLE_START, _TITLE_END = b"<ArticleTitle>", b"</ArticleTitle>"
 _SECTION_END = b"</AbstractText>"
@@ -74,7 +74,7 @@ def _citation(
     pmid: int, version: int, title: str, sections: list[str], structured: bool, entrez: Date | None
 ) -> Citation:
     """Return the citation of a title and of the sections that count, both as the mode wants them."""
-    plain_title = title.translate(_BRACKETS).strip()
+    plain_title = title.replace("[", "").replace("]", "").strip()  # `translate` takes ten times as long
     stripped = [stripped for section in sections if (stripped := section.strip())]
     abstract = " ".join(stripped)
     text = f"{plain_title} {abstract}".strip()
@@ -119,8 +119,7 @@ def _title_by_bytes(xml: bytes, first: int, last: int, mode: str) -> str | None:
     end = xml.find(_TITLE_END, start, last)
     if end < 0:
         return None
-    text = _plain_text(xml[start + len(_TITLE_START) : end])
-    return _marked_text(xml[start : end + len(_TITLE_END)], mode) if text is None else text
+    return _content_text(xml, start, start + len(_TITLE_START), end, end + len(_TITLE_END), mode)
 
 
 def _sections_by_bytes(xml: bytes, first: int, last: int, mode: str) -> tuple[list[str], int] | None:
@@ -150,13 +149,31 @@ def _sections_by_bytes(xml: bytes, first: int, last: int, mode: str) -> tuple[li
         end = xml.find(_SECTION_END, position, last)
         if end < 0:
             return None
+        after = end + len(_SECTION_END)
         if wanted:
-            text = _plain_text(xml[position:end])
-            if text is None:
-                text = _marked_text(xml[start : end + len(_SECTION_END)], mode)
-            sections.append(text)
-        position = end + len(_SECTION_END)
+            sections.append(_content_text(xml, start, position, end, after, mode))
+        position = after
     return sections, number
+
+
+def _content_text(xml: bytes, start: int, first: int, last: int, end: int, mode: str) -> str:
+    """Return the text of the element xml[start:end] with the content xml[first:last]."""
+    content = xml[first:last]
+    if mode == FULL and b"<" in content and _is_nested(content):  # most markup is <i>, <sub>: no parser is needed
+        content = _MARKUP.sub(b"", content)
+    text = _plain_text(content)
+    return _element_text(ElementTree.fromstring(xml[start:end]), mode) if text is None else text
+
+
+def _is_nested(content: bytes) -> bool:
+    """Return whether the elements without attributes in a content end in the order that XML asks for."""
+    open_names = []
+    for is_end, name in _MARKUP.findall(content):
+        if not is_end:
+            open_names.append(name)
+        elif not open_names or open_names.pop() != name:
+            return False
+    return not open_names
 
 
 def _plain_text(content: bytes) -> str | None:
@@ -170,11 +187,6 @@ def _plain_text(content: bytes) -> str | None:
         for entity, character in _ENTITIES:  # the ampersand last: &amp;lt; is the text "&lt;"
             content = content.replace(entity, character)
     return content.decode()
-
-
-def _marked_text(xml: bytes, mode: str) -> str:
-    """Return the text of one element given by its bytes."""
-    return _element_text(ElementTree.fromstring(xml), mode)
 
 
 def _element_text(element: ElementTree.Element, mode: str) -> str:
