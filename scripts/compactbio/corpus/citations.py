@@ -159,6 +159,8 @@ def _sections_by_bytes(xml: bytes, first: int, last: int, mode: str) -> tuple[li
 def _content_text(xml: bytes, start: int, first: int, last: int, end: int, mode: str) -> str:
     """Return the text of the element xml[start:end] with the content xml[first:last]."""
     content = xml[first:last]
+    if not (b"<" in content or b"&" in content or b"\r" in content):
+        return content.decode()
     if mode == FULL and b"<" in content and _is_nested(content):  # most markup is <i>, <sub>: no parser is needed
         content = _MARKUP.sub(b"", content)
     text = _plain_text(content)

@@ -244,14 +244,15 @@ def _has_odd_tags(data: np.ndarray) -> bool:
     """
     padded = np.concatenate([data, np.zeros(16, dtype=np.uint8)])
     eight_bytes_at = np.ndarray(len(padded) - 7, dtype="<u8", buffer=padded, strides=(1,))
-    opening = np.flatnonzero(data == ord("<"))
-    words = eight_bytes_at[1:][opening]
+    is_opening = data == ord("<")
+    words = eight_bytes_at[1 : len(data) + 1][is_opening]
     first = words.astype(np.uint8)
     if np.any(first == ord("!")):
         return True
     is_instruction = first == ord("?")
     if np.any(is_instruction):
-        opening, words, first = (array[~is_instruction] for array in (opening, words, first))
+        is_opening[np.flatnonzero(is_opening)[is_instruction]] = False
+        words, first = words[~is_instruction], first[~is_instruction]
     is_end = first == ord("/")
     words >>= is_end * np.uint64(8)
     names = _names(words)
@@ -259,9 +260,10 @@ def _has_odd_tags(data: np.ndarray) -> bool:
     closed_here = np.flatnonzero((data[:-1] == ord("/")) & (data[1:] == ord(">")))
     if len(names) != 2 * len(ends) + len(closed_here):
         return True
-    # an empty element `<x .../>` starts at the last "<" before its "/>"
-    empty = names[np.searchsorted(opening, closed_here) - 1]
-    return (int(names.sum()) - 2 * int(ends.sum()) - int(empty.sum())) % 2**64 != 0
+    empty = 0
+    if len(closed_here):  # an empty element `<x .../>` starts at the last "<" before its "/>"
+        empty = int(names[np.searchsorted(np.flatnonzero(is_opening), closed_here) - 1].sum())
+    return (int(names.sum()) - 2 * int(ends.sum()) - empty) % 2**64 != 0
 
 
 def _names(words: np.ndarray) -> np.ndarray:
