@@ -73,7 +73,8 @@ rule score_model:
             dataset=config["run"]["datasets"],
         ),
     output:
-        f"{RESULTS}/finetuning/{{model}}/scores.tsv",
+        scores=f"{RESULTS}/finetuning/{{model}}/scores.tsv",
+        units=f"{RESULTS}/finetuning/{{model}}/units.parquet",
     log:
         f"{LOGS}/score_model/{{model}}.log",
     retries: 0
@@ -86,6 +87,7 @@ rule score_model:
         results=lambda wildcards, input: [os.path.dirname(path) for path in input.runs],
         tasks=lambda wildcards, input: [os.path.dirname(path) for path in input.tasks],
     shell:
-        f"python {SCRIPTS}/score_model.py"
+        f"HF_HUB_OFFLINE=1 python {SCRIPTS}/score_model.py"
         " --model {wildcards.model:q} --results {params.results:q}"
-        " --tasks {params.tasks:q} --output {output:q} > {log:q} 2>&1"
+        " --tasks {params.tasks:q} --output {output.scores:q} --units {output.units:q}"
+        " > {log:q} 2>&1"

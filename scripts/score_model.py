@@ -1,10 +1,15 @@
-"""Score one model's stored predictions on all its datasets: every run, every protocol, one table."""
+"""Score one model's stored predictions on all its datasets: every run, every protocol, one table.
+
+Beside the table it writes the counts per test example that the headline metrics are made of, for compare_models.
+"""
 
 import argparse
 import logging
+import time
 from pathlib import Path
 
 from compactbio.errors import UserError
+from compactbio.files import sha256_of_file
 from compactbio.logs import run_program
 
 log = logging.getLogger(__name__)
@@ -35,20 +40,36 @@ def main() -> None:
         help="the prepared datasets, in the order of --results",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="SCORES.tsv", help="the table to write")
+    parser.add_argument(
+        "--units", type=Path, required=True, metavar="UNITS.parquet", help="the counts per test example to write"
+    )
     arguments = parser.parse_args()
+    started = time.perf_counter()
     if len(arguments.results) != len(arguments.tasks):
         raise UserError(
             f"--results names {len(arguments.results)} folders, --tasks {len(arguments.tasks)}: give one prepared "
             "dataset for each, in the same order"
         )
 
+    from compactbio.finetuning.runs import dataset_digest
+    from compactbio.provenance import write_provenance
     from compactbio.scoring.runs import score_folder
     from compactbio.scoring.tables import write_scores
+    from compactbio.scoring.units import write_units
 
-    scores = []
+    scores, units = [], []
     for folder, task_folder in zip(arguments.results, arguments.tasks, strict=True):
-        scores += score_folder(arguments.model, folder, task_folder)
+        of_folder = score_folder(arguments.model, folder, task_folder)
+        scores += of_folder[0]
+        units += of_folder[1]
+    write_units(arguments.units, units)
     write_scores(arguments.output, scores)
+    inputs = {}
+    for folder, task_folder in zip(arguments.results, arguments.tasks, strict=True):
+        inputs[f"{folder.name}/predictions.parquet"] = sha256_of_file(folder / "predictions.parquet")
+        inputs[f"{folder.name}/dataset"] = dataset_digest(task_folder)
+    outputs = {path.name: sha256_of_file(path) for path in (arguments.output, arguments.units)}
+    write_provenance(arguments.output.parent, inputs, time.perf_counter() - started, outputs=outputs)
     log.info("%d scores written to %s", len(scores), arguments.output)
 
 

@@ -53,7 +53,8 @@ def write_task(
     splits = {"train": train or _other_row(test), "test": test}
     made = {name: Dataset.from_dict(rows, features=Features(features)) for name, rows in splits.items()}
     DatasetDict(made).save_to_disk(str(folder / "data"))
-    (folder / "manifest.json").write_text(json.dumps({"dataset": dataset, "task": task, "files": {}}))
+    manifest = {"dataset": dataset, "task": task, "digest": "0" * 64, "files": {}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
 
 
@@ -193,6 +194,7 @@ def score(monkeypatch: Any, tmp_path: Path, results: list, tasks: list, model: s
 
     output = tmp_path / "scores.tsv"
     arguments = ["--model", model, "--results", *results, "--tasks", *tasks, "--output", output]
+    arguments += ["--units", tmp_path / "units.parquet"]
     monkeypatch.setattr(sys, "argv", ["score_model.py", *map(str, arguments)])
     score_model.main()
     with output.open(encoding="utf-8", newline="") as stream:

@@ -171,6 +171,40 @@ def test_several_datasets_in_one_table(monkeypatch, tmp_path, ner, relations, qa
     assert {key[0] for key in scores} == {"Mini-NER", "Mini-GAD", "Mini-BioASQ"}
 
 
+def headline_of_units(task, rows):
+    """The headline metric of units written out plainly, in the order of operations of its scorer."""
+    if task == "qa":
+        total = 0.0
+        for row in rows:
+            total += row["reciprocal_rank"]
+        return total / len(rows)
+    correct, predicted, gold = (sum(row[name] for row in rows) for name in ("correct", "predicted", "gold"))
+    if task == "re":
+        return 2 * correct / (predicted + gold)
+    precision, recall = correct / predicted if predicted else 0.0, correct / gold
+    return 2.0 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def test_units_add_up_to_the_headline_metric_exactly(monkeypatch, tmp_path, ner, relations, qa):
+    scores = score(monkeypatch, tmp_path, [ner[0], relations[0], qa[0]], [ner[1], relations[1], qa[1]])
+    rows = pq.read_table(tmp_path / "units.parquet").to_pylist()
+    groups = {}
+    for row in rows:
+        groups.setdefault((row["task"], row["dataset"], row["run"], row["protocol"]), []).append(row)
+    assert len(groups) == 2 * 2 + 2 + 2  # two runs of entities, two folds of relations, one run of answers
+    for (task, *place), group in groups.items():
+        metric = "mrr" if task == "qa" else "f1"
+        assert headline_of_units(task, group) == scores[(*place, metric)]
+    for name in ("strict", "lenient"):
+        answers = groups["qa", "Mini-BioASQ", "seed1", "reference"]
+        assert sum(row[name] for row in answers) / 2 == scores["Mini-BioASQ", "seed1", "reference", name]
+    first = groups["ner", "Mini-NER", "seed1", "standard"]
+    columns = [[row[name] for row in first] for name in ("example", "correct", "predicted", "gold")]
+    assert columns == [["0", "1"], [1, 1], [1, 1], [1, 2]]
+    assert {(row["run"], row["fold"]) for row in rows if row["task"] == "re"} == {(f"seed1-fold{n}", n) for n in (1, 2)}
+    assert {row["model"] for row in rows} == {"tiny"}
+
+
 def change(folder, make_rows, schema):
     """Write changed predictions over those of a results folder."""
     settings = (folder / "run.yaml").read_text()

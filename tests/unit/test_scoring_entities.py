@@ -10,12 +10,14 @@ from seqeval.metrics.sequence_labeling import precision_recall_fscore_support
 
 from compactbio.errors import UserError
 from compactbio.scoring.entities import (
+    count_entities,
+    count_pieces,
     find_spans,
     labels_of_column,
     labels_of_lists,
     labels_of_pieces,
     score_entities,
-    score_pieces,
+    scores_of_counts,
 )
 
 
@@ -100,6 +102,16 @@ def test_pieces_of_the_second_sentence_belong_to_its_own_words():
     assert [pieces.names[code] for code in pieces.codes] == list("BBOOBB")
 
 
+def test_counts_belong_to_their_sentences():
+    draw = random.Random(3)
+    gold = [draw.choices("OBI", k=draw.randrange(0, 7)) for _ in range(50)]
+    predicted = [draw.choices("OBI", k=len(labels)) for labels in gold]
+    counts = count_entities(labels_of_lists(gold), labels_of_lists(predicted))
+    for labels, others, row in zip(gold, predicted, counts, strict=True):
+        alone = scores_of([labels], [others])
+        assert row.tolist() == [alone.correct, alone.predicted, alone.entities]
+
+
 def test_reference_scores_equal_seqeval_over_repeated_labels():
     draw = random.Random(7)
     gold = [[draw.choice("OBI") for _ in range(draw.randrange(0, 9))] for _ in range(60)]
@@ -113,12 +125,13 @@ def test_reference_scores_equal_seqeval_over_repeated_labels():
     expected = precision_recall_fscore_support(
         repeated, [labels[:limit] for labels in predicted], average="micro", zero_division=0
     )
-    ours = score_pieces(
+    counts = count_pieces(
         labels_of_lists(gold),
         labels_of_lists(predicted),
         np.array([word for words in piece_words for word in words]),
         limit,
     )
+    ours = scores_of_counts(counts)
     assert (ours.precision, ours.recall, ours.f1, ours.entities) == expected
 
 

@@ -6,21 +6,23 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pyarrow.compute as pc
 
 from compactbio.errors import UserError
 from compactbio.files import read_json
 from compactbio.finetuning.task_data import Rows
 from compactbio.scoring import answers
-from compactbio.scoring.bioasq import FactoidScores, score_factoids
+from compactbio.scoring.bioasq import FactoidScores, count_factoids, score_factoids, scores_of_counts
 from compactbio.scoring.bioasq_files import write_submission
 from compactbio.scoring.finetuned import NOT_THESE_DATA, REFERENCE, STANDARD, Finetuned, Metrics, with_unseen
+from compactbio.scoring.units import Units
 
 log = logging.getLogger(__name__)
 
 
-def score_run(finetuned: Finetuned, run: dict[str, Any]) -> Iterator[tuple[str, Metrics]]:
-    """Yield the protocols and their scores; write the submission files."""
+def score_run(finetuned: Finetuned, run: dict[str, Any]) -> Iterator[tuple[str, Metrics, Units]]:
+    """Yield the protocols with their scores and the counts of each golden question; write the submission files."""
     what = finetuned.what(run["run"])
     golden = {entry["question_id"]: entry["answers"] for entry in read_json(finetuned.task_folder / "golden.json")}
     seen = finetuned.seen(finetuned.train, finetuned.test)
@@ -38,7 +40,9 @@ def score_run(finetuned: Finetuned, run: dict[str, Any]) -> Iterator[tuple[str, 
         official = finetuned.task_folder / "golden_bioasq.json"
         if official.is_file():
             write_submission(finetuned.folder / f"bioasq_{run['run']}_{protocol}.json", official, lists)
-        yield protocol, with_unseen(_metrics(score_factoids(golden, lists)), int(seen.sum()), unseen)
+        counts = count_factoids(golden, lists)
+        metrics = with_unseen(_metrics(scores_of_counts(counts)), int(seen.sum()), unseen)
+        yield protocol, metrics, Units(list(golden), np.array(counts, np.float64).reshape(-1, 3))
 
 
 def _metrics(scores: FactoidScores) -> Metrics:

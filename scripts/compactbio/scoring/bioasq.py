@@ -42,16 +42,29 @@ def score_factoids(golden: Mapping[str, AnswerLists], submitted: Mapping[str, An
         golden: {question: lists of synonyms}; every question counts.
         submitted: {question: lists of strings, best first}; a question without an entry has no answer.
     """
+    return scores_of_counts(count_factoids(golden, submitted))
+
+
+def count_factoids(
+    golden: Mapping[str, AnswerLists], submitted: Mapping[str, AnswerLists]
+) -> list[tuple[int, int, float]]:
+    """Return for each golden question whether the first answer is right, whether any is, and 1 / rank or 0."""
+    counts = []
+    for question, synonyms in golden.items():
+        rank = rank_of_answer(synonyms, submitted.get(question, ()))
+        counts.append((0, 0, 0.0) if rank is None else (int(rank == 1), 1, 1 / rank))
+    return counts
+
+
+def scores_of_counts(counts: Sequence[tuple[int, int, float]]) -> FactoidScores:
+    """Return the means over questions of what `count_factoids` gives."""
     # Plain additions in the golden order, as the official scorer does them: `sum` may compensate rounding.
     strict = lenient = 0
     reciprocal = 0.0
-    for question, synonyms in golden.items():
-        rank = rank_of_answer(synonyms, submitted.get(question, ()))
-        if rank is not None:
-            strict += rank == 1
-            lenient += 1
-            reciprocal += 1 / rank
-    count = len(golden)
-    if not count:
+    for first, any_of_them, one_by_rank in counts:
+        strict += first
+        lenient += any_of_them
+        reciprocal += one_by_rank
+    if not counts:
         return FactoidScores(0.0, 0.0, 0.0, 0)
-    return FactoidScores(strict / count, lenient / count, reciprocal / count, count)
+    return FactoidScores(strict / len(counts), lenient / len(counts), reciprocal / len(counts), len(counts))

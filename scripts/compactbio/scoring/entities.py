@@ -45,10 +45,6 @@ class Labels:
         """Labels per sentence, int64 [sentences]."""
         return np.diff(self.offsets)
 
-    def of_sentences(self, chosen: np.ndarray) -> Labels:
-        """Return the same of the sentences chosen by bool [sentences]."""
-        return Labels(self.codes[np.repeat(chosen, self.lengths)], self.names, offsets_of(self.lengths[chosen]))
-
     def first_of_each(self, limit: int) -> Labels:
         """Return the same with at most the first `limit` labels of each sentence."""
         places = np.arange(len(self.codes)) - np.repeat(self.offsets[:-1], self.lengths)
@@ -143,8 +139,10 @@ def find_spans(labels: Labels, type_codes: dict[str, int]) -> Spans:
     return Spans(begins, np.flatnonzero(ends), types[begins + 1])
 
 
-def score_entities(gold: Labels, predicted: Labels) -> EntityScores:
-    """Return precision, recall and F1 of predicted entities; right means same start, end and type.
+def count_entities(gold: Labels, predicted: Labels) -> np.ndarray:
+    """Return int64 [sentences, 3]: the right, the predicted and the gold entities of each sentence.
+
+    Right means same start, end and type.
 
     Raises:
         UserError: a name is no label of the scheme.
@@ -159,9 +157,32 @@ def score_entities(gold: Labels, predicted: Labels) -> EntityScores:
         )
     type_codes: dict[str, int] = {}
     true, found = find_spans(gold, type_codes), find_spans(predicted, type_codes)
-    _, in_true, in_found = np.intersect1d(true.starts, found.starts, assume_unique=True, return_indices=True)
+    common, in_true, in_found = np.intersect1d(true.starts, found.starts, assume_unique=True, return_indices=True)
     same = (true.ends[in_true] == found.ends[in_found]) & (true.types[in_true] == found.types[in_found])
-    return entity_scores(len(true.starts), len(found.starts), int(same.sum()))
+    sentences = len(gold.lengths)
+    begins = gold.offsets[:-1] + np.arange(sentences)  # of the sentences, in the positions of spans
+    return np.stack(
+        [
+            np.bincount(np.searchsorted(begins, starts, side="right") - 1, minlength=sentences)
+            for starts in (common[same], found.starts, true.starts)
+        ],
+        axis=1,
+    )
+
+
+def score_entities(gold: Labels, predicted: Labels) -> EntityScores:
+    """Return precision, recall and F1 of predicted entities.
+
+    Raises:
+        UserError, ValueError: as `count_entities`.
+    """
+    return scores_of_counts(count_entities(gold, predicted))
+
+
+def scores_of_counts(counts: np.ndarray) -> EntityScores:
+    """Return the scores of sentences by their counts, [sentences, 3] as `count_entities` gives them."""
+    correct, predicted, entities = map(int, counts.sum(axis=0))
+    return entity_scores(entities, predicted, correct)
 
 
 def entity_scores(entities: int, predicted: int, correct: int) -> EntityScores:
@@ -185,8 +206,8 @@ def labels_of_pieces(words: Labels, piece_words: np.ndarray, piece_offsets: np.n
     return Labels(words.codes[begins + piece_words], words.names, piece_offsets)
 
 
-def score_pieces(gold: Labels, predicted: Labels, piece_words: np.ndarray, piece_limit: int) -> EntityScores:
-    """Return the scores of the reference protocol, whose unit is the word piece.
+def count_pieces(gold: Labels, predicted: Labels, piece_words: np.ndarray, piece_limit: int) -> np.ndarray:
+    """Return the counts of the reference protocol, whose unit is the word piece; as `count_entities`.
 
     The reference script truncates a sentence at the model's limit and counts nothing beyond it; nor is it here.
 
@@ -197,4 +218,4 @@ def score_pieces(gold: Labels, predicted: Labels, piece_words: np.ndarray, piece
         piece_limit: pieces of a sentence that count: the maximal length less [CLS] and [SEP].
     """
     repeated = labels_of_pieces(gold, piece_words, predicted.offsets)
-    return score_entities(repeated.first_of_each(piece_limit), predicted.first_of_each(piece_limit))
+    return count_entities(repeated.first_of_each(piece_limit), predicted.first_of_each(piece_limit))

@@ -15,14 +15,15 @@ from compactbio.finetuning.task_data import Rows
 from compactbio.scoring import entities
 from compactbio.scoring.finetuned import NOT_THESE_DATA, REFERENCE, STANDARD, Finetuned, Metrics, with_unseen
 from compactbio.scoring.predictions import in_order, one_array
+from compactbio.scoring.units import Units
 
 SPECIAL_PIECES = 2  # [CLS] and [SEP]
 
 log = logging.getLogger(__name__)
 
 
-def score_run(finetuned: Finetuned, run: dict[str, Any]) -> Iterator[tuple[str, Metrics]]:
-    """Yield the protocols and their scores."""
+def score_run(finetuned: Finetuned, run: dict[str, Any]) -> Iterator[tuple[str, Metrics, Units]]:
+    """Yield the protocols with their scores and the counts of each sentence."""
     what = finetuned.what(run["run"])
     test = finetuned.test
     table = in_order(finetuned.predictions.read_run(run["run"]), test["id"], what)
@@ -32,10 +33,9 @@ def score_run(finetuned: Finetuned, run: dict[str, Any]) -> Iterator[tuple[str, 
     finetuned.check_labels(predicted.names, what)
     _check_lengths(predicted.lengths, gold.lengths, test, what, "words")
     seen = finetuned.seen(finetuned.train, test)
-    unseen = None
-    if seen.any():
-        unseen = _entity_metrics(entities.score_entities(gold.of_sentences(~seen), predicted.of_sentences(~seen)))
-    yield STANDARD, with_unseen(_entity_metrics(entities.score_entities(gold, predicted)), int(seen.sum()), unseen)
+    examples = list(map(str, test["id"]))
+    counts = entities.count_entities(gold, predicted)
+    yield STANDARD, _metrics(counts, seen), Units(examples, counts)
 
     pieces = entities.labels_of_column(one_array(table, "piece_predicted"))
     finetuned.check_labels(pieces.names, what)
@@ -50,16 +50,19 @@ def score_run(finetuned: Finetuned, run: dict[str, Any]) -> Iterator[tuple[str, 
     beyond = int(np.maximum(lengths - room, 0).sum())
     if beyond:
         log.info("%s: %d word pieces beyond max_length do not count in the reference protocol", what, beyond)
-    if seen.any():
-        kept = np.repeat(~seen, lengths)
-        sides = gold.of_sentences(~seen), pieces.of_sentences(~seen)
-        unseen = _entity_metrics(entities.score_pieces(*sides, word_indices[kept], room))
-    scores = entities.score_pieces(gold, pieces, word_indices, room)
-    yield REFERENCE, with_unseen(_entity_metrics(scores), int(seen.sum()), unseen)
+    counts = entities.count_pieces(gold, pieces, word_indices, room)
+    yield REFERENCE, _metrics(counts, seen), Units(examples, counts)
 
 
-def _entity_metrics(scores: entities.EntityScores) -> Metrics:
+def _metrics(counts: np.ndarray, seen: np.ndarray) -> Metrics:
+    """Return the scores of sentences by their counts, and those without the sentences that also stand in train."""
+    unseen = _entity_metrics(counts[~seen]) if seen.any() else None
+    return with_unseen(_entity_metrics(counts), int(seen.sum()), unseen)
+
+
+def _entity_metrics(counts: np.ndarray) -> Metrics:
     """Return the numbers of a score table; `entities` are the gold ones."""
+    scores = entities.scores_of_counts(counts)
     return {
         "precision": scores.precision,
         "recall": scores.recall,

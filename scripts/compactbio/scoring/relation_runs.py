@@ -11,22 +11,27 @@ import numpy as np
 from compactbio.errors import UserError
 from compactbio.scoring.finetuned import NOT_THESE_DATA, STANDARD, Finetuned, Metrics, with_unseen
 from compactbio.scoring.predictions import in_order, one_array
-from compactbio.scoring.relations import score_relations
+from compactbio.scoring.relations import count_relations, score_relations
 from compactbio.scoring.tables import POOLED_PREFIX
+from compactbio.scoring.units import Units
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """The test rows of a run: their gold and predicted labels, and bool [rows], which of them also stand in train."""
+    """The test rows of a run: ids, gold and predicted labels, and bool [rows], which of them also stand in train."""
 
+    ids: list[int]
     gold: list[str]
     predicted: list[str]
     seen: np.ndarray
 
 
-def score_run(finetuned: Finetuned, run: dict[str, Any]) -> Iterator[tuple[str, Metrics]]:
-    """Yield the scores of a run over its fold's test rows."""
-    yield STANDARD, _metrics(finetuned, [_predicted(finetuned, run)])
+def score_run(finetuned: Finetuned, run: dict[str, Any]) -> Iterator[tuple[str, Metrics, Units]]:
+    """Yield the scores of a run over its fold's test rows, with the counts of each row."""
+    part = _predicted(finetuned, run)
+    metrics = _metrics(finetuned, [part])
+    counts = count_relations(part.gold, part.predicted, finetuned.settings["positive_labels"])
+    yield STANDARD, metrics, Units(list(map(str, part.ids)), counts)
 
 
 def score_pooled(finetuned: Finetuned) -> Iterator[tuple[str, Metrics]]:
@@ -72,4 +77,4 @@ def _predicted(finetuned: Finetuned, run: dict[str, Any]) -> Predicted:
             f"sentence {test['id'][differing[0]]}: {NOT_THESE_DATA}"
         )
     finetuned.check_labels(tuple(dict.fromkeys(predicted)), what)
-    return Predicted(gold, predicted, finetuned.seen(finetuned.train.of_fold(run["fold"]), test))
+    return Predicted(test["id"], gold, predicted, finetuned.seen(finetuned.train.of_fold(run["fold"]), test))

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean
 
+import numpy as np
+
 
 def score_relations(gold: Sequence[str], predicted: Sequence[str], positive_labels: Sequence[str]) -> dict[str, float]:
     """Return precision, recall and f1, micro-averaged over `positive_labels`; fractions, 0 where undefined.
@@ -23,6 +25,16 @@ def score_relations(gold: Sequence[str], predicted: Sequence[str], positive_labe
         return scores
     each = [_scores(*counts) for counts in classes]
     return scores | {f"macro_{name}": fmean(one[name] for one in each) for name in scores}
+
+
+def count_relations(gold: Sequence[str], predicted: Sequence[str], positive_labels: Sequence[str]) -> np.ndarray:
+    """Return int64 [examples, 3], each 0 or 1: a positive label rightly predicted, one predicted, a gold one."""
+    positive = set(positive_labels)
+    rows = [
+        (found in positive and found == true, found in positive, true in positive)
+        for true, found in zip(gold, predicted, strict=True)
+    ]
+    return np.array(rows, np.int64).reshape(-1, 3)
 
 
 def _scores(true: int, found: int, right: int) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""All scores of one fine-tuned model on one dataset: every run under every protocol of its kind of task."""
+"""All scores and units of one fine-tuned model on one dataset: every run under every protocol of its kind of task."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from compactbio.scoring import answer_runs, entity_runs, relation_runs
 from compactbio.scoring.finetuned import Finetuned, Metrics, open_finetuned
 from compactbio.scoring.tables import POOLED, Score
+from compactbio.scoring.units import RunUnits, Units
 
 _SCORERS = {
     "ner": entity_runs.score_run,
@@ -19,8 +20,8 @@ _SCORERS = {
 log = logging.getLogger(__name__)
 
 
-def score_folder(model: str, folder: Path, task_folder: Path) -> list[Score]:
-    """Return all scores of a results folder; for BioASQ also write its submission files there.
+def score_folder(model: str, folder: Path, task_folder: Path) -> tuple[list[Score], list[RunUnits]]:
+    """Return all scores and units of a results folder; for BioASQ also write its submission files there.
 
     Args:
         model: the name that its run.yaml must have.
@@ -32,23 +33,26 @@ def score_folder(model: str, folder: Path, task_folder: Path) -> list[Score]:
     """
     finetuned = open_finetuned(model, folder, task_folder)
     task, dataset = finetuned.settings["task"], finetuned.settings["dataset"]
-    scores = []
-    for run, protocol, metrics in _all_metrics(finetuned):
+    folds = {run["run"]: run["fold"] for run in finetuned.settings["runs"]}
+    scores, of_runs = [], []
+    for run, protocol, metrics, units in _all_metrics(finetuned):
+        if units is not None:
+            of_runs.append(RunUnits(task, dataset, model, run, folds[run], protocol, units))
         scores += [Score(task, dataset, model, run, protocol, metric, value) for metric, value in metrics.items()]
         shown = ", ".join(
             f"{metric} {value}" if isinstance(value, int) else f"{metric} {value:.4f}"
             for metric, value in metrics.items()
         )
         log.info("%s %s %s: %s", dataset, run, protocol, shown)
-    return scores
+    return scores, of_runs
 
 
-def _all_metrics(finetuned: Finetuned) -> Iterator[tuple[str, str, Metrics]]:
-    """Yield (run, protocol, metrics) of every run, and of the folds pooled where there are several."""
+def _all_metrics(finetuned: Finetuned) -> Iterator[tuple[str, str, Metrics, Units | None]]:
+    """Yield (run, protocol, metrics, units) of every run, and of the folds pooled, without units, if several."""
     task, runs = finetuned.settings["task"], finetuned.settings["runs"]
     for run in runs:
-        for protocol, metrics in _SCORERS[task](finetuned, run):
-            yield run["run"], protocol, metrics
+        for protocol, metrics, units in _SCORERS[task](finetuned, run):
+            yield run["run"], protocol, metrics, units
     if task == "re" and len({run["fold"] for run in runs}) > 1:
         for protocol, metrics in relation_runs.score_pooled(finetuned):
-            yield POOLED, protocol, metrics
+            yield POOLED, protocol, metrics, None

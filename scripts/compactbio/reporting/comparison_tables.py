@@ -1,0 +1,124 @@
+"""The table of comparisons: every model against the baseline, with intervals, p-values and a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from compactbio.reporting.cells import Results
+from compactbio.reporting.estimates import (
+    BASELINE,
+    MEAN,
+    RULE,
+    VERDICTS,
+    Estimate,
+    by_model,
+)
+from compactbio.reporting.metrics import HEADLINE, METRIC_TITLES, PROTOCOLS, REFERENCE, STANDARD
+from compactbio.reporting.render import DASH, Block, Document, Entry, Section, number, signed
+
+RECORD_COLUMNS = (*Estimate._fields, "resampled", "verdict")
+METHOD = (
+    "Multi-bootstrap (Sellam et al. 2022, The MultiBERTs): test examples are resampled, the same ones for all models, "
+    "and for each model its runs, of R runs R - 1 at a time, which gives the variance of their mean without bias. "
+    "Where runs are folds, the same folds are drawn for all models and examples within them, which errs towards no "
+    "difference. Means and differences in percent and percent points, each with its 95 % percentile interval; p: two-"
+    "sided; Holm: p corrected over the models of one table."
+)
+
+
+def comparisons_document(results: Results, estimates: Sequence[Estimate]) -> Document:
+    """Return each model's difference to the baseline, a section per protocol."""
+    document = Document(f"Comparisons with {results.baseline}", [METHOD, RULE], [])
+    if not estimates:
+        document.text.append(
+            "Nothing is compared yet: no model has units.parquet, the counts per test example that score_model leaves."
+        )
+        return document
+    document.text.append(f"Resamples: {estimates[0].resamples:,}. All pairs of models stand in comparisons.csv.")
+    for protocol in (REFERENCE, STANDARD):
+        blocks = [
+            _block(dataset, protocol, results, estimates)
+            for task in HEADLINE
+            if protocol in PROTOCOLS[task]
+            for dataset in results.datasets_of(task)
+        ]
+        if blocks:
+            document.sections.append(Section(f"{protocol.capitalize()} protocol", [], blocks))
+    return document
+
+
+def _block(dataset: str, protocol: str, results: Results, estimates: Sequence[Estimate]) -> Block:
+    """Return the models on one dataset."""
+    means, differences = by_model(estimates, MEAN), by_model(estimates, BASELINE)
+    rows = []
+    for model in results.models:
+        mean, difference = means.get((dataset, protocol, model)), differences.get((dataset, protocol, model))
+        texts = [number(mean.value if mean else None), interval_text(mean), str(mean.runs) if mean else DASH]
+        texts += [signed(difference.value if difference else None), interval_text(difference)]
+        texts += [p_text(difference.p), p_text(difference.holm)] if difference else [DASH, DASH]
+        texts.append(difference.verdict if difference else DASH)
+        rows.append([Entry(model), *map(Entry, texts)])
+    metric = METRIC_TITLES[HEADLINE[results.datasets[dataset]]]
+    header = ["model", metric, "interval", "runs", "difference", "interval", "p", "Holm", "verdict"]
+    label = f"comparisons-{protocol}-{dataset}".lower()
+    return Block(dataset, label, header, rows, _notes(dataset, protocol, results, estimates))
+
+
+def _notes(dataset: str, protocol: str, results: Results, estimates: Sequence[Estimate]) -> list[str]:
+    """Return what was resampled, and what the dashes are."""
+    means, differences = by_model(estimates, MEAN), by_model(estimates, BASELINE)
+    here = [means[key] for key in ((dataset, protocol, model) for model in results.models) if key in means]
+    notes = []
+    if here:
+        notes.append(f"Test examples: {here[0].examples:,}.")
+        single = [mean.model for mean in here if mean.runs == 1]
+        if single:
+            notes.append(
+                "One run, so that test examples alone are resampled and nothing is said of other trainings: "
+                f"{'all models' if len(single) == len(here) else ', '.join(single)}."
+            )
+    gaps: dict[str, list[str]] = {}
+    for model in results.models:
+        if (dataset, protocol, model) not in means:
+            reason = results.cell(dataset, model, protocol, HEADLINE[results.datasets[dataset]]).reason
+            gaps.setdefault(reason or "no units.parquet", []).append(model)
+    notes += [f"{DASH} = {reason}: {', '.join(models)}." for reason, models in gaps.items()]
+    others = [mean.model for mean in here if mean.model != results.baseline]
+    apart = [model for model in others if (dataset, protocol, model) not in differences]
+    if apart and (dataset, protocol, results.baseline) not in means:
+        notes.append(f"No differences: {results.baseline} has no runs to compare with.")
+    elif apart:
+        notes.append(
+            f"No difference to {results.baseline}, since other gold entities were looked for (another vocabulary): "
+            f"{', '.join(apart)}."
+        )
+    return notes
+
+
+def difference_notes(dataset: str, protocol: str, results: Results, estimates: Sequence[Estimate]) -> list[str]:
+    """Return in one sentence which models differ from the baseline on a dataset; empty where nothing was compared."""
+    differences = by_model(estimates, BASELINE)
+    models_of: dict[str, list[str]] = {verdict: [] for verdict in VERDICTS}
+    for model in results.models:
+        if (dataset, protocol, model) in differences:
+            models_of[differences[dataset, protocol, model].verdict].append(model)
+    parts = [f"{verdict}: {', '.join(models)}" for verdict, models in models_of.items() if models]
+    return [f"Against {results.baseline} (table comparisons): {'; '.join(parts)}."] if parts else []
+
+
+def comparison_records(estimates: Sequence[Estimate]) -> list[dict[str, Any]]:
+    """Return one row per estimate, every digit kept: means, differences to the baseline, all pairs."""
+    return [one._asdict() | {"resampled": one.resampled, "verdict": one.verdict} for one in estimates]
+
+
+def interval_text(estimate: Estimate | None) -> str:
+    """Return `[85.12, 87.20]`, or a dash."""
+    return f"[{number(estimate.low)}, {number(estimate.high)}]" if estimate else DASH
+
+
+def p_text(value: float | None) -> str:
+    """Return a p-value with three decimals, or a dash."""
+    if value is None:
+        return DASH
+    return "< 0.001" if value < 0.001 else number(value, 3)

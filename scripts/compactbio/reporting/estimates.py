@@ -1,0 +1,109 @@
+"""Estimates of compare_models: what they are, by what rule a model is called different, and the file they stand in."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from compactbio.errors import UserError
+from compactbio.files import replacing_file
+
+MEAN, BASELINE, PAIR = "mean", "baseline", "pair"  # kinds of estimates
+ALPHA = 0.05
+LEAST_RUNS = 3
+HIGHER, LOWER, NOT_SHOWN = "higher", "lower", "no difference shown"
+THESE_RUNS = " in these runs"
+VERDICTS = (HIGHER, LOWER, f"{HIGHER}{THESE_RUNS}", f"{LOWER}{THESE_RUNS}", NOT_SHOWN)
+RULE = (
+    f"Verdict: higher or lower where p corrected by Holm is below {ALPHA}, else no difference shown, which is not "
+    f"equality. Where either model has fewer than {LEAST_RUNS} runs, their scatter is not known, and the verdict is on "
+    "these runs: that these trained models differ on such test examples, not that others trained alike would."
+)
+
+
+class Estimate(NamedTuple):
+    """One number with its 95 % percentile interval, in percent or percent points.
+
+    Attributes:
+        kind: `mean` (of one model), `baseline` (model less baseline) or `pair` (model less other).
+        other: the model that `model` is compared with; empty for a mean.
+        p, holm: two-sided p-value, and the same corrected by Holm over the rows of one kind, dataset and protocol;
+            None for a mean.
+        runs, other_runs: 0 where there is no other model.
+        examples: test examples, of all folds together.
+        resamples: of the bootstrap.
+    """
+
+    kind: str
+    dataset: str
+    protocol: str
+    metric: str
+    model: str
+    other: str
+    value: float
+    low: float
+    high: float
+    p: float | None
+    holm: float | None
+    runs: int
+    other_runs: int
+    examples: int
+    resamples: int
+
+    @property
+    def resampled(self) -> str:
+        """What was resampled: examples always, runs where a model has several."""
+        several = [count > 1 for count in (self.runs, self.other_runs) if count]
+        if all(several):
+            return "runs and examples"
+        return "examples, runs of one model" if any(several) else "examples"
+
+    @property
+    def verdict(self) -> str:
+        """What is said of a difference, by `RULE`; empty for a mean."""
+        if self.holm is None:
+            return ""
+        if self.holm >= ALPHA:
+            return NOT_SHOWN
+        scope = THESE_RUNS if min(self.runs, self.other_runs) < LEAST_RUNS else ""
+        return f"{HIGHER if self.value > 0 else LOWER}{scope}"
+
+
+def by_model(estimates: Iterable[Estimate], kind: str) -> dict[tuple[str, str, str], Estimate]:
+    """Return the estimates of one kind (mean or baseline) by dataset, protocol and model."""
+    return {(one.dataset, one.protocol, one.model): one for one in estimates if one.kind == kind}
+
+
+def write_estimates(path: Path, estimates: Iterable[Estimate]) -> None:
+    """Write estimates as tab-separated text with a header; numbers keep every digit, None is empty."""
+    with replacing_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, delimiter="\t", quoting=csv.QUOTE_NONE, lineterminator="\n")
+        writer.writerow(Estimate._fields)
+        writer.writerows(estimates)
+
+
+def read_estimates(path: Path) -> list[Estimate]:
+    """Return what `write_estimates` wrote.
+
+    Raises:
+        UserError: the file is missing or is not of that form.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            header, *rows = csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
+            if tuple(header) != Estimate._fields:
+                raise ValueError("it has other columns")
+            return [_estimate(row) for row in rows]
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: compare_models writes it") from None
+    except ValueError as error:
+        raise UserError(f"{path} is no table of compare_models ({error}): run that program again") from None
+
+
+def _estimate(row: Sequence[str]) -> Estimate:
+    """Return one row's values in their types."""
+    place, numbers, counts = row[:6], row[6:11], row[11:]
+    values = [float(text) if text else None for text in numbers]
+    return Estimate(*place, *values, *map(int, counts))

@@ -1,0 +1,194 @@
+"""The replication table: each published value beside ours with its verdict, and what became of the other rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from compactbio.reporting.cells import Results
+from compactbio.reporting.estimates import MEAN, Estimate, by_model
+from compactbio.reporting.metrics import HEADLINE, METRIC_TITLES
+from compactbio.reporting.published import Assignment, PublishedValue
+from compactbio.reporting.render import DASH, Block, Document, Entry, Section, mean_and_std, number, signed
+from compactbio.reporting.replication import (
+    LEAST_MODELS,
+    RULE,
+    Comparison,
+    RankCorrelation,
+    comparable,
+    compare_with_paper,
+    count_verdicts,
+    headline_cells,
+    rank_correlations,
+)
+
+RECORD_COLUMNS = (
+    "table",
+    "dataset",
+    "model",
+    "metric",
+    "protocol",
+    "published",
+    "confidence",
+    "mean",
+    "std",
+    "runs",
+    "difference",
+    "prediction_low",
+    "prediction_high",
+    "mean_low",
+    "mean_high",
+    "standard_mean",
+    "verdict",
+    "reason",
+    "source",
+)
+NOT_THIS_RUN = "This run is not compared with the paper: reporting.compare_with_paper is false in its configuration."
+NO_MODEL = "the source does not say which model"
+OUTSIDE = "model or dataset is not part of this run"
+UNCONFIRMED = "not confirmed, decides nothing"
+COLUMNS = (
+    "Percent. Ours: mean ± sample standard deviation over the runs; difference: ours less published, percent points; "
+    "one more run: its 95 % prediction interval; standard: our mean of the same cell by the standard protocol."
+)
+
+
+def replication_document(results: Results, assignment: Assignment) -> Document:
+    """Return the verdicts, the rank correlations, and the published rows that are compared with nothing."""
+    if assignment.is_empty:
+        return Document("Replication", [NOT_THIS_RUN], [])
+    comparisons = compare_with_paper(results, assignment.matched)
+    document = Document("Replication", [*_head(results, assignment, comparisons), RULE], [])
+    if comparisons:
+        document.sections.append(Section("Published and ours", [COLUMNS], _cells_blocks(comparisons)))
+    ranks = rank_correlations(comparisons)
+    if ranks:
+        document.sections.append(Section("Order of the models", [], [_ranks_block(ranks)]))
+    rest = _rest_blocks(results, assignment)
+    if rest:
+        document.sections.append(Section("Published values that decide nothing", [], rest))
+    return document
+
+
+def _head(results: Results, assignment: Assignment, comparisons: Sequence[Comparison]) -> list[str]:
+    """Return how many cells have a published value, and what was found."""
+    filled, possible = headline_cells(results, assignment.matched)
+    counts = count_verdicts(comparisons)
+    total = len(comparable(comparisons))
+    found = "; ".join(f"{verdict}: {count}" for verdict, count in counts.items()) or "none"
+    return [
+        f"{filled} of {possible} cells (the paper's models in this run × its NER and QA datasets, headline metric) "
+        "have a confirmed published value of a known model.",
+        f"Verdicts on the {total} confirmed values by the reference protocol: {found}.",
+    ]
+
+
+def _cells_blocks(comparisons: Sequence[Comparison]) -> list[Block]:
+    """Return a table for each dataset, metric and protocol with a row for each published value."""
+    groups: dict[tuple[str, str, str], list[Comparison]] = {}
+    for one in comparisons:
+        groups.setdefault((one.value.dataset, one.value.metric, one.value.protocol), []).append(one)
+    header = ["model", "published", "ours", "runs", "difference", "one more run", "standard", "verdict"]
+    blocks = []
+    for (dataset, metric, protocol), group in groups.items():
+        rows = []
+        for one in group:
+            ours = one.ours
+            texts = [one.value.model, number(one.value.value), mean_and_std(ours.mean, ours.std)]
+            texts += [str(ours.runs) if ours.runs else DASH, signed(ours.difference), _interval(one.interval)]
+            rows.append([Entry(text) for text in (*texts, number(one.standard), one.verdict)])
+        title = f"{dataset}, {METRIC_TITLES.get(metric, metric)}, {protocol} protocol"
+        label = f"replication-{dataset}-{metric}-{protocol}".lower()
+        reasons = _notes((f"{one.verdict}: {one.reason}" if one.reason else "", one.value.model) for one in group)
+        sources = _notes((f"Published: {one.value.source}", one.value.model) for one in group)
+        blocks.append(Block(title, label, header, rows, [*reasons, *sources]))
+    return blocks
+
+
+def _notes(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """Return each text once with the names that it is said of; empty texts are left out."""
+    names_of: dict[str, list[str]] = {}
+    for text, name in pairs:
+        if text:
+            names_of.setdefault(f"{text[0].upper()}{text[1:]}", []).append(name)
+    return [f"{text}: {', '.join(dict.fromkeys(names))}." for text, names in names_of.items()]
+
+
+def _ranks_block(ranks: Sequence[RankCorrelation]) -> Block:
+    """Return how alike the models are ordered, a row per dataset."""
+    rows = []
+    for rank in ranks:
+        texts = [rank.dataset, METRIC_TITLES.get(rank.metric, rank.metric), str(rank.models)]
+        rows.append([Entry(text) for text in (*texts, number(rank.spearman), number(rank.kendall))])
+    header = ["dataset", "metric", "models", "Spearman's rho", "Kendall's tau-b"]
+    notes = [
+        "Between the paper's values and our means by the reference protocol, over the models with a confirmed value. "
+        f"{DASH} = fewer than {LEAST_MODELS} models, or all values alike. With so few models a correlation shows "
+        "little: of three, every sixth random order is the paper's."
+    ]
+    return Block("Rank correlation", "rank-correlation", header, rows, notes)
+
+
+def _rest_blocks(results: Results, assignment: Assignment) -> list[Block]:
+    """Return a table for each kind of published rows that have no verdict."""
+    header = ["dataset", "model", "metric", "protocol", "published", "ours"]
+    blocks = []
+    for title, values, reason in (
+        ("Not confirmed", assignment.unconfirmed, UNCONFIRMED),
+        ("Not assigned to a model", assignment.unassigned, NO_MODEL),
+        ("Outside this run", assignment.outside, OUTSIDE),
+    ):
+        rows = []
+        for value in values:
+            texts = [value.dataset, value.model or DASH, METRIC_TITLES.get(value.metric, value.metric), value.protocol]
+            rows.append([Entry(text) for text in (*texts, number(value.value), _ours(results, value))])
+        if rows:
+            label = f"replication-{title.lower().replace(' ', '-')}"
+            sources = _notes((value.source, f"{value.dataset} {number(value.value)}") for value in values)
+            notes = [f"Reason: {reason}.", *sources]
+            blocks.append(Block(title, label, header, rows, notes))
+    return blocks
+
+
+def _ours(results: Results, value: PublishedValue) -> str:
+    """Return our cell of a published value, a dash where there is none."""
+    cell = results.cells.get(value.cell)
+    return DASH if cell is None else mean_and_std(cell.mean, cell.std)
+
+
+def replication_records(
+    results: Results, assignment: Assignment, estimates: Sequence[Estimate]
+) -> list[dict[str, Any]]:
+    """Return one row per published value, every digit kept: those with a verdict first."""
+    means = by_model(estimates, MEAN)
+    records = []
+    for one in compare_with_paper(results, assignment.matched):
+        value, ours = one.value, one.ours
+        is_headline = value.metric == HEADLINE[ours.task]
+        mean = means.get((value.dataset, value.protocol, value.model)) if is_headline else None
+        low, high = one.interval or (None, None)
+        records.append(
+            _published_fields(value)
+            | {"mean": ours.mean, "std": ours.std, "runs": ours.runs, "difference": ours.difference}
+            | {"prediction_low": low, "prediction_high": high}
+            | {"mean_low": mean.low if mean else None, "mean_high": mean.high if mean else None}
+            | {"standard_mean": one.standard, "verdict": one.verdict, "reason": one.reason}
+        )
+    for values, reason in (
+        (assignment.unconfirmed, UNCONFIRMED),
+        (assignment.unassigned, NO_MODEL),
+        (assignment.outside, OUTSIDE),
+    ):
+        records += [_published_fields(value) | {"reason": reason} for value in values]
+    return records
+
+
+def _published_fields(value: PublishedValue) -> Mapping[str, Any]:
+    """Return the columns that say what was published where."""
+    names = ("table", "dataset", "model", "metric", "protocol", "confidence", "source")
+    return {name: getattr(value, name) for name in names} | {"published": value.value}
+
+
+def _interval(interval: tuple[float, float] | None) -> str:
+    """Return `[85.12, 87.20]`, or a dash."""
+    return f"[{number(interval[0])}, {number(interval[1])}]" if interval else DASH

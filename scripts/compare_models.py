@@ -1,0 +1,44 @@
+"""Compare all models on each dataset: intervals of their means, differences with p-values, by the multi-bootstrap.
+
+Runs and test examples are resampled together; scripts/compactbio/reporting/bootstrap.py says how. Models, and
+datasets of a model, may be missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from compactbio.errors import UserError
+from compactbio.logs import run_program
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Read the command line, compare, write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--units", type=Path, nargs="+", required=True, metavar="UNITS.parquet", help="score_model's, one a model"
+    )
+    parser.add_argument("--baseline", required=True, help="model that each other one is compared with")
+    parser.add_argument("--resamples", type=int, required=True, help="number of resamples")
+    parser.add_argument("--seed", type=int, required=True, help="of the draws")
+    parser.add_argument("--output", type=Path, required=True, metavar="COMPARISONS.tsv", help="the table to write")
+    arguments = parser.parse_args()
+    if arguments.resamples < 1 or arguments.seed < 0:
+        raise UserError("--resamples must be at least 1 and --seed at least 0")
+
+    from compactbio.reporting.comparisons import compare
+    from compactbio.reporting.estimates import write_estimates
+
+    estimates = compare(
+        arguments.units, baseline=arguments.baseline, resamples=arguments.resamples, seed=arguments.seed
+    )
+    write_estimates(arguments.output, estimates)
+    log.info("%d estimates of %d models written to %s", len(estimates), len(arguments.units), arguments.output)
+
+
+if __name__ == "__main__":
+    run_program(main)
