@@ -1,4 +1,4 @@
-"""Check the scores of a finished workflow before they are believed; write what was checked."""
+"""Check the scores and tables of a finished workflow before they are believed; write what was checked."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from compactbio.reporting.checks import find_problems, read_expected_runs, repor
 from compactbio.reporting.gaps import parse_datasets
 from compactbio.reporting.published import read_assigned
 from compactbio.reporting.scores import collect_scores
+from compactbio.reporting.table_checks import find_table_problems, read_tables
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scores", type=Path, required=True, help="table that collect_scores wrote")
     parser.add_argument("--runs", type=Path, nargs="+", required=True, help="run.yaml of every fine-tuning")
+    parser.add_argument("--tables", type=Path, required=True, help="folder that build_tables wrote")
     parser.add_argument("--published", type=Path, help="table of published values, where they are compared with")
     parser.add_argument("--models", nargs="+", required=True)
     parser.add_argument("--datasets", nargs="+", required=True, metavar="NAME:TASK")
@@ -40,11 +42,14 @@ def main() -> None:
         known_models=arguments.known_models,
         known_datasets=parse_datasets(arguments.known_datasets),
     )
+    tables = read_tables(arguments.tables)
     problems = find_problems(scores, models=models, datasets=datasets, expected=expected)
+    problems += find_table_problems(tables, scores, models=models, datasets=datasets, assignment=assignment)
     if problems:
         listed = "".join(f"\n  - {problem}" for problem in problems)
         raise UserError(f"{arguments.scores} fails {len(problems)} checks; mend what is named and score again:{listed}")
-    text = report(scores, models=models, datasets=datasets, expected=expected, assignment=assignment)
+    rows = {name: len(lines) for name, lines in tables.items()}
+    text = report(scores, models=models, datasets=datasets, expected=expected, assignment=assignment, rows=rows)
     with replacing_file(arguments.output) as temporary:
         temporary.write_text(text, encoding="utf-8")
     log.info("all checks passed, see %s", arguments.output)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
+import time
 from pathlib import Path
 
-from compactbio.files import read_json, read_yaml
+from compactbio.files import read_json, read_manifest, read_yaml
 from compactbio.logs import run_program
 
 
@@ -23,10 +24,21 @@ def main() -> None:
     from compactbio.pretraining.export import export_metrics, export_model
     from compactbio.pretraining.figures import draw_loss_curve
     from compactbio.pretraining.inputs import folder_of
+    from compactbio.provenance import write_provenance
     from compactbio.training.progress import read_metrics
 
+    started = time.perf_counter()
     run, training = read_yaml(arguments.run), read_json(arguments.training)
-    manifest = export_model(run, training, folder_of(arguments.student), arguments.output)
+    student = folder_of(arguments.student)
+    manifest = export_model(run, training, student, arguments.output)
+    inputs = {
+        "training": training["fingerprint"],
+        "checkpoint": read_manifest(Path(training["checkpoint"]))["digest"],
+        "student": read_manifest(student)["digest"],
+    }
+    write_provenance(
+        arguments.output, inputs, time.perf_counter() - started, outputs={"manifest.json": manifest["digest"]}
+    )
     if arguments.metrics:
         export_metrics(training, arguments.metrics)
     if arguments.figure:

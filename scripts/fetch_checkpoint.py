@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
 from compactbio.errors import UserError
+from compactbio.files import sha256_of_file
 from compactbio.logs import run_program
 
 log = logging.getLogger(__name__)
@@ -27,8 +29,11 @@ def main() -> None:
     parser.add_argument("--output", required=True, type=Path, help="folder to write")
     arguments = parser.parse_args()
 
+    from compactbio.provenance import write_provenance
     from compactbio.students.checkpoints import import_checkpoint
+    from compactbio.students.hub import OTHER_FILES, WEIGHT_FILES
 
+    started = time.perf_counter()
     try:
         source, origin = locate(arguments.definition, arguments.cache, arguments.lock)
         manifest = import_checkpoint(
@@ -36,6 +41,11 @@ def main() -> None:
         )
     except UserError as error:
         raise UserError(f"{arguments.name}: {error}") from error
+    published = (source / name for name in (*WEIGHT_FILES, *OTHER_FILES))
+    inputs = {path.name: sha256_of_file(path) for path in published if path.is_file()}
+    write_provenance(
+        arguments.output, inputs, time.perf_counter() - started, outputs={"manifest.json": manifest["digest"]}
+    )
     log.info(
         "%s: %s, %s MLM head, digest %s",
         arguments.name,

@@ -28,8 +28,8 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything is in the folders given
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     from compactbio.finetuning.grid import choose_point, plan_trials
+    from compactbio.finetuning.records import provenance_record
     from compactbio.finetuning.runs import PlannedRun, dataset_digest, finetune, model_digest, plan_runs, publish
-    from compactbio.provenance import gather_provenance
     from compactbio.training.deadlines import StopSignal, deadline_after
 
     settings = read_yaml(arguments.run)
@@ -54,17 +54,10 @@ def main() -> None:
     planned = plan_runs(chosen, digests, arguments.checkpoints)
     finish(planned)
     training = publish(planned, settings["task"], arguments.output_dir, grid)
-    provenance = gather_provenance(
-        training["fingerprint"],
-        digests,
-        training["seconds"],
-        model=settings["model"],
-        dataset=settings["dataset"],
-        seeds=sorted({run.seed for run in planned}),
-        runs={run.name: run.fingerprint for run in planned},
-        steps=training["steps"],
+    write_json(
+        arguments.output_dir / "provenance.json",
+        provenance_record(settings, digests, planned, trials, training, arguments.output_dir),
     )
-    write_json(arguments.output_dir / "provenance.json", provenance)
     logging.info("results of %d runs are in %s", len(planned), arguments.output_dir)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
+import time
 from pathlib import Path
 
-from compactbio.files import write_json
+from compactbio.files import sha256_of_file, write_json
 from compactbio.logs import run_program
 
 
@@ -19,9 +20,13 @@ def main() -> None:
     arguments = parser.parse_args()
 
     from compactbio.corpus.documents import import_documents
+    from compactbio.provenance import gather_provenance
 
+    started = time.perf_counter()
     counts = import_documents(arguments.file, arguments.output)
-    write_json(arguments.counts, counts)
+    inputs, outputs = ({path.name: sha256_of_file(path)} for path in (arguments.file, arguments.output))
+    record = gather_provenance(inputs, time.perf_counter() - started, outputs=outputs)
+    write_json(arguments.counts, counts | {"provenance": record})
     logging.info("%s of %s documents kept", f"{counts['kept']:,}", f"{counts['citations']:,}")
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
+import time
 from pathlib import Path
 
-from compactbio.files import read_yaml, replacing_folder
+from compactbio.files import read_manifest, read_yaml, replacing_folder, sha256_of_file
 from compactbio.logs import run_program
 
 log = logging.getLogger(__name__)
@@ -22,14 +23,23 @@ def main() -> None:
     parser.add_argument("--output", required=True, type=Path, help="folder to write")
     arguments = parser.parse_args()
 
+    from compactbio.provenance import write_provenance
     from compactbio.students.architectures import encoder_parameters
     from compactbio.students.checkpoints import write_model_folder
     from compactbio.students.initialisation import SourceFolders, initialise_student
 
+    started = time.perf_counter()
     folders = SourceFolders(arguments.teacher, arguments.checkpoint, arguments.tokenizer)
     student = initialise_student(read_yaml(arguments.run), folders)
     with replacing_folder(arguments.output) as folder:
-        write_model_folder(folder, student.model, student.tokenizer, student.origin)
+        manifest = write_model_folder(folder, student.model, student.tokenizer, student.origin)
+    inputs = {"run.yaml": sha256_of_file(arguments.run)}
+    for option in ("teacher", "checkpoint", "tokenizer"):
+        if (source := getattr(arguments, option)) is not None:
+            inputs[option] = read_manifest(source)["digest"]
+    write_provenance(
+        arguments.output, inputs, time.perf_counter() - started, outputs={"manifest.json": manifest["digest"]}
+    )
     log.info(
         "%s: %s parameters (encoder), from %s, MLM head: %s",
         student.origin["model"],

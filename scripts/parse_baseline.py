@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from compactbio.errors import UserError
-from compactbio.files import read_json, write_json
+from compactbio.files import read_json, sha256_of_file, write_json
 from compactbio.logs import run_program
 
 
@@ -31,25 +31,33 @@ def main() -> None:
         parser.error("give either files or --manifest")
 
     from compactbio.corpus.parsing import as_of_date, parse_baseline
+    from compactbio.provenance import gather_provenance
 
     as_of = as_of_date(arguments.as_of) if arguments.as_of else None
-    files = arguments.files or files_of_manifest(arguments.manifest)
+    if arguments.manifest is None:
+        digests = {path: sha256_of_file(path) for path in arguments.files}
+    else:
+        digests = files_of_manifest(arguments.manifest)
+    files = list(digests)
     started = time.perf_counter()
     counts = parse_baseline(files, arguments.output, mode=arguments.text, as_of=as_of)
-    write_json(arguments.counts, counts)
+    outputs = {arguments.output.name: sha256_of_file(arguments.output)}
+    inputs = {path.name: digest for path, digest in digests.items()}
+    seconds = time.perf_counter() - started
+    write_json(arguments.counts, counts | {"provenance": gather_provenance(inputs, seconds, outputs=outputs)})
     logging.info(
         "%s of %s citations kept from %d files in %.1f s; dropped: %s; ignored: %s",
         f"{counts['kept']:,}",
         f"{counts['citations']:,}",
         len(files),
-        time.perf_counter() - started,
+        seconds,
         counts["dropped"] or "none",
         counts["ignored"] or "none",
     )
 
 
-def files_of_manifest(path: Path) -> list[Path]:
-    """Return the files of a download manifest, each of the size that it had when its digest was checked."""
+def files_of_manifest(path: Path) -> dict[Path, str]:
+    """Return the files of a download manifest with their sha256, each of the size that it had when that was checked."""
     manifest = read_json(path)
     if manifest.get("failed"):
         names = ", ".join(manifest["failed"])
@@ -58,7 +66,7 @@ def files_of_manifest(path: Path) -> list[Path]:
         found = Path(file["path"])
         if not found.is_file() or found.stat().st_size != file["bytes"]:
             raise UserError(f"{found} is missing or changed since {path} was written: delete {path} and rerun")
-    return [Path(file["path"]) for file in manifest["files"]]
+    return {Path(file["path"]): file["sha256"] for file in manifest["files"]}
 
 
 if __name__ == "__main__":

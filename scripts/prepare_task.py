@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from pathlib import Path
 
 from compactbio.errors import UserError
+from compactbio.files import read_json, sha256_of_value
 from compactbio.logs import run_program
 
 DESCRIPTION = """\
@@ -58,9 +60,21 @@ def main() -> None:
     except json.JSONDecodeError as error:
         raise UserError(f"--definition is not JSON: {error}") from None
 
+    from compactbio.provenance import write_provenance
     from compactbio.tasks.prepare import prepare_dataset
 
-    prepare_dataset(arguments.dataset, definition, arguments.data, arguments.output)
+    started = time.perf_counter()
+    manifest = prepare_dataset(arguments.dataset, definition, arguments.data, arguments.output)
+    inputs = {"definition": sha256_of_value(definition), **manifest["inputs"]}
+    if arguments.data.is_file():
+        inputs["source"] = read_json(arguments.data)["digest"]
+    write_provenance(
+        arguments.output,
+        inputs,
+        time.perf_counter() - started,
+        source=definition.get("source"),
+        outputs={"manifest.json": manifest["digest"]},
+    )
 
 
 if __name__ == "__main__":

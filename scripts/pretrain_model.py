@@ -19,6 +19,7 @@ from compactbio.logs import run_program
 from compactbio.pretraining.inputs import RunInputs, check_resources, read_inputs
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.deadlines import StopSignal, deadline_after
+from compactbio.training.submissions import Submissions
 from compactbio.training.tries import Tries
 
 UNFINISHED = 75  # exit code of a process alone that saved and left (EX_TEMPFAIL): start it again
@@ -80,11 +81,15 @@ def train(inputs: RunInputs, folder: Path, tries: Tries, arguments: argparse.Nam
     """Train until the last step, the deadline or a signal; note a try that gained nothing."""
     main_process = os.environ.get("RANK", "0") == "0"
     stop = StopSignal().install()
-    before = CheckpointFolder(folder).latest_step() if main_process else 0
+    checkpoints = CheckpointFolder(folder)
+    before = checkpoints.latest_step() if main_process else 0
+    submissions = Submissions(folder)
     if main_process:
         folder.mkdir(parents=True, exist_ok=True)
         tries.begin(before)
+        submissions.begin(step=before, seconds=checkpoints.seconds() if before else 0.0)
     from compactbio.pretraining.training import pretrain, provenance_record, training_record
+    from compactbio.provenance import gpu_count
     from compactbio.training.loop import LoopSettings
 
     settings = LoopSettings(
@@ -97,20 +102,24 @@ def train(inputs: RunInputs, folder: Path, tries: Tries, arguments: argparse.Nam
         stop=stop,
         state_facts={"model": inputs.run["model"], "fingerprint": inputs.fingerprint},
     )
+    if main_process:
+        submissions.use(gpu_count())
     try:
         result = pretrain(inputs, folder, settings=settings, micro_batch_tokens=arguments.micro_batch_tokens)
     except Exception as error:
         if main_process:
-            step = CheckpointFolder(folder).latest_step()
+            step = checkpoints.latest_step()
+            submissions.end(step=step, seconds=checkpoints.seconds(), reason="error")
             reason = f"{type(error).__name__}: {error}" if not isinstance(error, UserError) else str(error)
             tries.end(started_at=before, step=step, finished=False, reason=reason)
         raise
     logging.info("%s at step %d of %d", result.reason, result.step, result.total_steps)
     if main_process:
         tries.end(started_at=result.started_at, step=result.step, finished=result.finished, reason=result.reason)
+        submissions.end(step=result.step, seconds=checkpoints.seconds(), reason=result.reason)
         if result.finished:
             record = training_record(inputs, folder)
-            write_json(folder / "provenance.json", provenance_record(inputs, record["seconds"]))
+            write_json(folder / "provenance.json", provenance_record(inputs, record, submissions))
             write_json(folder / "training.json", record)
 
 

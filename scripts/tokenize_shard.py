@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from compactbio.errors import UserError
+from compactbio.files import sha256_of_file
 from compactbio.logs import run_program
 
 
@@ -33,6 +34,7 @@ def main() -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "true" if arguments.threads > 1 else "false"
 
     from compactbio.corpus.tokenization import tokenize_shard
+    from compactbio.provenance import write_provenance
     from compactbio.students.tokenizers import (
         check_tokenizer,
         load_tokenizer,
@@ -53,6 +55,8 @@ def main() -> None:
         max_length=arguments.max_length,
     )
     seconds = time.perf_counter() - started
+    inputs = {arguments.texts.name: sha256_of_file(arguments.texts), "tokenizer": manifest["tokenizer_digest"]}
+    write_provenance(arguments.output, inputs, seconds, outputs={"manifest.json": manifest["digest"]})
     logging.info(
         "%s sequences, %s tokens, %s truncated at %d; %.1f s, %s tokens/s",
         f"{manifest['documents']:,}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -277,6 +278,13 @@ def test_the_program_leaves_before_its_deadline_and_goes_on(model, tasks, tmp_pa
     assert written == {"predictions.parquet", "metrics.jsonl", "training.json", "provenance.json"}
     provenance = json.loads((tmp_path / "output" / "provenance.json").read_text())
     assert provenance["seeds"] == [1] and set(provenance["inputs"]) == {"model", "dataset"}
+    predictions = (tmp_path / "output" / "predictions.parquet").read_bytes()
+    assert provenance["outputs"] == {"predictions.parquet": hashlib.sha256(predictions).hexdigest()}
+    [run] = provenance["runs"].values()  # as it was trained: a later start only publishes
+    assert run["tries"] == 2 and run["seconds"] == provenance["seconds"] and run["packages"]["torch"]
+    assert start(arguments).returncode == 0
+    again = json.loads((tmp_path / "output" / "provenance.json").read_text())
+    assert (again["runs"], again["outputs"]) == (provenance["runs"], provenance["outputs"])
     table = pq.read_table(tmp_path / "output" / "predictions.parquet")
     assert table.column_names == [
         "run",

@@ -93,6 +93,11 @@ def test_a_run_killed_twice_ends_in_the_same_bits(world, tmp_path, processes):
         assert 0 < CheckpointFolder(run_folder(tmp_path / "cut")).latest_step() < 80
     run_ranks(cut, processes)
     assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+    record = json.loads((tmp_path / "cut" / "provenance.json").read_text())
+    submissions = record["submissions"]
+    assert [one["reason"] for one in submissions] == ["killed", "killed", "finished"]
+    assert [one["to_step"] for one in submissions] == [*(one["from_step"] for one in submissions[1:]), 80]
+    assert record["seconds"] == pytest.approx(sum(one["seconds"] for one in submissions), abs=0.01)
     ours, theirs = (run_folder(tmp_path / name) / "step-00000080" for name in ("cut", "whole"))
     assert (ours / "optimizer.pt").read_bytes() == (theirs / "optimizer.pt").read_bytes()
     # tensor by tensor: safetensors writes the names of tied weights into the header in an order of its own

@@ -1,7 +1,6 @@
 """A file that exists is complete, a folder equals its manifest, and a user sees one line."""
 
 import errno
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -101,16 +100,3 @@ def test_a_program_ends_with_one_line_and_a_code(raised: str, code: int, printed
     assert done.returncode == code
     assert printed in done.stderr
     assert ("Traceback" in done.stderr) == (printed == "Traceback")
-
-
-def test_provenance_names_code_inputs_and_hardware() -> None:
-    from compactbio.provenance import gather_provenance
-
-    record = gather_provenance("abc", {"model": "def"}, 7200.0, seeds=[42])
-    json.dumps(record)
-    assert record["fingerprint"] == "abc"
-    assert record["inputs"] == {"model": "def"}
-    assert record["seeds"] == [42]
-    assert record["packages"]["transformers"]
-    assert record["hardware"]["cores"] >= 1
-    assert record["gpu_hours"] == pytest.approx(2.0 * len(record["hardware"]["gpus"]))

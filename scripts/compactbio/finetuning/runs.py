@@ -26,8 +26,10 @@ from compactbio.files import (
     write_json,
     write_manifest,
 )
+from compactbio.finetuning.effort import earlier_tries, with_this_try
 from compactbio.finetuning.run_files import FINISHED, METRICS, PREDICTIONS, RESULT, SECONDS
 from compactbio.imports import without_collector
+from compactbio.provenance import PROVENANCE, gather_provenance
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.deadlines import StopSignal
 from compactbio.training.fingerprint import fingerprint
@@ -200,19 +202,23 @@ def _do_run(
         from compactbio.finetuning.one_run import OneRun
 
     began = time.monotonic()
-    earlier = _earlier_seconds(run)
+    earlier = earlier_tries(run.folder)
     settings = {**settings, "hyperparameters": run.hyperparameters}
     one = OneRun(settings, model_folder, dataset, run.seed, run.fold, accelerator)
     try:
         trained = one.train(run.folder, deadline=deadline, stop=stop)
     finally:
-        write_json(run.folder / SECONDS, {"seconds": earlier + time.monotonic() - began})
+        write_json(run.folder / SECONDS, with_this_try(earlier, time.monotonic() - began))
     if trained.finished:
         with replacing_folder(run.finished) as temporary:
             result = one.store(temporary, run.folder / METRICS)
             result |= {"fingerprint": run.fingerprint, "seed": run.seed, "fold": run.fold}
-            result["seconds"] = round(earlier + time.monotonic() - began, 3)
+            spent = with_this_try(earlier, time.monotonic() - began)
+            result["seconds"] = round(spent["seconds"], 3)
             write_json(temporary / RESULT, result)
+            facts = {name: result[name] for name in ("fingerprint", "seed", "fold", "steps")}
+            facts |= {"gpu_hours": round(spent["gpu_hours"], 5), "tries": spent["tries"], "recipe": RECIPE}
+            write_json(temporary / PROVENANCE, gather_provenance({}, spent["seconds"], **facts))
             write_manifest(temporary)
         logging.info("run %s finished: %d steps, %.1f s", run.name, result["steps"], result["seconds"])
     return trained
@@ -253,12 +259,6 @@ def publish(
     }
     write_json(output / "training.json", training)
     return training
-
-
-def _earlier_seconds(run: PlannedRun) -> float:
-    """Return the seconds that earlier tries of a run took."""
-    path = run.folder / SECONDS
-    return float(read_json(path)["seconds"]) if path.is_file() else 0.0
 
 
 def _remove_all_but_finished(run: PlannedRun) -> None:

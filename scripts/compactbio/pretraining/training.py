@@ -15,7 +15,7 @@ from compactbio.errors import UserError
 from compactbio.pretraining.attention import attention_dropout, set_attention_dropout
 from compactbio.pretraining.batches import PretrainingBatches
 from compactbio.pretraining.distillation import Distillation
-from compactbio.pretraining.inputs import RunInputs
+from compactbio.pretraining.inputs import RECIPE, RunInputs
 from compactbio.pretraining.masking import Masking
 from compactbio.pretraining.packing import packed_layout, sees_neighbours
 from compactbio.pretraining.terms import resolve_terms
@@ -27,6 +27,7 @@ from compactbio.training.optimizers import adamw
 from compactbio.training.processes import precision_of, start_accelerator
 from compactbio.training.progress import MetricsLog, read_metrics
 from compactbio.training.schedules import learning_rate_schedule
+from compactbio.training.submissions import Submissions
 
 METRICS = "metrics.jsonl"
 ENOUGH_TOKENS = 8192  # positions that keep a GPU busy (an estimate): a padded micro-batch ends rather than pad
@@ -106,9 +107,24 @@ def training_record(inputs: RunInputs, folder: Path) -> dict[str, Any]:
     }
 
 
-def provenance_record(inputs: RunInputs, seconds: float) -> dict[str, Any]:
-    """Return the content of provenance.json of a finished run."""
-    return gather_provenance(inputs.fingerprint, inputs.digests, seconds, model=inputs.run["model"])
+def provenance_record(inputs: RunInputs, record: dict[str, Any], submissions: Submissions) -> dict[str, Any]:
+    """Return the content of provenance.json of a finished run.
+
+    Args:
+        record: from `training_record`.
+        submissions: of the run, the last one ended.
+    """
+    return gather_provenance(
+        inputs.digests,
+        record["seconds"],
+        model=inputs.run["model"],
+        fingerprint=inputs.fingerprint,
+        recipe=RECIPE,
+        seed=inputs.run["seed"],
+        steps=record["step"],
+        gpu_hours=submissions.gpu_hours(),
+        submissions=submissions.all,
+    )
 
 
 def batches_of(

@@ -140,14 +140,18 @@ def report(
     datasets: Mapping[str, str],
     expected: Mapping[tuple[str, str], tuple[str, list[str]]],
     assignment: Assignment,
+    rows: Mapping[str, int],
 ) -> str:
-    """Return the text of a passed check: what was counted."""
+    """Return the text of a passed check: what was counted; `rows` are those of each table."""
     runs = sum(len(names) for _, names in expected.values())
     lines = [
         "All checks passed.",
         f"scores: {len(scores)} rows, each a number in its range, none twice",
         f"complete: {len(models)} models x {len(datasets)} datasets, {runs} runs, every protocol and metric",
         "identities: F1 = 2PR/(P+R); strict <= MRR <= lenient; equal gold entities under the standard protocol",
+        f"tables: {', '.join(f'{name} {count} rows' for name, count in rows.items())}",
+        "agreement: each required cell once, no NaN; means and deviations are those of the scores; a cell has the same "
+        "mean wherever it is shown; averages are those of the cells",
         f"published values: {len(assignment.matched)} matched to a cell, {len(assignment.unassigned)} unassigned, "
         f"{len(assignment.unconfirmed)} unconfirmed, {len(assignment.outside)} of models or datasets outside this run",
     ]

@@ -107,6 +107,10 @@ class CheckpointFolder:
         path = self.folder / STATE
         return read_json(path) if path.is_file() else {}
 
+    def seconds(self) -> float:
+        """Return the seconds of training that state.json counts, those of earlier tries included."""
+        return float(self.read_state().get("seconds", 0.0))
+
     def _check_room(self, module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Refuse a save that cannot fit, before anything is written."""
         tensors = [*module.state_dict().values()]

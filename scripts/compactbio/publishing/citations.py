@@ -1,0 +1,131 @@
+"""The list of everything that a run uses, with licence, version and citation, and as BibTeX."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from importlib import metadata
+
+from compactbio.provenance import PACKAGES
+from compactbio.publishing.sources import BENCHMARK, CORPUS, MODEL, PUBMED, PUBMED_ATTRIBUTION, Used
+from compactbio.reporting.render import DASH, Block, Document, Entry, Section
+
+PAPER = (
+    "Rohanian O, Nouriborji M, Kouchaki S, Clifton DA. On the Effectiveness of Compact Biomedical Transformers. "
+    "Bioinformatics 39(3), btad103, 2023. doi:10.1093/bioinformatics/btad103"
+)
+SNAKEMAKE = "snakemake"
+_TITLES = {CORPUS: "Corpus of pre-training", BENCHMARK: "Benchmarks", MODEL: "Checkpoints and models"}
+_NOT_SAID = "not stated"
+_LONGEST_LICENCE = 60  # characters; some packages put the whole text where its name belongs
+
+
+def citations_document(used: Sequence[Used]) -> Document:
+    """Return the page; a place that config/data_sources.tsv leaves empty is said to be not stated."""
+    sections = [Section("The replicated paper", [PAPER], [])]
+    for kind, title in _TITLES.items():
+        of_kind = [one for one in used if one.kind == kind]
+        if not of_kind:
+            continue
+        sections.append(Section("", [], [_block(title, of_kind)]))
+    sections.append(Section("", [], [_software()]))
+    return Document(
+        "What this run uses, and how to cite it",
+        [
+            "Out of config/data_sources.tsv, which says where each licence was read. A licence binds whoever uses the "
+            "data or a model made of them; read its own text before you pass anything on."
+        ],
+        sections,
+    )
+
+
+def _block(title: str, used: Sequence[Used]) -> Block:
+    """Return the table of one kind of source."""
+    rows = [
+        [
+            Entry(one.name),
+            Entry(", ".join(one.used_for)),
+            Entry(one.version or DASH),
+            Entry(one.licence or _NOT_SAID),
+            Entry(one.citation or _NOT_SAID),
+            Entry(one.url or DASH),
+        ]
+        for one in used
+    ]
+    header = ["source", "used for", "version", "licence", "citation", "address"]
+    notes = [PUBMED_ATTRIBUTION] if any(one.name == PUBMED for one in used) else []
+    notes += [f"{one.name}: {one.note}" for one in used if one.note]
+    return Block(title, f"sources-{used[0].kind}", header, rows, notes, numeric=False)
+
+
+def _software() -> Block:
+    """Return the packages that can change a number, and the workflow engine, as they are installed here."""
+    rows = [
+        [Entry(name), Entry(version), Entry(licence), Entry(package_page(name, version))]
+        for name, version, licence in installed_packages()
+    ]
+    return Block("Software", "software", ["package", "version", "licence", "address"], rows, numeric=False)
+
+
+def installed_packages() -> list[tuple[str, str, str]]:
+    """Return (name, version, licence as the package states it) of the packages that make the results."""
+    found = []
+    for name in (*PACKAGES, SNAKEMAKE):
+        try:
+            facts = metadata.metadata(name)
+        except metadata.PackageNotFoundError:
+            continue
+        classifiers = facts.get_all("Classifier") or []
+        stated = [facts.get("License-Expression"), facts.get("License")]
+        stated += [line.rsplit(" :: ", 1)[1] for line in classifiers if line.startswith("License :: ")]
+        licence = next(
+            (text for text in stated if text and len(text) <= _LONGEST_LICENCE and "\n" not in text), _NOT_SAID
+        )
+        found.append((name, facts["Version"], licence))
+    return found
+
+
+def package_page(name: str, version: str) -> str:
+    """Return the address of a package's version; a build such as 2.13.0+cpu has no page of its own."""
+    return f"https://pypi.org/project/{name}/{version.partition('+')[0]}/"
+
+
+def bibtex(used: Sequence[Used]) -> str:
+    """Return an entry for the paper, and one a source whose note is the citation as the table has it.
+
+    The table has no fields of authors and titles, so none are made up: a note is printed as it stands.
+    """
+    paper = {
+        "author": "Rohanian, Omid and Nouriborji, Mohammadmahdi and Kouchaki, Samaneh and Clifton, David A.",
+        "title": "On the Effectiveness of Compact Biomedical Transformers",
+        "journal": "Bioinformatics",
+        "volume": "39",
+        "number": "3",
+        "pages": "btad103",
+        "year": "2023",
+        "doi": "10.1093/bioinformatics/btad103",
+    }
+    entries = [_entry("article", "rohanian2023", paper)]
+    for one in used:
+        fields = {
+            "title": one.name,
+            "note": one.citation,
+            "howpublished": f"\\url{{{one.url}}}" if one.url else "",
+            "version": one.version,
+        }
+        if one.citation:
+            entries.append(_entry("misc", re.sub(r"[^a-z0-9]+", "-", one.name.lower()).strip("-"), fields))
+    return "\n".join(entries)
+
+
+def _entry(kind: str, key: str, fields: dict[str, str]) -> str:
+    """Return one BibTeX entry without its empty fields."""
+    lines = [
+        f"  {name} = {{{_tex(value) if name != 'howpublished' else value}}}," for name, value in fields.items() if value
+    ]
+    return "\n".join([f"@{kind}{{{key},", *lines, "}", ""])
+
+
+def _tex(text: str) -> str:
+    """Return a text with the characters escaped that mean something to TeX."""
+    return re.sub(r"([&%$#_])", r"\\\1", text)

@@ -1,0 +1,96 @@
+"""A model's rows of the tables, read back from their CSV files."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from compactbio.errors import UserError
+from compactbio.reporting.metrics import METRICS
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One cell of a table of scores; `mean` and `std` are percentages, None where there is none."""
+
+    task: str
+    dataset: str
+    protocol: str
+    metric: str
+    mean: float | None
+    std: float | None
+    runs: int
+
+
+@dataclass(frozen=True)
+class ModelScores:
+    """The cells of one model, and sentences on its size and speed."""
+
+    rows: list[Row]
+    costs: list[str]
+
+    def places(self, task: str) -> list[tuple[str, str]]:
+        """Return the (dataset, protocol) pairs of a kind of task, in the tables' order."""
+        return list(dict.fromkeys((row.dataset, row.protocol) for row in self.rows if row.task == task))
+
+    def row(self, dataset: str, protocol: str, metric: str) -> Row | None:
+        """Return a cell."""
+        found = (row for row in self.rows if (row.dataset, row.protocol, row.metric) == (dataset, protocol, metric))
+        return next(found, None)
+
+
+def read_model_scores(tables: Path, model: str) -> ModelScores:
+    """Return what the tables in a folder say of a model.
+
+    Raises:
+        UserError: a table is missing.
+    """
+    rows = [
+        Row(
+            task,
+            line["dataset"],
+            line["protocol"],
+            line["metric"],
+            _number(line["mean"]),
+            _number(line["std"]),
+            int(line["runs"] or 0),
+        )
+        for task, metrics in METRICS.items()
+        for line in read_table(tables / f"{task}.csv")
+        if line["model"] == model and line["metric"] in metrics
+    ]
+    return ModelScores(rows, _costs(tables, model))
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV table by column.
+
+    Raises:
+        UserError: it is missing.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: build_tables writes it")
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def _costs(tables: Path, model: str) -> list[str]:
+    """Return size and speed of a model in words."""
+    texts = []
+    for line in read_table(tables / "sizes.csv"):
+        if line["model"] == model and line["encoder"]:
+            encoder, embeddings, weights = (int(line[name]) for name in ("encoder", "embeddings", "weights_bytes"))
+            texts.append(
+                f"{encoder:,} parameters ({embeddings:,} of them embeddings), {weights / 1e6:,.1f} MB of weights"
+            )
+    for line in read_table(tables / "efficiency.csv"):
+        if line["model"] == model and line["median"]:
+            hardware = f" on {line['hardware']}" if line["hardware"] else ""
+            texts.append(f"{line['quantity']}: {float(line['median']):,.4g} {line['unit']}{hardware}")
+    return texts
+
+
+def _number(text: str) -> float | None:
+    """Return a cell's number, None where it is empty."""
+    return float(text) if text else None

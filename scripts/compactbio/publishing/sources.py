@@ -1,0 +1,136 @@
+"""What a configuration uses of others: the rows of config/data_sources.tsv that it reads, with licence and citation."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compactbio.errors import UserError
+from compactbio.files import MANIFEST, read_json
+from compactbio.settings.runs import source_of
+from compactbio.tasks.sources import read_sources
+
+PUBMED = "pubmed_baseline"
+PUBMED_ATTRIBUTION = (
+    "PubMed data: courtesy of the U.S. National Library of Medicine. They were changed (texts were selected and "
+    "tokenised); what is held here does not reflect the most current or accurate data available from NLM, and NLM does "
+    "not endorse this work."
+)
+CORPUS, BENCHMARK, MODEL = "corpus", "benchmark", "model"
+
+
+@dataclass(frozen=True)
+class Used:
+    """Something of others that a run uses. Empty where the table does not know.
+
+    Attributes:
+        kind: corpus, benchmark or model.
+        name: of a row of the table, or what the configuration names where there is no row.
+        used_for: the datasets, checkpoints and models it is read for.
+        note: of the row.
+    """
+
+    kind: str
+    name: str
+    used_for: tuple[str, ...]
+    url: str
+    version: str
+    licence: str
+    citation: str
+    note: str = ""
+
+
+def used_sources(
+    config: dict[str, Any], table: Path, *, trained: Sequence[str], fetched: Mapping[str, str]
+) -> list[Used]:
+    """Return everything of others that a run uses: corpus, benchmarks, checkpoints and models, in that order.
+
+    Args:
+        config: the checked configuration.
+        table: config/data_sources.tsv.
+        trained: the models that are trained here.
+        fetched: the checkpoints and models that are fetched, each with the commit that it came from, "" where that is
+            not known.
+    """
+    sources = read_sources(table)
+    used = []
+    if trained:
+        used += _corpus(config, sources)
+    used += _benchmarks(config, table, sources)
+    return used + _models(config, sources, fetched)
+
+
+def _corpus(config: dict[str, Any], sources: dict[str, Any]) -> list[Used]:
+    """Return the corpus of pre-training."""
+    corpus = config["corpus"]
+    if corpus["source"] != "baseline":
+        return [Used(CORPUS, path, ("pre-training",), "", "", "", "") for path in corpus["documents"]]
+    row = sources[PUBMED]
+    url, version = corpus["baseline"]["base_url"], f"baseline of {corpus['baseline']['year']}"
+    return [Used(CORPUS, PUBMED, ("pre-training",), url, version, row.licence, row.citation, row.note)]
+
+
+def _benchmarks(config: dict[str, Any], table: Path, sources: dict[str, Any]) -> list[Used]:
+    """Return the archives that datasets come from, and each dataset with the terms of its own files."""
+    members = _member_rows(table)
+    used: list[Used] = []
+    archives: dict[str, list[str]] = {}
+    for name in config["run"]["datasets"]:
+        definition = config["datasets"][name]
+        source = definition["source"]
+        if not source:
+            used.append(Used(BENCHMARK, name, (name,), "", "", "", "", "files of the user's own"))
+            continue
+        archives.setdefault(source, []).append(name)
+        inside = f"{definition['folder']}/" if definition["folder"] else ""
+        rows = [row for row in members if row["name"] == source and row["member"].startswith(inside)]
+        licence, citation = (_joined(row[key] for row in rows) for key in ("licence", "citation"))
+        if licence or citation:
+            used.append(Used(BENCHMARK, name, (name,), "", sources[source].version, licence, citation))
+    for source, names in archives.items():
+        row = sources[source]
+        url = config["data_urls"].get(source) or next(iter(row.urls), "")
+        used.append(Used(BENCHMARK, source, tuple(names), url, row.version, row.licence, row.citation, row.note))
+    return used
+
+
+def fetched_commits(results: Path, names: Iterable[str]) -> dict[str, str]:
+    """Return the commit of each fetched checkpoint, "" where it is not there or came from a folder."""
+    manifests = {name: results / "students" / "fetched" / name / MANIFEST for name in names}
+    return {
+        name: read_json(path)["origin"].get("commit", "") if path.is_file() else "" for name, path in manifests.items()
+    }
+
+
+def _models(config: dict[str, Any], sources: dict[str, Any], fetched: Mapping[str, str]) -> list[Used]:
+    """Return the repositories or folders that checkpoints and models come from."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for name, commit in fetched.items():
+        definition = source_of(config, name)
+        if definition is None:
+            raise UserError(f"{name} is neither a checkpoint nor a model of the configuration")
+        hub = definition["hub"] if definition["source"] == "hub" else None
+        place = (hub["repository"], commit or hub["revision"]) if hub else (str(definition["path"]), "")
+        names.setdefault(place, []).append(name)
+    used = []
+    for (place, revision), users in names.items():
+        row = sources.get(place)
+        url = next(iter(row.urls), "") if row else f"https://huggingface.co/{place}" if revision else ""
+        licence, citation = (row.licence, row.citation) if row else ("", "")
+        used.append(Used(MODEL, place, tuple(users), url, revision, licence, citation, row.note if row else ""))
+    return used
+
+
+def _member_rows(table: Path) -> list[dict[str, str]]:
+    """Return the rows of the table that describe one file of a source."""
+    with table.open(encoding="utf-8", newline="") as stream:
+        reader = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
+        return [row for row in reader if row["member"]]
+
+
+def _joined(texts: Iterable[str]) -> str:
+    """Return the different texts, in order, as one."""
+    return "; ".join(dict.fromkeys(text for text in texts if text))

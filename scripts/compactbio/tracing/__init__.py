@@ -1,0 +1,1 @@
+"""The way back from a cell of a table to the files it comes from."""

@@ -1,0 +1,186 @@
+"""A cell of a table back to its runs, and a run to its predictions, model and dataset."""
+
+from __future__ import annotations
+
+import csv
+import math
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compactbio.errors import UserError
+from compactbio.files import read_json, read_yaml
+from compactbio.finetuning.grid import GRID, at_point
+from compactbio.finetuning.run_files import PREDICTIONS
+from compactbio.finetuning.runs import RECIPE, plan_runs
+from compactbio.provenance import PROVENANCE
+from compactbio.reporting.metrics import COUNTS
+from compactbio.reporting.selection import TABLES_SO_FAR
+from compactbio.scoring.tables import POOLED
+from compactbio.tracing.chain import Chain, made_in_words
+from compactbio.tracing.models import finetuned_digest, trace_model
+from compactbio.tracing.tasks import trace_dataset
+
+COLUMNS = ("task", "dataset", "model", "protocol", "metric")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a cell stands: its table is named by the task."""
+
+    task: str
+    dataset: str
+    model: str
+    protocol: str
+    metric: str
+
+    def holds(self, row: dict[str, str]) -> bool:
+        """Return whether a row of a score table belongs to the cell."""
+        return all(row[name] == getattr(self, name) for name in COLUMNS)
+
+    def __str__(self) -> str:
+        return " / ".join(getattr(self, name) for name in COLUMNS)
+
+
+def trace_cell(chain: Chain, results: Path, place: Place) -> None:
+    """Walk from a cell to the files that it comes from.
+
+    Raises:
+        UserError: nothing is known of the cell: it is in no table and has no scores.
+    """
+    chain.say(0, f"cell {place}")
+    table, row = _table_row(results, place)
+    scores = results / "finetuning" / place.model / "scores.tsv"
+    values = _scores(scores, place)
+    if row is None and not values:
+        raise UserError(f"{results} has no cell {place}: see what its tables or {scores} hold")
+    if row is None:
+        chain.gap(1, f"{table} is not there, or lacks the cell")
+    elif not row["mean"]:
+        chain.say(1, f"{table}: empty, {row['reason']}")
+    else:
+        chain.say(1, f"{table}: mean {row['mean']}, std {row['std'] or '-'}, {row['runs']} runs ({row['unit']})")
+        if values:
+            _compare(chain, row, values, place)
+    if not values:
+        chain.gap(1, f"{scores} has no such scores yet")
+        return
+    _trace_scores(chain, 1, results, place, values)
+    _trace_finetuning(chain, 1, results, place, values)
+
+
+def _table_row(results: Path, place: Place) -> tuple[Path, dict[str, str] | None]:
+    """Return the table that a cell stands in (that of a running workflow, if there is no other) and its row."""
+    tables = [results / folder / f"{place.task}.csv" for folder in ("tables", TABLES_SO_FAR)]
+    for table in tables:
+        if table.is_file():
+            with table.open(encoding="utf-8", newline="") as stream:
+                rows = [row for row in csv.DictReader(stream) if place.holds({"task": place.task, **row})]
+            return table, rows[0] if rows else None
+    return tables[0], None
+
+
+def _scores(path: Path, place: Place) -> dict[str, float]:
+    """Return the cell's scores by run, as the score table has them; empty where there is none."""
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
+        return {row["run"]: float(row["value"]) for row in rows if place.holds(row)}
+
+
+def _compare(chain: Chain, row: dict[str, str], values: dict[str, float], place: Place) -> None:
+    """Compare a cell with the mean and standard deviation of its runs."""
+    factor = 1 if place.metric in COUNTS else 100
+    scaled = [factor * value for value in values.values()]
+    wanted = {"mean": statistics.fmean(scaled), "runs": len(scaled)}
+    if len(scaled) > 1:
+        wanted["std"] = statistics.stdev(scaled)
+    for name, value in wanted.items():
+        chain.checks += 1
+        if not row[name] or not math.isclose(float(row[name]), value, rel_tol=1e-9, abs_tol=1e-9):
+            chain.broken(2, f"{name}: the table says {row[name] or 'nothing'}, the scores give {value}")
+
+
+def _trace_scores(chain: Chain, depth: int, results: Path, place: Place, values: dict[str, float]) -> None:
+    """Say each run's score, and compare the tables it stands in with each other and with their records."""
+    table = results / "finetuning" / place.model / "scores.tsv"
+    chain.say(depth, f"scores {table}")
+    for run, value in values.items():
+        chain.say(depth + 1, f"{run}: {value!r}")
+    joined = results / "reporting" / "scores.tsv"
+    if joined.is_file():
+        chain.same(depth + 1, f"scores in {joined}", _scores(joined, place), values)
+    else:
+        chain.gap(depth + 1, f"{joined} is not there")
+    record = chain.record(depth + 1, table.with_name(PROVENANCE))
+    if record:
+        chain.file(depth + 1, table, record["outputs"][table.name])
+        folder = results / "finetuning" / place.model / place.dataset
+        made = read_json(folder / PROVENANCE) if (folder / PROVENANCE).is_file() else {}
+        scored = record["inputs"].get(f"{place.dataset}/{PREDICTIONS}")
+        if "outputs" in made:
+            chain.same(depth + 1, f"predictions that {table} was made of", scored, made["outputs"][PREDICTIONS])
+
+
+def _trace_finetuning(chain: Chain, depth: int, results: Path, place: Place, values: dict[str, float]) -> None:
+    """Walk from the runs behind a cell to their model and dataset."""
+    folder = results / "finetuning" / place.model / place.dataset
+    if not (folder / "run.yaml").is_file() or not (folder / "training.json").is_file():
+        chain.gap(depth, f"{folder} lacks run.yaml or training.json")
+        return
+    settings, training = read_yaml(folder / "run.yaml"), read_json(folder / "training.json")
+    chain.say(depth, f"fine-tuning {folder}")
+    record = chain.record(depth + 1, folder / PROVENANCE)
+    inputs = record.get("inputs", {})
+    if record:
+        chain.same(depth + 1, "fingerprint in training.json", record["fingerprint"], training["fingerprint"])
+        given = _fingerprints(settings, training, inputs) if _recipe(record) == RECIPE else {}
+    for run in training["runs"]:
+        if run["run"] not in values and POOLED not in values:
+            continue
+        chain.say(
+            depth + 1,
+            f"{run['run']}: seed {run['seed']}, fold {run['fold']}, {run['steps']:,} steps, {run['seconds']:,.1f} s",
+        )
+        chain.say(depth + 2, f"fingerprint {run['fingerprint']}")
+        if not record:
+            continue
+        own = record["runs"].get(run["run"])
+        if isinstance(own, dict) and "code" in own:
+            chain.say(depth + 2, f"made {made_in_words(own)}; {own['tries']} tries")
+        chain.same(depth + 2, f"fingerprint of {run['run']} in provenance.json", _mark(own), run["fingerprint"])
+        if given:
+            chain.same(
+                depth + 2,
+                f"fingerprint of run.yaml and inputs, {run['run']}",
+                run["fingerprint"],
+                given.get(run["run"]),
+            )
+    predictions = folder / PREDICTIONS
+    digest = record.get("outputs", {}).get(PREDICTIONS)
+    chain.say(depth + 1, f"predictions {predictions}: sha256 {digest or 'not recorded'}")
+    chain.file(depth + 1, predictions, digest)
+    trace_dataset(chain, depth + 1, results, place.dataset, inputs.get("dataset"))
+    trace_model(chain, depth + 1, results, place.model, inputs.get("model"), finetuned_digest)
+
+
+def _fingerprints(settings: dict[str, Any], training: dict[str, Any], inputs: dict[str, str]) -> dict[str, str]:
+    """Return the fingerprints that run.yaml (at the chosen point of its grid) and the inputs give, by run."""
+    grid = settings["hyperparameters"].get(GRID)
+    if grid:
+        [chosen] = [point for point in training["grid"] if point["chosen"]]
+        settings = at_point(settings, {name: chosen[name] for name in grid})
+    return {run.name: run.fingerprint for run in plan_runs(settings, inputs, Path())}
+
+
+def _recipe(record: dict[str, Any]) -> int | None:
+    """Return the recipe that the runs of a record were made with; today's where an older version did not say."""
+    recipes = {run.get("recipe", RECIPE) if isinstance(run, dict) else RECIPE for run in record["runs"].values()}
+    return recipes.pop() if len(recipes) == 1 else None
+
+
+def _mark(record: dict[str, Any] | str | None) -> str | None:
+    """Return the fingerprint in a run's record; older versions stored the fingerprint alone."""
+    return record["fingerprint"] if isinstance(record, dict) else record

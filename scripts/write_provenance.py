@@ -1,0 +1,85 @@
+"""Describe a finished run as a research object: a Workflow Run Crate whose root is the results folder.
+
+Writes ro-crate-metadata.json, the configuration as it was resolved, and a copy of the workflow beside the results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import logging
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from compactbio.errors import UserError
+from compactbio.files import replacing_folder, write_json, write_yaml
+from compactbio.logs import run_program
+
+ROOT = Path(__file__).resolve().parents[1]
+COPIED = ("Snakefile", "rules", "scripts", "config", "envs")
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Read the command line, copy the workflow, describe everything."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True, help="the checked configuration as JSON")
+    parser.add_argument("--sources", type=Path, required=True, help="config/data_sources.tsv")
+    parser.add_argument("--trained", nargs="*", default=[], help="models that are trained here")
+    parser.add_argument("--fetched", nargs="*", default=[], help="checkpoints and models that are fetched")
+    parser.add_argument("--results", type=Path, required=True, help="results folder, the crate's root")
+    arguments = parser.parse_args()
+    try:
+        config = json.loads(arguments.config)
+    except json.JSONDecodeError as error:
+        raise UserError(f"--config is not JSON: {error}") from None
+
+    from compactbio.provenance import code_version
+    from compactbio.publishing.contents import CONFIGURATION, find_contents
+    from compactbio.publishing.crate import WORKFLOW, run_crate
+    from compactbio.publishing.sources import fetched_commits, used_sources
+
+    results = arguments.results
+    write_yaml(results / CONFIGURATION, config)
+    copy_workflow((results / WORKFLOW).parent)
+    commits = fetched_commits(results, arguments.fetched)
+    used = used_sources(config, arguments.sources, trained=arguments.trained, fetched=commits)
+    contents = find_contents(
+        results,
+        models=config["run"]["models"],
+        datasets=config["run"]["datasets"],
+        trained=arguments.trained,
+        fetched=arguments.fetched,
+    )
+    crate = run_crate(results, contents, used, code_version(), agent_name())
+    write_json(results / "ro-crate-metadata.json", crate)
+    log.info("%d entities described in %s", len(crate["@graph"]), results / "ro-crate-metadata.json")
+
+
+def copy_workflow(folder: Path) -> None:
+    """Write Snakefile, rules, programs, configurations and pins of this checkout into a folder."""
+    with replacing_folder(folder) as temporary:
+        for name in COPIED:
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, temporary / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+            else:
+                shutil.copyfile(source, temporary / name)
+
+
+def agent_name() -> str:
+    """Return the name of who runs this, as git knows it, else as the system does."""
+    command: list[Any] = ["git", "-C", ROOT, "config", "user.name"]
+    try:
+        name = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        name = ""
+    return name or getpass.getuser()
+
+
+if __name__ == "__main__":
+    run_program(main)

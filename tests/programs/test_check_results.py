@@ -1,0 +1,120 @@
+"""check_results.py on a full-size synthetic run: sound results pass, and each thing that is wrong is named."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import sys
+
+import build_tables
+import check_results
+import pytest
+from helpers.configurations import ROOT
+from helpers.reporting import DATASETS, MODELS, efficiency_file, score_rows, write_results, write_rows
+
+from compactbio.errors import UserError
+
+SELECTION = ["--models", *MODELS, "--datasets", *(f"{name}:{task}" for name, (task, _) in DATASETS.items())]
+SELECTION += ["--published", str(ROOT / "config" / "published_values.tsv")]
+
+
+def call(monkeypatch, program, *arguments):
+    monkeypatch.setattr(sys, "argv", [program.__name__, *map(str, arguments)])
+    program.main()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A results folder with scores and tables."""
+    root = write_results(tmp_path_factory.mktemp("finished"))
+    write_rows(root / "reporting" / "scores.tsv", [row for model in MODELS for row in score_rows(model)])
+    efficiency = efficiency_file(root / "reporting" / "efficiency.json")
+    options = ["--scores", root / "reporting" / "scores.tsv", "--efficiency", efficiency, *SELECTION]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        call(monkeypatch, build_tables, *options, "--baseline", "BioBERT-v1.1", "--output-dir", root / "tables")
+    return root
+
+
+@pytest.fixture
+def own(finished, tmp_path):
+    """A copy that a test may spoil."""
+    return shutil.copytree(finished, tmp_path / "own")
+
+
+def check(monkeypatch, root):
+    runs = sorted((root / "finetuning").glob("*/*/run.yaml"))
+    options = ["--scores", root / "reporting" / "scores.tsv", "--tables", root / "tables", "--runs", *runs, *SELECTION]
+    call(monkeypatch, check_results, *options, "--output", root / "checks.txt")
+    return (root / "checks.txt").read_text(encoding="utf-8")
+
+
+def change(root, table, wanted, **values):
+    """Set cells of the first row of a table that holds the wanted values; return that row."""
+    path = root / "tables" / f"{table}.csv"
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    row = next(row for row in rows if wanted.items() <= row.items())
+    row |= values
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(row), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return row
+
+
+def test_sound_results_pass_and_say_what_was_checked(monkeypatch, own):
+    text = check(monkeypatch, own)
+    assert text.startswith("All checks passed.")
+    assert "12 models x 8 datasets" in text
+    assert "9 matched to a cell, 5 unassigned, 0 unconfirmed, 0 of models" in text
+    assert text.count("\n  unassigned: ") == 5
+    for table in ("ner", "re", "qa", "summary", "replication"):
+        assert f"{table} " in text.split("tables: ")[1]
+
+
+def test_a_lost_score_is_named(monkeypatch, own):
+    path = own / "reporting" / "scores.tsv"
+    path.write_text("".join(path.read_text(encoding="utf-8").splitlines(keepends=True)[:-1]), encoding="utf-8")
+    with pytest.raises(UserError, match="lacks 1 of 18 scores"):
+        check(monkeypatch, own)
+    assert not (own / "checks.txt").exists()
+
+
+NER = {"dataset": "BC2GM", "model": "DistilBioBERT", "protocol": "reference", "metric": "f1"}
+
+
+@pytest.mark.parametrize(
+    ("table", "wanted", "values", "message"),
+    [
+        ("ner", NER, {"mean": "84.0"}, "mean is 84.0, the scores give 8"),
+        ("ner", NER, {"std": "nan"}, "table ner: std is nan in the row"),
+        ("ner", NER, {"runs": "2"}, "runs is 2, the scores give 3.0"),
+        ("ner", NER, {"model": "TinyBioBERT"}, "lacks the row BC2GM / DistilBioBERT / reference / f1"),
+        ("qa", {"metric": "mrr"}, {"model": "AnotherBERT"}, "which is not part of this run"),
+        ("summary", {"task": "ner"}, {"average": "50.0"}, "average 50.0 is not that of the cells"),
+        ("sizes", {"model": "TinyBioBERT"}, {"encoder": "inf"}, "table sizes: encoder is inf"),
+    ],
+)
+def test_a_spoilt_table_is_named(monkeypatch, own, table, wanted, values, message):
+    change(own, table, wanted, **values)
+    with pytest.raises(UserError) as refusal:
+        check(monkeypatch, own)
+    assert message in str(refusal.value)
+
+
+def test_a_cell_that_differs_between_two_tables_is_named(monkeypatch, own):
+    shown = change(own, "replication", {"confidence": "confirmed"}, mean="12.5")
+    with pytest.raises(UserError, match=f"table replication, {shown['dataset']} / {shown['model']}.*12.5"):
+        check(monkeypatch, own)
+
+
+def test_a_published_value_that_went_missing_is_named(monkeypatch, own):
+    value = change(own, "replication", {"model": ""}, published="1.0")
+    with pytest.raises(UserError, match=f"of {value['dataset']} / .* is missing in the table replication"):
+        check(monkeypatch, own)
+
+
+def test_missing_tables_are_refused(monkeypatch, own):
+    (own / "tables" / "qa.csv").unlink()
+    with pytest.raises(UserError, match=r"has no qa.csv: run build_tables first"):
+        check(monkeypatch, own)
