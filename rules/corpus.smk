@@ -111,7 +111,7 @@ rule tokenize_shard:
             config["tokenizers"][wildcards.tokenizer]
         ),
     shell:
-        f"python {SCRIPTS}/tokenize_shard.py"
+        f"HF_HUB_OFFLINE=1 python {SCRIPTS}/tokenize_shard.py"
         " --tokenizer {params.tokenizer:q}"
         " --name {wildcards.tokenizer:q} --definition {params.definition:q}"
         " --max-length {params.max_length} --threads {threads} --output {params.folder:q} {input.text:q}"
@@ -131,13 +131,20 @@ rule summarise_corpus:
     output:
         csv=f"{RESULTS}/corpus/summary.csv",
         md=f"{RESULTS}/corpus/summary.md",
-        svg=report(
+        lengths=report(
             f"{RESULTS}/figures/corpus_lengths.svg",
-            category="Corpus",
-            labels={"figure": "sequence lengths"},
+            category="5 Corpus",
+            labels={"result": "Lengths of the sequences"},
             caption="report/corpus_lengths.rst",
         ),
-        png=f"{RESULTS}/figures/corpus_lengths.png",
+        lengths_picture=f"{RESULTS}/figures/corpus_lengths.png",
+        files=report(
+            f"{RESULTS}/figures/corpus_files.svg",
+            category="5 Corpus",
+            labels={"result": "Texts read and kept, by file"},
+            caption="report/corpus_files.rst",
+        ),
+        files_picture=f"{RESULTS}/figures/corpus_files.png",
     log:
         f"{RESULTS}/logs/summarise_corpus/summary.log",
     retries: 0
@@ -147,5 +154,7 @@ rule summarise_corpus:
     shell:
         f"python {SCRIPTS}/summarise_corpus.py"
         " --counts {input.counts:q} --stores {input.stores:q}"
-        " --table {output.csv:q} {output.md:q} --figure {output.svg:q} {output.png:q}"
+        " --table {output.csv:q} {output.md:q}"
+        " --lengths-figure {output.lengths:q} {output.lengths_picture:q}"
+        " --files-figure {output.files:q} {output.files_picture:q}"
         " > {log:q} 2>&1"

@@ -14,10 +14,11 @@ import os
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from compactbio.cluster import estimates, preflight
+from compactbio.cluster import estimates, hours, preflight, storage
 from compactbio.cluster.commands import output_of, slurm_is_here
 from compactbio.cluster.demands import Demand, fitting, read_demands
 from compactbio.cluster.partitions import Partition, ask_partitions
@@ -28,10 +29,12 @@ from compactbio.errors import UserError
 from compactbio.files import read_yaml
 from compactbio.logs import run_program
 from compactbio.reporting.selection import settings_of_files
+from compactbio.settings.runs import source_of
 
 ROOT = Path(__file__).resolve().parents[1]
 SITE = Path("profiles/slurm/partitions.yaml")
-MEASURED = Path("preflight", "training.tsv")  # in the results; remove it to measure anew
+MEASURED = Path("preflight", "trainings.json")  # in the results; remove it to measure anew
+TRAINING = "pretrain_model"
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -53,7 +56,7 @@ def main() -> None:
     results.mkdir(parents=True, exist_ok=True)
     gpus = max((demand.gpus for demand in demands), default=0)
     checks = preflight.check_versions((ROOT / "envs" / "requirements.txt").read_text(encoding="utf-8"))
-    checks += preflight.check_disk(estimates.stages(config, trained), results)
+    checks += storage_checks(config, trained)
     if arguments.missing_downloads is not None:
         checks += preflight.check_downloads(*arguments.missing_downloads)
         if arguments.missing_downloads[0]:
@@ -61,14 +64,26 @@ def main() -> None:
     if not slurm_is_here():
         checks.append(Check("SLURM", BAD, "its commands are not here: start this where sbatch is"))
     else:
-        checks += cluster_checks(demands, gpus, arguments.probe_minutes, results / MEASURED.parent)
-    checks += hours_checks(config, trained, results / MEASURED)
+        checks += cluster_checks(demands, gpus, arguments, config)
+    checks += hours_checks(config, demands)
     sys.stdout.write(preflight.table(checks, styled=sys.stdout.isatty()))
     sys.exit(any(check.verdict == BAD for check in checks))
 
 
-def cluster_checks(demands: list[Demand], gpus: int, probe_minutes: float, measured: Path) -> list[Check]:
-    """Return the checks that ask SLURM; with a GPU, training steps are measured into a folder."""
+def storage_checks(config: dict[str, Any], trained: list[str]) -> list[Check]:
+    """Return the checks of disk, files and quotas, for each file system that is written to."""
+    checks = []
+    needs = map(estimates.still_to_come, estimates.stages(config, trained))
+    for folder, there in estimates.by_file_system(needs).items():
+        checks += preflight.check_room(there, storage.room_in(folder), folder)
+        checks += preflight.check_quotas(*storage.ask_quotas(folder), there)
+    return checks
+
+
+def cluster_checks(
+    demands: list[Demand], gpus: int, arguments: argparse.Namespace, config: dict[str, Any]
+) -> list[Check]:
+    """Return the checks that ask SLURM; steps of the trainings that were not measured yet are, in a job."""
     try:
         partitions, configuration = ask_partitions(), output_of("scontrol", "show", "config")
     except UserError as error:
@@ -79,17 +94,19 @@ def cluster_checks(demands: list[Demand], gpus: int, probe_minutes: float, measu
     checks += preflight.check_partition_file(SITE, listed, partitions, gpus > 0)
     checks += preflight.check_controller(configuration)
     checks += preflight.check_demands(demands, usable)
-    if probe_minutes > 0:
-        probe, why_not = run_probe(usable, gpus, probe_minutes)
+    if arguments.probe_minutes > 0:
+        probe, why_not = run_probe(usable, gpus, arguments.probe_minutes)
         checks += preflight.check_probe(probe, why_not, gpus)
-        if probe is not None and probe["gpus"] and not (measured / MEASURED.name).is_file():
-            checks += measure(probe["partition"], measured)
+        if probe is not None:
+            checks += measure(config, demands, usable, arguments, has_gpus=bool(probe["gpus"]))
     return checks
 
 
 def urls_of(config: dict[str, Any]) -> list[str]:
     """Return where a configuration's downloads come from."""
-    return ["https://huggingface.co", config["corpus"]["baseline"]["base_url"], *config["data_urls"].values()]
+    sources = [source_of(config, name)["source"] for name in (*config["run"]["models"], *config["checkpoints"])]
+    hub = ["https://huggingface.co"] if "hub" in sources else []
+    return [*hub, config["corpus"]["baseline"]["base_url"], *config["data_urls"].values()]
 
 
 def in_job(partition: str, gpus: int, demand: Demand, *program: str) -> list[str]:
@@ -116,30 +133,48 @@ def run_probe(partitions: list[Partition], gpus: int, minutes: float) -> tuple[d
     return json.loads(text.splitlines()[-1]) | {"waited_seconds": time.monotonic() - begin}, ""
 
 
-def measure(partition: str, folder: Path) -> list[Check]:
-    """Time some steps of each objective in a job with a GPU, a few minutes, into a folder."""
-    asked = Demand("measure", minutes=30, memory_mb=32000, threads=4)
-    program = (str(ROOT / "scripts" / "benchmark_training.py"), "--precision", "fp32", "--dropout", "0.1")
-    cases = "distil,compact,tiny,mlm_6l_768,mlm_4l_312,mlm_mobilebert"
+def measure(
+    config: dict[str, Any],
+    demands: list[Demand],
+    partitions: list[Partition],
+    arguments: argparse.Namespace,
+    *,
+    has_gpus: bool,
+) -> list[Check]:
+    """Time some steps of the trainings that were not, in a job that asks for what one of them does on a node.
+
+    Not without the GPUs that are asked for: steps of the paper's size would take hours and tell nothing.
+    """
+    path = Path(config["results_dir"]) / MEASURED
+    trained = trained_models(config)
+    models = [name for name in trained if name not in hours.read_trials(config, trained, path)]
+    demand = next((one for one in demands if one.rule == TRAINING), None)
+    if not models or demand is None or (demand.gpus and not has_gpus):
+        return []
+    on_node = -(-demand.gpus // demand.nodes)
+    asked = replace(demand, minutes=min(demand.minutes, 60.0), gpus=on_node, nodes=1)
+    names, why = fitting(asked, partitions)
+    if not names:
+        return [Check("measurement", BAD, why)]
+    program = (str(ROOT / "scripts" / "measure_training.py"), "--configfile", *map(str, arguments.configfile))
+    options = ("--models", *models, "--gpus", str(on_node), "--output", str(path))
     try:
-        output_of(*in_job(partition, 1, asked, *program, "--cases", cases, "--output-dir", str(folder)), seconds=7200)
+        output_of(*in_job(names[0], on_node, asked, *program, *options), seconds=60 * (60 + arguments.probe_minutes))
     except UserError as error:
         return [Check("measurement", BAD, str(error))]
     return []
 
 
-def hours_checks(config: dict[str, Any], trained: list[str], path: Path) -> list[Check]:
-    """Return the estimate of GPU-hours, where steps were measured."""
-    if not trained:
+def hours_checks(config: dict[str, Any], demands: list[Demand]) -> list[Check]:
+    """Return what the pre-trainings will take, as far as steps of them were measured."""
+    trained = trained_models(config)
+    demand = next((one for one in demands if one.rule == TRAINING), None)
+    if not trained or demand is None:
         return []
-    if not path.is_file():
-        return [Check("GPU-hours", preflight.UNSURE, "not measured: the short job found no GPU")]
-    steps = estimates.measured_steps(path)
-    hours = estimates.gpu_hours(config, trained, steps)
-    hardware = ", ".join(sorted({name for _, name in steps.values()}))
-    text = f"pre-training {sum(hours.values()):.0f} on {hardware}, at the longest {max(hours.values(), default=0):.0f}"
-    left = sorted(set(trained) - hours.keys())
-    return [Check("GPU-hours", preflight.GOOD, text + (f"; not measured: {', '.join(left)}" if left else ""))]
+    trials = hours.read_trials(config, trained, Path(config["results_dir"]) / MEASURED)
+    found = hours.forecasts(config, trials, gpus=demand.gpus, minutes=demand.minutes)
+    missing = [name for name in trained if name not in trials]
+    return preflight.check_hours(found, missing, hours.wall_hours(config, found))
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from tabulate import tabulate
 
+from cluster.asking import jobs, output
 from cluster.checkout import RESULTS, Checkout
-from cluster.slurm import OneMachineSlurm, jobs, reason_to_skip
+from cluster.slurm import OneMachineSlurm, reason_to_skip
 
 REPORT: list[str] = []
 
@@ -27,7 +28,7 @@ def slurm() -> Iterator[OneMachineSlurm]:
         cluster.start()
         REPORT.append(f"SLURM was ready after {time.monotonic() - begin:.1f} s")
         yield cluster
-        REPORT.append(table_of_jobs())
+        REPORT.extend([table_of_jobs(), starts_of_jobs()])
     finally:
         cluster.stop()
 
@@ -47,7 +48,7 @@ def checkout(slurm: OneMachineSlurm, tmp_path_factory: pytest.TempPathFactory) -
 def finished_run(checkout: Checkout) -> Checkout:
     """The checkout after the whole workflow has run on the cluster."""
     begin = time.monotonic()
-    assert checkout.start_workflow(log="run.log").wait(timeout=480) == 0, checkout.log("run.log")
+    assert checkout.start_workflow(log="run.log").wait(timeout=900) == 0, checkout.log("run.log")
     REPORT.append(f"the cut miniature took {time.monotonic() - begin:.0f} s")
     return checkout
 
@@ -57,6 +58,12 @@ def table_of_jobs() -> str:
     columns = ("JobId", "Comment", "Partition", "NodeList", "TresPerJob", "JobState", "Restarts", "RunTime")
     rows = [[job.get(column, "") for column in columns] for job in jobs()]
     return tabulate([[cell.replace("_wildcards", "") for cell in row] for row in rows], columns)
+
+
+def starts_of_jobs() -> str:
+    """Return what sacct tells: a line for each start of a job, from the controller's file instead of a data base."""
+    columns = "--format=JobID,JobName%-30,Partition,NodeList,State,Start,End,Elapsed,Timelimit"
+    return output(["sacct", "--completion", "--allusers", "--starttime=now-1days", columns], check=False)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

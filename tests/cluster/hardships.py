@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import yaml
 from helpers.configurations import read
 
+from cluster.asking import job_of, jobs, output, seconds_of, state_of, wait_until
 from cluster.checkout import CONFIGURATION, RESULTS, Checkout
-from cluster.slurm import OneMachineSlurm, jobs, output, wait_until
+from cluster.slurm import OneMachineSlurm
 
-SECONDS = 65.0  # of training alone on a core; a limit of one minute cannot hold it
+PATIENCE = 300.0  # seconds for anything that takes a few on a machine with nothing else to do
+HEAD_MINUTES = 60
+# not NODE_FAIL, from which a job goes back to the queue
+ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT"}
 LIMITED, INTERRUPTED, HEADED, TWO_NODES = "Limited", "Interrupted", "Headed", "TwoNodes"
 
 
+def short_limit() -> int:
+    """Return a time limit in minutes in which a training is begun, on a machine as busy as this was, and not ended."""
+    [short] = jobs_of("DistilBioBERT")
+    return 1 + seconds_of(short) // 40
+
+
 def write_models(checkout: Checkout) -> int:
-    """Write the configuration of the trainings and return the steps that the long ones take.
+    """Write the configuration of the trainings and return the time limit, in minutes, that the long ones exceed.
 
     All have the same settings, so the same weights in the end; the steps follow from how fast this machine was.
     """
+    minutes = short_limit()
     lines = checkout.path("pretraining/DistilBioBERT/metrics.jsonl").read_text().splitlines()
     per_step = min(json.loads(line)["seconds_per_step"] for line in lines)
-    steps = max(100, round(SECONDS / per_step))
+    steps = max(100, round((60 * minutes + 5) / per_step))  # seconds of training alone on a core
     definition = read("demo.yaml")["models"]["DistilBioBERT"]
     long, short = (
         {**definition, "optimisation": {**definition["optimisation"], "steps": count, "warmup_steps": 5}}
@@ -32,7 +45,7 @@ def write_models(checkout: Checkout) -> int:
     )
     models = {LIMITED: long, INTERRUPTED: long, HEADED: long, TWO_NODES: short}
     checkout.write("hardships.yaml", {"models": models})
-    return steps
+    return minutes
 
 
 def target(model: str) -> str:
@@ -54,28 +67,33 @@ def step_of(checkout: Checkout, model: str) -> int:
 def wait_for_progress(checkout: Checkout, model: str, job: str, beyond: int) -> int:
     """Wait until a job runs and has kept a step after `beyond`; return that step."""
     wait_until(
-        lambda: step_of(checkout, model) > beyond and state_of(job) == "RUNNING", 120, f"{model} goes on in job {job}"
+        lambda: step_of(checkout, model) > beyond and state_of(job) == "RUNNING",
+        PATIENCE,
+        f"{model} goes on in job {job}",
     )
     return step_of(checkout, model)
 
 
-def state_of(job: str) -> str:
-    """Return a job's state."""
-    return next((one["JobState"] for one in jobs() if one["JobId"] == job), "")
+def wait_for_restart(job: str, restarts: int) -> None:
+    """Wait until SLURM has started a job again so often, hastening it in the queue.
 
+    The count is what is looked at, since it only grows: a state may come and go between two looks.
+    """
 
-def start_now(job: str) -> None:
-    """Let a job that is put back into the queue start at once, when it has come there."""
-    wait_until(lambda: state_of(job) == "PENDING", 60, f"job {job} is put back into the queue")
-    hasten(job)
+    def started() -> bool:
+        facts = job_of(job)
+        if facts["JobState"] == "PENDING":
+            hasten(job)
+        return int(facts["Restarts"]) >= restarts and facts["JobState"] not in ("PENDING", "COMPLETING")
+
+    wait_until(started, PATIENCE, f"job {job} is started again")
 
 
 def hasten(job: str) -> None:
     """Let a job in the queue start at once, which SLURM makes wait two minutes there; it may have started already."""
-    # its earlier start has to be over on its node too, or the order to end meets the new one
-    wait_until(
-        lambda: not output(["sinfo", "--noheader", "--Node", "--states=completing"]), 60, "the node is done with it"
-    )
+    # its earlier start should be over on its node too, or the order to end meets the new one
+    command = ["sinfo", "--noheader", "--Node", "--states=completing"]
+    wait_until(lambda: not output(command, check=False), 30, "no node is ending a job", fail=False)
     time.sleep(2)
     output(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=False)
 
@@ -88,30 +106,54 @@ def last_job(model: str, *, after: str = "") -> str:
         found[:] = [job["JobId"] for job in jobs_of(model) if job["JobId"] != after]
         return bool(found)
 
-    wait_until(there, 120, f"a job of {model}")
+    wait_until(there, PATIENCE, f"a job of {model}")
     return max(found, key=int)
 
 
-def start_uninterrupted(checkout: Checkout, model: str) -> subprocess.Popen[str]:
-    """Start the training of a model without a cluster, from the inputs that its jobs have."""
+def training_command(checkout: Checkout, model: str, checkpoints: str, output_name: str) -> list[str]:
+    """Return the command of a model's training with the inputs that its jobs have, as soon as these are there."""
     run, student = checkout.path("pretraining", model, "run.yaml"), checkout.path("students/initialised", model)
-    wait_until(lambda: run.is_file() and (student / "manifest.json").is_file(), 120, f"the inputs of {model}")
-    return checkout.start(
+    wait_until(lambda: run.is_file() and (student / "manifest.json").is_file(), PATIENCE, f"the inputs of {model}")
+    return [
         *("scripts/pretrain_model.py", "--run", str(run), "--student", str(student)),
         *("--teacher", str(checkout.path("pretraining/BioBERT-v1.1/model"))),
         *("--tokens", str(checkout.path("corpus/tokens/cased/0001"))),
-        *("--checkpoints", "uninterrupted", "--output", "uninterrupted/training.json"),
-        log="uninterrupted.log",
+        *("--checkpoints", checkpoints, "--output", output_name),
+    ]
+
+
+def start_uninterrupted(checkout: Checkout, model: str) -> subprocess.Popen[str]:
+    """Start the training of a model without a cluster."""
+    command = training_command(checkout, model, "uninterrupted", "uninterrupted/training.json")
+    return checkout.start(*command, log="uninterrupted.log")
+
+
+def train_a_second_time(checkout: Checkout, model: str) -> tuple[int, str]:
+    """Train a model in a second job while the first one does; return its exit code and what it said."""
+    checkpoints = str(checkout.path("checkpoints/pretraining", model))
+    command = shlex.join([sys.executable, *training_command(checkout, model, checkpoints, "second.json")])
+    done = subprocess.run(
+        ["sbatch", "--wait", "--partition=cpu", "--output=second.log", f"--wrap={command}"],
+        cwd=checkout.folder,
+        env=checkout.environment,
+        capture_output=True,
+        timeout=PATIENCE,
     )
+    return done.returncode, checkout.log("second.log")
+
+
+def holder_of(checkout: Checkout, model: str) -> str:
+    """Return who holds the lock of a model's training, as it says there."""
+    [lock] = checkout.path("checkpoints/pretraining", model).glob("*/lock")
+    return lock.read_text().strip()
 
 
 def preempt(checkout: Checkout, model: str, job: str) -> int:
     """Let a job of higher priority take a training's node; return the step that was kept when it went on."""
     wait_for_progress(checkout, model, job, 0)
-    node = next(one["NodeList"] for one in jobs() if one["JobId"] == job)
-    wanted = ["--partition=gpu", f"--nodelist={node}", "--gpus-per-node=4"]
+    wanted = ["--partition=gpu", f"--nodelist={job_of(job)['NodeList']}", "--gpus-per-node=4"]
     output(["sbatch", *wanted, "--output=/dev/null", "--wrap=true"])
-    start_now(job)
+    wait_for_restart(job, 1)
     kept = step_of(checkout, model)
     wait_for_progress(checkout, model, job, kept)
     return kept
@@ -119,22 +161,24 @@ def preempt(checkout: Checkout, model: str, job: str) -> int:
 
 def let_node_die(checkout: Checkout, slurm: OneMachineSlurm, model: str, job: str) -> int:
     """Let a training's node die; return the step that was kept when it went on elsewhere."""
-    slurm.kill_node(next(one["NodeList"] for one in jobs() if one["JobId"] == job))
+    slurm.kill_node(job_of(job)["NodeList"])
     kept = step_of(checkout, model)
-    start_now(job)
+    wait_for_restart(job, 2)
     wait_for_progress(checkout, model, job, kept)
     return kept
 
 
 def start_head(checkout: Checkout, model: str) -> str:
-    """Submit profiles/slurm/head.sbatch for a model's training, with a limit of two minutes; return its number."""
+    """Submit profiles/slurm/head.sbatch for a model's training; return its number."""
     # the profile as it is, but for the waits: the head runs plain snakemake
     environment = {**checkout.environment, "COMPACTBIO_POLL_SECONDS": "1"}
+    # away from the nodes on which another training is preempted and one dies
+    place = checkout.write("headed.yaml", {"set-resources": {"pretrain_model": {"slurm_extra": "'--nodelist=gpu1'"}}})
     done = subprocess.run(
         [
-            *("sbatch", "--parsable", "--time=2", "--signal=B:USR1@60", "--exclude=cpu1"),
+            *("sbatch", "--parsable", f"--time={HEAD_MINUTES}", "--signal=B:USR1@150", "--exclude=cpu1"),
             "profiles/slurm/head.sbatch",
-            *(*CONFIGURATION, "hardships.yaml", "--set-threads", "pretrain_model=1"),
+            *(*CONFIGURATION, "hardships.yaml", "--workflow-profile", place, "--set-threads", "pretrain_model=1"),
             *("--slurm-init-seconds-before-status-checks", "1", "--max-status-checks-per-second", "10"),
             *("--", target(model)),
         ],
@@ -147,18 +191,20 @@ def start_head(checkout: Checkout, model: str) -> str:
     return done.stdout.strip()
 
 
+def end_at_limit(job: str) -> None:
+    """Bring a job's time limit so near that SLURM sends the signal asked for before it; let it have time again."""
+    output(["scontrol", "update", f"JobId={job}", f"TimeLimit={seconds_of(job_of(job)) // 60 + 3}"])
+    wait_for_restart(job, 1)
+    output(["scontrol", "update", f"JobId={job}", f"TimeLimit={HEAD_MINUTES}"])
+
+
 def finish(job: str, seconds: float) -> None:
     """Wait until a job ends, starting it at once whenever it is put back into the queue."""
     end = time.monotonic() + seconds
-    while state_of(job) in ("PENDING", "RUNNING", "COMPLETING") and time.monotonic() < end:
+    while state_of(job) not in ENDED and time.monotonic() < end:
         if state_of(job) == "PENDING":
-            hasten(job)  # not `start_now`: between two looks it may have left the queue for good
+            hasten(job)
         time.sleep(0.5)
-
-
-def restarts_of(job: str) -> int:
-    """Return how often SLURM started a job again."""
-    return next(int(one["Restarts"]) for one in jobs() if one["JobId"] == job)
 
 
 def kept_weights(folder: Path) -> Path:
@@ -169,7 +215,7 @@ def kept_weights(folder: Path) -> Path:
 def cancel(checkout: Checkout, model: str, job: str) -> tuple[int, str]:
     """Cancel a training's job as a user or an administrator may; return the step kept and the job that follows."""
     output(["scancel", job])
-    wait_until(lambda: state_of(job) == "CANCELLED", 60, f"job {job} is cancelled")
+    wait_until(lambda: state_of(job) == "CANCELLED", PATIENCE, f"job {job} is cancelled")
     kept = step_of(checkout, model)
     return kept, last_job(model, after=job)
 

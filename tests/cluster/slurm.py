@@ -15,10 +15,11 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from cluster.asking import is_allowed, output, wait_until
+from cluster.processes import is_gone, kill, status_of, text_of
 
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "ip", "nsenter")
 LINKS, LINKED = Path("/etc/slurm"), ("slurm.conf", "gres.conf", "cgroup.conf")
@@ -66,6 +67,8 @@ MinJobAge=3600
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=2
 AccountingStorageType=accounting_storage/none
+JobCompType=jobcomp/filetxt
+JobCompLoc={folder}/log/jobs
 """
 PARTITIONS = """\
 PartitionName=cpu Nodes=cpu[1-3] Default=YES MaxTime=1-00:00:00 DefMemPerCPU=500 PriorityTier=10 PreemptMode=OFF
@@ -103,13 +106,8 @@ def stop_left_over() -> None:
     link = LINKS / "slurm.conf"
     folder = link.readlink().parent if link.is_symlink() else None
     owner = None if folder is None else folder / OWNER
-    if owner is not None and owner.is_file() and _is_gone(int(owner.read_text())):
+    if owner is not None and owner.is_file() and is_gone(int(owner.read_text())):
         OneMachineSlurm(folder).stop()
-
-
-def is_allowed(*command: str) -> bool:
-    """Return whether a command that needs rights succeeds."""
-    return subprocess.run(command, capture_output=True, timeout=60).returncode == 0
 
 
 @dataclass
@@ -149,7 +147,7 @@ class OneMachineSlurm:
 
     def kill_node(self, name: str) -> None:
         """Let a node die for good: its daemon and whatever it was running, without a word to anyone."""
-        _kill(int((self.folder / f"slurmd.{name}.pid").read_text()), signal.SIGKILL)
+        kill(int((self.folder / f"slurmd.{name}.pid").read_text()), signal.SIGKILL)
         self._kill_jobs(name)
         output(["scontrol", "update", f"NodeName={name}", "State=DOWN", "Reason=dead"])
 
@@ -170,9 +168,9 @@ class OneMachineSlurm:
     def stop_daemon(self, pid_file: Path) -> None:
         """End a daemon by its own file, and wait for it."""
         if pid_file.exists() and (text := pid_file.read_text().strip()).isdigit():
-            _kill(int(text), signal.SIGTERM)
-            if not wait_until(lambda: _is_gone(int(text)), 20, pid_file.name, fail=False):
-                _kill(int(text), signal.SIGKILL)
+            kill(int(text), signal.SIGTERM)
+            if not wait_until(lambda: is_gone(int(text)), 20, pid_file.name, fail=False):
+                kill(int(text), signal.SIGKILL)
 
     def tasks(self) -> list[dict[str, str]]:
         """Return what each task of a job found around it: job, step, node, gpus, way_out."""
@@ -242,69 +240,14 @@ class OneMachineSlurm:
         """Kill what jobs run on a node, their keepers first, lest these report an end."""
         mark = f"SLURMD_NODENAME={node}"
         found = [
-            int(path.parent.name) for path in Path("/proc").glob("[0-9]*/environ") if mark in _text(path).split("\0")
+            int(path.parent.name) for path in Path("/proc").glob("[0-9]*/environ") if mark in text_of(path).split("\0")
         ]
-        parents = {int(number) for pid in found for number in _status(pid, "PPid")}
-        keepers = [pid for pid in parents if "slurmstepd" in _status(pid, "Name")]
+        parents = {int(number) for pid in found for number in status_of(pid, "PPid")}
+        keepers = [pid for pid in parents if "slurmstepd" in status_of(pid, "Name")]
         for pid in (*keepers, *found):
-            _kill(pid, signal.SIGKILL)
+            kill(pid, signal.SIGKILL)
 
     def _ready_nodes(self) -> int:
         """Return how many nodes take jobs."""
         listed = output(["sinfo", "--noheader", "--Node", "--format", "%N %T"], check=False)
         return len({line.split()[0] for line in listed.splitlines() if re.search(r" (idle|mixed|allocated)$", line)})
-
-
-def output(command: list[str], *, check: bool = True, seconds: float = 60) -> str:
-    """Return what a command prints; without `check`, empty where it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
-    assert done.returncode == 0 or not check, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def wait_until(is_so: Callable[[], object], seconds: float, what: str, *, fail: bool = True) -> bool:
-    """Return whether something came to be within a time; by default it has to."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if is_so():
-            return True
-        time.sleep(0.2)
-    assert not fail, f"not within {seconds} s: {what}"
-    return False
-
-
-def jobs() -> list[dict[str, str]]:
-    """Return all jobs that the controller remembers, by the names of `scontrol show job`."""
-    found = []
-    for line in output(["scontrol", "show", "job", "--oneliner"], check=False).splitlines():
-        facts = dict(re.findall(r"(?:^|\s)([A-Za-z/:]+)=(.*?)(?=\s+[A-Za-z/:]+=|\s*$)", line))
-        if "JobId" in facts:
-            found.append(facts)
-    return found
-
-
-def _kill(pid: int, number: int) -> None:
-    """Send a signal to a process that may be gone."""
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
-
-
-def _is_gone(pid: int) -> bool:
-    """Return whether a process ended (a zombie did)."""
-    return not set(_status(pid, "State")) - {"Z", "X", "(zombie)", "(dead)"}
-
-
-def _status(pid: int, key: str) -> list[str]:
-    """Return the words that /proc says of a process under a key; none where it is gone."""
-    lines = _text(Path(f"/proc/{pid}/status")).splitlines()
-    return next((line.split()[1:] for line in lines if line.startswith(f"{key}:")), [])
-
-
-def _text(path: Path) -> str:
-    """Return a file's text, empty where it is gone."""
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""

@@ -6,6 +6,7 @@ and is cancelled, and one whose head (Snakemake itself, as a job) comes to its o
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,14 +16,14 @@ import pytest
 import torch
 
 from cluster import conftest, hardships
+from cluster.asking import job_of, state_of, wait_until
 from cluster.checkout import CONFIGURATION, QUICKLY, Checkout
-from cluster.hardships import HEADED, INTERRUPTED, LIMITED, TWO_NODES, jobs_of, target
-from cluster.slurm import OneMachineSlurm, jobs, wait_until
+from cluster.hardships import HEADED, INTERRUPTED, LIMITED, PATIENCE, TWO_NODES, jobs_of, target
+from cluster.slurm import OneMachineSlurm
 from compactbio.training.checkpoints import read_weights
 
 # what a site with a preemptible queue may say; here by model, so that one run meets all of it
-RESOURCES = {
-    "runtime": f"1 if wildcards.model == '{LIMITED}' else 60",
+PLACES = {
     "slurm_partition": f"'preemptible' if wildcards.model == '{INTERRUPTED}' else 'gpu'",
     "slurm_extra": f"'--exclude=gpu1' if wildcards.model == '{INTERRUPTED}' else '--nodelist=gpu1'",
 }
@@ -35,8 +36,14 @@ class Story:
     disturbed: Checkout
     headed: Checkout
     uninterrupted: Checkout
+    limit: int
+    """Minutes that a submission of the limited training has."""
     kept: dict[str, int] = field(default_factory=dict)
     """The step from which the interrupted training went on after each interruption."""
+    second_job: tuple[int, str] = (0, "")
+    """Exit code and log of a job that was to train what another one was training."""
+    holders: list[str] = field(default_factory=list)
+    """Who held the lock of the interrupted training before its node died, and after."""
     head: str = ""
     orphan_state: str = ""
 
@@ -45,9 +52,9 @@ class Story:
 def story(finished_run: Checkout, slurm: OneMachineSlurm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     """All of it, side by side, to the end."""
     begin = time.monotonic()
-    hardships.write_models(finished_run)
+    limit = hardships.write_models(finished_run)
     headed = finished_run.copied(tmp_path_factory.mktemp("headed") / "checkout")
-    story = Story(finished_run, headed, finished_run)
+    story = Story(finished_run, headed, finished_run, limit)
     try:
         with ThreadPoolExecutor() as pool:
             for done in [pool.submit(disturb, story, slurm), pool.submit(be_headed, story, slurm)]:
@@ -60,18 +67,23 @@ def story(finished_run: Checkout, slurm: OneMachineSlurm, tmp_path_factory: pyte
 
 
 def disturb(story: Story, slurm: OneMachineSlurm) -> None:
-    """Train with a limit of a minute, and beside it with one interruption after the other."""
+    """Train with a limit too short, and beside it with one interruption after the other."""
     here = story.disturbed
-    here.write("hostile.yaml", {"set-resources": {"pretrain_model": RESOURCES}})
+    runtime = f"{story.limit} if wildcards.model == '{LIMITED}' else 60"
+    here.write("hostile.yaml", {"set-resources": {"pretrain_model": {"runtime": runtime, **PLACES}}})
     options = ("hardships.yaml", "--workflow-profile", "hostile.yaml", "--", target(LIMITED), target(INTERRUPTED))
     workflow = here.start_workflow(*options, log="hostile.log")
     alone = hardships.start_uninterrupted(here, LIMITED)
     job = hardships.last_job(INTERRUPTED)
+    hardships.wait_for_progress(here, INTERRUPTED, job, 0)
+    story.second_job = hardships.train_a_second_time(here, INTERRUPTED)
     story.kept["preempted"] = hardships.preempt(here, INTERRUPTED, job)
+    story.holders.append(hardships.holder_of(here, INTERRUPTED))
     story.kept["node died"] = hardships.let_node_die(here, slurm, INTERRUPTED, job)
+    story.holders.append(hardships.holder_of(here, INTERRUPTED))
     story.kept["cancelled"], _ = hardships.cancel(here, INTERRUPTED, job)
-    assert alone.wait(timeout=300) == 0, here.log("uninterrupted.log")
-    assert workflow.wait(timeout=400) == 0, here.log("hostile.log")
+    assert alone.wait(timeout=900) == 0, here.log("uninterrupted.log")
+    assert workflow.wait(timeout=900) == 0, here.log("hostile.log")
 
 
 def be_headed(story: Story, slurm: OneMachineSlurm) -> None:
@@ -80,13 +92,13 @@ def be_headed(story: Story, slurm: OneMachineSlurm) -> None:
     story.head = head = hardships.start_head(here, HEADED)
     first = hardships.last_job(HEADED)
     hardships.wait_for_progress(here, HEADED, first, 0)
-    wait_until(lambda: hardships.restarts_of(head) == 1, 180, "the head is started again after its limit")
-    hardships.start_now(head)
+    hardships.end_at_limit(head)
     second = hardships.last_job(HEADED, after=first)
-    wait_until(lambda: hardships.state_of(second) == "RUNNING", 60, "the head's second job runs")
-    slurm.kill_node(next(job["NodeList"] for job in jobs() if job["JobId"] == head))
-    story.orphan_state = hardships.state_of(second)
-    hardships.finish(head, seconds=400)
+    wait_until(lambda: state_of(second) == "RUNNING", PATIENCE, "the head's second job runs")
+    slurm.kill_node(job_of(head)["NodeList"])
+    story.orphan_state = state_of(second)
+    hardships.wait_for_restart(head, 2)
+    hardships.finish(head, seconds=900)
 
 
 def weights_of(story: Story, model: str) -> dict[str, torch.Tensor]:
@@ -123,8 +135,22 @@ def test_a_cancelled_job_was_submitted_again(story: Story) -> None:
     assert states == ["CANCELLED", "COMPLETED"]
 
 
+def test_a_second_job_for_a_training_is_refused(story: Story) -> None:
+    code, said = story.second_job
+    assert code != 0
+    first = re.search(r"another process is training this run .*, on gpu\d, job (\d+), process \d+, since 20\d\d-", said)
+    assert first is not None, said
+    assert first.group(1) == jobs_of(INTERRUPTED)[0]["JobId"]
+
+
+def test_the_lock_of_a_dead_job_is_taken_over(story: Story) -> None:
+    before, after = (re.fullmatch(r"on (gpu\d), job (\d+), process \d+, since .*", text) for text in story.holders)
+    assert before.group(1) != after.group(1)  # of the node that died, of the one that the training went on on
+    assert {before.group(2), after.group(2)} == {jobs_of(INTERRUPTED)[0]["JobId"]}
+
+
 def test_the_head_outlived_its_limit_and_its_node(story: Story) -> None:
-    head = next(job for job in jobs() if job["JobId"] == story.head)
+    head = job_of(story.head)
     assert head["JobState"] == "COMPLETED", story.headed.log("results/head.log")
     assert int(head["Restarts"]) >= 2
     log = (story.headed.folder / "results/head.log").read_text()
@@ -144,7 +170,7 @@ def test_two_nodes_train_together(story: Story, slurm: OneMachineSlurm) -> None:
     here = story.disturbed
     command = ("tests/cluster/snakemake_quickly.py", "--profile", "profiles/slurm", *QUICKLY, *CONFIGURATION)
     options = ("hardships.yaml", "--workflow-profile", hardships.two_nodes(here), "--", target(TWO_NODES))
-    assert here.start(*command, *options, log="two_nodes.log").wait(timeout=180) == 0, here.log("two_nodes.log")
+    assert here.start(*command, *options, log="two_nodes.log").wait(timeout=600) == 0, here.log("two_nodes.log")
     [job] = jobs_of(TWO_NODES)
     assert (job["Partition"], job["NumNodes"]) == ("gpu", "2")
     tasks = [task for task in slurm.tasks() if task["job"] == job["JobId"] and task["step"] != "batch"]

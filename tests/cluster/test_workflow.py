@@ -7,8 +7,9 @@ import re
 
 import pytest
 
+from cluster.asking import jobs
 from cluster.checkout import RESULTS, Checkout
-from cluster.slurm import OneMachineSlurm, jobs
+from cluster.slurm import OneMachineSlurm
 
 GPU_RULES = {"pretrain_model", "finetune_model"}
 

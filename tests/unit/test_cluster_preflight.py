@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 from helpers.configurations import ROOT, read
 
-from compactbio.cluster import estimates, preflight
+from compactbio.cluster import preflight
 from compactbio.cluster.demands import Demand
+from compactbio.cluster.estimates import Need
 from compactbio.cluster.partitions import Partition
 from compactbio.cluster.preflight import BAD, GOOD, UNSURE
 from compactbio.cluster.site import Accounts
 from compactbio.cluster.status import trained_models
+from compactbio.cluster.storage import Quota, Room
 
 CPU = Partition("cpu", default=True, nodes=2, cpus=16, memory_mb=64000, max_minutes=1440)
 GPU = Partition("gpu", nodes=2, cpus=16, memory_mb=64000, max_minutes=2880, gpus={"a100": 4})
@@ -69,9 +71,44 @@ def test_the_controller() -> None:
     assert "--slurm-init-seconds-before-status-checks 20" in short.text
 
 
-def test_the_disk(tmp_path: Path) -> None:
-    assert verdicts(preflight.check_disk({"corpus": (1e6, 10)}, tmp_path)) == [GOOD, GOOD]
-    assert verdicts(preflight.check_disk({"corpus": (1e18, 10)}, tmp_path))[0] == BAD
+def need(size: float, files: int) -> Need:
+    return Need("corpus", size, files, (Path("results/corpus"),))
+
+
+def test_the_room() -> None:
+    room, folder = Room(bytes=100e9, files=5000), Path("results")
+    disk, files = preflight.check_room([need(90e9, 4000), need(1e9, 10)], room, folder)
+    assert (disk.verdict, files.verdict) == (GOOD, GOOD)
+    assert disk.text == "100 GB free in results, about 91 still needed (corpus 90)"
+    assert files.text == "5000 more may be made in results, about 4010 still needed (corpus 4000)"
+    assert verdicts(preflight.check_room([need(101e9, 4000)], room, folder)) == [BAD, GOOD]
+    assert verdicts(preflight.check_room([need(1e9, 5001)], room, folder)) == [GOOD, BAD]
+    assert verdicts(preflight.check_room([need(1e9, 5001)], Room(100e9, None), folder)) == [GOOD, GOOD]
+
+
+@pytest.mark.parametrize(
+    ("bytes_left", "files_left", "verdict"),
+    [(2e9, 20, GOOD), (None, 20, GOOD), (2e9, None, GOOD), (0.5e9, 20, BAD), (2e9, 5, BAD), (0.0, None, BAD)],
+)
+def test_quotas(bytes_left, files_left, verdict) -> None:
+    quota = Quota("group lab", "/scratch", bytes_left, files_left)
+    [check] = preflight.check_quotas([quota], "", [need(1e9, 10)])
+    assert check.verdict == verdict
+    assert check.text.startswith("group lab on /scratch: ")
+
+
+def test_quotas_that_nothing_tells_are_no_fault() -> None:
+    [check] = preflight.check_quotas([], "neither `quota` nor `lfs` is here", [need(1e9, 10)])
+    assert check.verdict == UNSURE
+    assert check.text == (
+        "not known: neither `quota` nor `lfs` is here; about 1.0 GB and 10 files still needed: ask your site"
+    )
+
+
+def test_what_is_taken_from_the_profile_is_what_stands_there() -> None:
+    profile = (ROOT / "profiles" / "slurm" / "config.yaml").read_text()
+    assert f"\nslurm-init-seconds-before-status-checks: {preflight.STATUS_SECONDS}\n" in profile
+    assert f"\nretries: {preflight.RETRIES}\n" in profile
 
 
 def test_downloads_and_network() -> None:
@@ -94,28 +131,6 @@ def test_the_table_is_aligned_and_coloured_only_on_a_terminal() -> None:
     text = preflight.table(checks, styled=False)
     assert "\033" not in text and text.splitlines()[0].startswith("downloads  ok      all 1")
     assert "\033[32m" in preflight.table(checks, styled=True)
-
-
-def test_estimates_of_the_papers_configuration(tmp_path: Path) -> None:
-    config = read()
-    trained = trained_models(config)
-    needs = estimates.stages(config, trained)
-    assert set(needs) == {"downloads", "corpus", "students", "pretraining", "finetuning"}
-    assert 30e9 < needs["downloads"][0] < 60e9
-    assert {name: estimates.case_of(config["models"][name]) for name in trained} == {
-        "DistilBioBERT": "distil",
-        "CompactBioBERT": "compact",
-        "TinyBioBERT": "tiny",
-        "BioDistilBERT-cased": "mlm_6l_768",
-        "BioDistilBERT-uncased": "mlm_6l_768",
-        "BioTinyBERT": "mlm_4l_312",
-        "BioMobileBERT": "mlm_mobilebert",
-    }
-    table = tmp_path / "training.tsv"
-    table.write_text("hardware\tcase\tours_seconds\nA100\tdistil\t9.0\nA100\tdistil\t0.09\n")
-    steps = estimates.measured_steps(table)
-    # 192 sequences are eight of the measured batches: 0.72 s a step, 100,000 of them
-    assert estimates.gpu_hours(config, trained, steps) == {"DistilBioBERT": pytest.approx(20.0)}
 
 
 def test_a_teacher_that_is_trained_counts() -> None:

@@ -15,14 +15,14 @@ def slurm_is_here() -> bool:
     return shutil.which("sinfo") is not None
 
 
-def output_of(*command: str, seconds: float = SECONDS) -> str:
-    """Return what a command prints.
+def output_of(*command: str, seconds: float = SECONDS, check: bool = True) -> str:
+    """Return what a command prints; without `check` also where its exit code says that something is wrong.
 
     Raises:
         UserError: it is missing, failed, or did not answer in time.
     """
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=check)
     except FileNotFoundError:
         raise UserError(f"{command[0]} is not on the PATH: start this on a machine with SLURM's commands") from None
     except subprocess.TimeoutExpired:

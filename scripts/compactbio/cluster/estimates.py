@@ -1,73 +1,112 @@
-"""Before a run: the disk and files that its stages will need, and the GPU-hours that a measured step tells."""
+"""Before a run: the bytes and files that its stages will leave, from the configuration. Rough, and rather too much."""
 
 from __future__ import annotations
 
-import csv
+import contextlib
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from compactbio.cluster.shapes import parameters
+
 # per file of the PubMed baseline, which holds 30,000 citations: downloaded, its texts, its tokens for one tokenizer
 DOWNLOAD_BYTES, TEXT_BYTES, TOKEN_BYTES = 30e6, 15e6, 10e6
-CHECKPOINT_BYTES, CHECKPOINT_FILES = (
-    4.0e9,
-    20,
-)  # of a pre-training: two checkpoints of weights and optimizer, and a model
-FINETUNING_BYTES, FINETUNING_FILES = 2.0e9, 30  # of a model on a dataset: the run in progress, and finished ones
-SNAPSHOT_BYTES, SNAPSHOT_FILES = 0.5e9, 30  # of a checkpoint from the hub
-REFERENCE_DEVICE_BATCH = 24  # sequences that benchmark_training.py measures a step of
+DOCUMENT_GROWTH = 2.0  # texts and tokens of documents of one's own, for each byte of theirs
+WEIGHT_BYTES, STATE_BYTES = 4, 12  # of a parameter: in a model; in a checkpoint, with the optimizer's two moments
+SNAPSHOT_FILES, CACHE_FILES = 8, 25  # of a checkpoint in the common form; in the hub's cache, links and locks included
+PRETRAINING_STATES, PRETRAINING_FILES = 3, 35  # two are kept while one is written
+FINETUNING_STATES, FINETUNING_FILES, AT_ONCE = 2, 15, 32  # of a model on a dataset, of which so many may be in progress
+RUN_FILES = 7  # of one of its runs, of which only the results are kept
+TASK_BYTES, TASK_FILES = 50e6, 20
+JOB_BYTES, JOB_FILES = 1e5, 6  # logs, benchmark, and what Snakemake notes of outputs
 
 
-def stages(config: dict[str, Any], trained: list[str]) -> dict[str, tuple[float, int]]:
-    """Return the bytes and files that each stage leaves."""
-    baseline = config["corpus"]["baseline"]
-    files = len(baseline["numbers"] or []) or baseline["files"]
-    batches = -(-files // config["corpus"]["files_per_job"])
+@dataclass(frozen=True)
+class Need:
+    """What a stage will leave, and the folders that it leaves it in."""
+
+    stage: str
+    bytes: float
+    files: int
+    folders: tuple[Path, ...]
+
+
+def stages(config: dict[str, Any], trained: list[str]) -> list[Need]:
+    """Return what each stage leaves when all is done; `trained` are the models that the run trains."""
+    results, downloads = Path(config["results_dir"]), Path(config["downloads_dir"])
+    models, datasets = config["run"]["models"], config["run"]["datasets"]
+    given = [name for name in models if config["models"][name]["source"] != "train"]
+    fetched = given + (list(config["checkpoints"]) if trained else [])
+    weights = sum(WEIGHT_BYTES * parameters(config, name) for name in fetched)
+    files, batches, texts, tokens = _corpus(config, trained)
+    needs = [
+        Need("downloads", weights + DOWNLOAD_BYTES * files, CACHE_FILES * len(fetched) + 2 * files, (downloads,)),
+        Need("tasks", TASK_BYTES * len(datasets), TASK_FILES * len(datasets), (results / "tasks",)),
+        _finetuning(config, results),
+    ]
+    students = weights + sum(WEIGHT_BYTES * parameters(config, name) for name in trained)
+    student_files = SNAPSHOT_FILES * (len(fetched) + len(trained))
+    needs.append(Need("students", students, student_files, (results / "students",)))
     tokenizers = len({config["models"][name]["tokenizer"] for name in trained})
-    models, datasets = len(config["run"]["models"]), len(config["run"]["datasets"])
-    found = {
-        "students": (SNAPSHOT_BYTES * 2 * models, SNAPSHOT_FILES * 2 * models),
-        "finetuning": (FINETUNING_BYTES * models, FINETUNING_FILES * models * datasets),
-    }
-    if trained and config["corpus"]["source"] == "baseline":
-        found["downloads"] = (0.0, 0) if baseline["base_url"].startswith("file:") else (DOWNLOAD_BYTES * files, files)
-        found["corpus"] = ((TEXT_BYTES + TOKEN_BYTES * tokenizers) * files, (3 + 4 * tokenizers) * batches)
     if trained:
-        found["pretraining"] = (CHECKPOINT_BYTES * len(trained), CHECKPOINT_FILES * len(trained))
-    return found
+        needs.append(Need("corpus", texts + tokens, (3 + 4 * tokenizers) * batches, (results / "corpus",)))
+        per_parameter = PRETRAINING_STATES * STATE_BYTES + WEIGHT_BYTES
+        size = sum(per_parameter * parameters(config, name) for name in trained)
+        folders = (results / "pretraining", results / "checkpoints" / "pretraining")
+        needs.append(Need("pretraining", size, PRETRAINING_FILES * len(trained), folders))
+    jobs = batches * (2 + tokenizers) + 5 * len(trained) + 3 * len(models) * len(datasets) + 2 * len(fetched) + 20
+    folders = (results / "logs", results / "benchmarks", Path(".snakemake"))
+    return [*needs, Need("logs", JOB_BYTES * jobs, JOB_FILES * jobs, folders)]
 
 
-def case_of(model: dict[str, Any]) -> str | None:
-    """Return which case of the benchmark a model's training is like, None where it is like none."""
-    terms = {term["term"] for term in model.get("objective", [])}
-    if "attention_kl" in terms:
-        return "compact"
-    if "soft_cross_entropy" in terms:
-        return "tiny"
-    if {"logit_kl", "hidden_cosine"} <= terms:
-        return "distil"
-    if terms == {"mlm"}:
-        return {"distilbert": "mlm_6l_768", "mobilebert": "mlm_mobilebert", "bert": "mlm_4l_312"}.get(
-            model["architecture"]
-        )
-    return None
+def still_to_come(need: Need) -> Need:
+    """Return what is left of a need after what lies in its folders already."""
+    sizes = []
+    for path in (path for folder in need.folders for path in folder.rglob("*")):
+        with contextlib.suppress(FileNotFoundError):  # a run in progress removes files
+            sizes.append(path.stat().st_size)
+    return replace(need, bytes=max(0.0, need.bytes - sum(sizes)), files=max(0, need.files - len(sizes)))
 
 
-def measured_steps(path: Path) -> dict[str, tuple[float, str]]:
-    """Return the seconds of a step of each case and the hardware, the last measurement of each."""
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream, delimiter="\t"))
-    return {row["case"]: (float(row["ours_seconds"]), row["hardware"]) for row in rows}
+def by_file_system(needs: Iterable[Need]) -> dict[Path, list[Need]]:
+    """Return the needs by a folder, which exists, on the file system that they will lie on."""
+    places: dict[int, Path] = {}
+    grouped: dict[Path, list[Need]] = {}
+    for need in needs:
+        folder = next(path for path in (need.folders[0], *need.folders[0].absolute().parents) if path.is_dir())
+        grouped.setdefault(places.setdefault(folder.stat().st_dev, folder), []).append(need)
+    return grouped
 
 
-def gpu_hours(config: dict[str, Any], trained: Iterable[str], steps: dict[str, tuple[float, str]]) -> dict[str, float]:
-    """Return the hours of pre-training on one such GPU by model, of those whose like was measured."""
-    hours = {}
-    for name in trained:
-        model = config["models"][name]
-        settings = {**config["pretraining"]["optimisation"], **model.get("optimisation", {})}
-        case = case_of(model)
-        if case in steps:
-            per_step = steps[case][0] * settings["global_batch_size"] / REFERENCE_DEVICE_BATCH
-            hours[name] = per_step * settings["steps"] / 3600
-    return hours
+def _corpus(config: dict[str, Any], trained: list[str]) -> tuple[int, int, float, float]:
+    """Return the files to fetch, the batches, and the bytes of texts and tokens; nothing where no model is trained."""
+    corpus = config["corpus"]
+    if not trained:
+        return 0, 0, 0.0, 0.0
+    if corpus["source"] != "baseline":
+        found = sum(path.stat().st_size for path in map(Path, corpus["documents"]) if path.is_file())
+        return 0, len(corpus["documents"]), DOCUMENT_GROWTH * found, 0.0
+    baseline = corpus["baseline"]
+    files = len(baseline["numbers"] or []) or baseline["files"]
+    to_fetch = 0 if baseline["base_url"].startswith("file:") else files
+    tokenizers = len({config["models"][name]["tokenizer"] for name in trained})
+    return to_fetch, -(-files // corpus["files_per_job"]), TEXT_BYTES * files, TOKEN_BYTES * files * tokenizers
+
+
+def _finetuning(config: dict[str, Any], results: Path) -> Need:
+    """Return what the runs of all models on all datasets leave, and hold while they are in progress."""
+    models, datasets = config["run"]["models"], config["run"]["datasets"]
+    runs = len(models) * sum(len(_repetitions(config, dataset)) for dataset in datasets)
+    states = sorted((STATE_BYTES * parameters(config, name) for name in models for _ in datasets), reverse=True)
+    return Need(
+        "finetuning",
+        FINETUNING_STATES * sum(states[:AT_ONCE]),
+        FINETUNING_FILES * len(states) + RUN_FILES * runs,
+        (results / "finetuning", results / "checkpoints" / "finetuning"),
+    )
+
+
+def _repetitions(config: dict[str, Any], dataset: str) -> list[int]:
+    """Return the folds or seeds that a model is fine-tuned with on a dataset."""
+    return config["datasets"][dataset].get("folds") or config["run"]["seeds"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import sys
 from collections.abc import Iterable, Sequence
@@ -14,12 +13,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from compactbio.cluster.demands import Demand, fitting
+from compactbio.cluster.estimates import Need
+from compactbio.cluster.hours import Forecast, amount, time_in_words
 from compactbio.cluster.partitions import Partition
 from compactbio.cluster.site import Accounts
+from compactbio.cluster.storage import Quota, Room
 
 GOOD, BAD, UNSURE = "ok", "NOT OK", "look"
 PINNED = ("snakemake", "snakemake-executor-plugin-slurm", "torch", "transformers", "accelerate")
-STATUS_SECONDS = 40  # slurm-init-seconds-before-status-checks of profiles/slurm/config.yaml
+# of profiles/slurm/config.yaml: slurm-init-seconds-before-status-checks, retries
+STATUS_SECONDS, RETRIES = 40, 50
 
 
 @dataclass(frozen=True)
@@ -107,20 +110,57 @@ def check_controller(configuration: str) -> list[Check]:
     return checks
 
 
-def check_disk(needs: dict[str, tuple[float, int]], folder: Path) -> list[Check]:
-    """Check free space and files against what the stages will leave."""
-    free = shutil.disk_usage(folder).free
-    files = os.statvfs(folder).f_favail
-    needed_bytes, needed_files = (sum(need[index] for need in needs.values()) for index in (0, 1))
-    parts = ", ".join(f"{stage} {size / 1e9:.0f}" for stage, (size, _) in needs.items() if size >= 5e8)
-    text = f"{free / 1e9:.0f} GB free, about {needed_bytes / 1e9:.0f} needed ({parts})"
-    enough = free > needed_bytes
-    verdict = GOOD if enough else BAD
-    checks = [Check("disk", verdict, text if enough else f"{text}: free space, or another results_dir")]
-    if 0 < files < needed_files:  # some file systems do not count: 0
-        checks.append(Check("files", BAD, f"{files} more files may be made, about {needed_files} are needed"))
-    else:
-        checks.append(Check("files", GOOD, f"about {needed_files} are needed; a quota is not seen here"))
+def check_room(needs: Sequence[Need], room: Room, folder: Path) -> list[Check]:
+    """Check what a file system has left against what is still to come on it."""
+    size, files = sum(need.bytes for need in needs), sum(need.files for need in needs)
+    largest = sorted((need for need in needs if need.bytes > max(0.05 * size, 5e7)), key=lambda need: -need.bytes)
+    parts = ", ".join(f"{need.stage} {_gigabytes(need.bytes)}" for need in largest)
+    text = f"{_gigabytes(room.bytes)} GB free in {folder}, about {_gigabytes(size)} still needed ({parts})"
+    enough = room.bytes > size
+    checks = [Check("disk", GOOD if enough else BAD, text if enough else f"{text}: free space, or another results_dir")]
+    if room.files is None:
+        return [*checks, Check("files", GOOD, f"about {files} still needed in {folder}, whose file system counts none")]
+    parts = ", ".join(f"{need.stage} {need.files}" for need in needs if need.files > 0.05 * files)
+    text = f"{room.files} more may be made in {folder}, about {files} still needed ({parts})"
+    return [*checks, Check("files", GOOD if room.files > files else BAD, text)]
+
+
+def check_quotas(quotas: Sequence[Quota], unknown: str, needs: Sequence[Need]) -> list[Check]:
+    """Check what quotas leave against what is still to come."""
+    size, files = sum(need.bytes for need in needs), sum(need.files for need in needs)
+    wanted = f"about {_gigabytes(size)} GB and {files} files still needed"
+    if not quotas:
+        return [Check("quota", UNSURE, f"not known: {unknown}; {wanted}: ask your site")]
+    checks = []
+    for quota in quotas:
+        space = "no limit of space" if quota.bytes_left is None else f"{_gigabytes(quota.bytes_left)} GB left"
+        count = "no limit of files" if quota.files_left is None else f"{quota.files_left} files left"
+        short = (quota.bytes_left is not None and quota.bytes_left < size) or (
+            quota.files_left is not None and quota.files_left < files
+        )
+        text = f"{quota.holder} on {quota.file_system}: {space}, {count}; {wanted}"
+        checks.append(Check("quota", BAD if short else GOOD, f"{text}: ask for more" if short else text))
+    return checks
+
+
+def check_hours(found: Sequence[Forecast], missing: Sequence[str], wall_hours: float) -> list[Check]:
+    """Say what the pre-trainings will take, each and together; more submissions than there are tries are a fault."""
+    checks = []
+    for one in found:
+        where = f"{one.gpus} GPU{'s' if one.gpus > 1 else ''}" if one.gpus else "no GPU"
+        text = f"{time_in_words(one.hours)} on {where}, {one.steps:,} steps of {one.seconds_per_step:.3g} s, "
+        text += f"{one.submissions} submission{'s' if one.submissions > 1 else ''}"
+        if one.submissions > RETRIES:
+            text += ": more GPUs (--set-resources pretrain_model:gpu=), a longer runtime, or more --retries"
+        checks.append(Check(f"hours {one.model}", BAD if one.submissions > RETRIES else GOOD, text))
+    if found:
+        total = sum(one.gpu_hours for one in found)
+        hardware = "; ".join(sorted({one.hardware for one in found}))
+        text = f"{amount(total)} GPU-hours of pre-training, " if total else ""
+        text += f"ready after {time_in_words(wall_hours)} if none waits in the queue; measured on {hardware}"
+        checks.append(Check("hours", GOOD, text))
+    if missing:
+        checks.append(Check("hours", UNSURE, f"not measured: {', '.join(missing)}"))
     return checks
 
 
@@ -170,6 +210,11 @@ def table(checks: Sequence[Check], *, styled: bool) -> str:
         verdict = f"{colours[check.verdict]}{verdict}\033[0m" if styled else verdict
         lines.append(f"{check.subject.ljust(width)}  {verdict}  {check.text}\n")
     return "".join(lines)
+
+
+def _gigabytes(size: float) -> str:
+    """Return bytes in GB, with a digit after the point where they are few."""
+    return f"{size / 1e9:.0f}" if size >= 10e9 else f"{size / 1e9:.1f}"
 
 
 def _version(name: str) -> str | None:

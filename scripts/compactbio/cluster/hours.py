@@ -1,0 +1,102 @@
+"""GPU-hours and wall time of the pre-trainings, told from the steps that were tried."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compactbio.cluster.trials import trial_settings
+from compactbio.files import read_json
+from compactbio.settings.runs import pretraining_run
+from compactbio.training.deadlines import deadline_after
+
+START_MINUTES = 2.0  # of each submission, for imports, inputs and the last checkpoint
+COLUMNS = ("model", "steps", "s/step", "peak MB", "GPUs", "time", "GPU-hours", "submissions")
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a model's pre-training will take with so many GPUs (0: processors) and a time limit."""
+
+    model: str
+    steps: int
+    seconds_per_step: float
+    peak_memory_mb: float
+    gpus: int
+    submissions: int
+    hardware: str
+
+    @property
+    def hours(self) -> float:
+        """Return the hours of training, without queues and starts."""
+        return self.steps * self.seconds_per_step / 3600
+
+    @property
+    def gpu_hours(self) -> float:
+        """Return the hours times the GPUs."""
+        return self.hours * self.gpus
+
+
+def read_trials(config: dict[str, Any], trained: Iterable[str], path: Path) -> dict[str, dict[str, Any]]:
+    """Return the trials in a file by model, those left out that were made with other settings than now."""
+    found = read_json(path) if path.is_file() else {}
+    return {
+        name: found[name]
+        for name in trained
+        if name in found and found[name]["settings"] == trial_settings(config, name)
+    }
+
+
+def forecasts(
+    config: dict[str, Any], trials: Mapping[str, dict[str, Any]], *, gpus: int, minutes: float
+) -> list[Forecast]:
+    """Return what the trials tell of each model with so many GPUs and a time limit a submission.
+
+    With other GPUs than were tried, the time of a step is taken to go down as their number goes up.
+    """
+    usable = max(1.0, deadline_after(minutes, started=0.0) / 60 - START_MINUTES)
+    found = []
+    for name, trial in trials.items():
+        steps = pretraining_run(config, name)["optimisation"]["steps"]
+        seconds = trial["seconds_per_step"] * max(trial["gpus"], 1) / max(gpus, 1)
+        submissions = math.ceil(steps * seconds / 60 / usable)
+        peak, hardware = trial["peak_memory_mb"], trial["hardware"]
+        found.append(Forecast(name, steps, seconds, peak, gpus if trial["gpus"] else 0, submissions, hardware))
+    return found
+
+
+def wall_hours(config: dict[str, Any], found: Iterable[Forecast]) -> float:
+    """Return the hours until the last is trained if none waits for a GPU: a student waits for its teacher only."""
+    hours = {forecast.model: forecast.hours for forecast in found}
+
+    def until(name: str | None) -> float:
+        return 0.0 if name not in hours else hours[name] + until(config["models"][name].get("teacher"))
+
+    return max(map(until, hours), default=0.0)
+
+
+def time_in_words(hours: float) -> str:
+    """Return a time in hours, in minutes where it is less than one."""
+    return f"{amount(hours)} h" if hours >= 1 else f"{60 * hours:.2g} min"
+
+
+def amount(value: float) -> str:
+    """Return a number with three digits, large ones whole and never as a power of ten."""
+    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
+
+
+def cells(forecast: Forecast) -> tuple[str, ...]:
+    """Return a forecast's row under COLUMNS."""
+    return (
+        forecast.model,
+        f"{forecast.steps:,}",
+        f"{forecast.seconds_per_step:.3g}",
+        f"{forecast.peak_memory_mb:.0f}",
+        str(forecast.gpus),
+        time_in_words(forecast.hours),
+        amount(forecast.gpu_hours) if forecast.gpus else "-",
+        str(forecast.submissions),
+    )

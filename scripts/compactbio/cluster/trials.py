@@ -1,0 +1,156 @@
+"""A few steps of a model's pre-training, on random weights and texts of its sizes: how long they take on this hardware.
+
+They are made by the program that trains, with the configuration's own objective, batch and precision, so that several
+GPUs and what stands between them count as well. Nothing has to be downloaded for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from compactbio.benchmarks.cases import draw_lengths
+from compactbio.cluster.shapes import shape_of
+from compactbio.corpus.tokens import TokenStoreWriter
+from compactbio.errors import UserError
+from compactbio.files import read_json, write_manifest, write_yaml
+from compactbio.settings.runs import pretraining_run, source_of, student_kind
+from compactbio.training.progress import read_metrics
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+SCRIPTS = Path(__file__).resolve().parents[2]
+STEPS, LINE_STEPS = 9, 3  # the first line of metrics is the warm-up
+BATCHES = 4  # of texts: the order goes over them again
+SPECIAL_IDS = {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4}
+SEED = 42
+DIGEST = "0" * 64  # of a tokenizer that is not there
+
+
+def trial_settings(config: dict[str, Any], model: str) -> dict[str, Any]:
+    """Return the run that is timed: the model's own, without what decides only its length and its learning."""
+    run = pretraining_run(config, model)
+    run["optimisation"] |= {"steps": STEPS, "warmup_steps": 0, "peak_learning_rate": 1e-6}
+    return run
+
+
+def make_trial(config: dict[str, Any], model: str, *, gpus: int, micro_batch_tokens: int) -> dict[str, Any]:
+    """Train a few steps and return what they took.
+
+    Args:
+        config: checked settings.
+        model: one that is trained.
+        gpus: of this machine; without any, one process runs on its processors.
+        micro_batch_tokens: as in the rule's resources.
+
+    Returns:
+        {"settings": the run, "seconds_per_step", "peak_memory_mb", "gpus": how many, "hardware": their name or that
+        of the processor}.
+
+    Raises:
+        UserError: the training failed.
+    """
+    run = trial_settings(config, model)
+    with tempfile.TemporaryDirectory(prefix="trial-") as name:
+        folder = Path(name)
+        write_yaml(folder / "run.yaml", run)
+        inputs = ["--student", str(_write_model(config, model, folder / "student"))]
+        if run["teacher"] is not None:
+            inputs += ["--teacher", str(_write_model(config, run["teacher"], folder / "teacher"))]
+        inputs += ["--tokens", str(_write_texts(run, _vocabulary(config, model), folder / "tokens"))]
+        launch = [
+            str(SCRIPTS / "launch.py"),
+            "--gpus",
+            str(gpus),
+            "--run-state",
+            str(folder / "checkpoints/state.json"),
+        ]
+        program = [str(SCRIPTS / "pretrain_model.py"), "--run", str(folder / "run.yaml"), *inputs]
+        program += ["--checkpoints", str(folder / "checkpoints"), "--output", str(folder / "training.json")]
+        program += ["--provenance", str(folder / "provenance.json"), "--log-every-steps", str(LINE_STEPS)]
+        program += ["--micro-batch-tokens", str(micro_batch_tokens)]
+        done = subprocess.run([sys.executable, *launch, "--", *program], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise UserError(f"{model} could not be tried: {_reason(done.stderr)}")
+        logging.info("%s: %d steps are done", model, STEPS)
+        return {"settings": run, **_read_trial(folder)}
+
+
+def _read_trial(folder: Path) -> dict[str, Any]:
+    """Return what a finished trial tells: the median of its lines after the warm-up."""
+    training = read_json(folder / "training.json")
+    lines = [line for line in read_metrics(Path(training["metrics"])) if "seconds_per_step" in line]
+    hardware = read_json(folder / "provenance.json")["hardware"]
+    names = sorted(set(hardware["gpus"]))
+    return {
+        "seconds_per_step": statistics.median(line["seconds_per_step"] for line in lines[1:]),
+        "peak_memory_mb": max(line["peak_memory_mb"] for line in lines),
+        "gpus": len(hardware["gpus"]),
+        "hardware": ", ".join(names) or f"{hardware['processor']}, {hardware['cores']} cores, no GPU",
+    }
+
+
+def _write_model(config: dict[str, Any], name: str, folder: Path) -> Path:
+    """Write a model of a name's architecture and shape with random weights, and return its folder."""
+    from compactbio.students.architectures import masked_lm_of_configuration, quiet_transformers
+
+    try:
+        with quiet_transformers():
+            model = masked_lm_of_configuration(_transformers_configuration(config, name), SEED)
+            model.save_pretrained(str(folder))
+    except (RuntimeError, ValueError) as error:  # MobileBERT's sizes have to go together
+        raise UserError(f"{name}: its sizes are not wholly known before `downloads` ({error})") from None
+    write_manifest(folder, tokenizer_digest=DIGEST)
+    return folder
+
+
+def _transformers_configuration(config: dict[str, Any], name: str) -> PretrainedConfig:
+    """Return a model's configuration: as its checkpoint has it where that is fetched, else as ours states it."""
+    from transformers import AutoConfig
+
+    fetched = Path(config["results_dir"]) / "students" / "fetched" / name
+    if (fetched / "config.json").is_file():
+        return AutoConfig.from_pretrained(str(fetched), local_files_only=True)
+    definition = source_of(config, name)
+    if definition["source"] == "train":
+        kind, value = student_kind(definition)
+        if kind == "checkpoint":
+            return _transformers_configuration(config, value)
+        if kind == "teacher_layers":
+            found = _transformers_configuration(config, definition["teacher"])
+            found.num_hidden_layers = len(value)
+            return found
+    shape = shape_of(config, name)
+    return AutoConfig.for_model(definition["architecture"], **shape, vocab_size=_vocabulary(config, name))
+
+
+def _vocabulary(config: dict[str, Any], name: str) -> int:
+    """Return the size of a model's vocabulary."""
+    return config["tokenizers"][source_of(config, name)["tokenizer"]]["vocabulary_size"]
+
+
+def _write_texts(run: dict[str, Any], vocabulary: int, folder: Path) -> Path:
+    """Write a token store of random ids, its sequences as long as PubMed's texts, and return its folder."""
+    folder.mkdir()
+    writer = TokenStoreWriter(folder, vocabulary_size=vocabulary, special_ids=SPECIAL_IDS, max_length=run["max_length"])
+    lengths = draw_lengths(BATCHES * run["optimisation"]["global_batch_size"], SEED)
+    random = np.random.default_rng(SEED)
+    for length in np.minimum(lengths, run["max_length"]):
+        ids = random.integers(len(SPECIAL_IDS), vocabulary, int(length) - 2)
+        writer.append([[SPECIAL_IDS["cls"], *ids.tolist(), SPECIAL_IDS["sep"]]])
+    writer.finish(tokenizer_digest=DIGEST)
+    return folder
+
+
+def _reason(said: str) -> str:
+    """Return the first error that a program logged, else its last line."""
+    lines = said.strip().splitlines() or ["it said nothing"]
+    return next((line.partition("ERROR ")[2] for line in lines if " ERROR " in line), lines[-1])

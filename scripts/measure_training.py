@@ -1,0 +1,67 @@
+"""Time a few steps of each pre-training of a configuration here, and say what the whole will take.
+
+    python scripts/measure_training.py --configfile config/demo.yaml --output trials.json
+
+Weights and texts are random and of the configured sizes, so nothing has to be downloaded. `preflight` calls this in a
+job with the GPUs that pretrain_model asks for; on a machine without any it times one process on the processors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from compactbio.cluster import hours
+from compactbio.cluster.status import trained_models
+from compactbio.cluster.trials import make_trial
+from compactbio.errors import UserError
+from compactbio.files import read_json, write_json
+from compactbio.logs import run_program
+from compactbio.reporting.selection import settings_of_files
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the command line's values."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--configfile", type=Path, nargs="*", default=[], help="as given to snakemake; default: none")
+    parser.add_argument("--models", nargs="+", help="some of those that the configuration trains; default: all")
+    parser.add_argument("--gpus", type=int, default=1, help="of this machine, for each training (default 1)")
+    parser.add_argument("--micro-batch-tokens", type=int, default=16384, help="as in the rule pretrain_model")
+    parser.add_argument("--minutes", type=float, default=1440, help="time limit of a submission (default 1440)")
+    parser.add_argument("--output", type=Path, required=True, help="JSON; models that it holds already are replaced")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Try the models in turn, keeping each as soon as it is tried, and print what they will take."""
+    arguments = parse_arguments()
+    config = settings_of_files(arguments.configfile)
+    trained = trained_models(config)
+    models = arguments.models or trained
+    unknown = [name for name in models if name not in trained]
+    if unknown:
+        raise UserError(f"--models: {', '.join(unknown)} is not trained; choose from {', '.join(trained) or 'none'}")
+    options = {"gpus": arguments.gpus, "micro_batch_tokens": arguments.micro_batch_tokens}
+    failed = []
+    for name in models:
+        try:
+            trial = make_trial(config, name, **options)
+        except UserError as error:  # the others may well be measured
+            failed.append(str(error))
+            continue
+        kept = read_json(arguments.output) if arguments.output.is_file() else {}
+        write_json(arguments.output, kept | {name: trial})
+    from tabulate import tabulate
+
+    trials = hours.read_trials(config, models, arguments.output)
+    found = hours.forecasts(config, trials, gpus=arguments.gpus, minutes=arguments.minutes)
+    logging.info("measured on %s", "; ".join(sorted({forecast.hardware for forecast in found})))
+    sys.stdout.write(tabulate(map(hours.cells, found), hours.COLUMNS, disable_numparse=True) + "\n")
+    if failed:
+        raise UserError("; ".join(failed))
+
+
+if __name__ == "__main__":
+    run_program(main)
