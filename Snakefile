@@ -24,6 +24,8 @@ include: "rules/pretraining.smk"
 include: "rules/tasks.smk"
 include: "rules/finetuning.smk"
 include: "rules/reporting.smk"
+include: "rules/provenance.smk"
+include: "rules/figures.smk"
 include: "rules/preflight.smk"
 
 
@@ -40,6 +42,7 @@ rule all:
     default_target: True
     input:
         reporting_targets(),
+        provenance_targets(),
 
 
 rule downloads:

@@ -4,7 +4,7 @@ import json
 
 from compactbio.errors import UserError
 from compactbio.pretraining.sampling import check_split
-from compactbio.reporting.selection import selection_options
+from compactbio.reporting.selection import comparison_options, selection_options
 from compactbio.settings import finetuning_run, load_settings, pretraining_run
 from compactbio.settings.runs import source_of, student_kind
 
@@ -240,12 +240,50 @@ def training_files():
     ]
 
 
+def pretraining_metrics():
+    """Return metrics.jsonl of every pre-training; run.yaml and provenance.json stand beside it."""
+    return [
+        f"{RESULTS}/pretraining/{model}/metrics.jsonl" for model in trained_models()
+    ]
+
+
+def provenance_files():
+    """Return provenance.json of every pre-training and fine-tuning; training.json is made with it."""
+    folders = [f"{RESULTS}/pretraining/{model}" for model in trained_models()]
+    folders += [os.path.dirname(path) for path in training_files()]
+    return [f"{folder}/provenance.json" for folder in folders]
+
+
+def names_in_use():
+    """Return the models, checkpoints, datasets and tokenizers that take part in this run, sorted."""
+    sources = {*config["run"]["models"], *trained_models(), *fetched_names()}
+    tokenizers = {source_of(config, name)["tokenizer"] for name in sources}
+    return sorted({*sources, *tokenizers, *config["run"]["datasets"]})
+
+
 def model_group(model):
     """Return how a model came to be, for the figures: distilled, continual or given."""
     definition = config["models"][model]
     if definition["source"] == "train" and definition.get("teacher") is not None:
         return "distilled"
     return "continual" if definition["source"] == "train" else "given"
+
+
+# ---- provenance
+
+
+def sources_selection():
+    """Return the options that tell the provenance programs where the results lie and what was made or fetched."""
+    return [
+        *("--results", RESULTS),
+        *("--trained", *trained_models()),
+        *("--fetched", *fetched_names()),
+    ]
+
+
+def models_with_cards():
+    """Return the models that a card is written of: those of the run, and the teachers trained for them."""
+    return sorted({*config["run"]["models"], *trained_models()})
 
 
 wildcard_constraints:

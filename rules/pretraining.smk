@@ -78,8 +78,10 @@ rule export_model:
         metrics=f"{RESULTS}/pretraining/{{model}}/metrics.jsonl",
         figure=report(
             f"{RESULTS}/figures/pretraining/{{model}}.svg",
-            category="Pretraining",
-            labels={"model": "{model}", "figure": "loss by step"},
+            category="4 Figures",
+            subcategory="4 Terms of the losses",
+            labels={"model": "{model}"},
+            caption="report/pretraining_terms.rst",
         ),
         bitmap=f"{RESULTS}/figures/pretraining/{{model}}.png",
     log:

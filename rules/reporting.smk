@@ -24,7 +24,7 @@ rule measure_efficiency:
         models=[f"{model}={model_folder(model)}" for model in config["run"]["models"]],
         repetitions=config["reporting"]["repetitions"],
     shell:
-        f"python {SCRIPTS}/measure_efficiency.py"
+        f"HF_HUB_OFFLINE=1 python {SCRIPTS}/measure_efficiency.py"
         " --models {params.models:q} --threads {threads}"
         " --repetitions {params.repetitions}"
         " --output {output.measurements:q} > {log:q} 2>&1"
@@ -56,14 +56,10 @@ rule check_results:
             model=config["run"]["models"],
             dataset=config["run"]["datasets"],
         ),
+        tables=f"{RESULTS}/tables/index.md",
         published=published_table(),
     output:
-        report=report(
-            f"{RESULTS}/reporting/checks.txt",
-            category="Checks",
-            labels={"check": "results"},
-            caption="report/checks.rst",
-        ),
+        report=f"{RESULTS}/reporting/checks.txt",
     log:
         f"{RESULTS}/logs/check_results/all.log",
     retries: 0
@@ -71,72 +67,121 @@ rule check_results:
     conda:
         "../envs/workflow.yaml"
     params:
+        tables=subpath(input.tables, parent=True),
         selection=reporting_selection(),
     shell:
         f"python {SCRIPTS}/check_results.py"
-        " --scores {input.scores:q} --runs {input.runs:q}"
+        " --scores {input.scores:q} --runs {input.runs:q} --tables {params.tables:q}"
         " {params.selection:q}"
         " --output {output.report:q} > {log:q} 2>&1"
+
+
+rule compare_models:
+    input:
+        units=collect(
+            f"{RESULTS}/finetuning/{{model}}/units.parquet",
+            model=config["run"]["models"],
+        ),
+    output:
+        comparisons=f"{RESULTS}/reporting/comparisons.tsv",
+    log:
+        f"{RESULTS}/logs/compare_models/all.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/compare_models/all.tsv"
+    retries: 0
+    localrule: True
+    conda:
+        "../envs/workflow.yaml"
+    threads: 2
+    params:
+        options=comparison_options(config),
+    shell:
+        f"python {SCRIPTS}/compare_models.py"
+        " --units {input.units:q} {params.options:q}"
+        " --output {output.comparisons:q} > {log:q} 2>&1"
 
 
 rule build_tables:
     input:
         scores=f"{RESULTS}/reporting/scores.tsv",
+        comparisons=f"{RESULTS}/reporting/comparisons.tsv",
         efficiency=f"{RESULTS}/reporting/efficiency.json",
         published=published_table(),
         trainings=training_files(),
     output:
         plain=collect(
             f"{RESULTS}/tables/{{table}}.{{form}}",
-            table=["ner", "re", "qa", "summary", "finetuning", "sizes", "efficiency"],
+            table=[
+                "ner",
+                "re",
+                "qa",
+                "comparisons",
+                "replication",
+                "summary",
+                "finetuning",
+                "sizes",
+                "efficiency",
+            ],
             form=["csv", "md", "tex"],
         ),
         explanation=f"{RESULTS}/tables/index.md",
         explanation_page=report(
             f"{RESULTS}/tables/index.html",
-            category="Tables",
+            category="3 Tables",
             labels={"table": "What the tables are; deviations"},
             caption="report/index.rst",
         ),
+        replication=report(
+            f"{RESULTS}/tables/replication.html",
+            category="2 Replication",
+            labels={"table": "The paper's values and ours"},
+            caption="report/replication.rst",
+        ),
+        comparisons=report(
+            f"{RESULTS}/tables/comparisons.html",
+            category="3 Tables",
+            labels={"table": "Comparisons with the baseline"},
+            caption="report/comparisons.rst",
+        ),
         ner=report(
             f"{RESULTS}/tables/ner.html",
-            category="Tables",
+            category="3 Tables",
             labels={"table": "Named-entity recognition"},
             caption="report/ner.rst",
         ),
         re=report(
             f"{RESULTS}/tables/re.html",
-            category="Tables",
+            category="3 Tables",
             labels={"table": "Relation extraction"},
             caption="report/re.rst",
         ),
         qa=report(
             f"{RESULTS}/tables/qa.html",
-            category="Tables",
+            category="3 Tables",
             labels={"table": "Question answering"},
             caption="report/qa.rst",
         ),
         summary=report(
             f"{RESULTS}/tables/summary.html",
-            category="Tables",
+            category="3 Tables",
             labels={"table": "Summary"},
             caption="report/summary.rst",
         ),
         finetuning=report(
             f"{RESULTS}/tables/finetuning.html",
-            category="Tables",
+            category="3 Tables",
             labels={"table": "Fine-tuning"},
             caption="report/finetuning.rst",
         ),
         sizes=report(
             f"{RESULTS}/tables/sizes.html",
-            category="Tables",
+            category="3 Tables",
             labels={"table": "Model sizes"},
             caption="report/sizes.rst",
         ),
         efficiency=report(
             f"{RESULTS}/tables/efficiency.html",
-            category="Tables",
+            category="3 Tables",
             labels={"table": "Efficiency"},
             caption="report/efficiency.rst",
         ),
@@ -153,68 +198,8 @@ rule build_tables:
         folder=subpath(output.explanation, parent=True),
     shell:
         f"python {SCRIPTS}/build_tables.py"
-        " --scores {input.scores:q} --efficiency {input.efficiency:q} --trainings {input.trainings:q}"
+        " --scores {input.scores:q} --comparisons {input.comparisons:q}"
+        " --efficiency {input.efficiency:q} --trainings {input.trainings:q}"
         " {params.selection:q}"
         " --baseline {params.baseline:q} --quirks {params.quirks:q} --output-dir {params.folder:q}"
-        " > {log:q} 2>&1"
-
-
-rule build_figures:
-    input:
-        scores=f"{RESULTS}/reporting/scores.tsv",
-        efficiency=f"{RESULTS}/reporting/efficiency.json",
-        published=published_table(),
-        trainings=training_files(),
-    output:
-        pictures=collect(
-            f"{RESULTS}/figures/{{figure}}.png",
-            figure=[
-                "scores",
-                "scores_standard",
-                "score_by_parameters",
-                "learning_curves",
-            ],
-        ),
-        scores=report(
-            f"{RESULTS}/figures/scores.svg",
-            category="Figures",
-            labels={"figure": "Every run, beside the paper's values"},
-            caption="report/scores.rst",
-        ),
-        scores_standard=report(
-            f"{RESULTS}/figures/scores_standard.svg",
-            category="Figures",
-            labels={"figure": "Every run, standard protocol"},
-            caption="report/scores_standard.rst",
-        ),
-        score_by_parameters=report(
-            f"{RESULTS}/figures/score_by_parameters.svg",
-            category="Figures",
-            labels={"figure": "Score against parameters"},
-            caption="report/score_by_parameters.rst",
-        ),
-        learning_curves=report(
-            f"{RESULTS}/figures/learning_curves.svg",
-            category="Figures",
-            labels={"figure": "Learning curves of fine-tuning"},
-            caption="report/learning_curves.rst",
-        ),
-    log:
-        f"{RESULTS}/logs/build_figures/all.log",
-    retries: 0
-    localrule: True
-    conda:
-        "../envs/workflow.yaml"
-    params:
-        selection=reporting_selection(),
-        baseline=config["reporting"]["baseline_model"],
-        groups=json.dumps(
-            {model: model_group(model) for model in config["run"]["models"]}
-        ),
-        folder=subpath(output.scores, parent=True),
-    shell:
-        f"python {SCRIPTS}/build_figures.py"
-        " --scores {input.scores:q} --efficiency {input.efficiency:q} --trainings {input.trainings:q}"
-        " {params.selection:q}"
-        " --baseline {params.baseline:q} --groups {params.groups:q} --output-dir {params.folder:q}"
         " > {log:q} 2>&1"

@@ -25,13 +25,19 @@ def corpus_targets():
 
 
 def reporting_targets():
-    """Return what `all` asks for: tables, figures and the checks of the results."""
+    """Return what `all` asks for: tables, figures, pages on the run and the checks of the results."""
     return [
         f"{RESULTS}/tables/index.md",
         f"{RESULTS}/figures/scores.svg",
+        f"{RESULTS}/reporting/pages/run.md",
         f"{RESULTS}/reporting/checks.txt",
         *([f"{RESULTS}/corpus/summary.md"] if trained_models() else []),
     ]
+
+
+def provenance_targets():
+    """Return what `all` asks for beside the results: the research object, over citations and model cards."""
+    return [f"{RESULTS}/ro-crate-metadata.json"]
 
 
 def asked_for(known):

@@ -12,10 +12,11 @@ from compactbio.logs import run_program
 from compactbio.reporting.cells import build_cells
 from compactbio.reporting.costs import read_efficiency
 from compactbio.reporting.gaps import parse_datasets
+from compactbio.reporting.pretrainings import read_pretrainings
 from compactbio.reporting.published import read_assigned
 from compactbio.reporting.scores import collect_scores
-from compactbio.reporting.style import LOOKS
 from compactbio.reporting.trainings import read_trainings
+from compactbio.style import LOOKS
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,13 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--efficiency", type=Path, nargs="*", default=[], help="files of measure_efficiency")
     parser.add_argument(
         "--trainings", type=Path, nargs="*", default=[], help="files <model>/<dataset>/training.json of finetune_model"
+    )
+    parser.add_argument(
+        "--pretrainings",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="files <model>/metrics.jsonl of pre-trainings, run.yaml and provenance.json beside each",
     )
     parser.add_argument("--published", type=Path, help="table of published values")
     parser.add_argument("--models", nargs="+", required=True, help="models in order")
@@ -62,15 +70,20 @@ def main() -> None:
         scores, models=models, datasets=datasets, baseline=arguments.baseline, published=assignment.by_cell()
     )
     measured = read_efficiency(arguments.efficiency)
-    parameters = {name: facts["parameters"]["encoder"] for name, facts in measured.items()}
+    trained, pretrained = read_trainings(arguments.trainings), read_pretrainings(arguments.pretrainings)
 
-    trained = read_trainings(arguments.trainings)
+    from compactbio.reporting.agreement import draw_agreement  # these import matplotlib
+    from compactbio.reporting.curves import draw_curves
+    from compactbio.reporting.figures import draw_scores, group_looks
+    from compactbio.reporting.loss_curves import draw_losses
+    from compactbio.reporting.tradeoffs import draw_tradeoffs
 
-    from compactbio.reporting.curves import draw_curves  # imports matplotlib
-    from compactbio.reporting.figures import draw_figures
-
-    paths = draw_figures(arguments.output_dir, results, scores, parameters, groups)
-    paths += draw_curves(arguments.output_dir, models, datasets, trained)
+    folder, looks = arguments.output_dir, group_looks(results, groups)
+    paths = draw_scores(folder, results, scores, looks)
+    paths += draw_tradeoffs(folder, results, measured, looks)
+    paths += draw_agreement(folder, results)
+    paths += draw_losses(folder, models, pretrained)
+    paths += draw_curves(folder, models, datasets, trained)
     log.info("%d figures written to %s", len(paths), arguments.output_dir)
 
 

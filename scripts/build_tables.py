@@ -1,7 +1,8 @@
 """Build the tables (CSV, Markdown, LaTeX, HTML) from scores, measurements and published values.
 
 Scores of a finished workflow come by --scores; --results ROOT takes what a results folder holds so far, at any
-time beside a running workflow. Missing scores become dashes with a reason. With --configfile all other options come
+time beside a running workflow, and compares the models by the --resamples given. Missing scores become dashes with a
+reason. With --configfile all other options come
 from the configuration (what is given besides wins), and the tables go to <results_dir>/tables_so_far.
 """
 
@@ -10,12 +11,14 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.logs import run_program
 from compactbio.reporting.cells import build_cells
 from compactbio.reporting.costs import read_efficiency
+from compactbio.reporting.estimates import Estimate, read_estimates
 from compactbio.reporting.explanations import check_quirks
 from compactbio.reporting.gaps import datasets_in, gap_reasons, parse_datasets
 from compactbio.reporting.published import read_assigned
@@ -47,6 +50,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--trainings", type=Path, nargs="*", default=[], help="files <model>/<dataset>/training.json of finetune_model"
     )
+    parser.add_argument("--comparisons", type=Path, help="table that compare_models wrote")
     parser.add_argument("--published", type=Path, help="table of published values")
     parser.add_argument("--models", nargs="+", help="rows of the tables, in order (default: those with scores)")
     parser.add_argument(
@@ -55,11 +59,26 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--known-models", nargs="*", default=[], help="models that published values may name too")
     parser.add_argument("--known-datasets", nargs="*", default=[], metavar="NAME:TASK", help="the same for datasets")
     parser.add_argument("--baseline", required=True, help="model whose scores the percentages refer to")
+    parser.add_argument("--resamples", type=int, help="with --results: number of resamples; none: no comparisons")
+    parser.add_argument("--seed", type=int, default=0, help="of the resamples")
     parser.add_argument("--quirks", default="{}", help="quirk switches and their values, as JSON")
     parser.add_argument("--output-dir", type=Path, required=True, help="folder of the tables")
     files, given = configured.parse_known_args()
     options = [] if files.configfile is None else options_so_far(settings_of_files(files.configfile))
     return parser.parse_args([*options, *given])
+
+
+def gather_estimates(arguments: argparse.Namespace, models: Sequence[str]) -> list[Estimate]:
+    """Return what compare_models wrote, or, for results so far, what it would write; empty where neither is there."""
+    if arguments.comparisons:
+        return read_estimates(arguments.comparisons)
+    if not arguments.results or not arguments.resamples:
+        return []
+    from compactbio.reporting.comparisons import compare
+    from compactbio.reporting.units import find_units
+
+    units = find_units(arguments.results, models)
+    return compare(units, baseline=arguments.baseline, resamples=arguments.resamples, seed=arguments.seed)
 
 
 def main() -> None:
@@ -101,7 +120,9 @@ def main() -> None:
         reasons=gap_reasons(arguments.results, models, datasets) if arguments.results else None,
     )
     measured, trained = read_efficiency(efficiency), read_trainings(trainings)
-    write_tables(arguments.output_dir, results, assignment, measured, quirks, trained)
+    write_tables(
+        arguments.output_dir, results, assignment, measured, quirks, trained, gather_estimates(arguments, models)
+    )
     log.info("tables of %d models and %d datasets written to %s", len(models), len(datasets), arguments.output_dir)
 
 

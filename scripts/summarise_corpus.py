@@ -1,4 +1,4 @@
-"""Write a table and a figure of what the corpus holds."""
+"""Write a table and two figures of what the corpus holds."""
 
 from __future__ import annotations
 
@@ -22,16 +22,26 @@ def main() -> None:
         help="manifests of the token stores, as <tokenizer>/<batch>/manifest.json",
     )
     parser.add_argument("--table", required=True, nargs=2, type=Path, metavar=("CSV", "MD"))
-    parser.add_argument("--figure", required=True, nargs="+", type=Path, help="files ending in .svg or .png")
+    for figure, content in (("lengths", "lengths of its sequences"), ("files", "texts of each of its files")):
+        parser.add_argument(
+            f"--{figure}-figure",
+            required=True,
+            nargs="+",
+            type=Path,
+            metavar="FILE",
+            help=f"{content}: files ending in .svg or .png",
+        )
     arguments = parser.parse_args()
 
-    from compactbio.corpus.figures import draw_lengths
+    from compactbio.corpus.figures import draw_files, draw_lengths
     from compactbio.corpus.statistics import add_counts, read_lengths, summary_rows, write_table
 
-    total = add_counts([read_json(path) for path in arguments.counts])
+    counts = [read_json(path) for path in arguments.counts]
+    total = add_counts(counts)
     lengths = read_lengths(arguments.stores)
     write_table(summary_rows(total, lengths), *arguments.table, total["settings"])
-    draw_lengths(lengths, arguments.figure)
+    draw_lengths(lengths, arguments.lengths_figure)
+    draw_files(counts, arguments.files_figure)
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def test_tables_of_all_models_and_datasets(request, results, collected, tmp_path
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - start < 20  # a second on an idle core
     names = {path.name for path in (tmp_path / "t").iterdir()}
-    tables = ("ner", "re", "qa", "summary", "finetuning", "sizes", "efficiency")
+    tables = ("ner", "re", "qa", "comparisons", "replication", "summary", "finetuning", "sizes", "efficiency")
     assert names == {f"{t}.{form}" for t in tables for form in ("csv", "md", "tex", "html")} | {
         "index.md",
         "index.html",
@@ -166,24 +166,6 @@ def test_bad_arguments_of_build_tables(request, collected, tmp_path, arguments, 
     assert "Traceback" not in done.stderr
 
 
-def test_the_check_passes_sound_results_and_names_what_is_wrong(request, results, collected, tmp_path):
-    runs = sorted((results / "finetuning").glob("*/*/run.yaml"))
-    arguments = ["--runs", *runs, "--published", "config/published_values.tsv", *ARGUMENTS]
-    done = run(request, "check_results", "--scores", collected, *arguments, "--output", tmp_path / "checks.txt")
-    assert done.returncode == 0, done.stderr
-    text = (tmp_path / "checks.txt").read_text(encoding="utf-8")
-    assert "12 models x 8 datasets" in text
-    assert "9 matched to a cell, 5 unassigned, 0 unconfirmed, 0 of models" in text
-    lines = collected.read_text(encoding="utf-8").splitlines(keepends=True)
-    broken = tmp_path / "broken.tsv"
-    broken.write_text("".join(lines[:-1]), encoding="utf-8")
-    done = run(request, "check_results", "--scores", broken, *arguments, "--output", tmp_path / "no.txt")
-    assert done.returncode == 1
-    assert "fails 1 checks" in done.stderr
-    assert "lacks 1 of 18 scores" in done.stderr
-    assert not (tmp_path / "no.txt").exists()
-
-
 def test_tables_are_shown_in_a_terminal(request, collected, tmp_path):
     assert build(request, "--scores", collected, *ARGUMENTS, output=tmp_path / "tables").returncode == 0
     done = run(request, "show_tables", tmp_path / "tables")
@@ -211,7 +193,8 @@ def test_figures_are_drawn_and_are_the_same_each_time(monkeypatch, request, resu
     ]
     for name in ("a", "b"):
         start_here(monkeypatch, "build_figures", *arguments, "--output-dir", tmp_path / name)
-    figures = ("scores", "scores_standard", "score_by_parameters", "learning_curves")
+    figures = ("scores", "scores_standard", "score_by_parameters", "score_by_latency", "learning_curves")
+    figures += ("paper_and_replication", "pretraining_losses")
     names = {f"{figure}.{form}" for figure in figures for form in ("svg", "png")}
     assert {path.name for path in (tmp_path / "a").iterdir()} == names
     for name in names:
@@ -220,6 +203,10 @@ def test_figures_are_drawn_and_are_the_same_each_time(monkeypatch, request, resu
     assert all(text in svg for text in ("BC2GM", "DistilBioBERT", "published (paper)"))
     curves = (tmp_path / "a" / "learning_curves.svg").read_text(encoding="utf-8")
     assert "validation F1, %" in curves and "BioTinyBERT" not in curves
+    latency = (tmp_path / "a" / "score_by_latency.svg").read_text(encoding="utf-8")
+    assert "CPU latency of one sequence, ms" in latency and "no faster model scores as high" in latency
+    agreement = (tmp_path / "a" / "paper_and_replication.svg").read_text(encoding="utf-8")
+    assert "BC2GM" in agreement and "DistilBioBERT" in agreement and "BioTinyBERT" not in agreement
 
 
 def test_figures_without_scores_say_so(monkeypatch, tmp_path):
@@ -295,7 +282,10 @@ def test_bad_arguments_of_measure_efficiency(request, tmp_path, arguments, messa
 
 @pytest.mark.parametrize(
     "program",
-    ["collect_scores", "build_tables", "build_figures", "measure_efficiency", "check_results", "show_tables"],
+    [
+        *("collect_scores", "build_tables", "build_figures", "measure_efficiency", "check_results"),
+        *("describe_run", "show_tables"),
+    ],
 )
 def test_help_needs_no_heavy_library(request, program):
     code = (

@@ -96,6 +96,7 @@ def test_a_run_block_says_nothing_about_where_it_runs() -> None:
         ({"corpus": {"baseline": {"as_of": "2021-13-40"}}}, r"as_of: 2021-13-40 is not a date"),
         ({"corpus": {"baseline": {"numbers": [1335]}}}, r"\[1335\] beyond corpus\.baseline\.files"),
         ({"corpus": {"source": "documents"}}, r"corpus\.documents: empty"),
+        ({"reporting": {"resamples": 100}}, r"reporting\.resamples: 100 is less than"),
         ({"run": {"models": ["NoBERT"]}}, r"run\.models: `NoBERT` is not defined"),
         ({"run": {"datasets": ["NCBI"]}}, r"run\.datasets: `NCBI` is not defined"),
         (

@@ -45,6 +45,14 @@ def finished_miniature(miniature_folder: Path) -> Path:
     return miniature_folder
 
 
+@pytest.fixture(scope="session")
+def report(finished_miniature: Path) -> Path:
+    """The report of that run, one HTML file."""
+    done = run_snakemake(finished_miniature, "--report", "report.html", *demo_configuration())
+    assert done.returncode == 0, done.stderr[-3000:]
+    return finished_miniature / "report.html"
+
+
 def demo_configuration(*others: str) -> list[str]:
     """Return the option that loads the miniature's configuration and others over it."""
     return ["--configfile", str(CONFIG / "demo.yaml"), *others]

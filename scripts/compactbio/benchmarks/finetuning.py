@@ -136,7 +136,7 @@ def _scores(settings: dict[str, Any], folder: Path, task_folder: Path) -> dict[s
     pq.write_table(pa.concat_tables(tables), folder / "predictions.parquet")
     metric = SCORE[settings["task"]]
     values: dict[str, list[float]] = {side: [] for side in SIDES}
-    for score in score_folder(settings["model"], folder, task_folder):
+    for score in score_folder(settings["model"], folder, task_folder)[0]:
         if (score.protocol, score.metric) == ("standard", metric):
             values[score.run.partition("-")[0]].append(100 * score.value)
     columns: dict[str, Any] = {"metric": metric}

@@ -1,46 +1,69 @@
-"""The figure of a corpus: how long its sequences are, per tokenizer."""
+"""The figures of a corpus: how long its sequences are per tokenizer, and what was kept of each file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
 from compactbio.corpus.statistics import Lengths
-from compactbio.files import replacing_file
+from compactbio.style import COLOURS, LINES, PARAMETERS, write_figure
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # Okabe and Ito: told apart with colour-blind eyes
-LINES = ("-", "--", ":", "-.")  # and without colours
 BINS = 32
+_NAMED = 20  # so many files at most are named on the axis
 
 
 def draw_lengths(lengths: Sequence[Lengths], paths: Sequence[Path]) -> None:
     """Draw the share of sequences by length, a line for each tokenizer, into each path (by its suffix)."""
-    settings = {"svg.hashsalt": "compactbio", "svg.fonttype": "none", "font.size": 9}
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context(PARAMETERS):
         figure = Figure(figsize=(6.4, 3.4), layout="constrained")
         axes = figure.add_subplot()
         for number, length in enumerate(lengths):
-            _draw_one(axes, length, COLOURS[number % len(COLOURS)], LINES[number % len(LINES)])
+            _draw_one(axes, length, COLOURS[1 + number % (len(COLOURS) - 1)], LINES[number % len(LINES)])
         axes.set_xlabel("word pieces of a sequence, [CLS] and [SEP] included")
         axes.set_ylabel("share of sequences")
         axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
         axes.set_xlim(0, max(length.max_length for length in lengths) * 1.02)
         axes.set_ylim(bottom=0)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="y", linewidth=0.4, alpha=0.5)
-        axes.set_axisbelow(True)
-        axes.legend(frameon=False, loc="upper center")
-        for path in paths:
-            metadata = {"Date": None} if path.suffix == ".svg" else None  # the same bytes every time
-            with replacing_file(path) as temporary:
-                figure.savefig(temporary, format=path.suffix[1:], dpi=200, metadata=metadata)
+        figure.legend(loc="outside lower center")
+        write_figure(figure, paths)
+
+
+def draw_files(counts: Sequence[dict[str, Any]], paths: Sequence[Path]) -> None:
+    """Draw how many texts each file of the corpus holds and how many were kept, in order, into each path.
+
+    Args:
+        counts: of the text shards in order, each with its `sources` (name, citations read, kept).
+    """
+    sources = [source for count in counts for source in count["sources"]]
+    read, kept = (np.array([source[key] for source in sources]) for key in ("citations", "kept"))
+    with matplotlib.rc_context(PARAMETERS):
+        figure = Figure(figsize=(6.4, 3.2), layout="constrained")
+        axes = figure.add_subplot()
+        edges = np.arange(len(sources) + 1) + 0.5
+        axes.stairs(kept, edges, fill=True, color="#9cc3dd", label=f"kept ({kept.sum():,})")
+        axes.stairs(read, edges, baseline=None, color="#000000", linewidth=1.1, label=f"read ({read.sum():,})")
+        if len(sources) <= _NAMED:
+            names = [source["name"].split(".")[0] for source in sources]
+            turned = {"rotation": 45, "ha": "right"} if len(names) > 4 else {}
+            axes.set_xticks(edges[1:] - 0.5, names, **turned)
+            axes.tick_params(axis="x", length=0)
+        else:
+            axes.set_xlabel("file of the corpus, in order")
+        axes.grid(axis="x", visible=False)
+        axes.set_ylabel(f"{counts[0]['kind']} of a file")
+        axes.yaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.set_xlim(edges[0], edges[-1])
+        axes.set_ylim(bottom=0)
+        figure.legend(loc="outside lower center", ncols=2)
+        write_figure(figure, paths)
 
 
 def _draw_one(axes: Axes, length: Lengths, colour: str, line: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from compactbio.files import replacing_file
+from compactbio.style import PARAMETERS, line_looks, write_figure
 
 
 def draw_loss_curve(title: str, lines: list[dict[str, Any]], files: list[Path]) -> None:
@@ -17,29 +17,23 @@ def draw_loss_curve(title: str, lines: list[dict[str, Any]], files: list[Path]) 
     import matplotlib
 
     matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "compactbio"  # equal curves, equal bytes
     import matplotlib.pyplot as plt
 
     lines = [line for line in lines if "loss" in line]
     steps = [line["step"] for line in lines]
     names = sorted({name for line in lines for name in line["terms"]})
-    figure, axes = plt.subplots(figsize=(7.0, 4.0), layout="constrained")
-    marker = "o" if len(steps) < 20 else None
-    if len(names) != 1:
-        axes.plot(steps, [line["loss"] for line in lines], color="black", label="loss", marker=marker, markersize=3)
-    for name in names:
-        axes.plot(steps, [line["terms"].get(name) for line in lines], label=name, marker=marker, markersize=3)
-    axes.set_title(title)
-    axes.set_xlabel("step")
-    axes.set_ylabel("loss, and its weighted terms")
-    axes.set_ylim(bottom=0.0)
-    axes.grid(alpha=0.3)
-    if names:
-        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    for file in files:
-        kind = file.suffix.removeprefix(".")
-        with replacing_file(file) as temporary:
-            # without dates, so that equal curves give equal files
-            metadata = {"Date": None} if kind == "svg" else {"Software": None}
-            figure.savefig(temporary, format=kind, dpi=150, metadata=metadata)
-    plt.close(figure)
+    with plt.rc_context(PARAMETERS):
+        figure, axes = plt.subplots(figsize=(7.0, 4.0), layout="constrained")
+        curves = {"loss": [line["loss"] for line in lines]} if len(names) != 1 else {}
+        curves |= {name: [line["terms"].get(name) for line in lines] for name in names}
+        every = max(1, round(len(steps) / 20))  # curves are told apart by marks, not by colour alone
+        for name, look in line_looks(list(curves)).items():
+            axes.plot(steps, curves[name], label=name, lw=1.2, ms=4, mfc="none", markevery=every, **look)
+        axes.set_title(title)
+        axes.set_xlabel("step")
+        axes.set_ylabel("loss, and its weighted terms")
+        axes.set_ylim(bottom=0.0)
+        if names:
+            axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+        write_figure(figure, files)
+        plt.close(figure)

@@ -19,18 +19,18 @@ from matplotlib.ticker import MaxNLocator
 
 from compactbio.finetuning.grid import SCORE
 from compactbio.reporting.metrics import METRIC_TITLES
-from compactbio.reporting.style import PARAMETERS, save_figure
 from compactbio.reporting.trainings import Training, Trainings
+from compactbio.style import PARAMETERS, line_looks, save_figure, say_nothing_to_draw
 
 NAME = "learning_curves"
 _COLUMNS = 4  # datasets side by side at most
-_MARKERS = "osD^vP*X<>hp"  # beside the colour, which repeats after ten models
 
 
 def draw_curves(folder: Path, models: Sequence[str], datasets: Mapping[str, str], trainings: Trainings) -> list[Path]:
     """Write the figure as SVG and PNG into a folder and return the paths; models without a training are left out."""
     columns = min(_COLUMNS, max(1, len(datasets)))
     rows = 2 * max(1, math.ceil(len(datasets) / columns))
+    looks = {model: look | {"label": model} for model, look in line_looks(models).items()}
     with plt.rc_context(PARAMETERS):
         size = (1.2 + 2.6 * columns, 0.6 + 2.3 * rows)
         figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
@@ -43,17 +43,15 @@ def draw_curves(folder: Path, models: Sequence[str], datasets: Mapping[str, str]
             losses.set_ylabel("training loss")
             scores.set_ylabel(f"validation {METRIC_TITLES[SCORE[task]]}, %")
             scores.set_xlabel("epoch")
-            for number, model in enumerate(models):
+            for model, look in looks.items():
                 if (model, dataset) in trainings:
-                    look = {"color": f"C{number % 10}", "marker": _MARKERS[number % len(_MARKERS)], "label": model}
                     _draw(losses, trainings[model, dataset], look, lambda line: line["loss"])
                     _draw(scores, trainings[model, dataset], look, partial(_score, metric=SCORE[task]))
             for axis, gap in ((losses, "no training"), (scores, "no validation data")):
                 axis.set_visible(True)
-                axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+                axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
                 if not axis.lines:
-                    axis.text(0.5, 0.5, gap, transform=axis.transAxes, ha="center", color="#777777")
-                    axis.set(xticks=[], yticks=[])
+                    say_nothing_to_draw(axis, gap)
         handles = {line.get_label(): line for axis in axes.flat for line in axis.lines}
         if handles:
             figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=min(5, len(handles)))

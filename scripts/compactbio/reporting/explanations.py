@@ -44,7 +44,9 @@ QUIRKS: dict[str, dict[str, str]] = {
 }
 
 FILES = [
+    ("replication", "the paper's values beside ours, with verdicts, and the order of the models in both"),
     ("ner, re, qa", "the scores of one kind of task, a section per protocol"),
+    ("comparisons", "every model against the baseline: differences, intervals, p-values, verdicts"),
     ("summary", "averages per kind of task and over them, and the share of the baseline's"),
     ("finetuning", "hyper-parameters, epochs and validation scores of the runs, and the grids that were tried"),
     ("sizes", "exact numbers of parameters and file sizes"),
@@ -111,7 +113,7 @@ def _published(results: Results, assignment: Assignment) -> list[str]:
     paragraphs = [
         f"{len(cells)} cells of the reference protocol have a confirmed value of the paper; every other published "
         "place is a dash. Published NER and QA values are compared with the reference protocol, relation "
-        "extraction with nothing."
+        "extraction with nothing. The table replication says which were replicated."
     ]
     for title, values in (
         ("Not assigned to a model", assignment.unassigned),

@@ -1,11 +1,10 @@
-"""Figures: every run of every model per dataset, and score against number of parameters."""
+"""Dot plots: every run of every model per dataset, by each protocol."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 
@@ -24,42 +23,29 @@ from compactbio.reporting.metrics import (
     PROTOCOLS,
     REFERENCE,
     STANDARD,
-    TASK_SHORT,
-    TASK_TITLES,
 )
-from compactbio.reporting.style import LOOKS, PARAMETERS, PUBLISHED_COLOUR, Look, save_figure
-from compactbio.reporting.summary import averages
 from compactbio.scoring.tables import Score
+from compactbio.style import LOOKS, PARAMETERS, PUBLISHED_COLOUR, QUIET, Look, save_figure
 
 _COLUMNS = 4  # panels side by side at most
-FIGURES = ("scores", "scores_standard", "score_by_parameters")
 
 
-def draw_figures(
-    folder: Path,
-    results: Results,
-    scores: Sequence[Score],
-    parameters: Mapping[str, int],
-    groups: Mapping[str, str],
-) -> list[Path]:
-    """Write all figures as SVG and PNG into a folder and return their paths.
-
-    Args:
-        parameters: encoder parameters by model; models without are left out of the second kind of figure.
-        groups: group of each model, a key of `LOOKS`.
-    """
+def group_looks(results: Results, groups: Mapping[str, str]) -> dict[str, Look]:
+    """Return the look of each model: its group's, a key of `LOOKS` (`given` where none is said), or the baseline's."""
     looks = {model: LOOKS[groups.get(model, "given")] for model in results.models}
     if results.baseline in looks:
         looks[results.baseline] = LOOKS["baseline"]
+    return looks
+
+
+def draw_scores(folder: Path, results: Results, scores: Sequence[Score], looks: Mapping[str, Look]) -> list[Path]:
+    """Write the dot plots of both protocols as SVG and PNG into a folder and return their paths."""
     paths = []
     with plt.rc_context(PARAMETERS):
         for name, protocol in (("scores", REFERENCE), ("scores_standard", STANDARD)):
             figure = _draw_runs(results, scores, protocol, looks)
             paths += save_figure(figure, folder, name)
             plt.close(figure)
-        figure = _draw_parameters(results, parameters, looks)
-        paths += save_figure(figure, folder, "score_by_parameters")
-        plt.close(figure)
     return paths
 
 
@@ -84,7 +70,7 @@ def _draw_runs(results: Results, scores: Sequence[Score], protocol: str, looks: 
         used = protocol if protocol in PROTOCOLS[results.datasets[names[place]]] else STANDARD
         any_published |= _draw_dataset(axis, names[place], used, results, values, looks)
         axis.set_yticks(range(len(results.models)), results.models if place % columns == 0 else [])
-    handles = [*_group_handles(looks.values()), Line2D([], [], color="#555555", marker="|", ls="", ms=11, mew=1.8)]
+    handles = [*group_handles(looks.values()), Line2D([], [], color="#555555", marker="|", ls="", ms=11, mew=1.8)]
     labels = [*(handle.get_label() for handle in handles[:-1]), "mean"]
     if any_published:
         handles.append(_published_handle())
@@ -111,7 +97,7 @@ def _draw_dataset(
         axis.plot(runs, [row] * len(runs), look.marker, ms=4.5, mfc="none", mec=look.colour, mew=1.0, alpha=0.85)
         if cell.mean is None:
             axis.annotate(cell.reason, (0.98, row), xycoords=("axes fraction", "data"), ha="right", va="center")
-            axis.texts[-1].set(color="#777777", fontsize=7.5, style="italic")
+            axis.texts[-1].set(color=QUIET, fontsize=7.5, style="italic")
         else:
             axis.plot([cell.mean], [row], "|", color=look.colour, ms=12, mew=1.8)
         if cell.published:
@@ -125,101 +111,7 @@ def _draw_dataset(
     return published
 
 
-def _draw_parameters(results: Results, parameters: Mapping[str, int], looks: Mapping[str, Look]) -> Figure:
-    """Return a panel per kind of task: average by the standard protocol against parameters, the Pareto front joined."""
-    tasks = [task for task in HEADLINE if results.datasets_of(task)]
-    table = averages(results, STANDARD)
-    figure, axes = plt.subplots(
-        1, max(1, len(tasks)), figsize=(4.6 * max(1, len(tasks)), 4.0), squeeze=False, layout="constrained"
-    )
-    for task, axis in zip(tasks, axes.flat, strict=False):
-        points = [
-            (parameters[model] / 1e6, table[model][task][0], model)
-            for model in results.models
-            if model in parameters and table[model][task][0] is not None
-        ]
-        _draw_points(axis, points, looks)
-        axis.set_title(TASK_TITLES[task])
-        axis.set_xlabel("encoder parameters, millions (log scale)")
-        axis.set_ylabel(f"mean {METRIC_TITLES[HEADLINE[task]]} of {TASK_SHORT[task]} datasets, %")
-    handles = _group_handles(looks.values())
-    handles.append(Line2D([], [], color="#999999", lw=1.2, label="no smaller model is better"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-    return figure
-
-
-def _draw_points(axis: Axes, points: Sequence[tuple[float, float, str]], looks: Mapping[str, Look]) -> None:
-    """Draw models as points with their names, and the front of those that no smaller model reaches."""
-    if not points:
-        axis.text(0.5, 0.5, "no scores with parameter counts", transform=axis.transAxes, ha="center", color="#777777")
-        return
-    front = pareto_front([(size, score) for size, score, _ in points])
-    axis.plot(*zip(*front, strict=True), color="#999999", lw=1.2, zorder=1)
-    for size, score, model in points:
-        look = looks[model]
-        axis.plot([size], [score], look.marker, ms=6.5, mfc=look.colour, mec="white", mew=0.6, zorder=3)
-    axis.set_xscale("log")
-    ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200) if _inside(tick, points)]
-    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axis.minorticks_off()
-    axis.margins(x=0.12, y=0.12)
-    _label_points(axis, points)
-
-
-def _inside(tick: float, points: Sequence[tuple[float, float, str]]) -> bool:
-    """Tell whether a tick lies near the points' sizes."""
-    sizes = [size for size, _, _ in points]
-    return min(sizes) / 2 <= tick <= max(sizes) * 2
-
-
-def _label_points(axis: Axes, points: Sequence[tuple[float, float, str]]) -> None:
-    """Write the models' names in a column right of the panel, each joined to its point by a thin line.
-
-    Models of one size and nearly one score lie on top of each other; names beside the points would too.
-    """
-    ordered = sorted(points, key=lambda point: -point[1])
-    low, high = axis.get_ylim()
-    heights = spread_heights([(score - low) / (high - low) for _, score, _ in ordered], step=1 / 13)
-    for (size, score, model), height in zip(ordered, heights, strict=True):
-        axis.annotate(
-            model,
-            (size, score),
-            xytext=(1.02, height),
-            textcoords="axes fraction",
-            va="center",
-            fontsize=7.5,
-            arrowprops={
-                "arrowstyle": "-",
-                "color": "#b5b5b5",
-                "lw": 0.6,
-                "shrinkA": 1,
-                "shrinkB": 3,
-                "relpos": (0, 0.5),
-            },
-        )
-
-
-def spread_heights(heights: Sequence[float], step: float) -> list[float]:
-    """Return descending heights in 0..1 moved apart to at least `step`, as near to their places as that allows."""
-    step = min(step, 1 / max(1, len(heights) - 1))
-    moved: list[float] = []
-    for height in heights:
-        moved.append(min(height, moved[-1] - step) if moved else min(height, 1.0))
-    for i in reversed(range(len(moved))):
-        moved[i] = max(moved[i], moved[i + 1] + step if i + 1 < len(moved) else 0.0)
-    return moved
-
-
-def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the points that no other of at most their size reaches, by size; more is better."""
-    front: list[tuple[float, float]] = []
-    for size, score in sorted(points, key=lambda point: (point[0], -point[1])):
-        if not front or score > front[-1][1]:
-            front.append((size, score))
-    return front
-
-
-def _group_handles(looks: Any) -> list[Line2D]:
+def group_handles(looks: Iterable[Look]) -> list[Line2D]:
     """Return legend handles of the groups that occur, in the order of `LOOKS`."""
     present = set(looks)
     return [

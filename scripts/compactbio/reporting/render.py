@@ -145,7 +145,8 @@ def to_html(document: Document) -> str:
         "body{font:15px/1.45 sans-serif;margin:1.5em;max-width:75em;color:#222}"
         "table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
         "table{border-top:2px solid #222;border-bottom:2px solid #222}"
-        "thead tr{border-bottom:1px solid #222}td,th{padding:.2em .8em}ul,p{color:#444;font-size:90%}"
+        "thead tr{border-bottom:1px solid #222}td,th{padding:.2em .8em}"
+        "th{text-align:left}ul,p{color:#444;font-size:90%}"
     )
     title = html.escape(document.title)
     head = f'<meta charset="utf-8"><title>{title}</title><style>{style}</style>'

@@ -25,6 +25,16 @@ def selection_options(config: dict[str, Any], published: str) -> list[str]:
     ]
 
 
+def comparison_options(config: dict[str, Any]) -> list[str]:
+    """Return the options that tell how models are compared; the draws' seed is the first of the runs'."""
+    reporting = config["reporting"]
+    return [
+        *("--baseline", reporting["baseline_model"]),
+        *("--resamples", str(reporting["resamples"])),
+        *("--seed", str(config["run"]["seeds"][0])),
+    ]
+
+
 def settings_of_files(files: Iterable[Path]) -> dict[str, Any]:
     """Return the checked configuration of --configfile; a missing mirror is no fault, since nothing is read there.
 
@@ -40,7 +50,7 @@ def options_so_far(config: dict[str, Any]) -> list[str]:
     return [
         *("--results", config["results_dir"]),
         *selection_options(config, str(CONFIG_FOLDER / "published_values.tsv")),
-        *("--baseline", config["reporting"]["baseline_model"]),
+        *comparison_options(config),
         *("--quirks", json.dumps(config["quirks"])),
         *("--output-dir", str(folder_so_far(config))),
     ]

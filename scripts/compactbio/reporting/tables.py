@@ -8,6 +8,8 @@ from typing import Any
 
 from compactbio.reporting.cells import NOT_CONFIRMED, Cell, Results
 from compactbio.reporting.columns import gap_notes, marked_column
+from compactbio.reporting.comparison_tables import difference_notes
+from compactbio.reporting.estimates import MEAN, Estimate, by_model
 from compactbio.reporting.metrics import (
     COUNTS,
     HEADLINE,
@@ -39,8 +41,8 @@ UNITS_NOTE = (
 )
 
 
-def task_document(task: str, results: Results, assignment: Assignment) -> Document:
-    """Return the tables of one kind of task, a section per protocol."""
+def task_document(task: str, results: Results, assignment: Assignment, estimates: Sequence[Estimate] = ()) -> Document:
+    """Return the tables of one kind of task, a section per protocol; `estimates` say which models differ."""
     datasets = results.datasets_of(task)
     document = Document(TASK_TITLES[task], [UNITS_NOTE, MARKS_NOTE], [])
     if not datasets:
@@ -51,7 +53,9 @@ def task_document(task: str, results: Results, assignment: Assignment) -> Docume
         if len(datasets) > 1:
             blocks.append(_overview(task, protocol, datasets, results))
         for dataset in datasets:
-            blocks.append(_dataset_block(task, protocol, dataset, results, assignment))
+            block = _dataset_block(task, protocol, dataset, results, assignment)
+            block.notes += difference_notes(dataset, protocol, results, estimates)
+            blocks.append(block)
             blocks += variant_blocks(task, protocol, dataset, results)
         document.sections.append(
             Section(f"{protocol.capitalize()} protocol", [PROTOCOL_EXPLANATIONS[task, protocol]], blocks)
@@ -120,7 +124,7 @@ def _published_notes(metric: str, cells: Sequence[Cell]) -> list[str]:
     if any(cell.published is None for cell in cells):
         notes.append(f"{DASH} in the column published = {NOT_CONFIRMED}.")
     if any(cell.difference is not None for cell in cells):
-        notes.append("Difference: ours less published, percent points; no test stands behind it.")
+        notes.append("Difference: ours less published, percent points; the verdict stands in the table replication.")
     return notes
 
 
@@ -159,8 +163,9 @@ def _entity_notes(task: str, protocol: str, dataset: str, results: Results) -> l
     return [f"Gold entities: {'; '.join(parts)}."]
 
 
-def task_records(task: str, results: Results) -> list[dict[str, Any]]:
+def task_records(task: str, results: Results, estimates: Sequence[Estimate] = ()) -> list[dict[str, Any]]:
     """Return one tidy row per cell of a task's tables, every digit kept; empty where there is nothing."""
+    means = by_model(estimates, MEAN)
     records = []
     for dataset in results.datasets_of(task):
         for protocol in PROTOCOLS[task]:
@@ -169,6 +174,7 @@ def task_records(task: str, results: Results) -> list[dict[str, Any]]:
                     cell = results.cell(dataset, model, protocol, metric)
                     if cell.mean is None and metric not in METRICS[task]:
                         continue
+                    interval = means.get((dataset, protocol, model)) if metric == HEADLINE[task] else None
                     records.append(
                         {
                             "table": task,
@@ -180,6 +186,8 @@ def task_records(task: str, results: Results) -> list[dict[str, Any]]:
                             "mean": cell.mean,
                             "std": cell.std,
                             "runs": cell.runs,
+                            "low": interval.low if interval else None,
+                            "high": interval.high if interval else None,
                             "published": cell.published.value if cell.published else None,
                             "published_source": cell.published.source if cell.published else None,
                             "difference": cell.difference,
@@ -199,6 +207,8 @@ RECORD_COLUMNS = (
     "mean",
     "std",
     "runs",
+    "low",
+    "high",
     "published",
     "published_source",
     "difference",

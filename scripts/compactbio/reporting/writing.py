@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from compactbio.files import replacing_file
-from compactbio.reporting import costs, summary, tables, trainings
+from compactbio.reporting import comparison_tables, costs, replication_tables, summary, tables, trainings
 from compactbio.reporting.cells import Results
+from compactbio.reporting.estimates import Estimate
 from compactbio.reporting.explanations import explanation_document
 from compactbio.reporting.metrics import METRICS
 from compactbio.reporting.published import Assignment
@@ -23,11 +24,27 @@ def write_tables(
     measured: dict[str, dict[str, Any]],
     quirks: Mapping[str, str],
     trained: trainings.Trainings,
+    estimates: Sequence[Estimate],
 ) -> None:
-    """Write {ner,re,qa,summary,finetuning,sizes,efficiency}.{csv,md,tex,html} and index.{md,html} into a folder."""
+    """Write all tables of `explanations.FILES` as {csv,md,tex,html}, and index.{md,html}, into a folder."""
     for task in METRICS:
-        records = tables.task_records(task, results)
-        _write(folder, task, tables.task_document(task, results, assignment), tables.RECORD_COLUMNS, records)
+        records = tables.task_records(task, results, estimates)
+        document = tables.task_document(task, results, assignment, estimates)
+        _write(folder, task, document, tables.RECORD_COLUMNS, records)
+    _write(
+        folder,
+        "comparisons",
+        comparison_tables.comparisons_document(results, estimates),
+        comparison_tables.RECORD_COLUMNS,
+        comparison_tables.comparison_records(estimates),
+    )
+    _write(
+        folder,
+        "replication",
+        replication_tables.replication_document(results, assignment),
+        replication_tables.RECORD_COLUMNS,
+        replication_tables.replication_records(results, assignment, estimates),
+    )
     _write(
         folder,
         "summary",

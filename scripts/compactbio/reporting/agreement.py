@@ -1,0 +1,107 @@
+"""The paper's values against the replication's: a panel per dataset with the diagonal on which they are equal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+import matplotlib
+
+matplotlib.use("Agg")  # no display is needed
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from compactbio.reporting.cells import Cell, Results
+from compactbio.reporting.metrics import HEADLINE, METRIC_TITLES, REFERENCE
+from compactbio.reporting.render import signed
+from compactbio.style import PARAMETERS, line_looks, save_figure, say_nothing_to_draw
+
+NAME = "paper_and_replication"
+_COLUMNS = 4  # panels side by side at most
+_NOTHING = (
+    "No cell of this run has a confirmed value of the paper by the reference protocol:\n"
+    "nothing is compared with it here."
+)
+
+
+def draw_agreement(folder: Path, results: Results) -> list[Path]:
+    """Write the figure as SVG and PNG into a folder and return the paths; without a pair it says so in words."""
+    with plt.rc_context(PARAMETERS):
+        figure = _draw(results)
+        paths = save_figure(figure, folder, NAME)
+        plt.close(figure)
+    return paths
+
+
+def compared_cells(results: Results) -> dict[str, list[Cell]]:
+    """Return by dataset the cells of the headline metric that are compared with the paper, in the models' order."""
+    compared = {}
+    for dataset, task in results.datasets.items():
+        cells = (results.cells.get((dataset, model, REFERENCE, HEADLINE[task])) for model in results.models)
+        found = [cell for cell in cells if cell is not None and cell.difference is not None]
+        if found:
+            compared[dataset] = found
+    return compared
+
+
+def _draw(results: Results) -> Figure:
+    """Return the figure: published across, ours upwards with the standard deviation over the runs."""
+    compared = compared_cells(results)
+    columns = min(_COLUMNS, max(1, len(compared)))
+    rows = max(1, math.ceil(len(compared) / columns))
+    size = (max(6.0, 3.1 * columns), 3.2 * rows + 0.5) if compared else (6.0, 1.6)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.08)
+    if not compared:
+        say_nothing_to_draw(axes[0][0], _NOTHING)
+        axes[0][0].spines[:].set_visible(False)
+        return figure
+    looks = line_looks(results.models)
+    for axis in axes.flat[len(compared) :]:
+        axis.set_visible(False)
+    for axis, (dataset, cells) in zip(axes.flat, compared.items(), strict=False):
+        for cell in cells:
+            look = looks[cell.model]
+            axis.errorbar(
+                [cell.published.value],
+                [cell.mean],
+                yerr=None if cell.std is None else [cell.std],
+                fmt=look["marker"],
+                color=look["color"],
+                mfc="none",
+                ms=6,
+                elinewidth=1.0,
+                capsize=2.5,
+                label=cell.model,
+            )
+        _frame(axis, cells)
+        axis.set_title(dataset)
+        metric = METRIC_TITLES[HEADLINE[results.datasets[dataset]]]
+        axis.set_xlabel(f"paper, {metric} %")
+        axis.set_ylabel(f"this run, {metric} %")
+    shown = {cell.model for cells in compared.values() for cell in cells}
+    handles = [
+        Line2D([], [], ls="", marker=looks[model]["marker"], color=looks[model]["color"], mfc="none", label=model)
+        for model in results.models
+        if model in shown
+    ]
+    handles.append(Line2D([], [], color="#999999", lw=1.0, label="equal"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)))
+    return figure
+
+
+def _frame(axis: Axes, cells: Sequence[Cell]) -> None:
+    """Give both axes one range, draw the diagonal and say how far the points lie from it on average."""
+    ends = [cell.published.value for cell in cells]
+    ends += [cell.mean + sign * (cell.std or 0.0) for cell in cells for sign in (-1, 1)]
+    margin = max(0.08 * (max(ends) - min(ends)), 0.2)
+    low, high = min(ends) - margin, max(ends) + margin
+    axis.plot([low, high], [low, high], color="#999999", lw=1.0, zorder=1)
+    axis.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+    mean = fmean(cell.difference for cell in cells)
+    axis.set_title(f"mean {signed(mean, 1)} points", loc="right", fontsize=7.5, fontweight="normal")

@@ -1,0 +1,131 @@
+"""The losses of all pre-trainings in one figure: by tokens and by time, a panel for each objective."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")  # no display is needed
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from compactbio.reporting.pretrainings import Pretraining, running_mean
+from compactbio.style import PARAMETERS, line_looks, save_figure, say_nothing_to_draw
+
+NAME = "pretraining_losses"
+SMOOTHED_SHARE = 0.02  # of a training's logged lines: the width of the running mean
+_COLUMNS = 4  # objectives side by side at most
+_MARKS = 12  # on a curve, about
+_TITLE_WIDTH = 32  # characters
+_COUNTS = ((", billions", 1e9), (", millions", 1e6), (", thousands", 1e3), ("", 1.0))
+_UNITS = (("hours", 1.0), ("minutes", 60.0), ("seconds", 3600.0))  # and how many an hour has
+
+
+def draw_losses(folder: Path, models: Sequence[str], pretrainings: Mapping[str, Pretraining]) -> list[Path]:
+    """Write the figure as SVG and PNG into a folder and return the paths; without a training it says so in words.
+
+    Args:
+        models: the models of the other figures, whose looks they keep here; pre-trained ones beside them (teachers)
+            come last.
+        pretrainings: by model.
+    """
+    names = [*models, *(name for name in pretrainings if name not in models)]
+    looks = {name: look for name, look in line_looks(names).items() if name in pretrainings}
+    with plt.rc_context(PARAMETERS):
+        figure = _draw(pretrainings, looks) if pretrainings else _nothing()
+        paths = save_figure(figure, folder, NAME)
+        plt.close(figure)
+    return paths
+
+
+def smoothed(losses: np.ndarray) -> np.ndarray:
+    """Return running means over an odd number of lines, `SMOOTHED_SHARE` of them; a short training stays as it is."""
+    return running_mean(losses, 2 * int(SMOOTHED_SHARE * len(losses) / 2) + 1)
+
+
+def objective_title(objective: Sequence[tuple[str, float, float | None]]) -> str:
+    """Return an objective in words, weights before the terms, in lines of a panel's width."""
+    if len(objective) == 1:
+        return objective[0][0]
+    terms = sorted(objective, key=lambda term: -term[1])
+    joined = " +\N{NO-BREAK SPACE}".join(f"{weight:g}\N{NO-BREAK SPACE}{name}" for name, weight, _ in terms)
+    return textwrap.fill(joined, _TITLE_WIDTH).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def _nothing() -> Figure:
+    """Return a figure that says why it is empty."""
+    figure, axis = plt.subplots(figsize=(6.0, 1.6), layout="constrained")
+    say_nothing_to_draw(axis, "No model is pre-trained in this run.")
+    axis.spines[:].set_visible(False)
+    return figure
+
+
+def _draw(pretrainings: Mapping[str, Pretraining], looks: Mapping[str, dict[str, Any]]) -> Figure:
+    """Return two panels for each objective, the same losses by tokens and by time."""
+    groups: dict[tuple, list[str]] = {}
+    for model in looks:
+        groups.setdefault(pretrainings[model].objective, []).append(model)
+    columns = min(_COLUMNS, len(groups))
+    rows = 2 * math.ceil(len(groups) / columns)
+    size = (max(6.4, 1.0 + 3.2 * columns), 0.8 + 2.5 * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    for axis in axes.flat:
+        axis.set_visible(False)
+    everything = list(pretrainings.values())
+    (token_label, per_token), (time_label, per_hour) = _token_unit(everything), _time_unit(everything)
+    for place, (objective, models) in enumerate(groups.items()):
+        row, column = divmod(place, columns)
+        by_tokens, by_time = axes[2 * row][column], axes[2 * row + 1][column]
+        by_tokens.set_title(objective_title(objective), fontsize=8.5)
+        for model in models:
+            pretraining = pretrainings[model]
+            _draw_curve(by_tokens, per_token * pretraining.tokens(), pretraining, looks[model])
+            _draw_curve(by_time, per_hour * pretraining.device_hours(), pretraining, looks[model])
+        ends = _range(pretrainings[model] for model in models)
+        for axis, label in ((by_tokens, token_label), (by_time, time_label)):
+            axis.set_visible(True)
+            axis.set(xlabel=label, ylabel="loss", ylim=ends)
+    handles = [Line2D([], [], label=model, lw=1.4, ms=4, mfc="none", **look) for model, look in looks.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)))
+    return figure
+
+
+def _range(pretrainings: Iterable[Pretraining]) -> tuple[float, float]:
+    """Return the ends of a panel: the first losses of a long training, far above the rest, do not decide them."""
+    smooth = np.concatenate([smoothed(pretraining.losses()) for pretraining in pretrainings])
+    margin = 0.06 * (smooth.max() - smooth.min() or abs(smooth.max()) or 1.0)
+    return smooth.min() - margin, smooth.max() + margin
+
+
+def _token_unit(pretrainings: Sequence[Pretraining]) -> tuple[str, float]:
+    """Return the axis label of tokens read, and how many of its unit a token is."""
+    most = max(pretraining.tokens()[-1] for pretraining in pretrainings)
+    word, size = next((unit for unit in _COUNTS if most >= unit[1]), _COUNTS[-1])
+    return f"tokens read{word}", 1 / size
+
+
+def _time_unit(pretrainings: Sequence[Pretraining]) -> tuple[str, float]:
+    """Return the axis label of time in steps, of all GPUs if there were some, and how many of its unit an hour is."""
+    most = max(pretraining.device_hours()[-1] for pretraining in pretrainings)
+    unit, in_an_hour = next((unit for unit in _UNITS if most * unit[1] >= 2), _UNITS[-1])
+    on_gpus = {pretraining.gpus > 0 for pretraining in pretrainings}
+    if on_gpus == {True}:
+        return f"GPU-{unit} of training", in_an_hour
+    return f"{unit} of training on a CPU" if on_gpus == {False} else f"GPU-{unit}, or {unit} on a CPU", in_an_hour
+
+
+def _draw_curve(axis: Axes, places: Sequence[float], pretraining: Pretraining, look: dict[str, Any]) -> None:
+    """Draw one training: the running mean, and faintly behind it the losses as they were logged."""
+    losses = pretraining.losses()
+    axis.plot(places, losses, color=look["color"], lw=0.6, alpha=0.25, zorder=1.5)
+    every = max(1, round(len(losses) / _MARKS))
+    axis.plot(places, smoothed(losses), lw=1.4, ms=4, mfc="none", markevery=every, **look)

@@ -1,0 +1,131 @@
+"""What a run took: time and GPU-hours of each training, and time, processor time and memory of the jobs by rule."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compactbio.reporting.render import DASH, Block, Document, Entry, Section, number
+from compactbio.reporting.trained import STAGES, Trained
+
+RECORD_COLUMNS = ("stage", "model", "dataset", "seconds", "gpu_hours", "gpus", "processor", "cores")
+
+
+@dataclass(frozen=True)
+class Benchmarked:
+    """What Snakemake measured of the jobs of a rule; megabytes of the largest, None where a job was too short."""
+
+    rule: str
+    jobs: int
+    seconds: float
+    processor_seconds: float
+    peak_megabytes: float | None
+
+
+def read_benchmarks(folder: Path) -> list[Benchmarked]:
+    """Return the sums over <folder>/<rule>/**/*.tsv by rule; none where there is no such folder."""
+    rules = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    return [_sum_of(rule.name, sorted(rule.rglob("*.tsv"))) for rule in rules]
+
+
+def _sum_of(rule: str, files: Sequence[Path]) -> Benchmarked:
+    """Return the sum of a rule's benchmark files; the last row of each is the job's own."""
+    rows = []
+    for file in files:
+        with file.open(encoding="utf-8", newline="") as stream:
+            rows += list(csv.DictReader(stream, delimiter="\t"))[-1:]
+    peaks = [value for row in rows for value in [_measured(row["max_rss"])] if value is not None]
+    return Benchmarked(
+        rule,
+        len(rows),
+        sum(_measured(row["s"]) or 0.0 for row in rows),
+        sum(_measured(row["cpu_time"]) or 0.0 for row in rows),
+        max(peaks, default=None),
+    )
+
+
+def _measured(text: str) -> float | None:
+    """Return a number of a benchmark file; Snakemake writes NA or - where it measured nothing."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def costs_document(models: Sequence[str], trained: Sequence[Trained], benchmarks: Sequence[Benchmarked]) -> Document:
+    """Return the page: trainings by model and stage, then jobs by rule."""
+    names = [*models, *dict.fromkeys(job.model for job in trained if job.model not in models)]
+    rows = [_row(name, [job for job in trained if job.model == name]) for name in names]
+    rows.append(_row("all", trained))
+    on_gpus = any(job.facts["gpu_hours"] for job in trained)
+    notes = [] if on_gpus else ["No training used a GPU: GPU-hours are 0, times are those of processors."]
+    models_block = Block(
+        "Trainings by model",
+        "costs-models",
+        ["model", *(f"{stage} {unit}" for stage in STAGES.values() for unit in ("time", "GPU-hours"))],
+        rows,
+        [*notes, f"{DASH} = none in this run."],
+    )
+    jobs_block = Block(
+        "Jobs by rule",
+        "costs-rules",
+        ["rule", "jobs", "time", "processor time", "peak memory, MB"],
+        [
+            [
+                Entry(rule.rule),
+                Entry(str(rule.jobs)),
+                Entry(in_words(rule.seconds)),
+                Entry(in_words(rule.processor_seconds)),
+                Entry(number(rule.peak_megabytes, 0)),
+            ]
+            for rule in benchmarks
+        ],
+    )
+    text = (
+        "Time and GPU-hours of a training are those of its provenance.json, all tries together; a model's fine-tuning "
+        "is the sum over its datasets and runs. Time of jobs by rule is what Snakemake measured of each job's last "
+        "try, start-up included, summed over jobs that may have run side by side. Only rules that do heavy work are "
+        "measured."
+    )
+    return Document("Costs", [text], [Section("", [], [models_block, jobs_block])])
+
+
+def _row(name: str, jobs: Sequence[Trained]) -> list[Entry]:
+    """Return a row: time and GPU-hours of each stage."""
+    row = [Entry(name)]
+    for stage in STAGES:
+        facts = [job.facts for job in jobs if job.stage == stage]
+        if facts:
+            row.append(Entry(in_words(sum(fact["seconds"] for fact in facts))))
+            row.append(Entry(number(sum(fact["gpu_hours"] for fact in facts))))
+        else:
+            row += [Entry(DASH), Entry(DASH)]
+    return row
+
+
+def costs_records(trained: Iterable[Trained]) -> list[dict[str, Any]]:
+    """Return one tidy row per training."""
+    return [
+        {
+            "stage": job.stage,
+            "model": job.model,
+            "dataset": job.dataset,
+            "seconds": job.facts["seconds"],
+            "gpu_hours": job.facts["gpu_hours"],
+            "gpus": ", ".join(job.facts["hardware"]["gpus"]),
+            "processor": job.facts["hardware"]["processor"],
+            "cores": job.facts["hardware"]["cores"],
+        }
+        for job in trained
+    ]
+
+
+def in_words(seconds: float) -> str:
+    """Return a time in the unit that suits it."""
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.1f} s"

@@ -1,0 +1,49 @@
+"""What was trained in a run, by the provenance.json that each pre-training and fine-tuning leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compactbio.errors import UserError
+from compactbio.files import read_json
+
+STAGES = {"pretraining": "pre-training", "finetuning": "fine-tuning"}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One training job; `dataset` is empty for a pre-training."""
+
+    stage: str
+    model: str
+    dataset: str
+    facts: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What the pages call it."""
+        return f"{STAGES[self.stage]} of {self.model}" + (f" on {self.dataset}" if self.dataset else "")
+
+
+def read_trained(paths: Iterable[Path]) -> list[Trained]:
+    """Return the trainings of files pretraining/<model>/ and finetuning/<model>/<dataset>/provenance.json.
+
+    Raises:
+        UserError: a file lies elsewhere, or no training wrote it.
+    """
+    found = []
+    for path in paths:
+        facts = read_json(path)
+        if not isinstance(facts, dict) or not {"seconds", "gpu_hours", "packages", "hardware", "code"} <= facts.keys():
+            raise UserError(f"{path} is no provenance of a training: pretrain_model and finetune_model write it")
+        folder, above = path.parent, path.parent.parent
+        if above.name == "pretraining":
+            found.append(Trained("pretraining", folder.name, "", facts))
+        elif above.parent.name == "finetuning":
+            found.append(Trained("finetuning", above.name, folder.name, facts))
+        else:
+            raise UserError(f"{path} lies neither under pretraining/<model>/ nor under finetuning/<model>/<dataset>/")
+    return found

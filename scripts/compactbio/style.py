@@ -1,0 +1,93 @@
+"""One look for all figures: colours that colour-blind readers tell apart, with shapes that say the same in grey."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compactbio.files import replacing_file
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PARAMETERS = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e3e3e3",
+    "grid.linewidth": 0.8,
+    "legend.frameon": False,
+    "svg.fonttype": "none",  # text stays text, in the reader's own font
+    "svg.hashsalt": "compactbio",  # the same figure gives the same bytes
+    "figure.dpi": 110,
+    "savefig.dpi": 160,
+}
+QUIET = "#777777"  # words that stand where there is nothing to draw
+
+# Okabe and Ito's palette without its yellow, which is too light for lines on white.
+COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+LINES = ("-", "--", ":", "-.")
+MARKERS = "osD^vP*X<>hp"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How the models of one group are drawn."""
+
+    label: str
+    colour: str
+    marker: str
+
+
+# From dark to light in this order; the marker says the same without colour.
+LOOKS: dict[str, Look] = {
+    "baseline": Look("baseline", "#000000", "s"),
+    "distilled": Look("distilled", "#0072B2", "o"),
+    "continual": Look("continually trained", "#D55E00", "^"),
+    "given": Look("as published, not trained here", "#56B4E9", "D"),
+}
+PUBLISHED_COLOUR = "#222222"
+
+
+def line_looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return colour, marker and line of each name, as matplotlib's `plot` takes them; no two names share all three."""
+    return {
+        name: {
+            "color": COLOURS[number % len(COLOURS)],
+            "marker": MARKERS[number % len(MARKERS)],
+            "linestyle": LINES[number // len(COLOURS) % len(LINES)],
+        }
+        for number, name in enumerate(names)
+    }
+
+
+def say_nothing_to_draw(axis: Axes, reason: str) -> None:
+    """Write a reason in the middle of an empty panel and take its ticks away."""
+    axis.text(0.5, 0.5, reason, transform=axis.transAxes, ha="center", va="center", color=QUIET)
+    axis.set(xticks=[], yticks=[])
+
+
+def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Write a figure into a folder as SVG and PNG and return the two paths."""
+    return write_figure(figure, [folder / f"{name}.{suffix}" for suffix in ("svg", "png")])
+
+
+def write_figure(figure: Figure, paths: Iterable[Path]) -> list[Path]:
+    """Write a figure to each path in the format of its suffix, without time or program, and return the paths."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once: each file would do it again
+    written = list(paths)
+    for path in written:
+        suffix = path.suffix.removeprefix(".")
+        metadata = {"Date": None} if suffix == "svg" else {"Software": None}
+        with replacing_file(path) as temporary:
+            figure.savefig(temporary, format=suffix, bbox_inches="tight", metadata=metadata)
+    return written

@@ -1,0 +1,95 @@
+"""Describe a run in pages (HTML, Markdown): what was run and what not, corpus, costs, deviations, environment."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import logging
+import platform
+from importlib import metadata
+from pathlib import Path
+
+from compactbio.errors import UserError
+from compactbio.files import read_json, replacing_file
+from compactbio.logs import run_program
+from compactbio.reporting.deviations import deviations_document
+from compactbio.reporting.environment import environment_document
+from compactbio.reporting.overview import corpus_document, run_document
+from compactbio.reporting.render import Document, to_html, to_markdown
+from compactbio.reporting.run_costs import RECORD_COLUMNS, costs_document, costs_records, read_benchmarks
+from compactbio.reporting.scores import collect_scores
+from compactbio.reporting.selection import settings_of_files
+from compactbio.reporting.trained import read_trained
+
+log = logging.getLogger(__name__)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", required=True, help="the checked configuration as JSON")
+    parser.add_argument(
+        "--used", nargs="*", default=[], help="models, checkpoints, datasets and tokenizers of this run"
+    )
+    parser.add_argument("--scores", type=Path, required=True, help="table that collect_scores wrote")
+    parser.add_argument("--checks", type=Path, required=True, help="what check_results wrote")
+    parser.add_argument(
+        "--trainings",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="PROVENANCE",
+        help="files pretraining/<model>/ and finetuning/<model>/<dataset>/provenance.json, training.json beside each",
+    )
+    parser.add_argument("--corpus", type=Path, nargs="*", default=[], help="summary.csv of the corpus, if there is one")
+    parser.add_argument("--benchmarks", type=Path, required=True, help="folder in which Snakemake measures the jobs")
+    parser.add_argument("--output-dir", type=Path, required=True, help="folder of the pages")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Read the command line, gather everything, write the pages."""
+    arguments = parse_arguments()
+    try:
+        config = json.loads(arguments.config)
+    except json.JSONDecodeError as error:
+        raise UserError(f"--config is not JSON: {error}") from None
+    paper = settings_of_files([])
+    trained = read_trained(arguments.trainings)
+    steps = {
+        path.parent.name: read_json(path.with_name("training.json"))["step"]
+        for path, job in zip(arguments.trainings, trained, strict=True)
+        if job.stage == "pretraining"
+    }
+    scores = collect_scores([arguments.scores])
+    checks = arguments.checks.read_text(encoding="utf-8").splitlines()
+    rows = [row for path in arguments.corpus for row in csv.DictReader(path.open(encoding="utf-8", newline=""))]
+    here = {"python": platform.python_version(), "operating system": platform.platform()}
+    here |= {name: metadata.version(name) for name in ("snakemake", "matplotlib")}
+    pages = {
+        "run": run_document(config, paper, scores, steps, checks),
+        "corpus": corpus_document(rows),
+        "costs": costs_document(config["run"]["models"], trained, read_benchmarks(arguments.benchmarks)),
+        "deviations": deviations_document(config, paper, arguments.used),
+        "environment": environment_document(trained, here),
+    }
+    for name, page in pages.items():
+        write_page(arguments.output_dir / name, page)
+    path = arguments.output_dir / "costs.csv"
+    with replacing_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, RECORD_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(costs_records(trained))
+    log.info("%d pages written to %s", len(pages), arguments.output_dir)
+
+
+def write_page(path: Path, page: Document) -> None:
+    """Write a page with the suffixes .md and .html."""
+    for suffix, text in ((".md", to_markdown(page)), (".html", to_html(page))):
+        with replacing_file(path.with_suffix(suffix)) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run_program(main)
