@@ -173,10 +173,15 @@ def _time_interleaved(
 
 
 def _time_pass(model: torch.nn.Module, inputs: Mapping[str, torch.Tensor]) -> float:
-    """Return the seconds of one forward pass, waiting for the device."""
+    """Return the seconds of a forward pass that follows another of its kind, waiting for the device.
+
+    Without the first one, what the model before it in the turn left in caches and memory would be measured too: twice
+    the latency of a small model after a batch of a large one.
+    """
     import torch
 
     wait = torch.cuda.synchronize if model.device.type == "cuda" else (lambda: None)
+    model(**inputs)
     wait()
     start = time.perf_counter()
     model(**inputs)
