@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from compactbio.files import read_json, read_manifest, read_yaml
+from compactbio.imports import without_collector
 from compactbio.logs import run_program
 
 
@@ -21,11 +22,12 @@ def main() -> None:
     parser.add_argument("--metrics", type=Path, help="metrics.jsonl of the training, copied here")
     parser.add_argument("--figure", type=Path, action="append", default=[], help=".svg or .png; may be repeated")
     arguments = parser.parse_args()
-    from compactbio.pretraining.export import export_metrics, export_model
-    from compactbio.pretraining.figures import draw_loss_curve
-    from compactbio.pretraining.inputs import folder_of
-    from compactbio.provenance import write_provenance
-    from compactbio.training.progress import read_metrics
+    with without_collector():
+        from compactbio.pretraining.export import export_metrics, export_model
+        from compactbio.pretraining.figures import draw_loss_curve
+        from compactbio.pretraining.inputs import folder_of
+        from compactbio.provenance import write_provenance
+        from compactbio.training.progress import read_metrics
 
     started = time.perf_counter()
     run, training = read_yaml(arguments.run), read_json(arguments.training)

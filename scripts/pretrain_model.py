@@ -15,6 +15,7 @@ from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.files import read_json, write_json
+from compactbio.imports import without_collector
 from compactbio.logs import run_program
 from compactbio.pretraining.inputs import RunInputs, check_resources, read_inputs
 from compactbio.training.checkpoints import CheckpointFolder
@@ -88,9 +89,10 @@ def train(inputs: RunInputs, folder: Path, tries: Tries, arguments: argparse.Nam
         folder.mkdir(parents=True, exist_ok=True)
         tries.begin(before)
         submissions.begin(step=before, seconds=checkpoints.seconds() if before else 0.0)
-    from compactbio.pretraining.training import pretrain, provenance_record, training_record
-    from compactbio.provenance import gpu_count
-    from compactbio.training.loop import LoopSettings
+    with without_collector():
+        from compactbio.pretraining.training import pretrain, provenance_record, training_record
+        from compactbio.provenance import gpu_count
+        from compactbio.training.loop import LoopSettings
 
     settings = LoopSettings(
         total_steps=inputs.total_steps,

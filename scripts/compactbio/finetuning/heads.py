@@ -6,10 +6,11 @@ import logging
 from pathlib import Path
 
 import torch
+import transformers
+import transformers.modeling_utils  # 1.3 CPU s that the first model would take while the garbage collector is on
 from torch import nn
 
 from compactbio.errors import UserError
-from compactbio.imports import without_collector
 
 CLASSES = {
     "ner": "AutoModelForTokenClassification",
@@ -36,25 +37,20 @@ def load_task_model(folder: Path, task: str, labels: list[str], seed: int, vocab
         UserError: the folder holds no model of a known architecture, or lacks weights of its encoder (which
             would be random and the result nonsense).
     """
-    # transformers imports the architecture's module, and with it most of itself, only when the model is built
-    with without_collector():
-        import transformers
-        from transformers import AutoConfig
-
-        transformers.utils.logging.set_verbosity_error()
-        transformers.utils.logging.disable_progress_bar()
-        kind = getattr(transformers, CLASSES[task])
-        torch.manual_seed(seed)
-        try:
-            config = AutoConfig.from_pretrained(folder)
-            if task != "qa":
-                config.id2label = dict(enumerate(labels))
-                config.label2id = {label: index for index, label in enumerate(labels)}
-            model, report = kind.from_pretrained(folder, config=config, dtype=torch.float32, output_loading_info=True)
-        except Exception as error:  # transformers and safetensors raise many kinds for a bad folder
-            raise UserError(
-                f"{folder} cannot be loaded as a model for {task} ({error}): fetch or export it again"
-            ) from error
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    kind = getattr(transformers, CLASSES[task])
+    torch.manual_seed(seed)
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder)
+        if task != "qa":
+            config.id2label = dict(enumerate(labels))
+            config.label2id = {label: index for index, label in enumerate(labels)}
+        model, report = kind.from_pretrained(folder, config=config, dtype=torch.float32, output_loading_info=True)
+    except Exception as error:  # transformers and safetensors raise many kinds for a bad folder
+        raise UserError(
+            f"{folder} cannot be loaded as a model for {task} ({error}): fetch or export it again"
+        ) from error
     prefix = model.base_model_prefix + "."
     lacking = sorted(name for name in report["missing_keys"] if name.startswith(prefix) and POOLER not in name)
     wrong = sorted(str(name) for name in report.get("mismatched_keys", ()))

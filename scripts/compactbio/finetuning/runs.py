@@ -11,7 +11,9 @@ import json
 import logging
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,9 +38,7 @@ from compactbio.training.fingerprint import fingerprint
 from compactbio.training.tries import Tries
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
-
-    from compactbio.finetuning.examples import Dataset
+    from compactbio.finetuning.one_run import OneRun
     from compactbio.training.loop import LoopResult
 
 RECIPE = 1  # raise when the arithmetic of fine-tuning or of its predictions changes
@@ -147,10 +147,12 @@ def finetune(
     tries = [Tries(run.folder) for run in missing]
     for one_try in tries:
         one_try.refuse_if_stalled()
-    # torch and transformers are imported only where there is something to train
+    # torch and transformers are imported only where there is something to train, and here rather than in a run: see
+    # without_collector for what it would keep of the first run, its model among it
     with without_collector():
         from compactbio.finetuning.examples import Dataset
         from compactbio.finetuning.features import PieceTokenizer
+        from compactbio.finetuning.one_run import OneRun
         from compactbio.training.processes import start_accelerator
 
     tokenizer = PieceTokenizer(model_folder, settings["hyperparameters"].get("added_tokens") or ())
@@ -158,6 +160,7 @@ def finetune(
     precision = settings["hyperparameters"]["precision"]
     accelerator = start_accelerator(precision)
     logging.info("device %s, precision %s", accelerator.device, precision)
+    prepare = partial(OneRun, model_folder=model_folder, dataset=dataset, accelerator=accelerator)
     gained = False
     for run, one_try in zip(missing, tries, strict=True):
         logging.info("run %s (seed %d, fold %d), kept in %s", run.name, run.seed, run.fold, run.folder)
@@ -167,7 +170,7 @@ def finetune(
         gained_from = -1 if gained else before
         one_try.begin(before)
         try:
-            trained = _do_run(settings, model_folder, dataset, run, accelerator, deadline=deadline, stop=stop)
+            trained = _do_run(settings, run, prepare, deadline=deadline, stop=stop)
         except Exception as error:
             reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
             one_try.end(started_at=before, step=checkpoints.latest_step(), finished=False, reason=reason)
@@ -189,22 +192,17 @@ def finetune(
 
 def _do_run(
     settings: dict[str, Any],
-    model_folder: Path,
-    dataset: Dataset,
     run: PlannedRun,
-    accelerator: Accelerator,
+    prepare: Callable[..., OneRun],
     *,
     deadline: float | None,
     stop: StopSignal | None,
 ) -> LoopResult:
     """Train a run and, if that came to its end, store its results; return how far the training came."""
-    with without_collector():
-        from compactbio.finetuning.one_run import OneRun
-
     began = time.monotonic()
     earlier = earlier_tries(run.folder)
     settings = {**settings, "hyperparameters": run.hyperparameters}
-    one = OneRun(settings, model_folder, dataset, run.seed, run.fold, accelerator)
+    one = prepare(settings=settings, seed=run.seed, fold=run.fold)
     try:
         trained = one.train(run.folder, deadline=deadline, stop=stop)
     finally:
