@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-import yaml
 from helpers.finetuning import (
     NER_LABELS,
     ner_rows,
@@ -28,7 +23,6 @@ from compactbio.errors import UserError
 from compactbio.finetuning.grid import choose_point, plan_trials
 from compactbio.finetuning.runs import dataset_digest, finetune, model_digest, plan_runs, publish
 
-PROGRAM = Path(__file__).parents[2] / "scripts" / "finetune_model.py"
 LABELS = {"ner": NER_LABELS, "re": ["no", "yes"], "qa": []}
 
 
@@ -252,58 +246,3 @@ def test_an_added_seed_costs_one_run_and_a_changed_setting_all(model, tasks, tmp
 def test_what_does_not_fit_together_is_refused(task, changes, message, model, tasks, tmp_path):
     with pytest.raises(UserError, match=message):
         do(run_settings(task, **{"labels": LABELS[task], **changes}), model, tasks / task, tmp_path)
-
-
-def start(arguments: list, **options):
-    command = [sys.executable, str(PROGRAM), *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, **options)
-
-
-def test_the_program_leaves_before_its_deadline_and_goes_on(model, tasks, tmp_path):
-    run_file = tmp_path / "run.yaml"
-    run_file.write_text(yaml.safe_dump(run_settings("ner", NER_LABELS, epochs=1), sort_keys=False))
-    arguments = ["--run", run_file, "--model", model, "--task", tasks / "ner"]
-    arguments += ["--checkpoints", tmp_path / "checkpoints", "--output-dir", tmp_path / "output"]
-    late = start([*arguments, "--max-minutes", "0.0001"])
-    assert late.returncode == 1, late.stderr
-    assert "deadline" in late.stderr and "Traceback" not in late.stderr
-    stalled = start(arguments)
-    assert stalled.returncode == 1 and "stalled" in stalled.stderr and "device" not in stalled.stderr
-    for marker in (tmp_path / "checkpoints").rglob("stalled"):
-        marker.unlink()
-    done = start([*arguments, "--max-minutes", "10"])
-    assert done.returncode == 0, done.stderr
-    written = {path.name for path in (tmp_path / "output").iterdir()}
-    assert written == {"predictions.parquet", "metrics.jsonl", "training.json", "provenance.json"}
-    provenance = json.loads((tmp_path / "output" / "provenance.json").read_text())
-    assert provenance["seeds"] == [1] and set(provenance["inputs"]) == {"model", "dataset"}
-    predictions = (tmp_path / "output" / "predictions.parquet").read_bytes()
-    assert provenance["outputs"] == {"predictions.parquet": hashlib.sha256(predictions).hexdigest()}
-    [run] = provenance["runs"].values()  # as it was trained: a later start only publishes
-    assert run["tries"] == 2 and run["seconds"] == provenance["seconds"] and run["packages"]["torch"]
-    assert start(arguments).returncode == 0
-    again = json.loads((tmp_path / "output" / "provenance.json").read_text())
-    assert (again["runs"], again["outputs"]) == (provenance["runs"], provenance["outputs"])
-    table = pq.read_table(tmp_path / "output" / "predictions.parquet")
-    assert table.column_names == [
-        "run",
-        "id",
-        "gold",
-        "predicted",
-        "score",
-        "piece_words",
-        "piece_predicted",
-        "piece_score",
-    ]
-
-
-def test_the_program_names_what_is_missing(tmp_path, model):
-    run_file = tmp_path / "run.yaml"
-    run_file.write_text("model: tiny\n")
-    common = ["--model", model, "--checkpoints", tmp_path / "c", "--output-dir", tmp_path / "o"]
-    short = start(["--run", run_file, "--task", tmp_path, *common])
-    assert short.returncode == 1 and "lacks dataset, task" in short.stderr
-    run_file.write_text(yaml.safe_dump(run_settings("ner", NER_LABELS)))
-    empty = start(["--run", run_file, "--task", tmp_path, *common])
-    assert empty.returncode == 1 and "not a prepared dataset" in empty.stderr
