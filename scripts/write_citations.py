@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import logging
 from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.files import replacing_file
 from compactbio.logs import run_program
+from compactbio.publishing.arguments import parser_of, read_run
 
 log = logging.getLogger(__name__)
 
 
 def main() -> None:
     """Read the command line, gather, write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", required=True, help="the checked configuration as JSON")
-    parser.add_argument("--sources", type=Path, required=True, help="config/data_sources.tsv")
-    parser.add_argument("--trained", nargs="*", default=[], help="models that are trained here")
-    parser.add_argument("--fetched", nargs="*", default=[], help="checkpoints and models that are fetched")
-    parser.add_argument("--results", type=Path, required=True, help="results folder: which commits were fetched")
+    parser = parser_of(__doc__)
     parser.add_argument(
         "--output", type=Path, required=True, action="append", help=".md, .html or .bib; may be repeated"
     )
     arguments = parser.parse_args()
-    try:
-        config = json.loads(arguments.config)
-    except json.JSONDecodeError as error:
-        raise UserError(f"--config is not JSON: {error}") from None
+    _, used = read_run(arguments)
 
     from compactbio.publishing.citations import bibtex, citations_document
-    from compactbio.publishing.sources import fetched_commits, used_sources
     from compactbio.reporting.render import to_html, to_markdown
 
-    commits = fetched_commits(arguments.results, arguments.fetched)
-    used = used_sources(config, arguments.sources, trained=arguments.trained, fetched=commits)
     document = citations_document(used)
     texts = {".md": lambda: to_markdown(document), ".html": lambda: to_html(document), ".bib": lambda: bibtex(used)}
     for path in arguments.output:

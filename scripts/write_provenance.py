@@ -5,18 +5,16 @@ Writes ro-crate-metadata.json, the configuration as it was resolved, and a copy 
 
 from __future__ import annotations
 
-import argparse
 import getpass
-import json
 import logging
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
-from compactbio.errors import UserError
 from compactbio.files import replacing_folder, write_json, write_yaml
 from compactbio.logs import run_program
+from compactbio.publishing.arguments import parser_of, read_run
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = ("Snakefile", "rules", "scripts", "config", "envs")
@@ -26,28 +24,17 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Read the command line, copy the workflow, describe everything."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", required=True, help="the checked configuration as JSON")
-    parser.add_argument("--sources", type=Path, required=True, help="config/data_sources.tsv")
-    parser.add_argument("--trained", nargs="*", default=[], help="models that are trained here")
-    parser.add_argument("--fetched", nargs="*", default=[], help="checkpoints and models that are fetched")
-    parser.add_argument("--results", type=Path, required=True, help="results folder, the crate's root")
+    parser = parser_of(__doc__)
     arguments = parser.parse_args()
-    try:
-        config = json.loads(arguments.config)
-    except json.JSONDecodeError as error:
-        raise UserError(f"--config is not JSON: {error}") from None
+    config, used = read_run(arguments)
 
     from compactbio.provenance import code_version
     from compactbio.publishing.contents import CONFIGURATION, find_contents
     from compactbio.publishing.crate import WORKFLOW, run_crate
-    from compactbio.publishing.sources import fetched_commits, used_sources
 
     results = arguments.results
     write_yaml(results / CONFIGURATION, config)
     copy_workflow((results / WORKFLOW).parent)
-    commits = fetched_commits(results, arguments.fetched)
-    used = used_sources(config, arguments.sources, trained=arguments.trained, fetched=commits)
     contents = find_contents(
         results,
         models=config["run"]["models"],
