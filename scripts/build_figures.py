@@ -10,11 +10,11 @@ from pathlib import Path
 from compactbio.errors import UserError
 from compactbio.logs import run_program
 from compactbio.reporting.cells import build_cells
-from compactbio.reporting.costs import read_efficiency
 from compactbio.reporting.gaps import parse_datasets
 from compactbio.reporting.pretrainings import read_pretrainings
 from compactbio.reporting.published import read_assigned
 from compactbio.reporting.scores import collect_scores
+from compactbio.reporting.tables.costs import read_efficiency
 from compactbio.reporting.trainings import read_trainings
 from compactbio.style import LOOKS
 
@@ -72,11 +72,11 @@ def main() -> None:
     measured = read_efficiency(arguments.efficiency)
     trained, pretrained = read_trainings(arguments.trainings), read_pretrainings(arguments.pretrainings)
 
-    from compactbio.reporting.agreement import draw_agreement  # these import matplotlib
-    from compactbio.reporting.curves import draw_curves
-    from compactbio.reporting.figures import draw_scores, group_looks
-    from compactbio.reporting.loss_curves import draw_losses
-    from compactbio.reporting.tradeoffs import draw_tradeoffs
+    from compactbio.reporting.figures.agreement import draw_agreement  # these import matplotlib
+    from compactbio.reporting.figures.learning_curves import draw_curves
+    from compactbio.reporting.figures.loss_curves import draw_losses
+    from compactbio.reporting.figures.scores import draw_scores, group_looks
+    from compactbio.reporting.figures.tradeoffs import draw_tradeoffs
 
     folder, looks = arguments.output_dir, group_looks(results, groups)
     paths = draw_scores(folder, results, scores, looks)

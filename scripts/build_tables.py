@@ -17,15 +17,15 @@ from pathlib import Path
 from compactbio.errors import UserError
 from compactbio.logs import run_program
 from compactbio.reporting.cells import build_cells
-from compactbio.reporting.costs import read_efficiency
-from compactbio.reporting.estimates import Estimate, read_estimates
 from compactbio.reporting.explanations import check_quirks
 from compactbio.reporting.gaps import datasets_in, gap_reasons, parse_datasets
 from compactbio.reporting.published import read_assigned
 from compactbio.reporting.scores import collect_scores, find_score_tables
 from compactbio.reporting.selection import options_so_far, settings_of_files
+from compactbio.reporting.statistics.estimates import Estimate, read_estimates
+from compactbio.reporting.tables.costs import read_efficiency
+from compactbio.reporting.tables.writing import write_tables
 from compactbio.reporting.trainings import find_trainings, read_trainings
-from compactbio.reporting.writing import write_tables
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +74,8 @@ def gather_estimates(arguments: argparse.Namespace, models: Sequence[str]) -> li
         return read_estimates(arguments.comparisons)
     if not arguments.results or not arguments.resamples:
         return []
-    from compactbio.reporting.comparisons import compare
-    from compactbio.reporting.units import find_units
+    from compactbio.reporting.statistics.comparisons import compare
+    from compactbio.reporting.statistics.units import find_units
 
     units = find_units(arguments.results, models)
     return compare(units, baseline=arguments.baseline, resamples=arguments.resamples, seed=arguments.seed)

@@ -1,6 +1,6 @@
 """Compare all models on each dataset: intervals of their means, differences with p-values, by the multi-bootstrap.
 
-Runs and test examples are resampled together; scripts/compactbio/reporting/bootstrap.py says how. Models, and
+Runs and test examples are resampled together; compactbio/reporting/statistics/bootstrap.py says how. Models, and
 datasets of a model, may be missing.
 """
 
@@ -30,8 +30,8 @@ def main() -> None:
     if arguments.resamples < 1 or arguments.seed < 0:
         raise UserError("--resamples must be at least 1 and --seed at least 0")
 
-    from compactbio.reporting.comparisons import compare
-    from compactbio.reporting.estimates import write_estimates
+    from compactbio.reporting.statistics.comparisons import compare
+    from compactbio.reporting.statistics.estimates import write_estimates
 
     estimates = compare(
         arguments.units, baseline=arguments.baseline, resamples=arguments.resamples, seed=arguments.seed

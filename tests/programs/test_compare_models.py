@@ -9,7 +9,7 @@ from helpers.reporting import DATASETS, write_results
 from helpers.units import SIZES, run_units
 
 from compactbio.errors import UserError
-from compactbio.reporting.estimates import BASELINE, MEAN, by_model, read_estimates
+from compactbio.reporting.statistics.estimates import BASELINE, MEAN, by_model, read_estimates
 from compactbio.scoring.units import write_units
 
 MODELS = ("BioBERT-v1.1", "DistilBioBERT", "TinyBioBERT")

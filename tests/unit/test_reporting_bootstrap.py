@@ -5,7 +5,7 @@ import pytest
 from helpers.units import Simulation
 from scipy.stats import bootstrap
 
-from compactbio.reporting.bootstrap import (
+from compactbio.reporting.statistics.bootstrap import (
     example_weights,
     holm,
     interval,
@@ -13,7 +13,7 @@ from compactbio.reporting.bootstrap import (
     resampled_means,
     two_sided_p,
 )
-from compactbio.reporting.units import DatasetUnits
+from compactbio.reporting.statistics.units import DatasetUnits
 
 
 def accuracies(right, task="qa", **sizes):

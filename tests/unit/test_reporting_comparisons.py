@@ -5,13 +5,21 @@ import pytest
 from helpers.units import run_units
 
 from compactbio.errors import UserError
-from compactbio.reporting.bootstrap import holm
 from compactbio.reporting.cells import build_cells
-from compactbio.reporting.comparison_tables import comparison_records, comparisons_document, difference_notes
-from compactbio.reporting.comparisons import compare
-from compactbio.reporting.estimates import BASELINE, MEAN, PAIR, Estimate, by_model, read_estimates, write_estimates
 from compactbio.reporting.render import to_markdown
-from compactbio.reporting.units import files_by_dataset, read_dataset
+from compactbio.reporting.statistics.bootstrap import holm
+from compactbio.reporting.statistics.comparisons import compare
+from compactbio.reporting.statistics.estimates import (
+    BASELINE,
+    MEAN,
+    PAIR,
+    Estimate,
+    by_model,
+    read_estimates,
+    write_estimates,
+)
+from compactbio.reporting.statistics.units import files_by_dataset, read_dataset
+from compactbio.reporting.tables.comparisons import comparison_records, comparisons_document, difference_notes
 from compactbio.scoring.tables import Score
 from compactbio.scoring.units import RunUnits, Units, write_units
 

@@ -7,11 +7,11 @@ from helpers.reporting import DATASETS, efficiency_file, run_names, score_rows, 
 
 from compactbio.errors import UserError
 from compactbio.reporting.checks import find_problems
-from compactbio.reporting.costs import efficiency_document, read_efficiency, sizes_document
+from compactbio.reporting.figures.tradeoffs import pareto_front, spread_heights
 from compactbio.reporting.parameters import count_parameters
 from compactbio.reporting.render import to_markdown
 from compactbio.reporting.scores import Score
-from compactbio.reporting.tradeoffs import pareto_front, spread_heights
+from compactbio.reporting.tables.costs import efficiency_document, read_efficiency, sizes_document
 
 
 def bert_shapes(layers, hidden, intermediate, vocabulary, prefix="bert."):

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from compactbio.errors import UserError
-from compactbio.reporting.agreement import compared_cells, draw_agreement
 from compactbio.reporting.cells import build_cells
-from compactbio.reporting.loss_curves import draw_losses, objective_title, smoothed
+from compactbio.reporting.figures.agreement import compared_cells, draw_agreement
+from compactbio.reporting.figures.loss_curves import draw_losses, objective_title, smoothed
 from compactbio.reporting.pretrainings import read_pretrainings, running_mean
 from compactbio.reporting.published import PublishedValue
 from compactbio.scoring.tables import Score

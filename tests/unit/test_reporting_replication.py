@@ -6,14 +6,14 @@ import pytest
 from compactbio.reporting.cells import build_cells
 from compactbio.reporting.published import Assignment, PublishedValue
 from compactbio.reporting.render import to_markdown
-from compactbio.reporting.replication import (
+from compactbio.reporting.statistics.replication import (
     compare_with_paper,
     count_verdicts,
     headline_cells,
     prediction_interval,
     rank_correlations,
 )
-from compactbio.reporting.replication_tables import replication_document, replication_records
+from compactbio.reporting.tables.replication import replication_document, replication_records
 from compactbio.scoring.tables import Score
 
 MODELS = ("DistilBioBERT", "CompactBioBERT", "TinyBioBERT", "BioMobileBERT")

@@ -17,9 +17,9 @@ from compactbio.reporting.render import (
     to_latex,
     to_markdown,
 )
-from compactbio.reporting.summary import averages, retained, summary_document
-from compactbio.reporting.tables import task_document, task_records
-from compactbio.reporting.terminal import for_terminal
+from compactbio.reporting.tables.summary import averages, retained, summary_document
+from compactbio.reporting.tables.tasks import task_document, task_records
+from compactbio.reporting.tables.terminal import for_terminal
 from compactbio.scoring.tables import Score
 
 NOTHING = Assignment([], [], [], [])

@@ -61,7 +61,7 @@ def test_without_a_grid_there_is_no_such_section(trainings):
 
 
 def test_curves_are_means_over_the_runs_that_came_so_far(trainings):
-    from compactbio.reporting.curves import mean_curve
+    from compactbio.reporting.figures.learning_curves import mean_curve
 
     training = trainings["A", "N"]
     del training.epochs["seed2"][-1]  # stopped early

@@ -9,7 +9,7 @@ from compactbio.reporting.cells import Results
 from compactbio.reporting.metrics import HEADLINE, PROTOCOL_EXPLANATIONS, PROTOCOLS, TASK_TITLES
 from compactbio.reporting.published import Assignment, PublishedValue
 from compactbio.reporting.render import Block, Document, Entry, Section, number
-from compactbio.reporting.tables import UNITS_NOTE
+from compactbio.reporting.tables.tasks import UNITS_NOTE
 
 # What each value of a quirk switch means.
 QUIRKS: dict[str, dict[str, str]] = {

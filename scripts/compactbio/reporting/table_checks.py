@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from compactbio.errors import UserError
-from compactbio.reporting.estimates import MEAN
 from compactbio.reporting.metrics import COUNTS, METRICS, PROTOCOLS
 from compactbio.reporting.published import Assignment
+from compactbio.reporting.statistics.estimates import MEAN
 from compactbio.scoring.tables import Score
 
 Table = list[dict[str, str]]

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from compactbio.reporting.cells import Results
-from compactbio.reporting.estimates import MEAN, Estimate, by_model
 from compactbio.reporting.metrics import HEADLINE, METRIC_TITLES
 from compactbio.reporting.published import Assignment, PublishedValue
 from compactbio.reporting.render import DASH, Block, Document, Entry, Section, mean_and_std, number, signed
-from compactbio.reporting.replication import (
+from compactbio.reporting.statistics.estimates import MEAN, Estimate, by_model
+from compactbio.reporting.statistics.replication import (
     LEAST_MODELS,
     RULE,
     Comparison,

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from compactbio.files import replacing_file
-from compactbio.reporting import comparison_tables, costs, replication_tables, summary, tables, trainings
+from compactbio.reporting import trainings
 from compactbio.reporting.cells import Results
-from compactbio.reporting.estimates import Estimate
 from compactbio.reporting.explanations import explanation_document
 from compactbio.reporting.metrics import METRICS
 from compactbio.reporting.published import Assignment
 from compactbio.reporting.render import Document, to_html, to_latex, to_markdown
+from compactbio.reporting.statistics.estimates import Estimate
+from compactbio.reporting.tables import comparisons, costs, replication, summary, tasks
 
 
 def write_tables(
@@ -28,22 +29,22 @@ def write_tables(
 ) -> None:
     """Write all tables of `explanations.FILES` as {csv,md,tex,html}, and index.{md,html}, into a folder."""
     for task in METRICS:
-        records = tables.task_records(task, results, estimates)
-        document = tables.task_document(task, results, assignment, estimates)
-        _write(folder, task, document, tables.RECORD_COLUMNS, records)
+        records = tasks.task_records(task, results, estimates)
+        document = tasks.task_document(task, results, assignment, estimates)
+        _write(folder, task, document, tasks.RECORD_COLUMNS, records)
     _write(
         folder,
         "comparisons",
-        comparison_tables.comparisons_document(results, estimates),
-        comparison_tables.RECORD_COLUMNS,
-        comparison_tables.comparison_records(estimates),
+        comparisons.comparisons_document(results, estimates),
+        comparisons.RECORD_COLUMNS,
+        comparisons.comparison_records(estimates),
     )
     _write(
         folder,
         "replication",
-        replication_tables.replication_document(results, assignment),
-        replication_tables.RECORD_COLUMNS,
-        replication_tables.replication_records(results, assignment, estimates),
+        replication.replication_document(results, assignment),
+        replication.RECORD_COLUMNS,
+        replication.replication_records(results, assignment, estimates),
     )
     _write(
         folder,

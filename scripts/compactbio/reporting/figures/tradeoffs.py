@@ -17,9 +17,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from compactbio.reporting.cells import Results
-from compactbio.reporting.figures import group_handles
+from compactbio.reporting.figures.scores import group_handles
 from compactbio.reporting.metrics import HEADLINE, METRIC_TITLES, STANDARD, TASK_SHORT, TASK_TITLES
-from compactbio.reporting.summary import averages
+from compactbio.reporting.tables.summary import averages
 from compactbio.style import PARAMETERS, Look, save_figure, say_nothing_to_draw
 
 Costs = Mapping[str, float]

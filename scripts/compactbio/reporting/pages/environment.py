@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from compactbio.reporting.pages.trained import STAGES, Trained
 from compactbio.reporting.render import DASH, Block, Document, Entry, Section
-from compactbio.reporting.trained import STAGES, Trained
 
 
 def environment_document(trained: Sequence[Trained], here: dict[str, str]) -> Document:

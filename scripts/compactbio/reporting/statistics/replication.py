@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from compactbio.reporting.cells import Cell, Results
-from compactbio.reporting.estimates import HIGHER, LEAST_RUNS, LOWER
 from compactbio.reporting.metrics import HEADLINE, PROTOCOLS, REFERENCE, STANDARD
 from compactbio.reporting.published import PAPER_MODELS, PublishedValue
+from compactbio.reporting.statistics.estimates import HIGHER, LEAST_RUNS, LOWER
 
 REPLICATED, TOO_FEW, NOT_COMPARED = "replicated", "too few runs to say", "not compared"
 VERDICTS = (REPLICATED, HIGHER, LOWER, TOO_FEW, NOT_COMPARED)

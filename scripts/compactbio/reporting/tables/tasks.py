@@ -7,9 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from compactbio.reporting.cells import NOT_CONFIRMED, Cell, Results
-from compactbio.reporting.columns import gap_notes, marked_column
-from compactbio.reporting.comparison_tables import difference_notes
-from compactbio.reporting.estimates import MEAN, Estimate, by_model
 from compactbio.reporting.metrics import (
     COUNTS,
     HEADLINE,
@@ -33,7 +30,10 @@ from compactbio.reporting.render import (
     number,
     signed,
 )
-from compactbio.reporting.variants import seen_notes, variant_blocks
+from compactbio.reporting.statistics.estimates import MEAN, Estimate, by_model
+from compactbio.reporting.tables.columns import gap_notes, marked_column
+from compactbio.reporting.tables.comparisons import difference_notes
+from compactbio.reporting.tables.variants import seen_notes, variant_blocks
 
 UNITS_NOTE = (
     "Percent. Mean ± sample standard deviation over the runs (seeds, or folds where a dataset has them); "

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from compactbio.reporting.cells import Results
-from compactbio.reporting.columns import gap_notes, marked_column
 from compactbio.reporting.metrics import MACRO_PREFIX, METRIC_TITLES, METRICS, TEST_ROWS, VARIANTS
 from compactbio.reporting.render import Block, Entry, mean_and_std
+from compactbio.reporting.tables.columns import gap_notes, marked_column
 from compactbio.scoring.tables import POOLED_PREFIX, SEEN_IN_TRAIN, UNSEEN_PREFIX
 
 TITLES = {

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from compactbio.reporting.cells import Results
-from compactbio.reporting.estimates import (
+from compactbio.reporting.metrics import HEADLINE, METRIC_TITLES, PROTOCOLS, REFERENCE, STANDARD
+from compactbio.reporting.render import DASH, Block, Document, Entry, Section, number, signed
+from compactbio.reporting.statistics.estimates import (
     BASELINE,
     MEAN,
     RULE,
@@ -14,8 +16,6 @@ from compactbio.reporting.estimates import (
     Estimate,
     by_model,
 )
-from compactbio.reporting.metrics import HEADLINE, METRIC_TITLES, PROTOCOLS, REFERENCE, STANDARD
-from compactbio.reporting.render import DASH, Block, Document, Entry, Section, number, signed
 
 RECORD_COLUMNS = (*Estimate._fields, "resampled", "verdict")
 METHOD = (

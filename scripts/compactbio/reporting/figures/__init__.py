@@ -1,0 +1,1 @@
+"""The figures that are drawn from scores, measurements and trainings."""

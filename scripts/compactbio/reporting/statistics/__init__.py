@@ -1,0 +1,1 @@
+"""What is different, and what replicated: resampling, intervals, tests, verdicts."""
