@@ -2,8 +2,8 @@
 
 Scores of a finished workflow come by --scores; --results ROOT takes what a results folder holds so far, at any
 time beside a running workflow, and compares the models by the --resamples given. Missing scores become dashes with a
-reason. With --configfile all other options come
-from the configuration (what is given besides wins), and the tables go to <results_dir>/tables_so_far.
+reason. With --configfile all other options come from the configuration (what is given besides wins), and the tables go
+to <results_dir>/tables_so_far.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ Records are read by their bytes where that is safe; wherever it could be wrong, 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 from xml.etree import ElementTree
 
@@ -29,7 +30,7 @@ TEXT_MODES = (FULL, REFERENCE)
 Date = tuple[int, int, int]  # year, month, day
 
 _PMID = re.compile(rb'<PMID(?: Version="(\d+)")?>(\d+)</PMID>')
-_SECTION_START = re.compile(rb'<AbstractText((?: [\w:.-]+="[^"<>&]*")*)(/?)>')
+_SECTION_START = re.compile(rb'\s*<AbstractText(?: [\w:.-]+="[^"<>&]*")*')
 _ENTREZ = b'<PubMedPubDate PubStatus="entrez">'
 _DATE = re.compile(rb"\s*<Year>(\d+)</Year>\s*<Month>(\d+)</Month>\s*<Day>(\d+)</Day>")
 _MARKUP = re.compile(rb"<(/?)([A-Za-z_]\w*)>")
@@ -119,7 +120,7 @@ def _title_by_bytes(xml: bytes, first: int, last: int, mode: str) -> str | None:
     end = xml.find(_TITLE_END, start, last)
     if end < 0:
         return None
-    return _content_text(xml, start, start + len(_TITLE_START), end, end + len(_TITLE_END), mode)
+    return _content_text(_TITLE_START, xml[start + len(_TITLE_START) : end], _TITLE_END, mode)
 
 
 def _sections_by_bytes(xml: bytes, first: int, last: int, mode: str) -> tuple[list[str], int] | None:
@@ -132,39 +133,34 @@ def _sections_by_bytes(xml: bytes, first: int, last: int, mode: str) -> tuple[li
     last = xml.find(b"</Abstract>", start, last)
     if last < 0:
         return None
-    sections: list[str] = []
-    number = 0
-    position = start + len(b"<Abstract>")
-    while (start := xml.find(b"<AbstractText", position, last)) >= 0:
-        tag = _SECTION_START.match(xml, start)
-        if tag is None:
+    content = xml[start + len(b"<Abstract>") : last]
+    pieces = content.split(_SECTION_END)[:-1]
+    if content.count(b"<AbstractText") != len(pieces):
+        return None  # an empty element has no end tag
+    sections = []
+    for piece in pieces if mode == FULL else pieces[:1]:
+        tag, _, text = piece.partition(b">")
+        if not _starts_section(tag):
             return None
-        number += 1
-        position = tag.end()
-        wanted = mode == FULL or number == 1
-        if tag[2]:
-            if wanted:
-                sections.append("")
-            continue
-        end = xml.find(_SECTION_END, position, last)
-        if end < 0:
-            return None
-        after = end + len(_SECTION_END)
-        if wanted:
-            sections.append(_content_text(xml, start, position, end, after, mode))
-        position = after
-    return sections, number
+        sections.append(_content_text(tag + b">", text, _SECTION_END, mode))
+    return sections, len(pieces)
 
 
-def _content_text(xml: bytes, start: int, first: int, last: int, end: int, mode: str) -> str:
-    """Return the text of the element xml[start:end] with the content xml[first:last]."""
-    content = xml[first:last]
+@lru_cache(maxsize=4096)  # there are few, and this is looked at ten million times
+def _starts_section(tag: bytes) -> bool:
+    """Return whether a start tag without its `>`, white space before it, is a sound one of a section with text."""
+    return _SECTION_START.fullmatch(tag) is not None
+
+
+def _content_text(start: bytes, content: bytes, end: bytes, mode: str) -> str:
+    """Return the text of an element, given by its start tag, its content and its end tag."""
     if not (b"<" in content or b"&" in content or b"\r" in content):
         return content.decode()
+    plain = content
     if mode == FULL and b"<" in content and _is_nested(content):  # most markup is <i>, <sub>: no parser is needed
-        content = _MARKUP.sub(b"", content)
-    text = _plain_text(content)
-    return _element_text(ElementTree.fromstring(xml[start:end]), mode) if text is None else text
+        plain = _MARKUP.sub(b"", content)
+    text = _plain_text(plain)
+    return _element_text(ElementTree.fromstring(start + content + end), mode) if text is None else text
 
 
 def _is_nested(content: bytes) -> bool:
