@@ -12,8 +12,8 @@ from compactbio.logs import run_program
 from compactbio.reporting.cells import build_cells
 from compactbio.reporting.gaps import parse_datasets
 from compactbio.reporting.pretrainings import read_pretrainings
-from compactbio.reporting.published import read_assigned
 from compactbio.reporting.scores import collect_scores
+from compactbio.reporting.selection import read_published_of
 from compactbio.reporting.tables.costs import read_efficiency
 from compactbio.reporting.trainings import read_trainings
 from compactbio.style import LOOKS
@@ -59,13 +59,7 @@ def main() -> None:
         raise UserError(f"--groups: unknown group {', '.join(unknown)}; known are {', '.join(LOOKS)}")
     models, datasets = arguments.models, parse_datasets(arguments.datasets)
     scores = collect_scores([arguments.scores])
-    assignment = read_assigned(
-        arguments.published,
-        models=models,
-        datasets=datasets,
-        known_models=arguments.known_models,
-        known_datasets=parse_datasets(arguments.known_datasets),
-    )
+    assignment = read_published_of(arguments, models, datasets)
     results = build_cells(
         scores, models=models, datasets=datasets, baseline=arguments.baseline, published=assignment.by_cell()
     )

@@ -19,9 +19,8 @@ from compactbio.logs import run_program
 from compactbio.reporting.cells import build_cells
 from compactbio.reporting.explanations import check_quirks
 from compactbio.reporting.gaps import datasets_in, gap_reasons, parse_datasets
-from compactbio.reporting.published import read_assigned
 from compactbio.reporting.scores import collect_scores, find_score_tables
-from compactbio.reporting.selection import options_so_far, settings_of_files
+from compactbio.reporting.selection import options_so_far, read_published_of, settings_of_files
 from compactbio.reporting.statistics.estimates import Estimate, read_estimates
 from compactbio.reporting.tables.costs import read_efficiency
 from compactbio.reporting.tables.writing import write_tables
@@ -104,13 +103,7 @@ def main() -> None:
     datasets = parse_datasets(arguments.datasets) if arguments.datasets else datasets_in(scores)
     if not models or not datasets:
         raise UserError("there are no scores yet, so give --models and --datasets to build tables of dashes")
-    assignment = read_assigned(
-        arguments.published,
-        models=models,
-        datasets=datasets,
-        known_models=arguments.known_models,
-        known_datasets=parse_datasets(arguments.known_datasets),
-    )
+    assignment = read_published_of(arguments, models, datasets)
     results = build_cells(
         scores,
         models=models,

@@ -11,8 +11,8 @@ from compactbio.files import replacing_file
 from compactbio.logs import run_program
 from compactbio.reporting.checks import find_problems, read_expected_runs, report
 from compactbio.reporting.gaps import parse_datasets
-from compactbio.reporting.published import read_assigned
 from compactbio.reporting.scores import collect_scores
+from compactbio.reporting.selection import read_published_of
 from compactbio.reporting.table_checks import find_table_problems, read_tables
 
 log = logging.getLogger(__name__)
@@ -35,13 +35,7 @@ def main() -> None:
     models = arguments.models
     scores = collect_scores([arguments.scores])
     expected = read_expected_runs(arguments.runs)
-    assignment = read_assigned(
-        arguments.published,
-        models=models,
-        datasets=datasets,
-        known_models=arguments.known_models,
-        known_datasets=parse_datasets(arguments.known_datasets),
-    )
+    assignment = read_published_of(arguments, models, datasets)
     tables = read_tables(arguments.tables)
     problems = find_problems(scores, models=models, datasets=datasets, expected=expected)
     problems += find_table_problems(tables, scores, models=models, datasets=datasets, assignment=assignment)

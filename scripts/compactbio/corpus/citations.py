@@ -26,7 +26,6 @@ from xml.etree import ElementTree
 from compactbio.corpus.medline import Record
 
 FULL, REFERENCE = "full", "reference"
-TEXT_MODES = (FULL, REFERENCE)
 Date = tuple[int, int, int]  # year, month, day
 
 _PMID = re.compile(rb'<PMID(?: Version="(\d+)")?>(\d+)</PMID>')

@@ -44,7 +44,6 @@ _ENDS = {  # how an element below the root starts: its kind, and how it ends
     b"<!--": (None, b"-->"),
     b"<?": (None, b"?>"),
 }
-_LONGEST_START = max(map(len, _ENDS))
 _ROOT_END = re.compile(rb"</PubmedArticleSet\s*>")
 _TAIL = re.compile(rb"(?:\s+|<\?.*?\?>|<!--.*?-->)*", re.DOTALL)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from compactbio.reporting.gaps import parse_datasets
+from compactbio.reporting.published import Assignment, read_assigned
 from compactbio.settings import load_settings, merge, read_configuration
 from compactbio.settings.load import CONFIG_FOLDER
 
@@ -23,6 +26,21 @@ def selection_options(config: dict[str, Any], published: str) -> list[str]:
         *("--known-datasets", *tasks.values()),
         *(("--published", published) if config["reporting"]["compare_with_paper"] else ()),
     ]
+
+
+def read_published_of(arguments: argparse.Namespace, models: Sequence[str], datasets: dict[str, str]) -> Assignment:
+    """Return the published rows that a program's `selection_options` name, sorted for these models and datasets.
+
+    Raises:
+        UserError: as `published.read_published`, or an option is no NAME:TASK.
+    """
+    return read_assigned(
+        arguments.published,
+        models=models,
+        datasets=datasets,
+        known_models=arguments.known_models,
+        known_datasets=parse_datasets(arguments.known_datasets),
+    )
 
 
 def comparison_options(config: dict[str, Any]) -> list[str]:
