@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import pretraining as tiny
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, DistilBertConfig, MobileBertConfig
 from transformers.models.bert.modeling_bert import BertForMaskedLM
@@ -26,6 +27,12 @@ FULL_SIZE = {
     "distilbert": (DistilBertForMaskedLM, DistilBertConfig(vocab_size=28996)),
     "mobilebert": (MobileBertForMaskedLM, MobileBertConfig(vocab_size=30522)),
 }
+MASKED = {
+    "masked_positions": torch.tensor([1, 2, 25, 26, 27, 28, 29, 30, 31]),
+    "masked_lengths": (2, 7, 0),
+    "labels": torch.ones(9, dtype=torch.long),
+}
+DENOMINATORS = dict.fromkeys(("masked", "tokens", "padded_tokens", "token_pairs", "padded_pairs", "key_rows"), 1.0)
 
 
 def counted(function):
@@ -47,10 +54,10 @@ def forward(model, sequences, length, masked):
 @pytest.mark.parametrize("build", [tiny.bert, tiny.distilbert, tiny.mobilebert])
 def test_forward_and_backward_of_tiny_models(build):
     model = build().train()
-    cost = forward_cost(model).flops(np.full(3, 20), 9)
-    assert cost == counted(lambda: forward(model, 3, 20, 9))
+    cost = forward_cost(model)
+    assert cost.flops(np.full(3, 20), np.full(3, 3)) == counted(lambda: forward(model, 3, 20, 9))
     both = counted(lambda: forward(model, 3, 20, 9).sum().backward())
-    assert step_cost(model).flops(np.full(3, 20), 9) == both
+    assert step_cost(cost).flops(np.full(3, 20), np.full(3, 3)) == both
 
 
 @pytest.mark.parametrize("name", FULL_SIZE)
@@ -60,7 +67,7 @@ def test_forward_of_full_size_models(name):
         model = kind(config).eval()
     for length, masked in ((512, 307), (64, 38)):
         expected = counted(lambda length=length, masked=masked: forward(model, 4, length, masked))
-        assert forward_cost(model).flops(np.full(4, length), masked) == expected
+        assert forward_cost(model).flops(np.full(4, length), np.array([masked, 0, 0, 0])) == expected
 
 
 def test_a_base_model_costs_what_its_numbers_say():
@@ -72,34 +79,48 @@ def test_a_base_model_costs_what_its_numbers_say():
         masked_row=2.0 * (768**2 + 768 * 28996),
     )
     assert forward_cost(model, head=False).masked_row == 0.0
+    assert forward_cost(model, last_at_masked=True) == Cost(
+        token=2.0 * 11 * (4 * 768**2 + 2 * 768 * 3072) + 2.0 * 2 * 768**2,  # of the last layer keys and values
+        pair=4.0 * 768 * 11,
+        masked_row=2.0 * (3 * 768**2 + 2 * 768 * 3072 + 768 * 28996),
+        masked_pair=4.0 * 768,
+    )
 
 
 def test_lengths_count_without_padding():
-    cost = Cost(token=10.0, pair=1.0, masked_row=100.0)
-    assert cost.flops(np.array([2, 3], dtype=np.uint16), 1) == 50.0 + 13.0 + 100.0
-    assert cost.flops(np.array([60000], dtype=np.uint16), 0) == 600000.0 + 3.6e9
+    cost = Cost(token=10.0, pair=1.0, masked_row=100.0, masked_pair=1000.0)
+    assert cost.flops(np.array([2, 3], dtype=np.uint16), np.array([0, 1])) == 50.0 + 13.0 + 100.0 + 3000.0
+    assert cost.flops(np.array([60000], dtype=np.uint16), np.array([0])) == 600000.0 + 3.6e9
 
 
-@pytest.mark.parametrize(
-    ("objective", "student_hidden"), [(tiny.DISTIL, 32), (tiny.COMPACT, 32), (tiny.TINY, 16), (tiny.MLM, 32)]
-)
+@pytest.mark.parametrize(("objective", "student_hidden"), [(tiny.DISTIL, 32), (tiny.COMPACT, 32), (tiny.TINY, 16)])
 def test_a_step_of_each_objective(objective, student_hidden):
     """Maps of all layers are wanted, so that every attention is an explicit product, which torch counts.
 
     Not exact: the last layer's hidden state or map may be compared in the middle of what the formula counts whole.
     """
     explicit = {"term": "attention_kl", "weight": 1.0, "layers": [[1, 1], [2, 2], [1, 3], [1, 4]]}
-    teacher = None if objective is tiny.MLM else tiny.bert(layers=4)
-    student = tiny.bert(layers=2, hidden=student_hidden)
-    terms = resolve_terms([*objective, *([explicit] if teacher else [])], tiny.SOUND)
+    terms = resolve_terms([*objective, explicit], tiny.SOUND)
+    student, teacher = tiny.bert(layers=2, hidden=student_hidden), tiny.bert(layers=4)
     module = Distillation(student, teacher, terms, tiny.SOUND, max_length=tiny.MAX_LENGTH, seed=0)
-    if teacher is None:
-        student.set_attn_implementation("eager")
+    tensors = {"input_ids": torch.ones(3, 20, dtype=torch.long)} | MASKED
+    expected = counted(lambda: module(tensors, DENOMINATORS).backward())
+    assert module.cost().flops(np.full(3, 20), np.array(MASKED["masked_lengths"])) == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize("objective", [tiny.MLM, [*tiny.MLM, {"term": "soft_cross_entropy", "weight": 1.0}]])
+@pytest.mark.parametrize("build", [tiny.bert, tiny.distilbert], ids=lambda build: build.__name__)
+def test_a_step_whose_last_layers_run_at_masked_positions(build, objective):
+    student, teacher = build(), tiny.bert(layers=4) if len(objective) > 1 else None
+    terms = resolve_terms(objective, tiny.SOUND)
+    module = Distillation(student, teacher, terms, tiny.SOUND, max_length=tiny.MAX_LENGTH, seed=0)
     tensors = {
-        "input_ids": torch.ones(3, 20, dtype=torch.long),
-        "masked_positions": torch.arange(9),
-        "labels": torch.ones(9, dtype=torch.long),
-    }
-    denominators = dict.fromkeys(("masked", "tokens", "padded_tokens", "token_pairs", "padded_pairs", "key_rows"), 1.0)
-    expected = counted(lambda: module(tensors, denominators).backward())
-    assert module.cost().flops(np.full(3, 20), 9) == pytest.approx(expected, rel=0.02)
+        "input_ids": torch.ones(1, 60, dtype=torch.long),
+        "position_ids": torch.arange(20).repeat(3)[None],
+        "lengths": (20, 20, 20),
+    } | MASKED
+    with sdpa_kernel(SDPBackend.MATH):  # plain products, which torch counts on a processor too
+        expected = counted(lambda: module(tensors, DENOMINATORS).backward())
+    cost = module.cost()
+    assert cost.masked_pair > 0.0
+    assert cost.flops(np.full(3, 20), np.array(MASKED["masked_lengths"])) == expected

@@ -11,6 +11,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.masking_utils import sdpa_mask
 
 from compactbio.pretraining.packing import variable_length_attention
+from compactbio.training.dropout import dropout as drop
 
 # transformers treats names that hold "flash", "sdpa" or "flex" in ways of their own
 ATTENTION = "compactbio_captured"
@@ -82,6 +83,7 @@ def captured_attention(
     scaling: float | None = None,
     lengths: tuple[int, ...] | None = None,
     boundaries: Tensor | None = None,
+    query_lengths: tuple[int, ...] | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Return attention's output (b, length, heads, size), as transformers' attention functions do.
@@ -92,6 +94,7 @@ def captured_attention(
         lengths: of the sequences that stand one behind the other in a packed micro-batch (b = 1); None: padded.
         boundaries: (sequences + 1,) int32 on the device, where packed sequences begin and end, for a kernel that
             takes them all at once; None: they are taken one by one.
+        query_lengths: queries of each packed sequence where they are not its tokens, for sequences one by one.
     """
     flagged = getattr(module, "capture", None)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
@@ -99,7 +102,8 @@ def captured_attention(
         return _attend(flagged, query, key, value, attention_mask, dropout, scaling).contiguous(), None
     if boundaries is not None and flagged is None:
         return variable_length_attention(query, key, value, lengths, boundaries, scaling), None
-    parts = zip(*(tensor.split(lengths, dim=2) for tensor in (query, key, value)), strict=True)
+    split = ((query, query_lengths or lengths), (key, lengths), (value, lengths))
+    parts = zip(*(tensor.split(sizes, dim=2) for tensor, sizes in split), strict=True)
     return torch.cat([_attend(flagged, *part, None, dropout, scaling) for part in parts], dim=1), None
 
 
@@ -113,11 +117,27 @@ def _attend(
     scaling: float,
 ) -> Tensor:
     """Return attention's output (b, length, heads, size), by way of explicit maps where they are captured."""
-    if flagged is None:
-        output = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, scale=scaling)
-    else:
+    if flagged is not None:
         output = _explicit(*flagged, query, key, value, mask, dropout, scaling)
+    elif dropout > 0.0 and query.device.type == "cpu":
+        added = None if mask is None else torch.zeros(mask.shape).masked_fill_(~mask, torch.finfo(torch.float32).min)
+        output = attention_with_dropout(query, key, value, added, dropout, scaling)
+    else:
+        output = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, scale=scaling)
     return output.transpose(1, 2)
+
+
+def attention_with_dropout(
+    query: Tensor, key: Tensor, value: Tensor, added: Tensor | None, probability: float, scaling: float
+) -> Tensor:
+    """Return attention's output (b, heads, length, size) with dropout on its maps, for processors.
+
+    There torch's own function has no kernel with dropout and does this in more steps. `added` is broadcast to the
+    scores (b, heads, length, length): the lowest number where a key is not read, 0 elsewhere; None for all.
+    """
+    scores = torch.matmul(query * scaling, key.transpose(2, 3))
+    maps = torch.softmax(scores if added is None else scores + added, dim=-1)
+    return torch.matmul(drop(maps, probability), value)
 
 
 def _explicit(
@@ -135,7 +155,7 @@ def _explicit(
         scores = torch.matmul(query.float(), key.float().transpose(2, 3)) * scaling
         allowed = scores if mask is None else scores.masked_fill(~mask, torch.finfo(torch.float32).min)
         probabilities = torch.softmax(allowed, dim=-1)
-    dropped = F.dropout(probabilities, p=dropout) if dropout > 0.0 else probabilities
+    dropped = drop(probabilities, dropout)
     capture.add(layer, SCORES, scores)
     capture.add(layer, PROBABILITIES, dropped if capture.after_dropout else probabilities)
     return torch.matmul(dropped.to(value.dtype), value)

@@ -87,8 +87,8 @@ class PretrainingBatches:
                 )
             )
             if self.cost is not None:
-                counts = made[-1].counts
-                counts["flops"] = self.cost.flops(lengths[start:end], int(counts["masked"]))
+                masked_lengths = np.array(made[-1].tensors["masked_lengths"])
+                made[-1].counts["flops"] = self.cost.flops(lengths[start:end], masked_lengths)
         return made
 
     def _bounds(self, lengths: np.ndarray) -> list[tuple[int, int]]:
@@ -113,10 +113,10 @@ def collate(
 ) -> MicroBatch:
     """Return the micro-batch of b sequences, given joined: padded to `length`, or packed where that is None.
 
-    Its tensors: masked_positions (m,) and labels (m,), positions counting through the micro-batch. Padded: input_ids
-    (b, length); real_tokens (b, length) bool and real_positions (tokens,), left out where nothing is padding.
-    Packed: input_ids and position_ids (1, tokens), lengths as a tuple of the host and, where `boundaries`, their
-    running sum (b + 1,) int32.
+    Its tensors: masked_positions (m,) and labels (m,), positions counting through the micro-batch; masked_lengths, how
+    many of them each sequence has, as a tuple of the host. Padded: input_ids (b, length); real_tokens (b, length) bool
+    and real_positions (tokens,), left out where nothing is padding. Packed: input_ids and position_ids (1, tokens),
+    lengths as a tuple of the host and, where `boundaries`, their running sum (b + 1,) int32.
 
     Its counts (`terms.TERMS` says which term divides by what): masked; tokens; padded_tokens = b x length;
     token_pairs = sum of squared lengths; padded_pairs = b x length^2; key_rows = tokens x max_length.
@@ -132,6 +132,8 @@ def collate(
         tensors = _padded(inputs, places, (len(lengths), length), pad_id)
     tensors["masked_positions"] = torch.from_numpy(places[selected])
     tensors["labels"] = torch.from_numpy(original[selected].astype(np.int64))
+    numbers = np.repeat(np.arange(len(lengths)), lengths)
+    tensors["masked_lengths"] = tuple(np.bincount(numbers[selected], minlength=len(lengths)).tolist())
     if torch.cuda.is_available():  # copied to the GPU while it works on the step before
         tensors = {
             name: value.pin_memory() if isinstance(value, torch.Tensor) else value for name, value in tensors.items()

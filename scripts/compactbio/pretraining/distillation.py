@@ -11,13 +11,16 @@ from transformers import PreTrainedModel
 
 from compactbio.errors import UserError
 from compactbio.pretraining.attention import MapCapture, install_attention
-from compactbio.pretraining.flops import Cost, step_cost
+from compactbio.pretraining.flops import Cost, forward_cost, step_cost
 from compactbio.pretraining.heads import vocabulary_logits
+from compactbio.pretraining.last_layer import install_last_layer
 from compactbio.pretraining.packing import TrigramBorders, sees_neighbours
 from compactbio.pretraining.terms import Term
+from compactbio.training.dropout import replace_dropout
 from compactbio.training.loop import StepModule
 
 PACKED = ("position_ids", "lengths", "boundaries")  # what a packed micro-batch gives beside its ids
+MASKED = ("masked_positions", "masked_lengths")  # what a last layer at these positions alone needs
 
 
 @dataclass
@@ -72,10 +75,8 @@ class Distillation(StepModule):
         """Return the arithmetic of a step, for the model FLOP utilisation."""
         pairs = [term.layers for term in self.terms if term.name == "hidden_mse"]
         return step_cost(
-            self.student,
-            self.teacher_side.model if self.teacher_side else None,
-            student_head=self.needs_logits,
-            teacher_head=bool(self.teacher_side and self.teacher_side.logits),
+            self.student_side.cost(),
+            self.teacher_side.cost() if self.teacher_side else None,
             projection=self.projection,
             projected_layers=sum(map(len, pairs)),
         )
@@ -150,25 +151,37 @@ class _Side:
                 for pair in term.layers:
                     wanted.setdefault(pair[side], set()).add(term.map_kind)
         self.matches_maps = bool(wanted)
+        depth = model.config.num_hidden_layers
+        reads_last = depth in self.hidden or depth in wanted
+        self.last_at_masked = logits and not reads_last and install_last_layer(model)
+        replace_dropout(model)
         self.capture: MapCapture = install_attention(model, wanted, after_dropout=after_dropout)
         self.borders = TrigramBorders(model, max_length) if sees_neighbours(model) else None
+
+    def cost(self) -> Cost:
+        """Return the arithmetic of a forward pass."""
+        return forward_cost(self.model, head=self.logits, last_at_masked=self.last_at_masked)
 
     def run(self, tensors: dict[str, Any]) -> Outputs:
         """Return logits at the masked positions, hidden states and maps of a micro-batch."""
         real = tensors.get("real_tokens")
         packed = {name: tensors[name] for name in PACKED if name in tensors}
+        masked = {name: tensors[name] for name in MASKED} if self.last_at_masked else {}
         if self.borders is not None:
             self.borders.positions = packed.get("position_ids")
         output = self.model.base_model(
             input_ids=tensors["input_ids"],
             **packed,
+            **masked,
             # four dimensions: taken as it is, without a look at its values that would wait for the device
             attention_mask=None if real is None else real[:, None, None, :],
             output_hidden_states=self.hidden or False,
         )
         logits = None
         if self.logits:
-            rows = output.last_hidden_state.flatten(0, 1).index_select(0, tensors["masked_positions"])
+            rows = output.last_hidden_state.flatten(0, 1)
+            if not self.last_at_masked:
+                rows = rows.index_select(0, tensors["masked_positions"])
             logits = vocabulary_logits(self.model, rows)
         hidden = {index: output.hidden_states[index] for index in self.hidden}
         return Outputs(logits, hidden, self.capture.take())

@@ -85,8 +85,7 @@ class TrigramBorders:
     """
 
     def __init__(self, model: PreTrainedModel, max_length: int) -> None:
-        self.word_embeddings = model.base_model.embeddings.word_embeddings
-        self.pad_id = model.config.pad_token_id
+        self.model = model
         self.max_length = max_length
         self.positions: Tensor | None = None  # (1, tokens), of the packed micro-batch at hand; None: it is padded
         model.base_model.embeddings.embedding_transformation.register_forward_pre_hook(self._mend)
@@ -98,7 +97,8 @@ class TrigramBorders:
         following, own, previous = arguments[0].chunk(3, dim=-1)
         first = (self.positions == 0)[..., None]
         last = first.roll(-1, dims=1)
-        pad = self.word_embeddings.weight[self.pad_id].detach()
+        table = self.model.get_input_embeddings()
+        pad = table.weight[table.padding_idx].detach()
         full = (self.positions == self.max_length - 1)[..., None]
         behind = torch.where(full, torch.zeros_like(pad), pad)
         following = torch.where(last, behind, following)
