@@ -62,9 +62,12 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
     try:
         yield temporary
-        temporary.chmod(0o777 & ~_umask())
+        mask = _umask()
+        temporary.chmod(0o777 & ~mask)
         for file in temporary.rglob("*"):
             if file.is_file():
+                if not file.is_symlink():  # safetensors writes for its owner alone; a group reads these folders too
+                    file.chmod(file.stat().st_mode | 0o666 & ~mask)
                 _flush_to_disk(file)
         if path.is_symlink() or path.is_file():
             path.unlink()

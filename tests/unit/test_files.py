@@ -1,6 +1,7 @@
 """A file that exists is complete, a folder equals its manifest, and a user sees one line."""
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,20 @@ def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path) -> None:
             raise AssertionError("never reached")
     assert list(tmp_path.iterdir()) == []
     assert Path("/dev/full").is_char_device()
+
+
+def test_files_of_a_folder_are_readable_by_whom_the_umask_allows(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        with replacing_folder(tmp_path / "model") as temporary:
+            (temporary / "model.safetensors").touch(mode=0o600)
+            (temporary / "run.sh").touch(mode=0o700)
+            (temporary / "link").symlink_to(tmp_path / "elsewhere")
+    finally:
+        os.umask(before)
+    modes = {path.name: path.lstat().st_mode & 0o777 for path in (tmp_path / "model").iterdir()}
+    assert modes.pop("link")
+    assert modes == {"model.safetensors": 0o640, "run.sh": 0o740}
 
 
 def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
