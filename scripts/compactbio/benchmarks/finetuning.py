@@ -88,16 +88,19 @@ def train_side(
     """Train one side, write its test predictions to <folder>/<run>.parquet, return what the training took."""
     import pyarrow.parquet as pq
     import torch
+    from accelerate import Accelerator
 
     from compactbio.finetuning.examples import Dataset
     from compactbio.finetuning.features import PieceTokenizer
+    from compactbio.finetuning.heads import load_task_model
     from compactbio.finetuning.one_run import OneRun
     from compactbio.finetuning.tables import with_run
     from compactbio.training.processes import start_accelerator
 
     torch.set_num_threads(threads)
     dataset = Dataset(task_folder, settings, PieceTokenizer(model))
-    one = OneRun(settings, model, dataset, run["seed"], run["fold"], start_accelerator())
+    accelerator = start_accelerator() if side == "ours" else Accelerator()
+    one = OneRun(settings, model, dataset, run["seed"], run["fold"], accelerator)
     one.validation_part = None  # neither side looks at validation data
     place = folder / run["run"]
     if side == "ours":
@@ -108,10 +111,11 @@ def train_side(
         rows = dict(one.train_part.rows.columns)
         if settings["task"] != "qa":
             rows["labels" if settings["task"] == "ner" else "label"] = one.train_part.gold
-        trainer = trainer_of(
-            one.step.model, model, settings["task"], rows, settings["hyperparameters"], run["seed"], place
-        )
+        # OneRun's own model has our attention and dropout; it starts from the same weights
+        plain = load_task_model(model, settings["task"], settings["labels"], run["seed"])
+        trainer = trainer_of(plain, model, settings["task"], rows, settings["hyperparameters"], run["seed"], place)
         taken = _timed(trainer.train)
+        one.step.model.load_state_dict(plain.state_dict())
     table = with_run(one.predictions(), run["run"], settings["task"])
     pq.write_table(table, folder / f"{run['run']}.parquet")
     return taken

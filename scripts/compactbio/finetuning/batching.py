@@ -1,14 +1,14 @@
-"""Batches of training and prediction with little padding, and the gradients of plain shuffling.
+"""Batches of training and prediction with little padding or none, and the gradients of plain shuffling.
 
 Training: the examples of an epoch are shuffled by (seed, epoch) and cut into batches of `batch_size`, as plain
 training does; the last, smaller batch is kept. Inside a batch the sequences are sorted by length and cut into
-micro-batches, each padded to its own longest. The loop divides every micro-batch's sum by the count of the
-whole batch, so that (dropout's draw aside) the gradient is the one of the batch as a whole: which examples
-share an update is untouched by their lengths. Buckets over several batches would pad a little less, but put
-sentences of one length into one update and, where the loss is a mean over pieces, weigh long sentences less.
+micro-batches: on a processor packed without padding (packing.py), on a GPU each padded to its own longest. The loop
+divides every micro-batch's sum by the count of the whole batch, so that (dropout's draw aside) the gradient is the one
+of the batch as a whole: which examples share an update is untouched by their lengths. Buckets over several batches
+would put sentences of one length into one update and, where the loss is a mean over pieces, weigh long sentences less.
 
-The cut is the one with the least cost, where a micro-batch costs its padded pieces and a fixed number more for
-being started: few on a CPU, so many that nearly nothing is cut on a GPU, which small batches leave idle.
+A GPU's micro-batches are the cut with the least cost, where each costs its padded pieces and a fixed number more for
+being started: so many that nearly nothing is cut, since small batches leave a GPU idle.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from compactbio.finetuning.features import IGNORED, Feature, collate
+from compactbio.finetuning.cuts import cheapest_cuts, fewest_cuts
+from compactbio.finetuning.features import IGNORED, Feature, collate, join
+from compactbio.finetuning.packing import pack
 from compactbio.training.loop import MicroBatch
 
-START_COST = {"cpu": 64, "cuda": 4096}  # pieces
+PACKED_PIECES = 2048  # of a packed micro-batch at most, where it has more than one sequence
+START_COST = 4096  # pieces of padding that one micro-batch more is worth on a GPU
 PREDICTED_PIECES = {"cpu": 4096, "cuda": 65536}  # padded pieces of a prediction batch at most
 
 
@@ -35,25 +38,6 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
     return -(-count // batch_size)
 
 
-def cheapest_cuts(lengths: Sequence[int], start_cost: int) -> list[tuple[int, int]]:
-    """Return ranges [begin, end) over lengths in ascending order whose cost is the least.
-
-    A range costs `start_cost` + its size x its longest.
-    """
-    count = len(lengths)
-    cost = [0] + [0] * count
-    cut = [0] * (count + 1)
-    for end in range(1, count + 1):
-        longest = lengths[end - 1]
-        cost[end], cut[end] = min((cost[begin] + start_cost + (end - begin) * longest, begin) for begin in range(end))
-    ranges = []
-    end = count
-    while end:
-        ranges.append((cut[end], end))
-        end = cut[end]
-    return ranges[::-1]
-
-
 def training_batches(
     features: Sequence[Feature],
     count_name: str,
@@ -62,7 +46,7 @@ def training_batches(
     seed: int,
     pad: int,
     token_types: bool,
-    device: str,
+    packed: bool,
     class_weights: np.ndarray | None = None,
 ) -> Callable[[int], list[MicroBatch]]:
     """Return the function from a step (from 1) to its micro-batches, pure in (seed, step).
@@ -74,7 +58,7 @@ def training_batches(
         seed: of the run.
         pad: id of the padding piece.
         token_types: whether the model takes token types.
-        device: `cpu` or `cuda`, for the cost of a micro-batch.
+        packed: micro-batches are packed, not padded.
         class_weights: float32 [classes]; what has a label counts by its class's then.
     """
     steps = steps_per_epoch(len(features), batch_size)
@@ -85,21 +69,20 @@ def training_batches(
         order = epoch_order(len(features), seed, epoch)
         chosen = order[index * batch_size : (index + 1) * batch_size]
         chosen = chosen[np.argsort(lengths[chosen], kind="stable")]
-        micro_batches = []
-        for begin, end in cheapest_cuts(lengths[chosen].tolist(), START_COST[device]):
-            arrays = collate([features[i] for i in chosen[begin:end]], pad, token_types=token_types)
-            size = end - begin
-            if class_weights is not None:
-                counted = class_weights[arrays["labels"][arrays["labels"] != IGNORED]].sum(dtype=np.float64)
-            else:
-                counted = int((arrays["labels"] != IGNORED).sum()) if count_name == "pieces" else size
-            counts = {
-                count_name: float(counted),
-                "tokens": float(lengths[chosen[begin:end]].sum()),
-                "sequences": float(size),
-            }
-            micro_batches.append(MicroBatch(to_tensors(arrays), counts))
-        return micro_batches
+        sizes = lengths[chosen].tolist()
+        cuts = fewest_cuts(sizes, PACKED_PIECES) if packed else cheapest_cuts(sizes, START_COST)
+        return [micro_batch([features[i] for i in chosen[begin:end]]) for begin, end in cuts]
+
+    def micro_batch(examples: list[Feature]) -> MicroBatch:
+        arrays = join(examples, token_types=token_types) if packed else collate(examples, pad, token_types=token_types)
+        if class_weights is not None:
+            counted = class_weights[arrays["labels"][arrays["labels"] != IGNORED]].sum(dtype=np.float64)
+        else:
+            counted = (arrays["labels"] != IGNORED).sum() if count_name == "pieces" else len(examples)
+        sizes = [len(example.ids) for example in examples]
+        counts = {count_name: float(counted), "tokens": float(sum(sizes)), "sequences": float(len(examples))}
+        tensors = to_tensors(arrays)
+        return MicroBatch({**tensors, "packing": pack(sizes)} if packed else tensors, counts)
 
     return batches
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +63,12 @@ class PieceTokenizer:
         }
         self.folder = folder
 
+    def save(self, folder: Path) -> None:
+        """Write tokenizer.json, added tokens included, and tokenizer_config.json to a folder."""
+        self._tokenizer.save(str(folder / "tokenizer.json"))
+        if (self.folder / "tokenizer_config.json").is_file():
+            shutil.copyfile(self.folder / "tokenizer_config.json", folder / "tokenizer_config.json")
+
     def require_length(self, max_length: int) -> None:
         """Refuse a sequence length beyond what the tokenizer or the model's positions allow.
 
@@ -121,6 +128,28 @@ def collate(features: Sequence[Feature], pad: int, *, token_types: bool) -> dict
         for row, feature in enumerate(features):
             batch[name][row, : len(feature.ids)] = feature.targets[name]
     return batch
+
+
+def join(features: Sequence[Feature], *, token_types: bool) -> dict[str, np.ndarray]:
+    """Return sequences packed one behind the other.
+
+    Returns:
+        input_ids, position_ids, which begin anew at each sequence, (and token_type_ids), int64 [1, pieces]; every
+        target joined to [1, pieces] or stacked to [sequences] if it is a scalar.
+    """
+    columns = [np.arange(len(feature.ids)) for feature in features]
+    parts = {"input_ids": [feature.ids for feature in features], "position_ids": columns}
+    if token_types:
+        pairs = zip(columns, features, strict=True)
+        parts["token_type_ids"] = [(column >= feature.first_segment).astype(np.int64) for column, feature in pairs]
+    stacked = {}
+    for name, example in features[0].targets.items():
+        values = [feature.targets[name] for feature in features]
+        if example.ndim == 0:
+            stacked[name] = np.stack(values)
+        else:
+            parts[name] = values
+    return {name: np.concatenate(arrays)[None] for name, arrays in parts.items()} | stacked
 
 
 def _read_if_there(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from compactbio.finetuning.features import IGNORED
+from compactbio.finetuning.packing import PackedModel
 from compactbio.training.loop import StepModule
 
 DENOMINATOR = {"ner": "pieces", "re": "examples", "qa": "windows"}
-MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 
 
 class TaskStep(StepModule):
@@ -30,33 +32,47 @@ class TaskStep(StepModule):
         self.task = task
         weights = None if class_weights is None else torch.from_numpy(class_weights)
         self.register_buffer("class_weights", weights, persistent=False)
+        self.packed_model: PackedModel | None = None
+
+    def take_packed(self, max_length: int) -> None:
+        """Make the model take packed micro-batches, of sequences of at most `max_length`, besides padded ones."""
+        self.packed_model = PackedModel(self.model, max_length=max_length, reads_first_tokens=self.task == "re")
 
     @property
     def token_types(self) -> bool:
         """Whether the model takes token types (DistilBERT does not)."""
         return "token_type_ids" in inspect.signature(self.model.forward).parameters
 
-    def forward(self, tensors: dict[str, Tensor], denominators: dict[str, float]) -> Tensor:
+    def forward(self, tensors: dict[str, Any], denominators: dict[str, float]) -> Tensor:
         """Return this micro-batch's share of the batch's loss."""
         logits = self.logits(tensors)
         loss = summed_loss(self.task, logits, tensors, self.class_weights) / denominators[DENOMINATOR[self.task]]
         self.last_terms = {self.task: loss.detach()}
         return loss
 
-    def logits(self, tensors: dict[str, Tensor]) -> Tensor:
-        """Return the head's output: ner [batch, length, labels], re [batch, labels], qa [batch, length, 2]."""
-        output = self.model(**{name: tensors[name] for name in MODEL_INPUTS if name in tensors})
+    def logits(self, tensors: dict[str, Any]) -> Tensor:
+        """Return the head's output: ner [batch, length, labels], re [batch, labels], qa [batch, length, 2].
+
+        Of a packed micro-batch ner [1, pieces, labels], re [sequences, labels], qa [1, pieces, 2].
+        """
+        packing = {} if self.packed_model is None else self.packed_model.expect(tensors)
+        output = self.model(**{name: tensors[name] for name in MODEL_INPUTS if name in tensors}, **packing)
         if self.task == "qa":
             return torch.stack([output.start_logits, output.end_logits], dim=-1)
         return output.logits
 
 
-def summed_loss(task: str, logits: Tensor, tensors: dict[str, Tensor], class_weights: Tensor | None = None) -> Tensor:
+def summed_loss(task: str, logits: Tensor, tensors: dict[str, Any], class_weights: Tensor | None = None) -> Tensor:
     """Return the sum of the cross-entropies of a micro-batch, in float32."""
     logits = logits.float()
     if task == "qa":
         # padding takes part in the reference's softmax; it is masked here, so that padding changes no number
-        logits = logits.masked_fill(~tensors["attention_mask"].bool()[..., None], torch.finfo(torch.float32).min)
+        lowest = torch.finfo(torch.float32).min
+        if "packing" in tensors:
+            windows = logits[0].split(tensors["packing"].lengths)
+            logits = nn.utils.rnn.pad_sequence(windows, batch_first=True, padding_value=lowest)
+        else:
+            logits = logits.masked_fill(~tensors["attention_mask"].bool()[..., None], lowest)
         start = F.cross_entropy(logits[..., 0], tensors["start"], reduction="sum")
         end = F.cross_entropy(logits[..., 1], tensors["end"], reduction="sum")
         return 0.5 * (start + end)

@@ -1,0 +1,94 @@
+"""Training with the embeddings of seen pieces only ends in the weights of training with all of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from helpers.finetuning import NER_LABELS, VOCABULARY, write_model
+
+from compactbio.finetuning.batching import training_batches
+from compactbio.finetuning.features import Feature
+from compactbio.finetuning.heads import load_task_model
+from compactbio.finetuning.seen_embeddings import SeenEmbeddings
+from compactbio.finetuning.steps import DENOMINATOR, TaskStep
+from compactbio.training.optimizers import adamw
+
+torch.set_num_threads(1)
+DECAY, STEPS = 0.1, 6
+SEEN = [2, 3, 7, 9, 12, 20]  # ids; 0 is the padding piece
+
+
+def rate(step: int) -> float:
+    return 1e-2 / step
+
+
+def features() -> list[Feature]:
+    draw = np.random.default_rng(1)
+    made = []
+    for length in draw.integers(3, 12, size=24):
+        labels = draw.integers(0, 3, size=length)
+        made.append(Feature(draw.choice(SEEN, size=length), int(length), {"labels": labels}))
+    return made
+
+
+def trained(step: TaskStep, examples: list[Feature], packed: bool) -> None:
+    """Take STEPS steps of torch's own AdamW with decoupled weight decay."""
+    optimizer = adamw(step, weight_decay=DECAY)
+    batches = training_batches(
+        examples, DENOMINATOR["ner"], batch_size=8, seed=3, pad=0, token_types=step.token_types, packed=packed
+    )
+    for number in range(1, STEPS + 1):
+        made = batches(number)
+        denominators = {name: sum(batch.counts[name] for batch in made) for name in made[0].counts}
+        for batch in made:
+            step(batch.tensors, denominators).backward()
+        for group in optimizer.param_groups:
+            group["lr"] = rate(number)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+
+def new_step(folder, packed: bool) -> TaskStep:
+    step = TaskStep(load_task_model(folder, "ner", NER_LABELS, seed=5), "ner").eval()
+    if packed:
+        step.take_packed(64)
+    return step
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("architecture", ["bert", "distilbert", "mobilebert"])
+def test_all_weights_are_those_of_training_the_whole_table(architecture, packed, tmp_path):
+    folder = write_model(tmp_path / "model", architecture=architecture)
+    whole = new_step(folder, packed)
+    trained(whole, features(), packed)
+
+    step = new_step(folder, packed)
+    before = step.model.get_input_embeddings().weight.detach().clone()
+    seen = SeenEmbeddings(step.model, features(), 0, learning_rate_at=rate, weight_decay=DECAY)
+    assert step.model.get_input_embeddings().num_embeddings == len(SEEN) + 1
+    trained(step, seen.translate(features()), packed)
+    with seen.whole(STEPS):
+        inside = step.model.get_input_embeddings().weight.detach().clone()
+    assert step.model.get_input_embeddings().num_embeddings == len(SEEN) + 1
+    seen.restore(STEPS)
+    assert torch.equal(step.model.get_input_embeddings().weight, inside)
+
+    expected, mine = whole.state_dict(), step.state_dict()
+    assert expected.keys() == mine.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(mine[name], value, rtol=1e-5, atol=2e-6)
+    unseen = sorted(set(range(1, len(VOCABULARY))) - set(SEEN))
+    kept = np.prod([1.0 - rate(number) * DECAY for number in range(1, STEPS + 1)])
+    torch.testing.assert_close(inside[unseen], before[unseen] * kept, rtol=1e-6, atol=0.0)
+    assert not torch.allclose(inside[SEEN], before[SEEN] * kept, atol=1e-3)
+
+
+def test_padding_keeps_its_row_and_takes_no_gradient(tmp_path):
+    step = new_step(write_model(tmp_path / "model"), packed=False)
+    seen = SeenEmbeddings(step.model, features(), 0, learning_rate_at=rate, weight_decay=DECAY)
+    table = step.model.get_input_embeddings()
+    assert table.padding_idx == seen.places[0] == 0
+    assert seen.places[SEEN].tolist() == [1, 2, 3, 4, 5, 6]
+    assert (seen.places == -1).sum() == len(VOCABULARY) - len(SEEN) - 1
+    assert table.weight.requires_grad
