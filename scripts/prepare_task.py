@@ -24,6 +24,8 @@ layouts, and what the definition says of them (keys as under `datasets:` in conf
   gad           task re: folders 1, 2, ... with train.tsv (sentence<TAB>label) and test.tsv
                 (header index<TAB>sentence<TAB>label). labels, folds [1, 2, ...]
   sentences     task re: sentence<TAB>label, header optional. files {train, [validation], test}, labels
+  json_lines    task re: an object with text and label a line, other keys ignored.
+                files {train, [validation], test}, labels
   chemprot      task re: the BioCreative VI tables chemprot_{training,development,test}_*.tsv.
                 labels [false, CPR:3, ...]; the classes listed are evaluated, all other pairs are false
   bioasq        task qa: SQuAD form, ids <question>_<number>. files {train, [validation], test, golden}

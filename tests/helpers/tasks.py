@@ -25,6 +25,14 @@ PLAIN = {
     "files": {"train": "train.tsv", "test": "test.tsv"},
     "labels": ["no", "yes"],
 }
+JSON_LINES = {
+    "task": "re",
+    "layout": "json_lines",
+    "source": None,
+    "folder": "json",
+    "files": {"train": "train.txt", "validation": "dev.txt", "test": "test.txt"},
+    "labels": ["AGONIST", "ANTAGONIST", "SUBSTRATE"],
+}
 CHEMPROT = {"task": "re", "layout": "chemprot", "source": None, "folder": "chemprot", "labels": EVALUATED}
 BIOASQ = {
     "task": "qa",
@@ -70,6 +78,19 @@ def write_gad(root: Path, folds: int = 2) -> Path:
             f"index\tsentence\tlabel\n0\tno @GENE$ {fold}\t0\n1\t@DISEASE$ by @GENE$ {fold}\t1\n",
         )
         write(root / "gad" / str(fold) / "dev.tsv", "")
+    return root
+
+
+def write_json_lines(root: Path, **splits: str) -> Path:
+    """Write SciBERT's JSON lines under root/json, three for training and one each for the other splits."""
+    default = {
+        "train": [("<< A >> blocks [[ B ]].", "ANTAGONIST"), ("[[ B ]] é << C >>", "SUBSTRATE"), ("x", "AGONIST")],
+        "dev": [("<< D >>", "AGONIST")],
+        "test": [("x", "AGONIST")],
+    }
+    for split, rows in default.items():
+        lines = [json.dumps({"text": text, "label": label, "metadata": []}) for text, label in rows]
+        write(root / "json" / f"{split}.txt", splits.get(split, "\n".join(lines) + "\n"))
     return root
 
 

@@ -1,17 +1,19 @@
 """prepare_task.py: each layout ends as typed columns that others can rely on."""
 
 import json
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from helpers.configurations import ROOT
+from helpers.configurations import CONFIG, ROOT, read
 from helpers.tasks import (
     BIOASQ,
     CHEMPROT,
     GAD,
+    JSON_LINES,
     NER,
     PLAIN,
     SQUAD,
@@ -20,6 +22,7 @@ from helpers.tasks import (
     write_bioasq,
     write_chemprot,
     write_gad,
+    write_json_lines,
     write_ner,
 )
 
@@ -27,6 +30,7 @@ from compactbio.errors import UserError
 from compactbio.files import read_json, read_manifest
 from compactbio.settings.datasets import known_counts
 from compactbio.tasks.prepare import prepare_dataset
+from compactbio.tasks.sources import fetch_source, read_sources
 
 PROGRAM = ROOT / "scripts" / "prepare_task.py"
 
@@ -87,6 +91,7 @@ def test_other_kinds_have_their_columns(tmp_path: Path) -> None:
         ("gad", GAD, write_gad(tmp_path)),
         ("plain", PLAIN, tmp_path),
         ("chemprot", CHEMPROT, write_chemprot(tmp_path)),
+        ("json", JSON_LINES, write_json_lines(tmp_path)),
     ):
         prepare_dataset(name, definition, root, tmp_path / "out" / name)
         features = load(tmp_path / "out" / name)["test"].features
@@ -136,9 +141,10 @@ def test_the_configuration_knows_what_is_counted(tmp_path: Path) -> None:
     """Misspelt counts are refused before anything runs, so the names there must be those that the readers count."""
     write(tmp_path / "plain" / "train.tsv", "a\tyes\n")
     write(tmp_path / "plain" / "test.tsv", "b\tno\n")
-    for root in (write_ner(tmp_path, train="-DOCSTART-/O | None/O"), write_gad(tmp_path), write_chemprot(tmp_path)):
-        assert root == tmp_path
-    for definition in (NER, GAD, PLAIN, CHEMPROT, BIOASQ, SQUAD):
+    write_ner(tmp_path, train="-DOCSTART-/O | None/O")
+    for write_files in (write_gad, write_chemprot, write_json_lines):
+        write_files(tmp_path)
+    for definition in (NER, GAD, PLAIN, JSON_LINES, CHEMPROT, BIOASQ, SQUAD):
         if definition["task"] == "qa":
             write_bioasq(tmp_path)
         if definition is SQUAD:
@@ -177,3 +183,24 @@ def test_a_wrong_command_line_gives_one_line(tmp_path: Path, arguments: tuple, m
     assert result.returncode == 1
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif("COMPACTBIO_MIRROR" not in os.environ, reason="COMPACTBIO_MIRROR names no mirror of real data")
+def test_the_real_form_of_scibert(tmp_path: Path) -> None:
+    """The example's archive holds the bytes that the table of sources names, and the counts are those asserted."""
+    table = CONFIG / "data_sources.tsv"
+    url = read("examples/real_input.yaml")["data_urls"]["scibert"].format(mirror=os.environ["COMPACTBIO_MIRROR"])
+    source = fetch_source(read_sources(table)["scibert"], tmp_path / "cache", table, url)
+    definition = read()["datasets"]["ChemProt-13"]
+    prepare_dataset("ChemProt-13", definition, Path(source["folder"]), tmp_path / "out")
+    files = Path(source["folder"]) / definition["folder"]
+    for split, rows in load(tmp_path / "out").items():
+        written = [json.loads(line) for line in (files / definition["files"][split]).read_bytes().splitlines()]
+        names = rows.features["label"].names
+        assert [(row["sentence"], names[row["label"]]) for row in rows] == [
+            (row["text"], row["label"]) for row in written
+        ]
+        assert all(mark in text for text in rows["sentence"] for mark in ("<< ", " >>", "[[ ", " ]]"))
+    counts = read_json(tmp_path / "out" / "counts.json")
+    assert [label for label, number in counts["test"]["labels"].items() if not number] == ["SUBSTRATE_PRODUCT-OF"]
+    assert counts["test"]["also_in_train"] == 4

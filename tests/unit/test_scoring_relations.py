@@ -3,9 +3,9 @@
 import random
 
 import pytest
-from sklearn.metrics import classification_report
+from sklearn.metrics import accuracy_score, classification_report
 
-from compactbio.scoring.relations import score_relations
+from compactbio.scoring.relations import find_absent, score_relations
 
 
 def test_one_positive_class():
@@ -49,6 +49,29 @@ def test_equals_scikit_learn_s_report():
         assert scores[f"{prefix}precision"] == pytest.approx(report[average]["precision"], abs=1e-15)
         assert scores[f"{prefix}recall"] == pytest.approx(report[average]["recall"], abs=1e-15)
         assert scores[f"{prefix}f1"] == pytest.approx(report[average]["f1-score"], abs=1e-15)
+
+
+def test_all_labels_positive_is_the_accuracy():
+    draw = random.Random(5)
+    classes = [f"c{number}" for number in range(13)]
+    gold = draw.choices(classes, range(1, 14), k=500)
+    predicted = [label if draw.random() < 0.5 else draw.choice(classes) for label in gold]
+    scores = score_relations(gold, predicted, classes)
+    expected = pytest.approx(accuracy_score(gold, predicted), abs=1e-15)
+    assert scores["precision"] == scores["recall"] == scores["f1"] == expected
+
+
+def test_macro_averages_leave_out_classes_that_no_example_has():
+    gold = ["a", "a", "b", "b"]
+    predicted = ["a", "c", "b", "b"]
+    # a: precision 1, recall 1/2; b: both 1; c is predicted once and has no example; d neither.
+    scores = score_relations(gold, predicted, ["a", "b", "c", "d"])
+    assert scores["macro_precision"] == pytest.approx(1.0)
+    assert scores["macro_recall"] == pytest.approx(3 / 4)
+    assert scores["macro_f1"] == pytest.approx((2 / 3 + 1) / 2)
+    assert scores["precision"] == scores["recall"] == scores["f1"] == pytest.approx(3 / 4)
+    assert find_absent(gold, ["a", "b", "c", "d"]) == ["c", "d"]
+    assert set(score_relations(["false"], ["a"], ["a", "b"]).values()) == {0.0}
 
 
 def test_nothing_found_scores_zero_without_a_warning(recwarn):

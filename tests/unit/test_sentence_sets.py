@@ -1,13 +1,13 @@
-"""Sentence data sets: GAD's folds and plain files."""
+"""Sentence data sets: GAD's folds, plain files and JSON lines."""
 
 from pathlib import Path
 
 import pytest
-from helpers.tasks import GAD, PLAIN, write, write_gad
+from helpers.tasks import GAD, JSON_LINES, PLAIN, write, write_gad, write_json_lines
 
 from compactbio.errors import UserError
 from compactbio.tasks.prepared import parse_definition
-from compactbio.tasks.sentences import read_gad, read_plain
+from compactbio.tasks.sentences import read_gad, read_json_lines, read_plain
 
 
 def test_folds_are_told_apart_and_quotation_marks_stay(tmp_path: Path) -> None:
@@ -62,3 +62,53 @@ def test_plain_files_with_and_without_header(tmp_path: Path) -> None:
         "label": [1, 0],
     }
     assert prepared.counts["test"] == {"rows": 1, "labels": {"no": 0, "yes": 1}, "also_in_train": 1}
+
+
+def test_json_lines_keep_the_markers_and_the_configured_order_of_labels(tmp_path: Path) -> None:
+    prepared = read_json_lines(parse_definition("x", JSON_LINES, write_json_lines(tmp_path)))
+    assert prepared.splits["train"] == {
+        "id": [0, 1, 2],
+        "fold": [0, 0, 0],
+        "sentence": ["<< A >> blocks [[ B ]].", "[[ B ]] é << C >>", "x"],
+        "label": [1, 2, 0],
+    }
+    assert list(prepared.splits) == ["train", "validation", "test"]
+    assert prepared.counts["test"] == {
+        "rows": 1,
+        "labels": {"AGONIST": 1, "ANTAGONIST": 0, "SUBSTRATE": 0},
+        "also_in_train": 1,
+    }
+
+
+def test_json_lines_may_have_windows_line_ends_blank_lines_and_separators_in_texts(tmp_path: Path) -> None:
+    text = '{"label": "AGONIST", "text": "a\u2028\\tb"}\r\n\r\n{"label": "SUBSTRATE", "text": " c "}'
+    prepared = read_json_lines(parse_definition("x", JSON_LINES, write_json_lines(tmp_path, train=text)))
+    assert prepared.splits["train"]["sentence"] == ["a\u2028\tb", "c"]
+    assert prepared.splits["train"]["label"] == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("<< A >>\tAGONIST", r"line 2: not JSON \(Expecting value.*one object with text and label a line is expected"),
+        ('{"text": "a", "label": "AGONIST"', "line 2: not JSON"),
+        ('["a", "AGONIST"]', "line 2: list where an object stands"),
+        ('{"text": "a"}', "line 2: no label that is a string"),
+        ('{"text": "a", "label": 3}', "line 2: no label that is a string"),
+        ('{"sentence": "a", "label": "AGONIST"}', "line 2: no text that is a string"),
+        ('{"text": " ", "label": "AGONIST"}', "line 2: the sentence is empty"),
+        (
+            '{"text": "a", "label": "agonist"}',
+            r"line 2: unknown label 'agonist'; known are AGONIST, ANTAGONIST, SUBSTRATE\. .* datasets\.x\.labels",
+        ),
+    ],
+)
+def test_a_faulty_line_of_json_lines_is_named(tmp_path: Path, line: str, message: str) -> None:
+    root = write_json_lines(tmp_path, dev=f'{{"text": "b", "label": "AGONIST"}}\n{line}\n')
+    with pytest.raises(UserError, match=rf"json/dev\.txt, {message}"):
+        read_json_lines(parse_definition("x", JSON_LINES, root))
+
+
+def test_an_empty_file_of_json_lines_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"json/test\.txt is empty"):
+        read_json_lines(parse_definition("x", JSON_LINES, write_json_lines(tmp_path, test="\n")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +12,11 @@ import numpy as np
 from compactbio.errors import UserError
 from compactbio.scoring.finetuned import NOT_THESE_DATA, STANDARD, Finetuned, Metrics, with_unseen
 from compactbio.scoring.predictions import in_order, one_array
-from compactbio.scoring.relations import count_relations, score_relations
+from compactbio.scoring.relations import count_relations, find_absent, score_relations
 from compactbio.scoring.tables import POOLED_PREFIX
 from compactbio.scoring.units import Units
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,13 @@ def score_run(finetuned: Finetuned, run: dict[str, Any]) -> Iterator[tuple[str, 
     """Yield the scores of a run over its fold's test rows, with the counts of each row."""
     part = _predicted(finetuned, run)
     metrics = _metrics(finetuned, [part])
-    counts = count_relations(part.gold, part.predicted, finetuned.settings["positive_labels"])
+    positive = finetuned.settings["positive_labels"]
+    absent = find_absent(part.gold, positive)
+    if absent:
+        log.warning(
+            "%s: no test sentence is %s, which macro averages leave out", finetuned.what(run["run"]), ", ".join(absent)
+        )
+    counts = count_relations(part.gold, part.predicted, positive)
     yield STANDARD, metrics, Units(list(map(str, part.ids)), counts)
 
 

@@ -13,8 +13,11 @@ def score_relations(gold: Sequence[str], predicted: Sequence[str], positive_labe
     """Return precision, recall and f1, micro-averaged over `positive_labels`; fractions, 0 where undefined.
 
     One positive class (GAD): these are that class's own. Several (ChemProt): macro_precision, macro_recall and
-    macro_f1, unweighted means over the classes, are returned as well. A label outside `positive_labels`
-    predicted for a positive example lowers recall, the other way round precision; agreement on it counts nothing.
+    macro_f1, unweighted means over the classes, are returned as well; classes that no gold label is of are left
+    out of these means, since their recall is undefined, and predicting them lowers the other classes' recall and the
+    micro average's precision. A label outside `positive_labels` predicted for a positive example lowers recall, the
+    other way round precision; agreement on it counts nothing. Where `positive_labels` are all labels (ChemProt-13),
+    the micro averages are one number, the accuracy.
     """
     # Counted here and not by scikit-learn, whose import would be a third of a fine-tuning's start.
     true, found = Counter(gold), Counter(predicted)
@@ -23,8 +26,14 @@ def score_relations(gold: Sequence[str], predicted: Sequence[str], positive_labe
     scores = _scores(*map(sum, zip(*classes, strict=True)))
     if len(classes) == 1:
         return scores
-    each = [_scores(*counts) for counts in classes]
+    each = [_scores(*counts) for counts in classes if counts[0]] or [_scores(0, 0, 0)]
     return scores | {f"macro_{name}": fmean(one[name] for one in each) for name in scores}
+
+
+def find_absent(gold: Sequence[str], positive_labels: Sequence[str]) -> list[str]:
+    """Return the positive labels that no example has: the macro averages leave them out."""
+    present = set(gold)
+    return [label for label in positive_labels if label not in present]
 
 
 def count_relations(gold: Sequence[str], predicted: Sequence[str], positive_labels: Sequence[str]) -> np.ndarray:

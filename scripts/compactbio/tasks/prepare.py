@@ -17,6 +17,7 @@ READERS = {
     "tagged_words": tagged_words.read_dataset,
     "gad": sentences.read_gad,
     "sentences": sentences.read_plain,
+    "json_lines": sentences.read_json_lines,
     "chemprot": chemprot.read_dataset,
     "bioasq": squad.read_bioasq,
     "squad": squad.read_squad,

@@ -15,7 +15,7 @@ Columns = dict[str, list[Any]]
 
 LAYOUTS_OF_TASK = {
     "ner": ("tagged_words",),
-    "re": ("gad", "sentences", "chemprot"),
+    "re": ("gad", "sentences", "json_lines", "chemprot"),
     "qa": ("bioasq", "squad"),
 }
 SPLITS = ("train", "validation", "test")

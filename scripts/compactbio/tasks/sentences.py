@@ -1,19 +1,20 @@
-"""Sentences with one label each: BioBERT's GAD folds, and plain files of a user's own."""
+"""Sentences with one label each: BioBERT's GAD folds, plain files of a user's own, and SciBERT's JSON lines."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.tasks.counts import count_shared
 from compactbio.tasks.prepared import Columns, Definition, Prepared
-from compactbio.tasks.texts import check_label, read_rows
+from compactbio.tasks.texts import check_label, read_json_rows, read_rows
 
 _GAD_HEADER = ["index", "sentence", "label"]
 _PLAIN_HEADER = ["sentence", "label"]
+_JSON_KEYS = ("text", "label")
 
 
 def read_gad(definition: Definition) -> Prepared:
@@ -50,18 +51,12 @@ def read_gad(definition: Definition) -> Prepared:
 
 def read_plain(definition: Definition) -> Prepared:
     """Return a data set of plain files: sentence, tab, label on a line; a header of these two words is skipped."""
-    splits, inputs = {}, []
-    for split in definition.splits():
-        path = definition.file(split)
-        rows = read_rows(path, 2, "sentence and label")
-        if rows and rows[0][1] == _PLAIN_HEADER:
-            rows = rows[1:]
-        splits[split] = _empty_columns()
-        _extend(splits[split], _label_rows((path, rows), definition), 0)
-        inputs.append(path)
-    counts = {split: count_labels(columns, definition.labels) for split, columns in splits.items()}
-    counts["test"]["also_in_train"] = count_shared(set(splits["train"]["sentence"]), splits["test"]["sentence"])
-    return Prepared(splits, counts, inputs)
+    return _read_splits(definition, _read_plain_rows)
+
+
+def read_json_lines(definition: Definition) -> Prepared:
+    """Return a data set of JSON lines as SciBERT's: an object with text and label on a line, other keys ignored."""
+    return _read_splits(definition, lambda path: read_json_rows(path, _JSON_KEYS))
 
 
 def count_labels(columns: Columns, labels: Sequence[str]) -> dict[str, Any]:
@@ -71,6 +66,19 @@ def count_labels(columns: Columns, labels: Sequence[str]) -> dict[str, Any]:
         "rows": len(columns["label"]),
         "labels": {label: by_id[number] for number, label in enumerate(labels)},
     }
+
+
+def _read_splits(definition: Definition, read: Callable[[Path], list[tuple[int, list[str]]]]) -> Prepared:
+    """Return a data set with a file per split, whose (line number, [sentence, label]) `read` returns."""
+    splits, inputs = {}, []
+    for split in definition.splits():
+        path = definition.file(split)
+        splits[split] = _empty_columns()
+        _extend(splits[split], _label_rows((path, read(path)), definition), 0)
+        inputs.append(path)
+    counts = {split: count_labels(columns, definition.labels) for split, columns in splits.items()}
+    counts["test"]["also_in_train"] = count_shared(set(splits["train"]["sentence"]), splits["test"]["sentence"])
+    return Prepared(splits, counts, inputs)
 
 
 def _empty_columns() -> Columns:
@@ -84,6 +92,12 @@ def _extend(columns: Columns, rows: list[tuple[str, int]], fold: int) -> None:
     columns["fold"] += [fold] * len(rows)
     columns["sentence"] += [sentence for sentence, _ in rows]
     columns["label"] += [label for _, label in rows]
+
+
+def _read_plain_rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Return the rows of a plain file without its header, if it has one."""
+    rows = read_rows(path, 2, "sentence and label")
+    return rows[1:] if rows and rows[0][1] == _PLAIN_HEADER else rows
 
 
 def _read_gad_train(path: Path) -> tuple[Path, list[tuple[int, list[str]]]]:

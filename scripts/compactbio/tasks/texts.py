@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from compactbio.errors import UserError
@@ -62,6 +64,32 @@ def read_rows(path: Path, columns: int, meaning: str) -> list[tuple[int, list[st
                 f"({meaning}, separated by tabs): {line[:80]!r}"
             )
         rows.append((number, cells))
+    return rows
+
+
+def read_json_rows(path: Path, keys: Sequence[str]) -> list[tuple[int, list[str]]]:
+    """Return (line number from 1, values of `keys`) of a file with a JSON object a line; blank lines are skipped.
+
+    Other keys of the objects are left.
+
+    Raises:
+        UserError: a line is not JSON, no object, or lacks one of the keys with a string as value.
+    """
+    rows = []
+    for number, line in enumerate(read_lines(path), start=1):
+        if not line.strip():
+            continue
+        expected = f"one object with {' and '.join(keys)} a line is expected: {line[:80]!r}"
+        try:
+            value = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{path}, line {number}: not JSON ({error}); {expected}") from None
+        if not isinstance(value, dict):
+            raise UserError(f"{path}, line {number}: {type(value).__name__} where an object stands; {expected}")
+        for key in keys:
+            if not isinstance(value.get(key), str):
+                raise UserError(f"{path}, line {number}: no {key} that is a string; {expected}")
+        rows.append((number, [value[key] for key in keys]))
     return rows
 
 

@@ -14,7 +14,7 @@ TITLES = {
     UNSEEN_PREFIX: "without what stands in train",
 }
 NOTES = {
-    MACRO_PREFIX: "Unweighted mean over the evaluated classes.",
+    MACRO_PREFIX: "Unweighted mean over the evaluated classes that the test data hold.",
     POOLED_PREFIX: "The predictions of all folds scored as one set, beside the folds' mean above.",
     UNSEEN_PREFIX: "Test data that also stand in train are left out.",
 }
