@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 
 include: "rules/common.smk"
+include: "rules/reporting_inputs.smk"
 include: "rules/targets.smk"
 include: "rules/students.smk"
 include: "rules/corpus.smk"

@@ -6,7 +6,13 @@ from compactbio.errors import UserError
 from compactbio.pretraining.sampling import check_split
 from compactbio.reporting.selection import comparison_options, selection_options
 from compactbio.settings import finetuning_run, load_settings, pretraining_run
-from compactbio.settings.runs import source_of, student_kind
+from compactbio.settings.runs import (
+    deployment_dataset,
+    finetuned_datasets,
+    source_of,
+    stage_before,
+    student_kind,
+)
 
 BASEDIR = Path(workflow.basedir)
 SOURCES_TABLE = os.path.relpath(BASEDIR / "config" / "data_sources.tsv")
@@ -213,77 +219,25 @@ def dataset_definition(dataset):
 def task_sources():
     """Return the rows of config/data_sources.tsv that the datasets of this run are read from, sorted."""
     sources = {
-        config["datasets"][dataset]["source"] for dataset in config["run"]["datasets"]
+        config["datasets"][dataset]["source"] for dataset in finetuned_datasets(config)
     }
     return sorted(sources - {None})
 
 
-# ---- reporting
+def start_folder(model, dataset):
+    """Return the folder that a fine-tuning starts from: the model as it is, or what its stage leaves of it."""
+    stage = stage_before(config, dataset)
+    if stage is None:
+        return model_folder(model)
+    return f"{RESULTS}/finetuning/{model}/{stage}/model"
 
 
-def reporting_selection():
-    """Return the options that tell the reporting programs what was run and what is known."""
-    return selection_options(config, PUBLISHED_TABLE)
-
-
-def published_table():
-    """Return the table of the paper's values where this configuration compares with them, else nothing."""
-    return [PUBLISHED_TABLE] if config["reporting"]["compare_with_paper"] else []
-
-
-def training_files():
-    """Return training.json of every fine-tuning; metrics.jsonl is made with it."""
-    return [
-        f"{RESULTS}/finetuning/{model}/{dataset}/training.json"
-        for model in config["run"]["models"]
-        for dataset in config["run"]["datasets"]
-    ]
-
-
-def pretraining_metrics():
-    """Return metrics.jsonl of every pre-training; run.yaml and provenance.json stand beside it."""
-    return [
-        f"{RESULTS}/pretraining/{model}/metrics.jsonl" for model in trained_models()
-    ]
-
-
-def provenance_files():
-    """Return provenance.json of every pre-training and fine-tuning; training.json is made with it."""
-    folders = [f"{RESULTS}/pretraining/{model}" for model in trained_models()]
-    folders += [os.path.dirname(path) for path in training_files()]
-    return [f"{folder}/provenance.json" for folder in folders]
-
-
-def names_in_use():
-    """Return the models, checkpoints, datasets and tokenizers that take part in this run, sorted."""
-    sources = {*config["run"]["models"], *trained_models(), *fetched_names()}
-    tokenizers = {source_of(config, name)["tokenizer"] for name in sources}
-    return sorted({*sources, *tokenizers, *config["run"]["datasets"]})
-
-
-def model_group(model):
-    """Return how a model came to be, for the figures: distilled, continual or given."""
-    definition = config["models"][model]
-    if definition["source"] == "train" and definition.get("teacher") is not None:
-        return "distilled"
-    return "continual" if definition["source"] == "train" else "given"
-
-
-# ---- provenance
-
-
-def sources_selection():
-    """Return the options that tell the provenance programs where the results lie and what was made or fetched."""
-    return [
-        *("--results", RESULTS),
-        *("--trained", *trained_models()),
-        *("--fetched", *fetched_names()),
-    ]
-
-
-def models_with_cards():
-    """Return the models that a card is written of: those of the run, and the teachers trained for them."""
-    return sorted({*config["run"]["models"], *trained_models()})
+def start_record(model, dataset):
+    """Return the declared file that is made with that folder: the model's manifest, or the stage's training.json."""
+    folder = start_folder(model, dataset)
+    if stage_before(config, dataset) is None:
+        return f"{folder}/manifest.json"
+    return f"{os.path.dirname(folder)}/training.json"
 
 
 wildcard_constraints:

@@ -20,11 +20,12 @@ rule resolve_finetuning:
         " --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
 
 
-# Checkpoints are no output: Snakemake removes outputs before each try, and a try goes on from them.
+# Checkpoints are no output: Snakemake removes outputs before each try, and a try goes on from them. Nor are kept
+# weights, which only some datasets have: who reads them takes training.json, which holds their digest.
 rule finetune_model:
     input:
         run=f"{RESULTS}/finetuning/{{model}}/{{dataset}}/run.yaml",
-        model=lambda wildcards: f"{model_folder(wildcards.model)}/manifest.json",
+        model=lambda wildcards: start_record(wildcards.model, wildcards.dataset),
         task=f"{RESULTS}/tasks/{{dataset}}/manifest.json",
     output:
         predictions=f"{RESULTS}/finetuning/{{model}}/{{dataset}}/predictions.parquet",
@@ -44,7 +45,7 @@ rule finetune_model:
         mem_mb=24000,
         runtime=480,
     params:
-        model=lambda wildcards, input: os.path.dirname(input.model),
+        model=lambda wildcards: start_folder(wildcards.model, wildcards.dataset),
         task=lambda wildcards, input: os.path.dirname(input.task),
         checkpoints=f"{RESULTS}/checkpoints/finetuning/{{model}}/{{dataset}}",
         output_dir=lambda wildcards, output: os.path.dirname(output.predictions),

@@ -28,6 +28,7 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything is in the folders given
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     from compactbio.finetuning.grid import choose_point, plan_trials
+    from compactbio.finetuning.kept_weights import kept_digest
     from compactbio.finetuning.records import provenance_record
     from compactbio.finetuning.runs import PlannedRun, dataset_digest, finetune, model_digest, plan_runs, publish
     from compactbio.training.deadlines import StopSignal, deadline_after
@@ -38,7 +39,8 @@ def main() -> None:
         raise UserError(f"{arguments.run} lacks {', '.join(lacking)}: write it with scripts/resolve_run.py")
     stop = StopSignal().install()
     logging.info("settings: %s", settings)
-    digests = {"model": model_digest(arguments.model), "dataset": dataset_digest(arguments.task)}
+    start = kept_digest if "starts_from" in settings else model_digest
+    digests = {"model": start(arguments.model), "dataset": dataset_digest(arguments.task)}
     deadline = deadline_after(arguments.max_minutes, started=started)
 
     def finish(runs: list[PlannedRun]) -> None:
@@ -77,14 +79,14 @@ def parse_arguments() -> argparse.Namespace:
     """Return the command line's arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, required=True, help="run.yaml of this model and dataset")
-    parser.add_argument("--model", type=Path, required=True, help="folder of the encoder and its tokenizer")
+    parser.add_argument("--model", type=Path, required=True, help="folder of the model and its tokenizer")
     parser.add_argument("--task", type=Path, required=True, help="folder of the prepared dataset")
     parser.add_argument("--checkpoints", type=Path, required=True, help="folder in which runs are kept between tries")
     parser.add_argument(
         "--output-dir",
         type=Path,
         required=True,
-        help="predictions.parquet, metrics.jsonl, training.json and provenance.json go here",
+        help="predictions.parquet, metrics.jsonl, training.json, provenance.json and model/, if kept, go here",
     )
     parser.add_argument("--max-minutes", type=float, help="save and leave before this many minutes are over")
     return parser.parse_args()

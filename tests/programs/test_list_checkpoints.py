@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -113,6 +114,26 @@ def test_present_runs_are_in_use_and_superseded_ones_orphaned(results, capsys, m
     assert sum(line.endswith("stalled     orphaned  the loss diverges") for line in text.splitlines()) == 1
     assert f"'{results}' --orphans-only | xargs -r -d '\\n' rm -r" in text
     assert pretrained.is_dir() and finished.is_dir() and stalled.is_dir()
+
+
+def test_a_run_after_a_stage_is_in_use_as_long_as_the_stages_weights_are_the_same(results):
+    path = results / "finetuning" / "Small" / "toy" / "run.yaml"
+    settings = {**yaml.safe_load(path.read_text()), "starts_from": "before"}
+    write_run(path, settings)
+    stage = shutil.copytree(
+        results / "pretraining" / "Small" / "model", results / "finetuning" / "Small" / "before" / "model"
+    )
+    (stage / "manifest.json").unlink()
+    (stage / "model.safetensors").write_bytes(b"weights of the stage")
+    digests = {"model": model_digest(stage), "dataset": dataset_digest(results / "tasks" / "toy")}
+    planned = plan_runs(settings, digests, results / "checkpoints" / "finetuning" / "Small" / "toy")
+    for run in planned:
+        run.folder.mkdir(parents=True)
+    assert {use for use, _, _ in listed(results).values()} == {"in use"}
+    (stage / "model.safetensors").write_bytes(b"other weights")
+    assert {use for use, _, _ in listed(results).values()} == {"orphaned"}
+    shutil.rmtree(stage)
+    assert {use for use, _, _ in listed(results).values()} == {"unknown"}
 
 
 def test_points_of_a_grid_are_in_use_and_what_follows_them_once_they_are_finished(results):

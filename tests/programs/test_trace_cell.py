@@ -137,6 +137,28 @@ def test_a_baseline_file_with_another_digest_is_found(results, trace):
     assert "sha256 of pubmed26n0001.xml.gz in the shard's inputs" in trace(results)[1]
 
 
+def test_a_stage_before_stands_in_the_chain_with_its_weights(results, trace):
+    chain.write_stage(results, "First")
+    out, error = trace(results, "--verify")
+    assert error == ""
+    told = out[out.index("started from Small fine-tuned on First") :]
+    assert "fine-tuning" in told and "seed1: seed 1" in told and "seed2" not in told
+    assert "tasks/First: digest" in told and "pubmed26n0001.xml.gz: md5" in told  # to the model it started from
+    training = results / "finetuning/Small/First/training.json"
+    spoil_json(training, lambda value: value.update(weights="0" * 64))
+    assert "digest of the weights in" in trace(results)[1]
+    spoil_json(training, lambda value: value.update(weights=None))
+    shutil.rmtree(results / "finetuning/Small/First/model")
+    out, error = trace(results)
+    assert "First/model/manifest.json is not there" in out and "digest of the weights in" in error
+
+
+def test_other_weights_than_those_started_from_are_found(results, trace):
+    chain.write_stage(results, "First")
+    spoil_json(results / "finetuning/Small/Genes/provenance.json", lambda value: value["inputs"].update(model="0" * 64))
+    assert "finetuning/Small/First/model, as used: recorded 0000" in trace(results)[0]
+
+
 def test_documents_of_a_users_own_are_the_end_of_the_chain(results, trace):
     def change(counts):
         counts["kind"] = "documents"

@@ -139,6 +139,42 @@ def test_a_malformed_table_is_refused(tmp_path: Path, rows: list[dict], message:
         read_sources(table(tmp_path, *rows))
 
 
+def test_files_of_a_folder_on_a_server_are_fetched_each_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = table(
+        tmp_path,
+        {"name": "s", "version": "1", "url": "https://a.org/data/", "mirrors": "https://b.org/"},
+        {"name": "s", "member": "train v1.json", "sha256": digest("train v1.json")},
+        {"name": "s", "member": "dev.json", "sha256": digest("dev.json")},
+    )
+    asked = []
+
+    def stand_in(urls: list[str], target: Path, *, sha256: str) -> str:
+        asked.append((urls, sha256))
+        write(target, target.name)
+        write(target.with_name(f"{target.name}.lock"), str(len(asked)))
+        return urls[0]
+
+    monkeypatch.setattr("compactbio.tasks.sources.download", stand_in)
+    source = read_sources(path)["s"]
+    first, again = (fetch_source(source, tmp_path / "cache", path) for _ in range(2))
+    assert asked[:2] == [
+        (["https://a.org/data/train%20v1.json", "https://b.org/train%20v1.json"], digest("train v1.json")),
+        (["https://a.org/data/dev.json", "https://b.org/dev.json"], digest("dev.json")),
+    ]
+    assert set(first["files"]) == {"train v1.json", "dev.json"}
+    assert first == again and first["url"] == "https://a.org/data/"
+    # got by hand: a folder of the user's own
+    own = tmp_path / "own"
+    for name in first["files"]:
+        write(own / name, name)
+    assert fetch_source(source, tmp_path / "cache", path, f"file://{own}/")["digest"] == first["digest"]
+    write(own / "dev.json", "changed")
+    with pytest.raises(UserError, match=r"dev\.json has sha256 .* where .* says"):
+        fetch_source(source, tmp_path / "cache", path, f"file://{own}/")
+
+
 def test_another_address_does_not_meet_the_first_ones_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = table(tmp_path, {"name": "s", "version": "1", "url": "https://a.org/x.zip", "sha256": "0" * 64})
     asked = []

@@ -76,6 +76,17 @@ def test_settings_that_are_null_leave_no_trace_in_a_run_file() -> None:
     assert "grid" not in finetuning_run(unset, "TinyBERT", "GAD")["hyperparameters"]
 
 
+def test_weights_are_kept_of_the_dataset_that_is_measured_for_deployment_where_it_is_run() -> None:
+    def kept(**changes: object) -> set[str]:
+        config = load_settings(paper(**changes))
+        datasets = config["run"]["datasets"]
+        return {name for name in datasets if finetuning_run(config, "TinyBERT", name).get("keep_weights")}
+
+    assert kept() == {"NCBI-disease"}
+    assert kept(reporting={"deployment_dataset": "BioASQ-7b"}) == {"BioASQ-7b"}
+    assert kept(reporting={"deployment_dataset": None}) == kept(run={"datasets": ["GAD"]}) == set()
+
+
 def test_a_run_block_says_nothing_about_where_it_runs() -> None:
     config = load_settings(read())
     elsewhere = load_settings(paper(results_dir="elsewhere", downloads_dir="cache"))
@@ -99,6 +110,7 @@ def test_a_run_block_says_nothing_about_where_it_runs() -> None:
         ({"reporting": {"resamples": 100}}, r"reporting\.resamples: 100 is less than"),
         ({"run": {"models": ["NoBERT"]}}, r"run\.models: `NoBERT` is not defined"),
         ({"run": {"datasets": ["NCBI"]}}, r"run\.datasets: `NCBI` is not defined"),
+        ({"reporting": {"deployment_dataset": "NCBI"}}, r"reporting\.deployment_dataset: `NCBI` is not defined"),
         (
             {"run": {"models": ["TinyBioBERT", "TinyBERT"]}},
             r"reporting\.baseline_model: `BioBERT-v1\.1` is not in run\.models, .* name one of TinyBioBERT, TinyBERT",

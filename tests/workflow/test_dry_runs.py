@@ -55,6 +55,7 @@ def test_the_paper_in_numbers(tmp_path: Path) -> None:
     assert jobs["pretrain_model"] == jobs["export_model"] == jobs["initialise_student"] == 7
     assert jobs["finetune_model"] == 12 * 8
     assert jobs["score_model"] == 12
+    assert jobs["measure_deployment"] == 1
     assert jobs["download_baseline"] == jobs["parse_baseline"] == 67  # 1,334 files, 20 a job
     assert jobs["tokenize_shard"] == 2 * 67
 
@@ -63,6 +64,22 @@ def test_published_models_need_no_corpus(tmp_path: Path) -> None:
     jobs = dry_run(tmp_path, "--configfile", str(CONFIG / "released.yaml"))
     assert not {"download_baseline", "parse_baseline", "tokenize_shard", "pretrain_model"} & set(jobs)
     assert jobs["fetch_checkpoint"] == 12
+
+
+def test_a_dataset_beside_the_papers_is_chosen_by_name(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(
+        "results_dir: results/own\nrun: {models: [BioBERT-v1.1], datasets: [ChemProt-13]}\n"
+    )
+    jobs = dry_run(tmp_path, "--configfile", "own.yaml")
+    assert jobs["fetch_task_data"] == jobs["prepare_task"] == jobs["finetune_model"] == 1
+    assert "measure_deployment" not in jobs  # its dataset is not run
+
+
+def test_a_stage_is_fetched_prepared_and_trained_with_a_models_branch(tmp_path: Path) -> None:
+    files = [str(CONFIG / name) for name in ("released.yaml", "examples/squad_stage.yaml")]
+    jobs = dry_run(tmp_path, "TinyBioBERT", "--configfile", *files)
+    assert jobs["finetune_model"] == jobs["prepare_task"] == 3  # BioASQ, SQuAD, and BioASQ after it
+    assert (jobs["score_model"], jobs["fetch_task_data"]) == (1, 2)
 
 
 def test_a_model_is_a_target_and_runs_its_branch_only(tmp_path: Path) -> None:

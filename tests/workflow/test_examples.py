@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -43,6 +45,42 @@ def test_own_data(miniature_folder: Path) -> None:
     scores = pd.read_csv(miniature_folder / "results/own_data/finetuning/BioBERT-v1.1/scores.tsv", sep="\t")
     assert set(scores.dataset) == {"my-ner", "my-sentences", "my-questions"}
     assert set(scores[scores.task == "ner"].metric) >= {"precision", "recall", "f1", "entities"}
+
+
+def test_squad_stage(miniature_folder: Path) -> None:
+    """One of the miniature's starting points, over a SQuAD of one question."""
+    stage = miniature_folder / "results/demo/miniature/stage"
+    stage.mkdir(exist_ok=True)
+    question = {"id": "q1", "question": "Which gene?", "answers": [{"text": "TP53", "answer_start": 4}]}
+    (stage / "squad.json").write_text(
+        json.dumps({"data": [{"paragraphs": [{"context": "The TP53 gene.", "qas": [question]}]}]})
+    )
+    model, dataset = "DistilBERT-cased", "BioASQ-7b-after-SQuAD"
+    small = {
+        "run": {"models": [model], "datasets": [dataset]},
+        "models": {model: {"source": "path", "path": "{mirror}/checkpoints/distilbert-cased"}},
+        "datasets": {
+            "SQuAD": {
+                "source": None,
+                "folder": "{mirror}/stage",
+                "files": {"train": "squad.json", "test": "squad.json"},
+                "counts": None,
+            },
+            dataset: {"source": "miniature_datasets", "counts": None, "finetuning": {"epochs": 1}},
+        },
+        "reporting": {"baseline_model": model},
+    }
+    results = "results/squad_stage"
+    run(miniature_folder, "squad_stage.yaml", f"{results}/finetuning/{model}/scores.tsv", change=small)
+    scores = pd.read_csv(miniature_folder / results / "finetuning" / model / "scores.tsv", sep="\t")
+    assert set(scores.dataset) == {dataset} and set(scores.run) == {"seed42", "seed43"}
+    stage_runs = json.loads((miniature_folder / results / "finetuning" / model / "SQuAD/training.json").read_text())
+    assert [one["run"] for one in stage_runs["runs"]] == ["seed42"]
+    command = [sys.executable, str(ROOT / "scripts/trace_cell.py"), "--results", results, "--task", "qa", "--verify"]
+    command += ["--dataset", dataset, "--model", model, "--metric", "mrr", "--protocol", "standard"]
+    traced = subprocess.run(command, cwd=miniature_folder, capture_output=True, text=True)
+    assert traced.returncode == 0, traced.stderr
+    assert f"started from {model} fine-tuned on SQuAD" in traced.stdout
 
 
 def test_own_model(miniature_folder: Path) -> None:

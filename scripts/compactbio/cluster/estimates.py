@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from compactbio.cluster.shapes import parameters
+from compactbio.settings.runs import finetuned_datasets, finetuning_run, kept_weights
 
 # per file of the PubMed baseline, which holds 30,000 citations: downloaded, its texts, its tokens for one tokenizer
 DOWNLOAD_BYTES, TEXT_BYTES, TOKEN_BYTES = 30e6, 15e6, 10e6
@@ -18,6 +19,7 @@ SNAPSHOT_FILES, CACHE_FILES = 8, 25  # of a checkpoint in the common form; in th
 PRETRAINING_STATES, PRETRAINING_FILES = 3, 35  # two are kept while one is written
 FINETUNING_STATES, FINETUNING_FILES, AT_ONCE = 2, 15, 32  # of a model on a dataset, of which so many may be in progress
 RUN_FILES = 7  # of one of its runs, of which only the results are kept
+WEIGHT_COPIES = 2  # of kept weights: beside the checkpoints, and published
 TASK_BYTES, TASK_FILES = 50e6, 20
 JOB_BYTES, JOB_FILES = 1e5, 6  # logs, benchmark, and what Snakemake notes of outputs
 
@@ -35,7 +37,7 @@ class Need:
 def stages(config: dict[str, Any], trained: list[str]) -> list[Need]:
     """Return what each stage leaves when all is done; `trained` are the models that the run trains."""
     results, downloads = Path(config["results_dir"]), Path(config["downloads_dir"])
-    models, datasets = config["run"]["models"], config["run"]["datasets"]
+    models, datasets = config["run"]["models"], finetuned_datasets(config)
     given = [name for name in models if config["models"][name]["source"] != "train"]
     fetched = given + (list(config["checkpoints"]) if trained else [])
     weights = sum(WEIGHT_BYTES * parameters(config, name) for name in fetched)
@@ -96,17 +98,14 @@ def _corpus(config: dict[str, Any], trained: list[str]) -> tuple[int, int, float
 
 def _finetuning(config: dict[str, Any], results: Path) -> Need:
     """Return what the runs of all models on all datasets leave, and hold while they are in progress."""
-    models, datasets = config["run"]["models"], config["run"]["datasets"]
-    runs = len(models) * sum(len(_repetitions(config, dataset)) for dataset in datasets)
+    models, datasets = config["run"]["models"], finetuned_datasets(config)
+    runs = sum(len(finetuning_run(config, name, dataset)["runs"]) for name in models for dataset in datasets)
+    kept = WEIGHT_COPIES * len(kept_weights(config))
+    weights = kept * sum(WEIGHT_BYTES * parameters(config, name) for name in models)
     states = sorted((STATE_BYTES * parameters(config, name) for name in models for _ in datasets), reverse=True)
     return Need(
         "finetuning",
-        FINETUNING_STATES * sum(states[:AT_ONCE]),
-        FINETUNING_FILES * len(states) + RUN_FILES * runs,
+        FINETUNING_STATES * sum(states[:AT_ONCE]) + weights,
+        FINETUNING_FILES * len(states) + RUN_FILES * runs + SNAPSHOT_FILES * kept * len(models),
         (results / "finetuning", results / "checkpoints" / "finetuning"),
     )
-
-
-def _repetitions(config: dict[str, Any], dataset: str) -> list[int]:
-    """Return the folds or seeds that a model is fine-tuned with on a dataset."""
-    return config["datasets"][dataset].get("folds") or config["run"]["seeds"]

@@ -12,6 +12,7 @@ from typing import Any
 from compactbio.cluster.queue import QueuedJob, job_of
 from compactbio.reporting.present_runs import ORPHANED
 from compactbio.reporting.stored_runs import StoredRun, stored_runs
+from compactbio.settings.runs import finetuned_datasets
 from compactbio.training.progress import read_metrics
 
 DONE, RUNNING, QUEUED, FAILED, STALLED, MISSING = "done", "running", "queued", "failed", "stalled", "missing"
@@ -53,7 +54,7 @@ def trainings(config: dict[str, Any], jobs: Iterable[QueuedJob], folder: Path) -
         kept = [run for run in runs if (run.stage, run.model) == ("pretraining", model)]
         found.append(_training("pretraining", model, "", output, log, job, kept))
     for model in config["run"]["models"]:
-        for dataset in config["run"]["datasets"]:
+        for dataset in finetuned_datasets(config):
             output = results / "finetuning" / model / dataset / "predictions.parquet"
             log = results / "logs/finetune_model" / model / f"{dataset}.log"
             job = job_of(jobs, str(folder), "finetune_model", model, dataset)

@@ -61,9 +61,7 @@ class Dataset:
         Raises:
             UserError: the fold has no rows, or a label is not among the run's.
         """
-        train, validation, test = (
-            self._of_fold(self._splits[split], fold) for split in ("train", "validation", "test")
-        )
+        train, validation = (self._of_fold(self._splits[split], fold) for split in ("train", "validation"))
         fraction = self.settings.get("validation_fraction")
         drawn = None
         if not validation and fraction:
@@ -73,8 +71,16 @@ class Dataset:
         return (
             self._examples("train", train, fold, drawn),
             self._examples("validation", validation, fold, drawn) if validation else None,
-            self._examples("test", test, fold, None),
+            self.test_part(fold),
         )
+
+    def test_part(self, fold: int) -> Examples:
+        """Return the test part of the runs of a fold.
+
+        Raises:
+            UserError: as for `parts`.
+        """
+        return self._examples("test", self._of_fold(self._splits["test"], fold), fold, None)
 
     def _check(self) -> None:
         """Refuse a dataset or settings that do not belong together, before anything is tokenised."""

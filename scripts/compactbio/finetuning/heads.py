@@ -1,4 +1,4 @@
-"""Models with a task's head, through the ordinary transformers classes, from an encoder or a masked LM."""
+"""Models with a task's head, through the ordinary transformers classes, from an encoder, masked LM or such a model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ POOLER = "pooler"
 def load_task_model(folder: Path, task: str, labels: list[str], seed: int, vocabulary: int = 0) -> nn.Module:
     """Return the folder's encoder, in float32, under a new head whose weights are drawn from `seed`.
 
-    A pooler that the folder lacks is drawn from the same seed; the folder's own MLM head is left out.
+    A head of this very kind that the folder has, from an earlier fine-tuning, is taken instead. A pooler that the
+    folder lacks is drawn from the same seed; the folder's own MLM head is left out.
 
     Args:
         folder: of the model.

@@ -20,11 +20,13 @@ from compactbio.finetuning.examples import Dataset, Examples
 from compactbio.finetuning.heads import load_task_model
 from compactbio.finetuning.prediction import predict_logits
 from compactbio.finetuning.run_files import METRICS, PREDICTIONS
+from compactbio.finetuning.seen_embeddings import SeenEmbeddings
 from compactbio.finetuning.steps import DENOMINATOR, TaskStep
-from compactbio.finetuning.tables import ner_table, qa_table, re_table
+from compactbio.finetuning.tables import prediction_table
 from compactbio.finetuning.validation import validation_metrics
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.deadlines import StopSignal
+from compactbio.training.dropout import replace_dropout
 from compactbio.training.loop import LoopResult, LoopSettings, run_training
 from compactbio.training.optimizers import adamw
 from compactbio.training.progress import MetricsLog, read_metrics
@@ -51,6 +53,7 @@ class OneRun:
         self.task, self.labels = settings["task"], settings["labels"]
         self.seed = seed
         self.accelerator = accelerator
+        self.tokenizer = dataset.tokenizer
         self.pad = dataset.tokenizer.pad
         self.train_part, self.validation_part, self.test_part = dataset.parts(seed, fold)
         self.weights = class_weights(self.options.get("class_weights"), self.train_part.features, len(self.labels))
@@ -59,6 +62,10 @@ class OneRun:
         model = load_task_model(model_folder, self.task, self.labels, seed, vocabulary)
         self.step = TaskStep(model, self.task, self.weights)
         self._check_vocabulary(model_folder)
+        replace_dropout(model)
+        self.packed = accelerator.device.type == "cpu"
+        if self.packed:
+            self.step.take_packed(self.options["max_length"])
         self.epoch_steps = steps_per_epoch(len(self.train_part.features), self.options["batch_size"])
         self.total_steps = self.epoch_steps * self.options["epochs"]
         self.best: BestEpoch | None = None
@@ -75,23 +82,31 @@ class OneRun:
                 )
             self.best = BestEpoch(folder, options["best_epoch_by"], options.get("patience"), stop)
             self.best.resume(folder / METRICS, checkpoints.latest_step())
+        learning_rate_at = learning_rate_schedule(
+            options["schedule"],
+            peak=options["learning_rate"],
+            warmup_steps=round(options["warmup_fraction"] * self.total_steps),
+            total_steps=self.total_steps,
+        )
+        self.seen = SeenEmbeddings(
+            self.step.model,
+            self.train_part.features,
+            self.pad,
+            learning_rate_at=learning_rate_at,
+            weight_decay=options["weight_decay"],
+        )
         trained = run_training(
             module=self.step,
             optimizer=adamw(self.step, weight_decay=options["weight_decay"]),
-            learning_rate_at=learning_rate_schedule(
-                options["schedule"],
-                peak=options["learning_rate"],
-                warmup_steps=round(options["warmup_fraction"] * self.total_steps),
-                total_steps=self.total_steps,
-            ),
+            learning_rate_at=learning_rate_at,
             batches=training_batches(
-                self.train_part.features,
+                self.seen.translate(self.train_part.features),
                 DENOMINATOR[self.task],
                 batch_size=options["batch_size"],
                 seed=self.seed,
                 pad=self.pad,
                 token_types=self.step.token_types,
-                device=self.accelerator.device.type,
+                packed=self.packed,
                 class_weights=self.weights,
             ),
             settings=LoopSettings(
@@ -109,6 +124,7 @@ class OneRun:
             seed=self.seed,
             accelerator=self.accelerator,
         )
+        self.seen.restore(trained.step)
         if self.best is not None and self.best.is_over:
             trained = replace(trained, step=self.best.last_step, finished=True, reason=EARLY)
         self.steps = trained.step
@@ -132,23 +148,24 @@ class OneRun:
             "test": self.test_part.notes,
         }
 
+    def save_model(self, folder: Path) -> None:
+        """Write the present weights (after `store` those that predicted) and the tokenizer for `from_pretrained`."""
+        self.step.model.save_pretrained(folder)
+        self.tokenizer.save(folder)
+
     def predictions(self) -> pa.Table:
         """Return the test predictions of the present weights, without the column `run`."""
         self.step.to(self.accelerator.device)
-        part, logits = self.test_part, self._logits(self.test_part)
-        if self.task == "ner":
-            return ner_table(part.rows, part.gold, part.windows, logits, self.labels)
-        if self.task == "re":
-            return re_table(part.rows, part.gold, logits, self.labels)
-        return qa_table(part.rows, part.windows, logits)
+        return prediction_table(self.task, self.test_part, self._logits(self.test_part), self.labels)
 
     def _logits(self, part: Examples) -> list:
         return predict_logits(self.step, part.features, self.pad, self.accelerator)
 
     def _validate(self, step: int) -> dict[str, float]:
-        metrics = validation_metrics(self.settings, self.validation_part, self._logits(self.validation_part))
-        if self.best is not None:
-            self.best.add(step, metrics, self.step)
+        with self.seen.whole(step):
+            metrics = validation_metrics(self.settings, self.validation_part, self._logits(self.validation_part))
+            if self.best is not None:
+                self.best.add(step, metrics, self.step)
         return metrics
 
     def _check_vocabulary(self, model_folder: Path) -> None:

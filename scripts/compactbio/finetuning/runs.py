@@ -29,7 +29,7 @@ from compactbio.files import (
     write_manifest,
 )
 from compactbio.finetuning.effort import earlier_tries, with_this_try
-from compactbio.finetuning.run_files import FINISHED, METRICS, PREDICTIONS, RESULT, SECONDS
+from compactbio.finetuning.run_files import FINISHED, METRICS, MODEL, PREDICTIONS, RESULT, SECONDS
 from compactbio.imports import without_collector
 from compactbio.provenance import PROVENANCE, gather_provenance
 from compactbio.training.checkpoints import CheckpointFolder
@@ -41,8 +41,10 @@ if TYPE_CHECKING:
     from compactbio.finetuning.one_run import OneRun
     from compactbio.training.loop import LoopResult
 
-RECIPE = 1  # raise when the arithmetic of fine-tuning or of its predictions changes
+RECIPE = 2  # raise when the arithmetic of fine-tuning or of its predictions changes
 MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+FINETUNED = "finetuned"  # kind of a kept model, in its manifest
+UNDECISIVE = ("runs", "positive_labels", "keep_weights")  # keys of run.yaml
 
 
 @dataclass(frozen=True)
@@ -55,15 +57,19 @@ class PlannedRun:
     hyperparameters: dict[str, Any]
     fingerprint: str
     folder: Path
+    keeps_weights: bool
 
     @property
     def finished(self) -> Path:
-        """The folder that exists once the run is finished: predictions, metrics, result."""
+        """The folder that exists once the run is finished: predictions, metrics, result, weights if they are kept."""
         return self.folder / FINISHED
 
     def is_finished(self) -> bool:
-        """Return whether the run's results are there and equal to their digests."""
+        """Return whether the run's results, kept weights among them, are there and equal to their digests."""
         if not (self.finished / MANIFEST).is_file():
+            return False
+        if self.keeps_weights and not (self.finished / MODEL / MANIFEST).is_file():
+            logging.info("run %s is done again: its weights are to be kept, which they were not", self.name)
             return False
         try:
             read_manifest(self.finished, verify=True)
@@ -103,16 +109,16 @@ def dataset_digest(folder: Path) -> str:
 
 
 def plan_runs(settings: dict[str, Any], digests: dict[str, str], checkpoints: Path) -> list[PlannedRun]:
-    """Return the runs of run.yaml in its order with their fingerprints.
+    """Return the runs of run.yaml in its order with their fingerprints; the first one may have to keep its weights.
 
-    The names of runs and the labels that are scored as positive decide no training and are left out.
+    What decides no training is left out: names of runs, the labels that are scored as positive, what is kept.
     """
-    shared = {name: value for name, value in settings.items() if name not in ("runs", "positive_labels")}
+    shared = {name: value for name, value in settings.items() if name not in UNDECISIVE}
     planned = []
     for run in settings["runs"]:
         mark = fingerprint({**shared, "seed": run["seed"], "fold": run["fold"]}, digests, RECIPE)
-        options = settings["hyperparameters"]
-        planned.append(PlannedRun(run["run"], run["seed"], run["fold"], options, mark, checkpoints / mark))
+        options, keeps = settings["hyperparameters"], bool(settings.get("keep_weights")) and not planned
+        planned.append(PlannedRun(run["run"], run["seed"], run["fold"], options, mark, checkpoints / mark, keeps))
     return planned
 
 
@@ -217,6 +223,10 @@ def _do_run(
             facts = {name: result[name] for name in ("fingerprint", "seed", "fold", "steps")}
             facts |= {"gpu_hours": round(spent["gpu_hours"], 5), "tries": spent["tries"], "recipe": RECIPE}
             write_json(temporary / PROVENANCE, gather_provenance({}, spent["seconds"], **facts))
+            if run.keeps_weights:
+                one.save_model(temporary / MODEL)
+                about = {name: settings[name] for name in ("model", "dataset", "task", "labels")}
+                write_manifest(temporary / MODEL, kind=FINETUNED, **about, fingerprint=run.fingerprint)
             write_manifest(temporary)
         logging.info("run %s finished: %d steps, %.1f s", run.name, result["steps"], result["seconds"])
     return trained
@@ -225,7 +235,7 @@ def _do_run(
 def publish(
     planned: list[PlannedRun], task: str, output: Path, grid: list[dict[str, Any]] | None = None
 ) -> dict[str, Any]:
-    """Write predictions.parquet, metrics.jsonl and training.json of finished runs; return training.json.
+    """Write predictions.parquet, metrics.jsonl, kept weights and training.json of finished runs; return training.json.
 
     Args:
         planned: the runs.
@@ -237,6 +247,7 @@ def publish(
     import pyarrow.parquet as pq
 
     from compactbio.files import replacing_file
+    from compactbio.finetuning.kept_weights import publish_weights
     from compactbio.finetuning.tables import with_run
 
     results = [read_json(run.finished / RESULT) for run in planned]
@@ -254,6 +265,7 @@ def publish(
         "hyperparameters": planned[0].hyperparameters,
         "grid": grid or [],
         "runs": [{"run": run.name, **result} for run, result in zip(planned, results, strict=True)],
+        "weights": publish_weights(planned[0], output / MODEL),
     }
     write_json(output / "training.json", training)
     return training

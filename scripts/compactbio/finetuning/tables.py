@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from compactbio.finetuning.answers import Spans, best_spans
-from compactbio.finetuning.examples import OUTSIDE
+from compactbio.finetuning.examples import OUTSIDE, Examples
 from compactbio.finetuning.task_data import Rows
 from compactbio.finetuning.windows import ContextWindows
 from compactbio.finetuning.word_pieces import WordWindows, join_words
@@ -54,6 +54,22 @@ SCHEMAS = {
         ]
     ),
 }
+
+
+def prediction_table(task: str, part: Examples, logits: Sequence[np.ndarray], labels: list[str]) -> pa.Table:
+    """Return a part's predictions without the column `run`.
+
+    Args:
+        task: ner, re or qa.
+        part: what was predicted.
+        logits: the head's output per feature, as `predict_logits` returns it.
+        labels: in the order of their ids; none for qa.
+    """
+    if task == "ner":
+        return ner_table(part.rows, part.gold, part.windows, logits, labels)
+    if task == "re":
+        return re_table(part.rows, part.gold, logits, labels)
+    return qa_table(part.rows, part.windows, logits)
 
 
 def ner_table(

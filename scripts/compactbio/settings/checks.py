@@ -7,10 +7,11 @@ from datetime import date
 from typing import Any
 
 from compactbio.errors import UserError
+from compactbio.settings.cycles import cycles
 from compactbio.settings.datasets import dataset_faults
 from compactbio.settings.messages import unknown
 from compactbio.settings.objectives import objective_faults
-from compactbio.settings.runs import source_of
+from compactbio.settings.runs import finetuned_datasets, source_of
 from compactbio.settings.shapes import POSITIONS, shape_faults
 
 
@@ -44,6 +45,11 @@ def _run_faults(config: dict[str, Any]) -> Iterator[str]:
         for name in config["run"][kind]:
             if name not in config[kind]:
                 yield f"run.{kind}: {unknown(name, config[kind])}"
+    for name in config["run"]["keep_weights"]:
+        if name not in config["datasets"]:
+            yield f"run.keep_weights: {unknown(name, config['datasets'])}"
+        elif name not in finetuned_datasets(config):
+            yield f"run.keep_weights: `{name}` is not in run.datasets, so no model is fine-tuned on it; add it there"
     baseline = config["reporting"]["baseline_model"]
     if baseline not in config["models"]:
         yield f"reporting.baseline_model: {unknown(baseline, config['models'])}"
@@ -52,6 +58,9 @@ def _run_faults(config: dict[str, Any]) -> Iterator[str]:
             f"reporting.baseline_model: `{baseline}` is not in run.models, so percentages have nothing to refer to; "
             f"add it there or name one of {', '.join(config['run']['models'])}"
         )
+    deployed = config["reporting"]["deployment_dataset"]
+    if deployed is not None and deployed not in config["datasets"]:
+        yield f"reporting.deployment_dataset: {unknown(deployed, config['datasets'])}"
     for name in sorted(set(config["models"]) & set(config["checkpoints"])):
         yield f"models.{name}: the name is also a checkpoint's; a teacher could be either, so rename one"
 
@@ -175,15 +184,8 @@ def _optimisation_faults(config: dict[str, Any], name: str, model: dict[str, Any
 
 def _teacher_cycles(config: dict[str, Any]) -> Iterator[str]:
     """Yield one fault for each cycle of models that teach each other."""
-    seen: set[str] = set()
-    for start in config["models"]:
-        chain: list[str] = []
-        name: str | None = start
-        while name is not None and name in config["models"] and name not in seen and name not in chain:
-            chain.append(name)
-            model = config["models"][name]
-            name = model.get("teacher") if model["source"] == "train" else None
-        if name in chain:
-            cycle = [*chain[chain.index(name) :], name]
-            yield f"models.{name}.teacher: the teachers form a cycle ({' -> '.join(cycle)}); break it"
-        seen.update(chain)
+    teachers = {
+        name: model.get("teacher") if model["source"] == "train" else None for name, model in config["models"].items()
+    }
+    for cycle in cycles(teachers):
+        yield f"models.{cycle[0]}.teacher: the teachers form a cycle ({' -> '.join(cycle)}); break it"

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from compactbio.settings.cycles import cycles
 from compactbio.settings.messages import unknown
-from compactbio.settings.runs import FOLDED_LAYOUTS, finetuning_options
+from compactbio.settings.runs import FOLDED_LAYOUTS, STAGE, finetuning_options, stage_before
 from compactbio.settings.shapes import POSITIONS
 
-LAYOUTS = {"ner": {"tagged_words"}, "re": {"gad", "sentences", "chemprot"}, "qa": {"bioasq", "squad"}}
+LAYOUTS = {"ner": {"tagged_words"}, "re": {"gad", "sentences", "json_lines", "chemprot"}, "qa": {"bioasq", "squad"}}
 FILES = {
     "tagged_words": {"train", "test"},
     "sentences": {"train", "test"},
+    "json_lines": {"train", "test"},
     "bioasq": {"train", "test", "golden"},
     "squad": {"train", "test"},
     "gad": set(),
@@ -27,6 +29,7 @@ SPLIT_COUNTS = {
     "tagged_words": {"sentences", "words", "entities", "i_after_o", "blank_lines_extra", "document_marks_skipped"},
     "gad": {"rows", "folds", "smallest_fold", "largest_fold"},
     "sentences": {"rows"},
+    "json_lines": {"rows"},
     "chemprot": {
         *("abstracts", "sentences", "sentences_joined", "rows", "relations", "relations_repeated"),
         *("relations_of_another_class", "relations_across_sentences", "relations_not_evaluated"),
@@ -67,6 +70,12 @@ def dataset_faults(config: dict[str, Any], source_names: set[str] | None) -> Ite
         yield from _fold_faults(place, dataset)
         yield from _count_faults(place, dataset)
         yield from _finetuning_faults(config, place, dataset)
+        yield from _stage_faults(config, name)
+    for cycle in cycles({name: stage_before(config, name) for name in config["datasets"]}):
+        yield f"datasets.{cycle[0]}.finetuning.{STAGE}: a cycle ({' -> '.join(cycle)}); break it"
+    for task, options in config["finetuning"].items():
+        if STAGE in options:
+            yield f"finetuning.{task}.{STAGE}: belongs in a dataset's own `finetuning`"
 
 
 def known_counts(dataset: dict[str, Any]) -> dict[str, set[str]]:
@@ -139,6 +148,22 @@ def _finetuning_faults(config: dict[str, Any], place: str, dataset: dict[str, An
     for key in ("best_epoch_by", "grid"):
         if key in merged and not _has_validation(dataset):
             yield f"{place}.finetuning.{key}: needs validation data; name files.validation or set validation_fraction"
+
+
+def _stage_faults(config: dict[str, Any], name: str) -> Iterator[str]:
+    """Yield faults of the dataset that a dataset's fine-tuning starts from: its head must fit this one's task."""
+    stage = stage_before(config, name)
+    if stage is None:
+        return
+    place = f"datasets.{name}.finetuning.{STAGE}"
+    if stage not in config["datasets"]:
+        yield f"{place}: {unknown(stage, config['datasets'])}"
+        return
+    here, before = config["datasets"][name], config["datasets"][stage]
+    if here["task"] != before["task"]:
+        yield f"{place}: `{stage}` is a dataset of {before['task']}, {name} one of {here['task']}; name one of the same"
+    elif here.get("labels") != before.get("labels"):
+        yield f"{place}: `{stage}` has other labels than {name}, whose fine-tuning goes on with its head"
 
 
 def _has_validation(dataset: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ from copy import deepcopy
 from typing import Any
 
 FOLDED_LAYOUTS = {"gad"}
+STAGE = "starts_from"  # in a dataset's `finetuning`: no hyper-parameter, but another dataset
 
 
 def source_of(config: dict[str, Any], name: str) -> dict[str, Any] | None:
@@ -41,27 +42,67 @@ def pretraining_run(config: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def finetuning_run(config: dict[str, Any], model: str, dataset: str) -> dict[str, Any]:
-    """Return the content of run.yaml for one (model, dataset): its runs and their hyper-parameters."""
+    """Return the content of run.yaml for one (model, dataset): its runs and their hyper-parameters.
+
+    A dataset that others only start from has its first run alone.
+    """
     definition = config["datasets"][dataset]
-    task = definition["task"]
-    return deepcopy(
-        {
-            "model": model,
-            "dataset": dataset,
-            "task": task,
-            "labels": definition.get("labels", []),
-            "positive_labels": definition.get("positive_labels", []),
-            "validation_fraction": definition.get("validation_fraction"),
-            "runs": _runs(config["run"]["seeds"], definition.get("folds")),
-            "hyperparameters": finetuning_options(config, definition),
-        }
-    )
+    runs = _runs(config["run"]["seeds"], definition.get("folds"))
+    run = {
+        "model": model,
+        "dataset": dataset,
+        "task": definition["task"],
+        "labels": definition.get("labels", []),
+        "positive_labels": definition.get("positive_labels", []),
+        "validation_fraction": definition.get("validation_fraction"),
+        "runs": runs if dataset in config["run"]["datasets"] else runs[:1],
+        "hyperparameters": finetuning_options(config, definition),
+    }
+    stage = stage_before(config, dataset)
+    if stage is not None:
+        run["starts_from"] = stage
+    if dataset in kept_weights(config):
+        run["keep_weights"] = True
+    return deepcopy(run)
 
 
 def finetuning_options(config: dict[str, Any], definition: dict[str, Any]) -> dict[str, Any]:
     """Return a dataset's hyper-parameters: its kind's, its own merged over them; null leaves one out."""
     merged = {**config["finetuning"][definition["task"]], **definition.get("finetuning", {})}
-    return {name: value for name, value in merged.items() if value is not None}
+    return {name: value for name, value in merged.items() if value is not None and name != STAGE}
+
+
+def stage_before(config: dict[str, Any], dataset: str) -> str | None:
+    """Return the dataset from whose fine-tuned model this one's fine-tuning starts; None: from the model as it is.
+
+    None also for a name without a definition, which the checks refuse elsewhere.
+    """
+    return config["datasets"].get(dataset, {}).get("finetuning", {}).get(STAGE)
+
+
+def finetuned_datasets(config: dict[str, Any]) -> list[str]:
+    """Return the datasets that each model is fine-tuned on: those of the run, then those that they start from."""
+    datasets = list(config["run"]["datasets"])
+    for dataset in datasets:  # grows while it is walked: a stage may have one before it
+        stage = stage_before(config, dataset)
+        if stage is not None and stage not in datasets:
+            datasets.append(stage)
+    return datasets
+
+
+def kept_weights(config: dict[str, Any]) -> set[str]:
+    """Return the datasets whose first run's weights are kept.
+
+    Those asked for, those that others start from, and the one whose models are measured for deployment.
+    """
+    stages = {stage_before(config, dataset) for dataset in finetuned_datasets(config)}
+    return {*config["run"]["keep_weights"], *stages, deployment_dataset(config)} - {None}
+
+
+def deployment_dataset(config: dict[str, Any]) -> str | None:
+    """Return the dataset whose models are measured for deployment; None where no dataset of the run is."""
+    name = config["reporting"]["deployment_dataset"]
+    return name if name in config["run"]["datasets"] else None
 
 
 def _runs(seeds: list[int], folds: list[int] | None) -> list[dict[str, Any]]:

@@ -7,9 +7,11 @@ import hashlib
 import logging
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import quote
 
 from compactbio.errors import UserError
 from compactbio.files import (
@@ -109,22 +111,28 @@ def fetch_source(source: Source, cache: Path, table: Path, url: str | None = Non
     by_hand = f"Get the file by hand and set data_urls.{source.name}: file:///path/to/it"
     if not urls:
         raise UserError(f"{table} has no address for {source.name} ({source.note}). {by_hand}")
-    if not url and not _ARCHIVE_URL.search(urls[0]):
+    listed = bool(source.members) and urls[0].endswith("/")  # a folder on a server, whose files the table lists
+    if not url and not listed and not _ARCHIVE_URL.search(urls[0]):
         raise UserError(f"{source.name} stands in {table} for its licence; another program fetches it")
     home = cache / source.name / (source.version or "unversioned")
     used, archive = urls[0], local_path(urls[0])
     if archive is None:
         # Another address may hold another archive under the same name.
         place = home / f"from-{sha256_of_value(url)[:8]}" if url else home
-        archive = place / file_name_of(urls[0], f"{source.name}.archive")
+        archive = place / ("files" if listed else file_name_of(urls[0], f"{source.name}.archive"))
         try:
-            # An address of the user's may hold a repacked archive: its members' digests decide then.
-            used = download(urls, archive, sha256="" if url else source.sha256)
+            if listed:
+                digest = _download_files(urls, source.members, archive)
+            else:
+                # An address of the user's may hold a repacked archive: its members' digests decide then.
+                used = download(urls, archive, sha256="" if url else source.sha256)
+                digest = sha256_of_file(archive)
         except UserError as error:
             raise UserError(f"{source.name}: {error}. {by_hand}") from None
     elif not archive.exists():
         raise UserError(f"{archive} does not exist: correct data_urls.{source.name}")
-    digest = _digest(archive)
+    else:
+        digest = _digest(archive)
     folder = home / digest[:16]
     if not _is_complete(folder, source.members):
         extract_members(archive, source.members, folder, table)
@@ -141,6 +149,13 @@ def fetch_source(source: Source, cache: Path, table: Path, url: str | None = Non
         "licence": source.licence,
         "citation": source.citation,
     }
+
+
+def _download_files(urls: Sequence[str], members: dict[str, str], folder: Path) -> str:
+    """Bring the members of a folder on a server, each by its own address, into a folder; return their digest."""
+    for member, expected in members.items():
+        download([f"{url}{quote(member)}" for url in urls], folder / member, sha256=expected)
+    return sha256_of_value({member: sha256_of_file(folder / member) for member in members})
 
 
 def extract_members(archive: Path, members: dict[str, str], folder: Path, table: Path) -> None:

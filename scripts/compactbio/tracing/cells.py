@@ -1,4 +1,4 @@
-"""A cell of a table back to its runs, and a run to its predictions, model and dataset."""
+"""A cell of a table back to the scores of its runs, and those to what was fine-tuned."""
 
 from __future__ import annotations
 
@@ -7,20 +7,16 @@ import math
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from compactbio.errors import UserError
-from compactbio.files import read_json, read_yaml
-from compactbio.finetuning.grid import GRID, at_point
+from compactbio.files import read_json
 from compactbio.finetuning.run_files import PREDICTIONS
-from compactbio.finetuning.runs import RECIPE, plan_runs
 from compactbio.provenance import PROVENANCE
 from compactbio.reporting.metrics import COUNTS
 from compactbio.reporting.selection import TABLES_SO_FAR
 from compactbio.scoring.tables import POOLED
-from compactbio.tracing.chain import Chain, made_in_words
-from compactbio.tracing.models import finetuned_digest, trace_model
-from compactbio.tracing.tasks import trace_dataset
+from compactbio.tracing.chain import Chain
+from compactbio.tracing.finetunings import trace_finetuning
 
 COLUMNS = ("task", "dataset", "model", "protocol", "metric")
 
@@ -67,7 +63,8 @@ def trace_cell(chain: Chain, results: Path, place: Place) -> None:
         chain.gap(1, f"{scores} has no such scores yet")
         return
     _trace_scores(chain, 1, results, place, values)
-    _trace_finetuning(chain, 1, results, place, values)
+    runs = None if POOLED in values else set(values)
+    trace_finetuning(chain, 1, results, place.model, place.dataset, runs)
 
 
 def _table_row(results: Path, place: Place) -> tuple[Path, dict[str, str] | None]:
@@ -122,65 +119,3 @@ def _trace_scores(chain: Chain, depth: int, results: Path, place: Place, values:
         scored = record["inputs"].get(f"{place.dataset}/{PREDICTIONS}")
         if "outputs" in made:
             chain.same(depth + 1, f"predictions that {table} was made of", scored, made["outputs"][PREDICTIONS])
-
-
-def _trace_finetuning(chain: Chain, depth: int, results: Path, place: Place, values: dict[str, float]) -> None:
-    """Walk from the runs behind a cell to their model and dataset."""
-    folder = results / "finetuning" / place.model / place.dataset
-    if not (folder / "run.yaml").is_file() or not (folder / "training.json").is_file():
-        chain.gap(depth, f"{folder} lacks run.yaml or training.json")
-        return
-    settings, training = read_yaml(folder / "run.yaml"), read_json(folder / "training.json")
-    chain.say(depth, f"fine-tuning {folder}")
-    record = chain.record(depth + 1, folder / PROVENANCE)
-    inputs = record.get("inputs", {})
-    if record:
-        chain.same(depth + 1, "fingerprint in training.json", record["fingerprint"], training["fingerprint"])
-        given = _fingerprints(settings, training, inputs) if _recipe(record) == RECIPE else {}
-    for run in training["runs"]:
-        if run["run"] not in values and POOLED not in values:
-            continue
-        chain.say(
-            depth + 1,
-            f"{run['run']}: seed {run['seed']}, fold {run['fold']}, {run['steps']:,} steps, {run['seconds']:,.1f} s",
-        )
-        chain.say(depth + 2, f"fingerprint {run['fingerprint']}")
-        if not record:
-            continue
-        own = record["runs"].get(run["run"])
-        if isinstance(own, dict) and "code" in own:
-            chain.say(depth + 2, f"made {made_in_words(own)}; {own['tries']} tries")
-        chain.same(depth + 2, f"fingerprint of {run['run']} in provenance.json", _mark(own), run["fingerprint"])
-        if given:
-            chain.same(
-                depth + 2,
-                f"fingerprint of run.yaml and inputs, {run['run']}",
-                run["fingerprint"],
-                given.get(run["run"]),
-            )
-    predictions = folder / PREDICTIONS
-    digest = record.get("outputs", {}).get(PREDICTIONS)
-    chain.say(depth + 1, f"predictions {predictions}: sha256 {digest or 'not recorded'}")
-    chain.file(depth + 1, predictions, digest)
-    trace_dataset(chain, depth + 1, results, place.dataset, inputs.get("dataset"))
-    trace_model(chain, depth + 1, results, place.model, inputs.get("model"), finetuned_digest)
-
-
-def _fingerprints(settings: dict[str, Any], training: dict[str, Any], inputs: dict[str, str]) -> dict[str, str]:
-    """Return the fingerprints that run.yaml (at the chosen point of its grid) and the inputs give, by run."""
-    grid = settings["hyperparameters"].get(GRID)
-    if grid:
-        [chosen] = [point for point in training["grid"] if point["chosen"]]
-        settings = at_point(settings, {name: chosen[name] for name in grid})
-    return {run.name: run.fingerprint for run in plan_runs(settings, inputs, Path())}
-
-
-def _recipe(record: dict[str, Any]) -> int | None:
-    """Return the recipe that the runs of a record were made with; today's where an older version did not say."""
-    recipes = {run.get("recipe", RECIPE) if isinstance(run, dict) else RECIPE for run in record["runs"].values()}
-    return recipes.pop() if len(recipes) == 1 else None
-
-
-def _mark(record: dict[str, Any] | str | None) -> str | None:
-    """Return the fingerprint in a run's record; older versions stored the fingerprint alone."""
-    return record["fingerprint"] if isinstance(record, dict) else record

@@ -74,6 +74,6 @@ def _trace_source(chain: Chain, depth: int, path: Path, used: dict[str, str], re
     chain.say(depth + 1, f"from {source['url']}: sha256 {archive['sha256']}")
     place = Path(archive["path"])
     if place.is_dir():
-        chain.gap(depth + 1, f"{place} is a folder, of which names, sizes and times were digested: not computed again")
+        chain.gap(depth + 1, f"{place} is a folder, whose digest is not computed again; those of its files stand above")
     else:
         chain.file(depth + 1, place, archive["sha256"])

@@ -1,0 +1,58 @@
+"""The model that a fine-tuning leaves in a folder beside its results: published there, and checked by who reads it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from compactbio.errors import UserError
+from compactbio.files import MANIFEST, read_json, read_manifest, replacing_folder
+from compactbio.finetuning.run_files import MODEL
+from compactbio.finetuning.runs import FINETUNED, PlannedRun, model_digest
+
+
+def publish_weights(run: PlannedRun, folder: Path) -> str | None:
+    """Copy a finished run's weights to a folder and return their digest; None, and no folder, where none are kept.
+
+    What an earlier fine-tuning left there goes in either case, since it belongs to no result that is here.
+
+    Raises:
+        UserError: the folder holds something else.
+    """
+    manifest = folder / MANIFEST
+    left = manifest.is_file() and read_json(manifest).get("kind") == FINETUNED
+    if not run.keeps_weights:
+        if left:
+            shutil.rmtree(folder)
+        return None
+    if folder.exists() and not left:
+        raise UserError(f"{folder} holds no fine-tuned model and would be replaced by one: move it away")
+    with replacing_folder(folder) as temporary:
+        shutil.copytree(run.finished / MODEL, temporary, dirs_exist_ok=True)
+    return model_digest(folder)
+
+
+def kept_digest(folder: Path) -> str:
+    """Return the digest of a kept model, after comparing its files with training.json beside the folder.
+
+    Args:
+        folder: <results>/finetuning/<model>/<dataset>/model.
+
+    Raises:
+        UserError: the folder is not there, or holds other files than the fine-tuning left.
+    """
+    training = folder.parent / "training.json"
+    recorded = read_json(training).get("weights")
+    again = f"delete {training} and run the workflow again"
+    if recorded is None:
+        raise UserError(f"{folder.parent} keeps no weights: add {folder.parent.name} to run.keep_weights")
+    if not (folder / MANIFEST).is_file():
+        raise UserError(f"{folder} is gone, though {training} says that the weights were kept: {again}")
+    try:
+        read_manifest(folder, verify=True)
+        found = model_digest(folder)
+    except UserError as error:
+        raise UserError(f"{error}: {again}") from None
+    if found != recorded:
+        raise UserError(f"{folder} holds other weights than {training} says: {again}")
+    return found
