@@ -30,6 +30,44 @@ rule measure_efficiency:
         " --output {output.measurements:q} > {log:q} 2>&1"
 
 
+# What the fine-tuned models of one dataset cost on a CPU as they are and as int8, in one job for the same reason. Their
+# weights are no declared output of finetune_model: training.json holds their digest, which is compared.
+rule measure_deployment:
+    input:
+        trainings=[
+            f"{folder}/training.json" for folder in deployment_folders().values()
+        ],
+        task=f"{RESULTS}/tasks/{deployment_dataset(config)}/manifest.json",
+    output:
+        measurements=f"{RESULTS}/reporting/deployment/measurements.json",
+        provenance=f"{RESULTS}/reporting/deployment/provenance.json",
+        int8=[
+            f"{RESULTS}/reporting/deployment/{model}/model.int8.onnx"
+            for model in deployment_folders()
+        ],
+    log:
+        f"{RESULTS}/logs/measure_deployment/all.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/measure_deployment/all.tsv"
+    retries: 0
+    conda:
+        "../envs/workflow.yaml"
+    threads: 4
+    resources:
+        mem_mb=16000,
+        runtime=120,
+    params:
+        models=[f"{model}={folder}" for model, folder in deployment_folders().items()],
+        task=subpath(input.task, parent=True),
+        repetitions=config["reporting"]["repetitions"],
+        folder=subpath(output.measurements, parent=True),
+    shell:
+        f"HF_HUB_OFFLINE=1 python {SCRIPTS}/measure_deployment.py"
+        " --models {params.models:q} --task {params.task:q} --threads {threads}"
+        " --repetitions {params.repetitions}"
+        " --output-dir {params.folder:q} > {log:q} 2>&1"
+
+
 rule collect_scores:
     input:
         scores=collect(
@@ -106,6 +144,7 @@ rule build_tables:
         scores=f"{RESULTS}/reporting/scores.tsv",
         comparisons=f"{RESULTS}/reporting/comparisons.tsv",
         efficiency=f"{RESULTS}/reporting/efficiency.json",
+        deployment=deployment_measurements(),
         published=published_table(),
         trainings=training_files(),
     output:
@@ -199,7 +238,8 @@ rule build_tables:
     shell:
         f"python {SCRIPTS}/build_tables.py"
         " --scores {input.scores:q} --comparisons {input.comparisons:q}"
-        " --efficiency {input.efficiency:q} --trainings {input.trainings:q}"
+        " --efficiency {input.efficiency:q} --deployment {input.deployment:q}"
+        " --trainings {input.trainings:q}"
         " {params.selection:q}"
         " --baseline {params.baseline:q} --quirks {params.quirks:q} --output-dir {params.folder:q}"
         " > {log:q} 2>&1"

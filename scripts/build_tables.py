@@ -17,12 +17,14 @@ from pathlib import Path
 from compactbio.errors import UserError
 from compactbio.logs import run_program
 from compactbio.reporting.cells import build_cells
+from compactbio.reporting.efficiency.names import DEPLOYMENT, MEASUREMENTS
 from compactbio.reporting.explanations import check_quirks
 from compactbio.reporting.gaps import datasets_in, gap_reasons, parse_datasets
 from compactbio.reporting.scores import collect_scores, find_score_tables
 from compactbio.reporting.selection import options_so_far, read_published_of, settings_of_files
 from compactbio.reporting.statistics.estimates import Estimate, read_estimates
 from compactbio.reporting.tables.costs import read_efficiency
+from compactbio.reporting.tables.deployment import read_deployment
 from compactbio.reporting.tables.writing import write_tables
 from compactbio.reporting.trainings import find_trainings, read_trainings
 
@@ -46,6 +48,7 @@ def parse_arguments() -> argparse.Namespace:
     source.add_argument("--scores", type=Path, help="table that collect_scores wrote")
     source.add_argument("--results", type=Path, metavar="ROOT", help="results folder: take what is there")
     parser.add_argument("--efficiency", type=Path, nargs="*", default=[], help="files of measure_efficiency")
+    parser.add_argument("--deployment", type=Path, nargs="?", help="file of measure_deployment")
     parser.add_argument(
         "--trainings", type=Path, nargs="*", default=[], help="files <model>/<dataset>/training.json of finetune_model"
     )
@@ -88,7 +91,7 @@ def main() -> None:
     except json.JSONDecodeError as error:
         raise UserError(f"--quirks is not JSON: {error}") from None
     check_quirks(quirks)
-    efficiency, trainings = list(arguments.efficiency), list(arguments.trainings)
+    efficiency, deployment, trainings = list(arguments.efficiency), arguments.deployment, list(arguments.trainings)
     if arguments.results:
         if not arguments.results.is_dir():
             raise UserError(f"there is no folder {arguments.results}: nothing was run for it yet, or correct its path")
@@ -96,6 +99,9 @@ def main() -> None:
         measured_here = arguments.results / "reporting" / "efficiency.json"
         if not efficiency and measured_here.is_file():
             efficiency = [measured_here]
+        deployment_here = arguments.results / DEPLOYMENT / MEASUREMENTS
+        if deployment is None and deployment_here.is_file():
+            deployment = deployment_here
         trainings = trainings or find_trainings(arguments.results)
     else:
         scores = collect_scores([arguments.scores])
@@ -112,9 +118,15 @@ def main() -> None:
         published=assignment.by_cell(),
         reasons=gap_reasons(arguments.results, models, datasets) if arguments.results else None,
     )
-    measured, trained = read_efficiency(efficiency), read_trainings(trainings)
     write_tables(
-        arguments.output_dir, results, assignment, measured, quirks, trained, gather_estimates(arguments, models)
+        arguments.output_dir,
+        results,
+        assignment,
+        read_efficiency(efficiency),
+        read_deployment(deployment),
+        quirks,
+        read_trainings(trainings),
+        gather_estimates(arguments, models),
     )
     log.info("tables of %d models and %d datasets written to %s", len(models), len(datasets), arguments.output_dir)
 

@@ -9,9 +9,9 @@ import argparse
 import logging
 from pathlib import Path
 
-from compactbio.errors import UserError
 from compactbio.files import write_json
 from compactbio.logs import run_program
+from compactbio.reporting.efficiency.timing import add_options, named_folders, settings_of
 from compactbio.reporting.parameters import weight_files
 
 log = logging.getLogger(__name__)
@@ -22,44 +22,26 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", required=True, metavar="NAME=FOLDER", help="folders of usable models")
     parser.add_argument("--output", type=Path, required=True, help="JSON file of the measurements")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
-    parser.add_argument("--repetitions", type=int, default=10, help="timed passes of each kind (default 10)")
-    parser.add_argument("--warmup", type=int, default=2, help="passes before them (default 2)")
-    parser.add_argument("--batch-size", type=int, default=32, help="batch of the throughput (default 32)")
-    parser.add_argument("--sequence-length", type=int, default=128, help="tokens of a sequence (default 128)")
     parser.add_argument("--flop-lengths", type=int, nargs="+", default=[128, 256], help="default 128 256")
     parser.add_argument("--device", choices=("auto", "cpu"), default="auto", help="cpu leaves a GPU alone")
+    add_options(parser)
     return parser.parse_args()
 
 
 def main() -> None:
     """Read the command line, measure, write."""
     arguments = parse_arguments()
-    for option in ("threads", "repetitions", "batch_size", "sequence_length"):
-        if getattr(arguments, option) < 1:
-            raise UserError(f"--{option.replace('_', '-')} must be at least 1")
-    folders = {}
-    for text in arguments.models:
-        name, separator, folder = text.partition("=")
-        if not separator or not name or name in folders:
-            raise UserError(f"--models: {text!r} is not NAME=FOLDER, or its name stands twice")
-        if not Path(folder).is_dir():
-            raise UserError(f"--models: there is no folder {folder}")
-        weight_files(Path(folder))  # refuses a folder without weights before torch is loaded
-        folders[name] = Path(folder)
+    settings, folders = settings_of(arguments), named_folders(arguments.models)
+    for folder in folders.values():
+        weight_files(folder)  # refuses a folder without weights before torch is loaded
 
-    from compactbio.reporting.efficiency import MeasurementSettings, measure_models
+    from compactbio.reporting.efficiency.encoders import measure_encoders
 
-    settings = MeasurementSettings(
-        sequence_length=arguments.sequence_length,
-        batch_size=arguments.batch_size,
-        repetitions=arguments.repetitions,
-        warmup=arguments.warmup,
-        threads=arguments.threads,
-        flop_lengths=tuple(arguments.flop_lengths),
-    )
     log.info("measuring %d models: %s", len(folders), settings)
-    write_json(arguments.output, measure_models(folders, settings, use_gpu=arguments.device == "auto"))
+    measured = measure_encoders(
+        folders, settings, flop_lengths=arguments.flop_lengths, use_gpu=arguments.device == "auto"
+    )
+    write_json(arguments.output, measured)
 
 
 if __name__ == "__main__":

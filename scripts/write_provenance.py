@@ -31,6 +31,7 @@ def main() -> None:
     from compactbio.provenance import code_version
     from compactbio.publishing.contents import CONFIGURATION, find_contents
     from compactbio.publishing.crate import WORKFLOW, run_crate
+    from compactbio.settings.runs import finetuned_datasets
 
     results = arguments.results
     write_yaml(results / CONFIGURATION, config)
@@ -38,7 +39,7 @@ def main() -> None:
     contents = find_contents(
         results,
         models=config["run"]["models"],
-        datasets=config["run"]["datasets"],
+        datasets=finetuned_datasets(config),
         trained=arguments.trained,
         fetched=arguments.fetched,
     )

@@ -20,6 +20,8 @@ PACKAGES = (
     "tokenizers",
     "datasets",
     "accelerate",
+    "onnx",
+    "onnxruntime",
     "numpy",
     "seqeval",
     "scikit-learn",

@@ -18,7 +18,8 @@ QUICKLY = (
     *("--latency-wait", "15"),
 )
 CONFIGURATION = ("--configfile", "config/demo.yaml", "tests/cluster/cluster.yaml")
-ONE_THREAD = ("--set-threads", "pretrain_model=1", "finetune_model=1", "measure_efficiency=1")
+SINGLE = ("pretrain_model", "finetune_model", "measure_efficiency", "measure_deployment")
+ONE_THREAD = ("--set-threads", *(f"{rule}=1" for rule in SINGLE))
 
 
 class Checkout:

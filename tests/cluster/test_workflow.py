@@ -31,7 +31,7 @@ def test_every_rule_that_computes_was_a_job(run_jobs: list[dict[str, str]]) -> N
     rules = sorted(rule_of(job) for job in run_jobs)
     assert rules == sorted(
         [
-            *("parse_baseline_tokenize_shard", "prepare_task", "measure_efficiency"),
+            *("parse_baseline_tokenize_shard", "prepare_task", "measure_efficiency", "measure_deployment"),
             *2 * ("pretrain_model", "finetune_model", "score_model"),
         ]
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -142,20 +143,52 @@ def _write_task(root: Path, results: Path) -> None:
     made(folder, {"definition": "e" * 64, **inputs, "source": "d" * 64}, manifest, source="archive")
 
 
+def write_stage(results: Path, stage: str) -> None:
+    """Let the fine-tuning of a written chain start from one on another dataset, of which nothing is scored."""
+    shutil.copytree(results / "tasks" / DATASET, results / "tasks" / stage)
+    model, task = model_digest(results / "pretraining" / MODEL / "model"), dataset_digest(results / "tasks" / stage)
+    folder = results / "finetuning" / MODEL / stage
+    for file in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+        write(folder / "model" / file, f"{file} of {stage}")
+    write_manifest(folder / "model", kind="finetuned")
+    weights = model_digest(folder / "model")
+    _write_runs(folder, {"model": model, "dataset": task}, seeds=(1,), settings={"keep_weights": True}, weights=weights)
+    inputs = {"model": weights, "dataset": dataset_digest(results / "tasks" / DATASET)}
+    _write_runs(folder.with_name(DATASET), inputs, seeds=(1, 2), settings={"starts_from": stage})
+
+
 def _write_finetuning(results: Path) -> None:
     folder = results / "finetuning" / MODEL / DATASET
-    runs = [{"run": f"seed{seed}", "seed": seed, "fold": 0} for seed in (1, 2)]
-    settings = {"model": MODEL, "dataset": DATASET, "task": TASK, "labels": ["O", "B"], "positive_labels": []}
+    model, task = model_digest(results / "pretraining" / MODEL / "model"), dataset_digest(results / "tasks" / DATASET)
+    outputs = _write_runs(folder, {"model": model, "dataset": task}, seeds=(1, 2), settings={})
+    rows = [("task", "dataset", "model", "run", "protocol", "metric", "value")]
+    rows += [(TASK, DATASET, MODEL, run, "reference", "f1", str(value)) for run, value in SCORES.items()]
+    table = write(folder.parent / "scores.tsv", "".join("\t".join(row) + "\n" for row in rows))
+    write(results / "reporting/scores.tsv", table.read_text())
+    scored = {f"{DATASET}/predictions.parquet": outputs["predictions.parquet"], f"{DATASET}/dataset": task}
+    write_provenance(folder.parent, scored, 1.0, outputs={"scores.tsv": sha256_of_file(table)})
+
+
+def _write_runs(
+    folder: Path, inputs: dict[str, str], *, seeds: tuple[int, ...], settings: dict[str, Any], **training: Any
+) -> dict[str, str]:
+    """Write what a fine-tuning leaves, and return the digests of its outputs.
+
+    Args:
+        settings: further keys of run.yaml.
+        training: further keys of training.json.
+    """
+    runs = [{"run": f"seed{seed}", "seed": seed, "fold": 0} for seed in seeds]
+    settings |= {"model": MODEL, "dataset": folder.name, "task": TASK, "labels": ["O", "B"], "positive_labels": []}
     settings |= {"runs": runs, "hyperparameters": {"learning_rate": 1e-4, "epochs": 2}}
     write(folder / "run.yaml", yaml.safe_dump(settings))
-    model, task = model_digest(results / "pretraining" / MODEL / "model"), dataset_digest(results / "tasks" / DATASET)
-    inputs = {"model": model, "dataset": task}
     planned = plan_runs(settings, inputs, Path())
     done = [
         {**run, "fingerprint": plan.fingerprint, "steps": 8, "seconds": 4.0}
         for run, plan in zip(runs, planned, strict=True)
     ]
-    write(folder / "training.json", {"fingerprint": "f" * 64, "steps": 16, "seconds": 8.0, "grid": [], "runs": done})
+    training |= {"fingerprint": "f" * 64, "steps": 16, "seconds": 8.0, "grid": [], "runs": done}
+    write(folder / "training.json", training)
     write(folder / "metrics.jsonl", "")
     write(folder / "predictions.parquet", b"predictions")
     records = {
@@ -163,12 +196,7 @@ def _write_finetuning(results: Path) -> None:
     }
     outputs = {"predictions.parquet": sha256(b"predictions")}
     write_provenance(folder, inputs, 8.0, fingerprint="f" * 64, outputs=outputs, runs=records, gpu_hours=0.25)
-    rows = [("task", "dataset", "model", "run", "protocol", "metric", "value")]
-    rows += [(TASK, DATASET, MODEL, run, "reference", "f1", str(value)) for run, value in SCORES.items()]
-    table = write(folder.parent / "scores.tsv", "".join("\t".join(row) + "\n" for row in rows))
-    write(results / "reporting/scores.tsv", table.read_text())
-    scored = {f"{DATASET}/predictions.parquet": outputs["predictions.parquet"], f"{DATASET}/dataset": task}
-    write_provenance(folder.parent, scored, 1.0, outputs={"scores.tsv": sha256_of_file(table)})
+    return outputs
 
 
 def _write_tables(results: Path) -> None:
@@ -178,7 +206,14 @@ def _write_tables(results: Path) -> None:
         "re": [columns],
         "qa": [columns],
         "sizes": [["model", "encoder", "embeddings", "weights_bytes"], [MODEL, "1000", "300", "4000"]],
-        "efficiency": [["model", "quantity", "unit", "median", "hardware"], [MODEL, "latency", "ms", "1.5", "a CPU"]],
+        "efficiency": [
+            ["model", "form", "dataset", "protocol", "quantity", "unit", "median", "hardware"],
+            [MODEL, "", "", "", "latency", "ms", "1.5", "a CPU"],
+            [MODEL, "torch fp32", DATASET, "", "file size", "bytes", "4000000", ""],
+            [MODEL, "ONNX int8", DATASET, "", "file size", "bytes", "1250000", ""],
+            [MODEL, "ONNX int8", DATASET, "", "latency", "ms", "0.75", "a CPU"],
+            [MODEL, "ONNX int8", DATASET, "reference", "f1", "%", "61.25", ""],
+        ],
     }
     for name, rows in cells.items():
         path = write(results / "tables" / f"{name}.csv", "")

@@ -124,6 +124,44 @@ def write_weights_header(folder: Path, shapes: dict[str, tuple[int, ...]], confi
     return folder
 
 
+def deployment_file(path: Path, models: dict = MODELS, dataset: str = "NCBI-disease", loss: float = 0.004) -> Path:
+    """A file as measure_deployment writes it: torch's scores are those of score_rows, int8 loses `loss`."""
+    task, run = DATASETS[dataset][0], run_names(dataset)[0]
+    facts = {}
+    for number, name in enumerate(models):
+        scores: dict[str, dict[str, float]] = {}
+        for _, of, _, which, protocol, metric, value in score_rows(name, {dataset: DATASETS[dataset]}):
+            if (of, which) == (dataset, run):
+                scores.setdefault(protocol, {})[metric] = value
+        lower = {protocol: {metric: value - loss for metric, value in of.items()} for protocol, of in scores.items()}
+        forms = {"torch fp32": (4000, 3.0, scores), "ONNX fp32": (4100, 2.0, scores), "ONNX int8": (1000, 1.0, lower)}
+        facts[name] = {
+            "run": run,
+            "forms": {
+                form: {
+                    "bytes": size * (number + 1) * 1000,
+                    "scores": of_form,
+                    "cpu": {
+                        "latency_milliseconds": {"median": time, "q1": time, "q3": time, "values": [time]},
+                        "throughput_sequences_per_second": {"median": 9 / time, "q1": 1.0, "q3": 9.0, "values": [9.0]},
+                    },
+                }
+                for form, (size, time, of_form) in forms.items()
+            },
+        }
+    hardware = {"cpu": "A processor", "cpu_threads": 2, "integer_instructions": "avx512_vnni", "torch": "2.13.0"}
+    content = {
+        "settings": {"sequence_length": 128, "batch_size": 32, "repetitions": 1, "warmup": 1, "threads": 2, "seed": 0},
+        "hardware": hardware | {"onnxruntime": "1.32.0"},
+        "dataset": dataset,
+        "task": task,
+        "models": facts,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
 def efficiency_file(path: Path, models: dict = MODELS, *, cpu: str = "A processor") -> Path:
     """A file as measure_efficiency writes it, with made-up numbers."""
     facts = {}

@@ -10,7 +10,7 @@ import build_tables
 import check_results
 import pytest
 from helpers.configurations import ROOT
-from helpers.reporting import DATASETS, MODELS, efficiency_file, score_rows, write_results, write_rows
+from helpers.reporting import DATASETS, MODELS, deployment_file, efficiency_file, score_rows, write_results, write_rows
 
 from compactbio.errors import UserError
 
@@ -29,7 +29,9 @@ def finished(tmp_path_factory):
     root = write_results(tmp_path_factory.mktemp("finished"))
     write_rows(root / "reporting" / "scores.tsv", [row for model in MODELS for row in score_rows(model)])
     efficiency = efficiency_file(root / "reporting" / "efficiency.json")
+    deployment = deployment_file(root / "reporting" / "deployment" / "measurements.json")
     options = ["--scores", root / "reporting" / "scores.tsv", "--efficiency", efficiency, *SELECTION]
+    options += ["--deployment", deployment]
     with pytest.MonkeyPatch.context() as monkeypatch:
         call(monkeypatch, build_tables, *options, "--baseline", "BioBERT-v1.1", "--output-dir", root / "tables")
     return root
@@ -80,6 +82,8 @@ def test_a_lost_score_is_named(monkeypatch, own):
     assert not (own / "checks.txt").exists()
 
 
+TORCH, INT8 = ({"model": "TinyBERT", "form": form} for form in ("torch fp32", "ONNX int8"))
+BYTES = {"quantity": "file size"}
 NER = {"dataset": "BC2GM", "model": "DistilBioBERT", "protocol": "reference", "metric": "f1"}
 
 
@@ -93,6 +97,11 @@ NER = {"dataset": "BC2GM", "model": "DistilBioBERT", "protocol": "reference", "m
         ("qa", {"metric": "mrr"}, {"model": "AnotherBERT"}, "which is not part of this run"),
         ("summary", {"task": "ner"}, {"average": "50.0"}, "average 50.0 is not that of the cells"),
         ("sizes", {"model": "TinyBioBERT"}, {"encoder": "inf"}, "table sizes: encoder is inf"),
+        ("efficiency", TORCH | {"quantity": "f1"}, {"median": "50.0"}, "f1: 50.0, but seed42 on NCBI-disease scored 8"),
+        ("efficiency", TORCH | {"quantity": "f1"}, {"run": "seed9"}, "but seed9 on NCBI-disease has no score"),
+        ("efficiency", TORCH | {"quantity": "latency, batch 1"}, {"median": "0.0"}, "0.0 is not positive"),
+        ("efficiency", INT8 | BYTES, {"median": "999999999"}, "TinyBERT: its int8 file is not smaller"),
+        ("efficiency", INT8 | BYTES, {"form": "ONNX"}, "table efficiency lacks TinyBERT / ONNX int8"),
     ],
 )
 def test_a_spoilt_table_is_named(monkeypatch, own, table, wanted, values, message):

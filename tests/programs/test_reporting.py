@@ -284,7 +284,7 @@ def test_bad_arguments_of_measure_efficiency(request, tmp_path, arguments, messa
     "program",
     [
         *("collect_scores", "build_tables", "build_figures", "measure_efficiency", "check_results"),
-        *("describe_run", "show_tables"),
+        *("describe_run", "show_tables", "measure_deployment"),
     ],
 )
 def test_help_needs_no_heavy_library(request, program):

@@ -18,6 +18,7 @@ CONFIG = {
     "results_dir": "results",
     "run": {"models": ["Small", "Given"], "datasets": ["toy"]},
     "models": {"Small": {"source": "train", "teacher": None}, "Given": {"source": "hub"}},
+    "datasets": {"toy": {"task": "ner"}},
 }
 # recorded: squeue --noheader --format "%i|%T|%r|%P|%Z|%k"
 QUEUE = """\

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,5 +72,14 @@ def test_the_rules_that_are_known_to_load_models_are_among_them() -> None:
         for rule, text in rules_sent_to_nodes().items()
         if files_that_ask([SCRIPTS / name for name in re.findall(r"\{SCRIPTS\}/(\w+\.py)", text)])
     }
-    assert {"tokenize_shard", "pretrain_model", "finetune_model", "prepare_task", "measure_efficiency"} <= asking
+    assert {"tokenize_shard", "pretrain_model", "finetune_model", "prepare_task"} <= asking
+    assert {"measure_efficiency", "measure_deployment"} <= asking
     assert "parse_baseline" not in asking
+
+
+def test_the_pinned_onnx_runtime_reports_nothing(tmp_path: Path) -> None:
+    """Those that do (1.29 and later) keep what they send, and an id of the machine, under the home folder."""
+    environment = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+    command = [sys.executable, "-B", "-c", "import onnxruntime"]
+    subprocess.run(command, env=environment | {"HOME": str(tmp_path)}, check=True)
+    assert list(tmp_path.iterdir()) == []

@@ -3,15 +3,24 @@
 import itertools
 
 import pytest
-from helpers.reporting import DATASETS, efficiency_file, run_names, score_rows, write_weights_header
+from helpers.reporting import (
+    DATASETS,
+    deployment_file,
+    efficiency_file,
+    run_names,
+    score_rows,
+    write_weights_header,
+)
 
 from compactbio.errors import UserError
 from compactbio.reporting.checks import find_problems
+from compactbio.reporting.efficiency.timing import MeasurementSettings, integer_instructions, spread, time_in_turn
 from compactbio.reporting.figures.tradeoffs import pareto_front, spread_heights
 from compactbio.reporting.parameters import count_parameters
-from compactbio.reporting.render import to_markdown
+from compactbio.reporting.render import Document, to_markdown
 from compactbio.reporting.scores import Score
 from compactbio.reporting.tables.costs import efficiency_document, read_efficiency, sizes_document
+from compactbio.reporting.tables.deployment import deployment_records, deployment_sections, read_deployment
 
 
 def bert_shapes(layers, hidden, intermediate, vocabulary, prefix="bert."):
@@ -89,6 +98,51 @@ def test_measurements_become_tables_and_different_machines_are_told(tmp_path):
     (tmp_path / "3.json").write_text("[]", encoding="utf-8")
     with pytest.raises(UserError, match="not a file that measure_efficiency wrote"):
         read_efficiency([tmp_path / "3.json"])
+
+
+@pytest.mark.parametrize(
+    ("dataset", "metric", "columns"),
+    [
+        ("NCBI-disease", "f1", "F1, reference |   F1, standard"),
+        ("GAD", "f1", "CPU sequences/s |   F1, standard"),
+        ("BioASQ-7b", "mrr", "MRR, reference |   MRR, standard"),
+    ],
+)
+def test_each_model_has_a_row_per_form_with_what_int8_costs(tmp_path, dataset, metric, columns):
+    deployed = read_deployment(deployment_file(tmp_path / "d.json", {"A": 0, "B": 0}, dataset))
+    text = to_markdown(Document("", [], deployment_sections(["A", "B", "C"], deployed)))
+    assert columns in text
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| A ")]
+    assert [row[1:5] for row in rows] == [
+        ["torch fp32", "4.0", "3.00 (3.00 to 3.00)", "3.00 (1.00 to 9.00)"],
+        ["ONNX fp32", "4.1", "2.00 (2.00 to 2.00)", "4.50 (1.00 to 9.00)"],
+        ["ONNX int8", "1.0", "1.00 (1.00 to 1.00)", "9.00 (1.00 to 9.00)"],
+    ]
+    value = 100 * next(row[6] for row in score_rows("A") if row[1] == dataset and row[5] == metric)
+    assert [row[5] for row in rows] == [f"{value:.2f}", f"{value:.2f} (0.00)", f"{value - 0.4:.2f} (-0.40)"]
+    assert "– = not measured: C." in text
+    assert "A processor (8-bit products by avx512_vnni) with 2 threads, torch 2.13.0, ONNX Runtime 1.32.0" in text
+    records = deployment_records(["A", "B", "C"], deployed)
+    assert len(records) == 2 * 3 * (3 + (1 if dataset == "GAD" else 2))
+    assert {record["model"] for record in records} == {"A", "B"}
+
+
+def test_without_measurements_nothing_stands_in_the_table(tmp_path):
+    assert read_deployment(None) is None
+    assert deployment_sections(["A"], None) == deployment_records(["A"], None) == []
+    (tmp_path / "d.json").write_text('{"models": {}}', encoding="utf-8")
+    with pytest.raises(UserError, match="not a file that measure_deployment wrote"):
+        read_deployment(tmp_path / "d.json")
+
+
+def test_every_timed_pass_follows_one_of_its_kind_and_the_order_turns():
+    made = []
+    passes = {name: lambda name=name: made.append(name) for name in "abc"}
+    seconds = time_in_turn(passes, MeasurementSettings(warmup=1, repetitions=3))
+    assert made[::2] == made[1::2] == [*"cab", *"abc", *"bca", *"cab"]
+    assert {name: len(values) for name, values in seconds.items()} == {"a": 3, "b": 3, "c": 3}
+    assert spread([4.0, 1.0, 3.0, 2.0]) == {"median": 2.5, "q1": 1.75, "q3": 3.25, "values": [4.0, 1.0, 3.0, 2.0]}
+    assert integer_instructions() in ("amx_int8", "avx512_vnni", "avx_vnni", "avx2", "")
 
 
 def test_the_front_leaves_out_what_a_smaller_model_reaches():

@@ -27,7 +27,7 @@ def paper():
 def config(paper):
     """The paper's configuration, made small: two models, two datasets, two seeds, a short pre-training."""
     small = deepcopy(paper)
-    small["run"] = {"models": ["BioBERT-v1.1", "DistilBioBERT"], "datasets": ["BC2GM", "GAD"], "seeds": [42, 43]}
+    small["run"] |= {"models": ["BioBERT-v1.1", "DistilBioBERT"], "datasets": ["BC2GM", "GAD"], "seeds": [42, 43]}
     small["datasets"]["GAD"]["folds"] = [1, 2]
     small["models"]["DistilBioBERT"]["optimisation"]["steps"] = 50
     return small

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -14,22 +14,43 @@ from compactbio.finetuning.steps import TaskStep
 
 
 def predict_logits(step: TaskStep, features: Sequence[Feature], pad: int, accelerator: Accelerator) -> list[np.ndarray]:
-    """Return the head's output per feature, float32 without padding, in the order of `features`.
-
-    ner [length, labels], re [labels], qa [length, 2]. The model is left in evaluation mode.
-    """
+    """Return the head's output per feature, as `in_batches`. The model is left in evaluation mode."""
     step.eval()
     device = accelerator.device
-    token_types = step.token_types
-    results: list[np.ndarray | None] = [None] * len(features)
+
+    def logits_of(arrays: dict[str, np.ndarray]) -> np.ndarray:
+        tensors = {name: value.to(device) for name, value in to_tensors(arrays).items()}
+        with accelerator.autocast():
+            logits = step.logits(tensors)
+        return logits.float().cpu().numpy()
+
     with torch.inference_mode():
-        for chosen in prediction_batches(features, device.type):
-            arrays = collate([features[index] for index in chosen], pad, token_types=token_types)
-            tensors = {name: value.to(device) for name, value in to_tensors(arrays).items()}
-            with accelerator.autocast():
-                logits = step.logits(tensors)
-            logits = logits.float().cpu().numpy()
-            for row, index in enumerate(chosen):
-                length = len(features[index].ids)
-                results[index] = logits[row] if logits.ndim == 2 else logits[row, :length].copy()
+        return in_batches(logits_of, features, pad, token_types=step.token_types, device=device.type)
+
+
+def in_batches(
+    logits_of: Callable[[dict[str, np.ndarray]], np.ndarray],
+    features: Sequence[Feature],
+    pad: int,
+    *,
+    token_types: bool,
+    device: str,
+) -> list[np.ndarray]:
+    """Return a model's output per feature, float32 without padding, in the order of `features`.
+
+    ner [length, labels], re [labels], qa [length, 2].
+
+    Args:
+        logits_of: from a collated batch to the head's output with padding, float32 [batch, ...].
+        features: sequences.
+        pad: id of the padding piece.
+        token_types: whether the model takes token types.
+        device: `cpu` or `cuda`, for the size of the batches.
+    """
+    results: list[np.ndarray] = [np.empty(0)] * len(features)
+    for chosen in prediction_batches(features, device):
+        logits = logits_of(collate([features[index] for index in chosen], pad, token_types=token_types))
+        for row, index in enumerate(chosen):
+            length = len(features[index].ids)
+            results[index] = logits[row] if logits.ndim == 2 else logits[row, :length].copy()
     return results

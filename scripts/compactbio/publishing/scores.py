@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compactbio.errors import UserError
-from compactbio.reporting.metrics import METRICS
+from compactbio.reporting.efficiency.names import INT8
+from compactbio.reporting.metrics import METRIC_TITLES, METRICS
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +86,23 @@ def _costs(tables: Path, model: str) -> list[str]:
                 f"{encoder:,} parameters ({embeddings:,} of them embeddings), {weights / 1e6:,.1f} MB of weights"
             )
     for line in read_table(tables / "efficiency.csv"):
-        if line["model"] == model and line["median"]:
+        if line["model"] == model and line["median"] and not line["form"]:
             hardware = f" on {line['hardware']}" if line["hardware"] else ""
             texts.append(f"{line['quantity']}: {float(line['median']):,.4g} {line['unit']}{hardware}")
-    return texts
+    return texts + _costs_in_int8(tables, model)
+
+
+def _costs_in_int8(tables: Path, model: str) -> list[str]:
+    """Return a sentence on the model as fine-tuned on one dataset and quantised; none where that was not measured."""
+    lines = [line for line in read_table(tables / "efficiency.csv") if (line["model"], line["form"]) == (model, INT8)]
+    parts = []
+    for line in lines:
+        value, unit = float(line["median"]), line["unit"]
+        value, unit = (value / 1e6, "MB") if unit == "bytes" else (value, unit)
+        protocol = f" ({line['protocol']} protocol)" if line["protocol"] else ""
+        parts.append(f"{METRIC_TITLES.get(line['quantity'], line['quantity'])}{protocol} {value:,.4g} {unit}")
+    hardware = "".join(f" on {name}" for name in sorted({line["hardware"] for line in lines} - {""}))
+    return [f"{INT8}, fine-tuned on {lines[0]['dataset']}: {'; '.join(parts)}{hardware}"] if lines else []
 
 
 def _number(text: str) -> float | None:

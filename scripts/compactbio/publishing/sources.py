@@ -10,7 +10,7 @@ from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, read_json
-from compactbio.settings.runs import source_of
+from compactbio.settings.runs import finetuned_datasets, source_of
 from compactbio.tasks.sources import read_sources
 
 PUBMED = "pubmed_baseline"
@@ -78,7 +78,7 @@ def _benchmarks(config: dict[str, Any], table: Path, sources: dict[str, Any]) ->
     members = _member_rows(table)
     used: list[Used] = []
     archives: dict[str, list[str]] = {}
-    for name in config["run"]["datasets"]:
+    for name in finetuned_datasets(config):
         definition = config["datasets"][name]
         source = definition["source"]
         if not source:

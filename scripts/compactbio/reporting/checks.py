@@ -151,7 +151,8 @@ def report(
         "identities: F1 = 2PR/(P+R); strict <= MRR <= lenient; equal gold entities under the standard protocol",
         f"tables: {', '.join(f'{name} {count} rows' for name, count in rows.items())}",
         "agreement: each required cell once, no NaN; means and deviations are those of the scores; a cell has the same "
-        "mean wherever it is shown; averages are those of the cells",
+        "mean wherever it is shown; averages are those of the cells; a deployed model is there in each form, its score "
+        "in torch that of its run",
         f"published values: {len(assignment.matched)} matched to a cell, {len(assignment.unassigned)} unassigned, "
         f"{len(assignment.unconfirmed)} unconfirmed, {len(assignment.outside)} of models or datasets outside this run",
     ]

@@ -75,7 +75,8 @@ PROTOCOL_EXPLANATIONS: dict[tuple[str, str], str] = {
     ("re", STANDARD): (
         "Standard protocol only: the paper released no code for relation extraction, so what its tables average is "
         "not known and no difference to it is given. Precision, recall and F1 are micro averages over the dataset's "
-        "positive labels (GAD: one class, its runs being the folds; ChemProt: the five evaluated classes)."
+        "positive labels (GAD: one class, its runs being the folds; ChemProt: the five evaluated classes); where all "
+        "labels are positive, the three are one number, the accuracy."
     ),
     ("qa", REFERENCE): (
         "Reference protocol, as the paper's script scores: a question's answers are the best span of each snippet in "

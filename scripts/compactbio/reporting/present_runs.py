@@ -9,6 +9,7 @@ from typing import Any
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, read_yaml
 from compactbio.finetuning.grid import choose_point, plan_trials
+from compactbio.finetuning.run_files import MODEL
 from compactbio.finetuning.runs import dataset_digest, model_digest, plan_runs
 from compactbio.pretraining.inputs import RECIPE, read_inputs
 from compactbio.training.fingerprint import fingerprint
@@ -63,7 +64,9 @@ def present_finetuning(results: Path, model: str, dataset: str) -> PresentRuns:
     present = PresentRuns()
     try:
         settings = _read_run(results / "finetuning" / model / dataset / "run.yaml")
-        for folder in _model_folders(results, model):
+        stage = settings.get("starts_from")
+        starts = [results / "finetuning" / model / stage / MODEL] if stage else _model_folders(results, model)
+        for folder in starts:
             digests = {"model": model_digest(folder), "dataset": dataset_digest(results / "tasks" / dataset)}
             checkpoints = results / "checkpoints" / "finetuning" / model / dataset
             trials = plan_trials(settings, digests, checkpoints)

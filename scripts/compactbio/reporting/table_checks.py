@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from compactbio.errors import UserError
-from compactbio.reporting.metrics import COUNTS, METRICS, PROTOCOLS
+from compactbio.reporting.efficiency.names import FORMS, INT8, ONNX, TORCH
+from compactbio.reporting.metrics import COUNTS, HEADLINE, METRICS, PROTOCOLS
 from compactbio.reporting.published import Assignment
 from compactbio.reporting.statistics.estimates import MEAN
 from compactbio.scoring.tables import Score
@@ -65,6 +66,7 @@ def find_table_problems(
         *_same_elsewhere(tables, cells),
         *_averages(tables, cells),
         *_published(tables, cells, assignment),
+        *_deployment(tables, scores, models),
     ]
 
 
@@ -179,6 +181,34 @@ def _published(
     for value in (*assignment.matched, *assignment.unconfirmed, *assignment.unassigned, *assignment.outside):
         if not any(place == value.cell and _close(text, value.value) for place, text in listed):
             problems.append(f"published {value.value} of {' / '.join(value.cell)} is missing in the table replication")
+    return problems
+
+
+def _deployment(tables: Mapping[str, Table], scores: Sequence[Score], models: Sequence[str]) -> list[str]:
+    """Check, where models were measured for deployment, that none is missing in any form, their scores and sizes.
+
+    Torch's score has to be the one that score_model gave the same run; an int8 file is smaller than the same in fp32.
+    """
+    rows = [row for row in tables.get("efficiency", []) if row["form"]]
+    known = {(score.dataset, score.model, score.run, score.protocol, score.metric): score.value for score in scores}
+    problems, sizes, scored = [], {}, set()
+    for row in rows:
+        where = f"table efficiency, {row['model']} / {row['form']} / {row['quantity']}"
+        if row["quantity"] == "file size":
+            sizes[row["model"], row["form"]] = int(row["median"])
+        elif row["quantity"] in HEADLINE.values():
+            scored.add((row["model"], row["form"]))
+            wanted = known.get((row["dataset"], row["model"], row["run"], row["protocol"], row["quantity"]))
+            if row["form"] == TORCH and (wanted is None or not _close(row["median"], 100 * wanted)):
+                told = "has no score" if wanted is None else f"scored {100 * wanted}"
+                problems.append(f"{where}: {row['median']}, but {row['run']} on {row['dataset']} {told}")
+        elif not float(row["median"]) > 0:
+            problems.append(f"{where}: {row['median']} is not positive")
+    for model in models if rows else ():
+        lacking = [form for form in FORMS if (model, form) not in sizes or (model, form) not in scored]
+        problems += [f"table efficiency lacks {model} / {form}" for form in lacking]
+        if not lacking and sizes[model, INT8] >= sizes[model, ONNX]:
+            problems.append(f"table efficiency, {model}: its int8 file is not smaller than the one in fp32")
     return problems
 
 

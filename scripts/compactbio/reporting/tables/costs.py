@@ -22,8 +22,11 @@ SIZE_COLUMNS = (
     "weights_bytes",
     "reason",
 )
-EFFICIENCY_COLUMNS = ("model", "quantity", "device", "unit", "median", "q1", "q3", "repetitions", "hardware", "reason")
-_QUANTITIES = {
+EFFICIENCY_COLUMNS = (
+    *("model", "form", "dataset", "run", "protocol", "quantity", "device", "unit", "median", "q1", "q3"),
+    *("repetitions", "hardware", "reason"),
+)
+QUANTITIES = {
     "latency_milliseconds": ("latency, batch 1", "ms"),
     "throughput_sequences_per_second": ("throughput, batch {batch_size}", "sequences/s"),
 }
@@ -101,7 +104,7 @@ def efficiency_document(models: Sequence[str], measured: dict[str, dict[str, Any
         row += [_gflops(facts["flops"].get(length)) for length in lengths]
         row.append(_megabytes(facts.get("peak_memory_bytes")))
         for device in devices:
-            row += [_median(facts.get(device), name) for name in _QUANTITIES]
+            row += [median_text(facts[device][name]) if device in facts else DASH for name in QUANTITIES]
         rows.append([Entry(text) for text in row])
     block = Block("Cost of a forward pass", "efficiency", header, rows, _missing_notes(models, measured))
     text = [
@@ -131,7 +134,7 @@ def efficiency_records(models: Sequence[str], measured: dict[str, dict[str, Any]
                 {"model": model, "quantity": quantity, "unit": "bytes", "median": facts["peak_memory_bytes"]}
             )
         for device in ("cpu", "cuda"):
-            for name, (title, unit) in _QUANTITIES.items():
+            for name, (title, unit) in QUANTITIES.items():
                 if device not in facts:
                     continue
                 values = facts[device][name]
@@ -189,10 +192,8 @@ def _megabytes(count: int | None) -> str:
     return DASH if count is None else number(count / 1e6, 1)
 
 
-def _median(measurements: dict[str, Any] | None, name: str) -> str:
-    if measurements is None:
-        return DASH
-    values = measurements[name]
+def median_text(values: dict[str, Any]) -> str:
+    """Return the median of a measurement with its quartiles."""
     median, first, third = (_three_digits(values[key]) for key in ("median", "q1", "q3"))
     return f"{median} ({first} to {third})"
 

@@ -15,7 +15,7 @@ from compactbio.reporting.metrics import METRICS
 from compactbio.reporting.published import Assignment
 from compactbio.reporting.render import Document, to_html, to_latex, to_markdown
 from compactbio.reporting.statistics.estimates import Estimate
-from compactbio.reporting.tables import comparisons, costs, replication, summary, tasks
+from compactbio.reporting.tables import comparisons, costs, deployment, replication, summary, tasks
 
 
 def write_tables(
@@ -23,6 +23,7 @@ def write_tables(
     results: Results,
     assignment: Assignment,
     measured: dict[str, dict[str, Any]],
+    deployed: deployment.Deployment | None,
     quirks: Mapping[str, str],
     trained: trainings.Trainings,
     estimates: Sequence[Estimate],
@@ -68,13 +69,10 @@ def write_tables(
         costs.SIZE_COLUMNS,
         costs.sizes_records(models, measured),
     )
-    _write(
-        folder,
-        "efficiency",
-        costs.efficiency_document(models, measured),
-        costs.EFFICIENCY_COLUMNS,
-        costs.efficiency_records(models, measured),
-    )
+    efficiency = costs.efficiency_document(models, measured)
+    efficiency.sections += deployment.deployment_sections(models, deployed)
+    records = costs.efficiency_records(models, measured) + deployment.deployment_records(models, deployed)
+    _write(folder, "efficiency", efficiency, costs.EFFICIENCY_COLUMNS, records)
     explanation = explanation_document(results, assignment, quirks)
     _write_text(folder / "index.md", to_markdown(explanation))
     _write_text(folder / "index.html", to_html(explanation))

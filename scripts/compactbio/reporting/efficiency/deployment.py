@@ -1,0 +1,86 @@
+"""Fine-tuned models for deployment on a CPU: torch, ONNX and ONNX in int8, their sizes, speeds and scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+
+from compactbio.finetuning.batching import to_tensors
+from compactbio.reporting.efficiency.encoders import fitting, random_inputs
+from compactbio.reporting.efficiency.forms import Forms, make_forms
+from compactbio.reporting.efficiency.names import TORCH
+from compactbio.reporting.efficiency.timing import (
+    MeasurementSettings,
+    integer_instructions,
+    processor,
+    speed,
+    time_in_turn,
+)
+
+
+def measure_deployment(
+    folders: Mapping[str, Path], task_folder: Path, output: Path, settings: MeasurementSettings
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the measurements of all models, and the digest of each one's weights; the int8 files are kept.
+
+    Args:
+        folders: of the fine-tunings on one dataset, by model.
+        task_folder: the prepared dataset.
+        output: gets a folder per model with its int8 file.
+        settings: of the timed passes.
+
+    Raises:
+        UserError: as `forms.make_forms`.
+    """
+    torch.set_num_threads(settings.threads)
+    models = {
+        name: make_forms(name, folder, task_folder, output / name, settings.threads) for name, folder in folders.items()
+    }
+    settings = fitting(settings, [made.step.model for made in models.values()])
+    passes: dict[tuple[str, str, int], Callable[[], object]] = {}
+    for name, made in models.items():
+        for batch in (1, settings.batch_size):
+            arrays = _inputs(made, batch, settings)
+            passes[name, TORCH, batch] = partial(made.step.logits, to_tensors(arrays))
+            for form, file in made.files.items():
+                passes[name, form, batch] = partial(file.logits, arrays)
+    with torch.inference_mode():
+        seconds = time_in_turn(passes, settings)
+    facts = {}
+    for name, made in models.items():
+        for form, of_form in made.facts.items():
+            single, batch = seconds[name, form, 1], seconds[name, form, settings.batch_size]
+            of_form["cpu"] = speed(single, batch, settings.batch_size)
+        facts[name] = {"run": made.settings["runs"][0]["run"], "forms": made.facts}
+    first = next(iter(models.values())).settings
+    hardware = {
+        "cpu": processor(),
+        "cpu_threads": settings.threads,
+        "integer_instructions": integer_instructions(),
+        "torch": torch.__version__,
+        "onnxruntime": onnxruntime.__version__,
+    }
+    measured = {
+        "settings": asdict(settings),
+        "hardware": hardware,
+        "dataset": first["dataset"],
+        "task": first["task"],
+        "models": facts,
+    }
+    return measured, {name: made.digest for name, made in models.items()}
+
+
+def _inputs(made: Forms, batch: int, settings: MeasurementSettings) -> dict[str, np.ndarray]:
+    """Return the token ids and mask that the model's encoder is measured with, and token types where it has any."""
+    tensors = random_inputs(made.step.model, batch, settings.sequence_length, settings.seed)
+    arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+    if made.step.token_types:
+        arrays["token_type_ids"] = np.zeros_like(arrays["input_ids"])
+    return arrays

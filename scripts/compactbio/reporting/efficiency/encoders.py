@@ -1,0 +1,147 @@
+"""What the encoders of models cost: parameters, file size, floating-point operations, memory, latency, throughput."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compactbio.reporting.efficiency.timing import MeasurementSettings, processor, speed, time_in_turn
+from compactbio.reporting.parameters import count_parameters, weight_files
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger(__name__)
+
+
+def measure_encoders(
+    folders: Mapping[str, Path], settings: MeasurementSettings, *, flop_lengths: Sequence[int], use_gpu: bool
+) -> dict[str, Any]:
+    """Return the measurements of all models, taken in one process and in turn.
+
+    Args:
+        folders: of the models by name.
+        settings: of the timed passes.
+        flop_lengths: tokens of the sequences whose operations are counted.
+        use_gpu: measure on a GPU too, if there is one.
+
+    Raises:
+        UserError: a folder is not a usable model.
+    """
+    import torch
+
+    torch.set_num_threads(settings.threads)
+    devices = ["cpu", *(["cuda"] if use_gpu and torch.cuda.is_available() else [])]
+    facts: dict[str, dict[str, Any]] = {}
+    passes: dict[tuple[str, str, int], Callable[[], None]] = {}
+    loaded = {name: _load(folder) for name, folder in folders.items()}
+    settings = fitting(settings, loaded.values())
+    for name, folder in folders.items():
+        model = loaded[name]
+        positions = model.config.max_position_embeddings
+        facts[name] = {
+            "parameters": count_parameters(folder).as_dict(),
+            "weights_bytes": sum(path.stat().st_size for path in weight_files(folder)),
+            "flops": {str(n): count_flops(model, n) for n in flop_lengths if n <= positions},
+            "peak_memory_bytes": peak_memory(model, settings.batch_size, settings.sequence_length),
+        }
+        log.info("%s: %s, flops %s", name, facts[name]["parameters"], facts[name]["flops"])
+        for device in devices:
+            measured = model if device == "cpu" else _load(folder).to(device)
+            for batch in (1, settings.batch_size):
+                inputs = random_inputs(measured, batch, settings.sequence_length, settings.seed)
+                passes[name, device, batch] = _forward_pass(measured, inputs)
+    with torch.inference_mode():
+        seconds = time_in_turn(passes, settings)
+    for name in folders:
+        for device in devices:
+            single, batch = seconds[name, device, 1], seconds[name, device, settings.batch_size]
+            facts[name][device] = speed(single, batch, settings.batch_size)
+    hardware = {
+        "cpu": processor(),
+        "cpu_threads": settings.threads,
+        "gpu": torch.cuda.get_device_name() if "cuda" in devices else None,
+        "torch": torch.__version__,
+        "precision": "fp32",
+    }
+    return {"settings": asdict(settings), "hardware": hardware, "models": facts}
+
+
+def fitting(settings: MeasurementSettings, models: Iterable[torch.nn.Module]) -> MeasurementSettings:
+    """Return the settings with a sequence length that every model has positions for."""
+    shortest = min(model.config.max_position_embeddings for model in models)
+    if shortest >= settings.sequence_length:
+        return settings
+    log.warning("sequences of %d tokens for all: a model has no more positions", shortest)
+    return replace(settings, sequence_length=shortest)
+
+
+def count_flops(model: torch.nn.Module, length: int) -> int:
+    """Return the floating-point operations of one forward pass of one sequence (2 per multiply-add).
+
+    Torch's counter sees matrix products only, and not those inside the CPU's fused attention: the pass is made
+    with the plain attention.
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    usual = model.config._attn_implementation
+    model.set_attn_implementation("eager")
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            model(**random_inputs(model, 1, length, seed=0))
+    finally:
+        model.set_attn_implementation(usual)
+    return counter.get_total_flops()
+
+
+def peak_memory(model: torch.nn.Module, batch: int, length: int) -> int:
+    """Return the most bytes that tensors take at one time in a forward pass: weights, inputs and activations.
+
+    Counted tensor by tensor, so that it is a property of the model and not of a device's allocator or of what the
+    process held before; what a kernel takes for itself inside is not in it.
+    """
+    import torch
+    from torch.distributed._tools.mem_tracker import MemTracker
+
+    inputs, tracker = random_inputs(model, batch, length, seed=0), MemTracker()
+    tracker.track_external(model, *inputs.values())
+    with torch.no_grad(), tracker:
+        model(**inputs)
+    return sum(kinds["Total"] for kinds in tracker.get_tracker_snapshot("peak").values())
+
+
+def random_inputs(model: torch.nn.Module, batch: int, length: int, seed: int) -> dict[str, torch.Tensor]:
+    """Return random token ids (batch, length) and a mask without padding."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(0, model.config.vocab_size, (batch, length), generator=generator)
+    return {"input_ids": ids.to(model.device), "attention_mask": torch.ones_like(ids).to(model.device)}
+
+
+def _load(folder: Path) -> torch.nn.Module:
+    """Return a folder's encoder in evaluation mode, fp32, on the CPU."""
+    import torch
+    from transformers import AutoModel
+    from transformers import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    weight_files(folder)  # refuses a folder that is none
+    return AutoModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa").eval()
+
+
+def _forward_pass(model: torch.nn.Module, inputs: Mapping[str, torch.Tensor]) -> Callable[[], None]:
+    """Return the function that makes a forward pass and waits for the device."""
+    import torch
+
+    def make() -> None:
+        model(**inputs)
+        if model.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    return make

@@ -1,0 +1,135 @@
+"""A fine-tuned model in the forms that are measured side by side, and what each scores on the test data."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+import transformers
+
+from compactbio.errors import UserError
+from compactbio.files import read_yaml, replacing_folder, write_manifest, write_yaml
+from compactbio.finetuning.examples import Dataset
+from compactbio.finetuning.features import PieceTokenizer
+from compactbio.finetuning.heads import CLASSES
+from compactbio.finetuning.kept_weights import kept_digest
+from compactbio.finetuning.run_files import MODEL, PREDICTIONS
+from compactbio.finetuning.runs import MODEL_FILES
+from compactbio.finetuning.steps import TaskStep
+from compactbio.finetuning.tables import prediction_table, with_run
+from compactbio.reporting.efficiency.names import INT8, INT8_FILE, ONNX, TORCH
+from compactbio.reporting.efficiency.onnx_files import OnnxModel, check_agreement, export_onnx, quantise
+from compactbio.reporting.parameters import weight_files
+from compactbio.scoring.runs import score_folder
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Forms:
+    """One fine-tuned model.
+
+    Attributes:
+        settings: content of run.yaml.
+        digest: of the kept weights and tokenizer.
+        step: torch's model.
+        files: the ONNX ones, by form.
+        facts: by form, `bytes` of its file and `scores` by protocol and metric.
+    """
+
+    settings: dict[str, Any]
+    digest: str
+    step: TaskStep
+    files: dict[str, OnnxModel]
+    facts: dict[str, dict[str, Any]]
+
+
+def make_forms(name: str, folder: Path, task_folder: Path, output: Path, threads: int) -> Forms:
+    """Export and quantise the kept weights of a fine-tuning's first run, and score them; the int8 file is kept.
+
+    Args:
+        name: of the model.
+        folder: of the fine-tuning: run.yaml, training.json, predictions.parquet and model/.
+        task_folder: the prepared dataset.
+        output: folder of the int8 file, with what belongs to it: configuration, tokenizer, manifest.
+        threads: for ONNX Runtime.
+
+    Raises:
+        UserError: the weights were not kept or have changed, the folders do not belong together, or the export is not
+            equal to torch's model.
+    """
+    settings = read_yaml(folder / "run.yaml")
+    if settings["model"] != name:
+        raise UserError(f"--models: {folder} is of model {settings['model']}, not of {name}")
+    settings["runs"] = settings["runs"][:1]
+    digest = kept_digest(folder / MODEL)
+    step = load_kept(folder / MODEL, settings["task"])
+    tokenizer = PieceTokenizer(folder / MODEL)
+    part = Dataset(task_folder, settings, tokenizer).test_part(settings["runs"][0]["fold"])
+    with tempfile.TemporaryDirectory() as place, replacing_folder(output) as kept:
+        exported, quantised = Path(place) / "model.onnx", kept / INT8_FILE
+        export_onnx(step, exported)
+        quantise(exported, quantised)
+        files = {ONNX: OnnxModel(exported, threads), INT8: OnnxModel(quantised, threads)}
+        difference = check_agreement(step, files[ONNX], part.features, tokenizer.pad, name)
+        log.info("%s: exported; its logits differ from torch's by %.2g at most", name, difference)
+        sizes = {TORCH: sum(file.stat().st_size for file in weight_files(folder / MODEL))}
+        sizes |= {ONNX: exported.stat().st_size, INT8: quantised.stat().st_size}
+        _complete(kept, folder / MODEL, settings, digest)
+    predictions = {TORCH: _stored_predictions(folder, settings)}
+    for form, model in files.items():
+        logits = model.predict(part.features, tokenizer.pad)
+        table = prediction_table(settings["task"], part, logits, settings["labels"])
+        predictions[form] = with_run(table, settings["runs"][0]["run"], settings["task"])
+    facts = {
+        form: {"bytes": sizes[form], "scores": _scores(form, settings, table, task_folder)}
+        for form, table in predictions.items()
+    }
+    return Forms(settings, digest, step, files, facts)
+
+
+def load_kept(folder: Path, task: str) -> TaskStep:
+    """Return a kept model with its head in evaluation mode, fp32, on the CPU."""
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    kind = getattr(transformers, CLASSES[task])
+    return TaskStep(kind.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa"), task).eval()
+
+
+def _complete(kept: Path, source: Path, settings: Mapping[str, Any], digest: str) -> None:
+    """Put beside the int8 file what is needed to use it, and the manifest."""
+    for name in MODEL_FILES:
+        if (source / name).is_file() and not name.endswith(".safetensors"):
+            shutil.copyfile(source / name, kept / name)
+    about = {name: settings[name] for name in ("model", "dataset", "task", "labels")}
+    write_manifest(kept, kind="quantised", **about, run=settings["runs"][0]["run"], weights=digest)
+
+
+def _stored_predictions(folder: Path, settings: Mapping[str, Any]) -> pa.Table:
+    """Return the first run's predictions as fine-tuning stored them."""
+    path, run = folder / PREDICTIONS, settings["runs"][0]["run"]
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: finetune_model writes it")
+    return pq.read_table(path, filters=[("run", "=", run)])
+
+
+def _scores(form: str, settings: Mapping[str, Any], table: pa.Table, task_folder: Path) -> dict[str, dict[str, float]]:
+    """Return what predictions score, by protocol and metric, as score_model scores stored ones."""
+    log.info("%s, %s:", settings["model"], form)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        write_yaml(folder / "run.yaml", dict(settings))
+        pq.write_table(table, folder / PREDICTIONS)
+        scores, _ = score_folder(settings["model"], folder, task_folder)
+    by_protocol: dict[str, dict[str, float]] = {}
+    for score in scores:
+        by_protocol.setdefault(score.protocol, {})[score.metric] = score.value
+    return by_protocol
