@@ -17,20 +17,26 @@ sys.path.insert(0, sys.argv[1])
 from compactbio.training.memory import keep_freed_memory
 if sys.argv[2] == "keep":
     keep_freed_memory()
-block = bytearray(200 * 2**20)
-del block
+blocks = [bytearray(int(sys.argv[3])) for _ in range(200 * 2**20 // int(sys.argv[3]))]
+del blocks
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmRSS")))
 """
 
 
-def resident_mb(mode: str) -> float:
+def resident_mb(mode: str, block: int) -> float:
+    """What a process holds after it has freed 200 MB in blocks of so many bytes."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
-    command = [sys.executable, "-c", PROGRAM, str(SCRIPTS), mode]
+    command = [sys.executable, "-c", PROGRAM, str(SCRIPTS), mode, str(block)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     return int(done.stdout) / 1024
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
 def test_freed_memory_stays_with_the_process_where_it_is_asked_for():
-    assert resident_mb("leave") < 100
-    assert resident_mb("keep") > 190
+    assert resident_mb("leave", 2**20) < 100
+    assert resident_mb("keep", 2**20) > 190
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
+def test_large_blocks_go_back_all_the_same():
+    assert resident_mb("keep", 100 * 2**20) < 100

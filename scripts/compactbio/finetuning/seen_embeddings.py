@@ -1,9 +1,10 @@
 """Word embeddings cut to the pieces that training sees, for as long as it lasts.
 
-A benchmark's training split holds a fifth of the vocabulary or less. AdamW moves what has never had a gradient by
-weight decay alone, which is a product known beforehand: w becomes w x (1 - rate x decay) in each step. So the table
-that is trained has the rows of seen pieces only, and neither gradients, their norm, nor the optimizer's state and work
-are spent on the others. The result is that of training the whole table.
+A benchmark's training split holds a part of the vocabulary only: 6,481 of 30,522 pieces for NCBI-disease, 11,587 for
+BC2GM. AdamW moves what has never had a gradient by weight decay alone, which is a product known beforehand: w becomes
+w x (1 - rate x decay) in each step. So the table that is trained has the rows of seen pieces only, and neither
+gradients, their norm, nor the optimizer's state and work are spent on the others. The result is that of training the
+whole table.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class SeenEmbeddings:
         self.weight_decay = weight_decay
         self.table: nn.Embedding = model.get_input_embeddings()
         seen = np.unique(np.concatenate([[pad], *(feature.ids for feature in features)]))
-        self.rows = torch.from_numpy(seen).to(self.table.weight.device)
+        self.rows = torch.from_numpy(seen)
         self.places = np.full(self.table.num_embeddings, -1, dtype=np.int64)
         self.places[seen] = np.arange(len(seen))
         cut = nn.Embedding.from_pretrained(self.table.weight.detach()[self.rows], freeze=False)
@@ -66,7 +67,7 @@ class SeenEmbeddings:
         kept = math.prod(1.0 - self.learning_rate_at(past) * self.weight_decay for past in range(1, step + 1))
         with torch.no_grad():
             weight = self.table.weight.to(cut.weight.device) * kept
-            weight[self.rows.to(weight.device)] = cut.weight.to(weight.dtype)
+            weight[self.rows] = cut.weight
         whole = nn.Embedding.from_pretrained(weight, freeze=False)
         whole.padding_idx = self.table.padding_idx
         self.model.set_input_embeddings(whole)

@@ -1,4 +1,4 @@
-"""Dropout on a processor at a fifth of the cost of torch's own, which draws a float for every value.
+"""Dropout on a processor at half the cost of torch's own, which draws a float for every value.
 
 A value is dropped by 16 random bits of its own, four values to a draw of torch's default generator, so that the
 probability is the nearest multiple of 1/65,536 (0.1 becomes 0.100006); what is kept is divided by what is then left,
@@ -36,7 +36,7 @@ class _SixteenBitDropout(torch.autograd.Function):
 
 
 def _select(values: Tensor, bits: Tensor, threshold: int, scale: float) -> Tensor:
-    """Return scale x values where bits > threshold, else 0; torch.where and masked_fill are ten times slower here."""
+    """Return scale x values where bits > threshold, else 0; torch.where is over ten times slower here."""
     return torch.ops.aten.threshold_backward(values, bits.to(values.dtype), threshold).mul_(scale)
 
 
