@@ -39,7 +39,14 @@ def random_features(count: int, task: str, seed: int = 0) -> list[Feature]:
 
 def batches_of(features, task, seed=3, packed=False, **options):
     return training_batches(
-        features, DENOMINATOR[task], batch_size=8, seed=seed, pad=0, token_types=True, packed=packed, **options
+        features,
+        DENOMINATOR[task],
+        batch_size=8,
+        seed=seed,
+        pad=0,
+        token_types=True,
+        heads=2 if packed else None,
+        **options,
     )
 
 

@@ -36,7 +36,13 @@ def trained(step: TaskStep, examples: list[Feature], packed: bool) -> None:
     """Take STEPS steps of torch's own AdamW with decoupled weight decay."""
     optimizer = adamw(step, weight_decay=DECAY)
     batches = training_batches(
-        examples, DENOMINATOR["ner"], batch_size=8, seed=3, pad=0, token_types=step.token_types, packed=packed
+        examples,
+        DENOMINATOR["ner"],
+        batch_size=8,
+        seed=3,
+        pad=0,
+        token_types=step.token_types,
+        heads=2 if packed else None,
     )
     for number in range(1, STEPS + 1):
         made = batches(number)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from compactbio.files import read_json, write_yaml
+from compactbio.imports import without_collector
 
 SIDES = ("reference", "ours")
 COLUMNS = (
@@ -86,16 +87,18 @@ def train_side(
     side: str, settings: dict[str, Any], run: dict[str, Any], model: Path, task_folder: Path, folder: Path, threads: int
 ) -> Taken:
     """Train one side, write its test predictions to <folder>/<run>.parquet, return what the training took."""
-    import pyarrow.parquet as pq
-    import torch
-    from accelerate import Accelerator
+    with without_collector():  # as finetune_model does
+        import pyarrow.parquet as pq
+        import torch
+        from accelerate import Accelerator
 
-    from compactbio.finetuning.examples import Dataset
-    from compactbio.finetuning.features import PieceTokenizer
-    from compactbio.finetuning.heads import load_task_model
-    from compactbio.finetuning.one_run import OneRun
-    from compactbio.finetuning.tables import with_run
-    from compactbio.training.processes import start_accelerator
+        from compactbio.benchmarks.plain_trainer import trainer_of
+        from compactbio.finetuning.examples import Dataset
+        from compactbio.finetuning.features import PieceTokenizer
+        from compactbio.finetuning.heads import load_task_model
+        from compactbio.finetuning.one_run import OneRun
+        from compactbio.finetuning.tables import with_run
+        from compactbio.training.processes import start_accelerator
 
     torch.set_num_threads(threads)
     dataset = Dataset(task_folder, settings, PieceTokenizer(model))
@@ -106,8 +109,6 @@ def train_side(
     if side == "ours":
         taken = _timed(lambda: one.train(place, deadline=None, stop=None))
     else:
-        from compactbio.benchmarks.plain_trainer import trainer_of
-
         rows = dict(one.train_part.rows.columns)
         if settings["task"] != "qa":
             rows["labels" if settings["task"] == "ner" else "label"] = one.train_part.gold

@@ -13,6 +13,7 @@ being started: so many that nearly nothing is cut, since small batches leave a G
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -28,6 +29,7 @@ START_COST = 4096  # pieces of padding that one micro-batch more is worth on a G
 PREDICTED_PIECES = {"cpu": 4096, "cuda": 65536}  # padded pieces of a prediction batch at most
 
 
+@functools.lru_cache(maxsize=1)
 def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
     """Return the order of the examples in an epoch (counted from 0), drawn by (seed, epoch) alone."""
     return np.random.Generator(np.random.PCG64([seed, epoch])).permutation(count)
@@ -46,7 +48,7 @@ def training_batches(
     seed: int,
     pad: int,
     token_types: bool,
-    packed: bool,
+    heads: int | None,
     class_weights: np.ndarray | None = None,
 ) -> Callable[[int], list[MicroBatch]]:
     """Return the function from a step (from 1) to its micro-batches, pure in (seed, step).
@@ -58,7 +60,7 @@ def training_batches(
         seed: of the run.
         pad: id of the padding piece.
         token_types: whether the model takes token types.
-        packed: micro-batches are packed, not padded.
+        heads: of the model's attention, where micro-batches are packed; None: they are padded.
         class_weights: float32 [classes]; what has a label counts by its class's then.
     """
     steps = steps_per_epoch(len(features), batch_size)
@@ -70,11 +72,11 @@ def training_batches(
         chosen = order[index * batch_size : (index + 1) * batch_size]
         chosen = chosen[np.argsort(lengths[chosen], kind="stable")]
         sizes = lengths[chosen].tolist()
-        cuts = fewest_cuts(sizes, PACKED_PIECES) if packed else cheapest_cuts(sizes, START_COST)
+        cuts = fewest_cuts(sizes, PACKED_PIECES) if heads else cheapest_cuts(sizes, START_COST)
         return [micro_batch([features[i] for i in chosen[begin:end]]) for begin, end in cuts]
 
     def micro_batch(examples: list[Feature]) -> MicroBatch:
-        arrays = join(examples, token_types=token_types) if packed else collate(examples, pad, token_types=token_types)
+        arrays = join(examples, token_types=token_types) if heads else collate(examples, pad, token_types=token_types)
         if class_weights is not None:
             counted = class_weights[arrays["labels"][arrays["labels"] != IGNORED]].sum(dtype=np.float64)
         else:
@@ -82,7 +84,7 @@ def training_batches(
         sizes = [len(example.ids) for example in examples]
         counts = {count_name: float(counted), "tokens": float(sum(sizes)), "sequences": float(len(examples))}
         tensors = to_tensors(arrays)
-        return MicroBatch({**tensors, "packing": pack(sizes)} if packed else tensors, counts)
+        return MicroBatch({**tensors, "packing": pack(sizes, heads)} if heads else tensors, counts)
 
     return batches
 

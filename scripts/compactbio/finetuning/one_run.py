@@ -106,7 +106,7 @@ class OneRun:
                 seed=self.seed,
                 pad=self.pad,
                 token_types=self.step.token_types,
-                packed=self.packed,
+                heads=self.step.model.config.num_attention_heads if self.packed else None,
                 class_weights=self.weights,
             ),
             settings=LoopSettings(

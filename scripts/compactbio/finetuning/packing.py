@@ -1,36 +1,30 @@
 """Micro-batches without padding, for processors: sequences one behind the other in one row.
 
-Everything but attention sees the row as it is. Attention takes the sequences in a few groups of similar length, each
-padded to its own longest: one by one they would cost more in calls than in arithmetic, all at once more in padding. A
-GPU gains nothing from this and is given padded micro-batches (batching.py).
+Everything but attention sees the row as it is. Attention (grouped_attention.py) takes the sequences in a few groups of
+similar length, each padded to its own longest: one by one they would cost more in calls than in arithmetic, all at
+once more in padding. A GPU gains nothing from this and is given padded micro-batches (batching.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
-from transformers.masking_utils import sdpa_mask
+from torch import Tensor
 
 from compactbio.finetuning.cuts import cheapest_cuts
-from compactbio.pretraining.attention import attention_with_dropout
-from compactbio.pretraining.packing import TrigramBorders, sees_neighbours
 
-# transformers treats names that hold "flash", "sdpa" or "flex" in ways of their own
-ATTENTION = "compactbio_grouped"
-START_COST = 128  # pieces of padding that one group more is worth
-ENCODERS = ("encoder", "transformer")  # BERT's and MobileBERT's name for the stack of layers, DistilBERT's
+START_COST = 64  # pieces of padding that one group more is worth
 
 
 @dataclass(frozen=True)
 class Group:
-    """Sequences that attention takes at once: n of them, padded to `longest`; mask (n, 1, 1, longest) or None."""
+    """Sequences that attention takes at once: `count` of them and their heads, padded to `longest`.
+
+    `mask` is float32 (count x heads, 1, longest), the lowest number at padding and 0 elsewhere, or None.
+    """
 
     count: int
     longest: int
@@ -41,19 +35,27 @@ class Group:
 class Packing:
     """Where the sequences of a packed micro-batch lie.
 
+    A row is what one head makes of one token: row t x heads + h outside of groups. Inside, the rows of one sequence
+    and head stand together, as products of matrices want them.
+
     Attributes:
         lengths: of the sequences in their order, ascending.
+        heads: of attention.
         groups: one behind the other, over all sequences.
-        slots: int64 [padded], the token that each place in the padded groups holds; padding holds a first token.
-        tokens: int64 [tokens], the place that holds each token.
-        real: float32 [padded, 1], 0 at padding.
+        row_sizes, map_sizes: how many rows, and how many values of attention maps, each group has.
+        slots: int64 [padded rows], the row that each place in the padded groups holds; padding holds a first token's.
+        rows: int64 [rows], the place that holds each row.
+        real: float32 [padded rows, 1], 0 at padding; None where nothing is padded.
     """
 
     lengths: tuple[int, ...]
+    heads: int
     groups: tuple[Group, ...]
+    row_sizes: tuple[int, ...]
+    map_sizes: tuple[int, ...]
     slots: Tensor
-    tokens: Tensor
-    real: Tensor
+    rows: Tensor
+    real: Tensor | None
 
     @property
     def first_tokens(self) -> Tensor:
@@ -61,123 +63,32 @@ class Packing:
         return torch.tensor((0, *self.lengths[:-1])).cumsum(0)
 
 
-def pack(lengths: Sequence[int]) -> Packing:
+def pack(lengths: Sequence[int], heads: int) -> Packing:
     """Return where sequences of these lengths, in ascending order, lie."""
     starts = np.concatenate([[0], np.cumsum(lengths)])
-    groups, slots, tokens, padded = [], [], [], 0
+    groups, slots, is_real = [], [], []
     for begin, end in cheapest_cuts(lengths, START_COST):
         longest = lengths[end - 1]
         columns = np.arange(longest)
         real = columns < np.asarray(lengths[begin:end])[:, None]
-        slots.append(np.where(real, starts[begin:end, None] + columns, starts[begin:end, None]).ravel())
-        tokens.append(padded + np.flatnonzero(real))
+        tokens = starts[begin:end, None] + np.where(real, columns, 0)
+        slots.append((tokens[:, None, :] * heads + np.arange(heads)[:, None]).ravel())
+        is_real.append(np.repeat(real[:, None, :], heads, axis=1).ravel())
         mask = None
         if not real.all():
-            lowest = np.finfo(np.float32).min
-            mask = torch.from_numpy(np.where(real, np.float32(0.0), lowest)[:, None, None, :])
+            added = np.where(real, np.float32(0.0), np.finfo(np.float32).min)
+            mask = torch.from_numpy(np.repeat(added, heads, axis=0)[:, None, :])
         groups.append(Group(end - begin, longest, mask))
-        padded += real.size
-    place = torch.from_numpy(np.concatenate(tokens))
+    held, real = np.concatenate(slots), np.concatenate(is_real)
+    places = np.empty(starts[-1] * heads, np.int64)
+    places[held[real]] = np.flatnonzero(real)
     return Packing(
         lengths=tuple(lengths),
+        heads=heads,
         groups=tuple(groups),
-        slots=torch.from_numpy(np.concatenate(slots)),
-        tokens=place,
-        real=torch.zeros(padded, 1).index_fill_(0, place, 1.0),
+        row_sizes=tuple(group.count * heads * group.longest for group in groups),
+        map_sizes=tuple(group.count * heads * group.longest**2 for group in groups),
+        slots=torch.from_numpy(held),
+        rows=torch.from_numpy(places),
+        real=None if real.all() else torch.from_numpy(real.astype(np.float32)[:, None]),
     )
-
-
-class _Move(torch.autograd.Function):
-    """Rows moved to other places; the gradient is moved back by a second index, where autograd would add it up.
-
-    Right where each row is asked for once, or where the gradient of what is asked for again is zero: padding, which no
-    query reads (into groups), or which is multiplied by 0 here (out of them).
-    """
-
-    @staticmethod
-    def forward(context: Any, rows: Tensor, there: Tensor, back: Tensor, real: Tensor | None) -> Tensor:
-        context.save_for_backward(back, real)
-        return rows.index_select(0, there)
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        back, real = context.saved_tensors
-        moved = gradient.index_select(0, back)
-        return (moved if real is None else moved.mul_(real)), None, None, None
-
-
-def grouped_attention(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    dropout: float = 0.0,
-    scaling: float | None = None,
-    packing: Packing | None = None,
-    **kwargs: Any,
-) -> tuple[Tensor, None]:
-    """Return attention's output (b, length, heads, size), as transformers' attention functions do.
-
-    Args:
-        query, key, value: (b, heads, length, size).
-        attention_mask: bool, broadcastable to (b, heads, length, length), True where a key is read; None for all.
-        packing: of a packed micro-batch (b = 1); None: it is padded.
-    """
-    if packing is None:
-        output = F.scaled_dot_product_attention(
-            query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling
-        )
-        return output.transpose(1, 2).contiguous(), None
-    heads, size = query.shape[1], query.shape[3]
-    scaling = size**-0.5 if scaling is None else scaling
-    padded = [
-        _Move.apply(tensor[0].transpose(0, 1).reshape(-1, heads * size), packing.slots, packing.tokens, None)
-        for tensor in (query, key, value)
-    ]
-    outputs = []
-    rows = [tensor.split([group.count * group.longest for group in packing.groups]) for tensor in padded]
-    for group, *parts in zip(packing.groups, *rows, strict=True):
-        shape = (group.count, group.longest, heads, size)
-        output = attention_with_dropout(
-            *(part.view(shape).transpose(1, 2) for part in parts), group.mask, dropout, scaling
-        )
-        outputs.append(output.transpose(1, 2).reshape(-1, heads * size))
-    output = _Move.apply(torch.cat(outputs), packing.tokens, packing.slots, packing.real)
-    return output.view(1, -1, heads, size), None
-
-
-class PackedModel:
-    """What a model with a task's head needs to take packed micro-batches besides padded ones.
-
-    Its attention is replaced; MobileBERT's embeddings are kept from their neighbours' sequences; where the head reads
-    first tokens (re), the encoder's output is cut down to these.
-    """
-
-    def __init__(self, model: PreTrainedModel, *, max_length: int, reads_first_tokens: bool) -> None:
-        model.set_attn_implementation(ATTENTION)
-        self.packing: Packing | None = None
-        self.borders = TrigramBorders(model, max_length) if sees_neighbours(model) else None
-        if reads_first_tokens:
-            base = model.base_model
-            encoder = next(getattr(base, name) for name in ENCODERS if hasattr(base, name))
-            encoder.register_forward_hook(self._first_tokens)
-
-    def expect(self, tensors: dict[str, Any]) -> dict[str, Any]:
-        """Take note of the micro-batch that comes next; return what the model's call needs beside its inputs."""
-        self.packing = tensors.get("packing")
-        if self.borders is not None:
-            self.borders.positions = None if self.packing is None else tensors["position_ids"]
-        return {} if self.packing is None else {"packing": self.packing}
-
-    def _first_tokens(self, module: nn.Module, arguments: tuple[Any, ...], output: Any) -> Any:
-        """Give the head (sequences, 1, hidden) for a packed (1, tokens, hidden)."""
-        if self.packing is not None:
-            rows = output.last_hidden_state[0].index_select(0, self.packing.first_tokens)
-            output.last_hidden_state = rows[:, None]
-        return output
-
-
-AttentionInterface.register(ATTENTION, grouped_attention)
-# without a mask function of its own, a padded call would lose its mask without a word
-AttentionMaskInterface.register(ATTENTION, sdpa_mask)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from compactbio.finetuning.one_run import OneRun
     from compactbio.training.loop import LoopResult
 
-RECIPE = 2  # raise when the arithmetic of fine-tuning or of its predictions changes
+RECIPE = 3  # raise when the arithmetic of fine-tuning or of its predictions changes
 MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 FINETUNED = "finetuned"  # kind of a kept model, in its manifest
 UNDECISIVE = ("runs", "positive_labels", "keep_weights")  # keys of run.yaml

@@ -1,4 +1,4 @@
-"""Dropout on a processor at half the cost of torch's own, which draws a float for every value.
+"""Dropout on a processor at a third of the cost of torch's own, which draws a float for every value.
 
 A value is dropped by 16 random bits of its own, four values to a draw of torch's default generator, so that the
 probability is the nearest multiple of 1/65,536 (0.1 becomes 0.100006); what is kept is divided by what is then left,
@@ -7,7 +7,7 @@ so that expectations are exact.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -16,28 +16,15 @@ from torch import Tensor, nn
 LEVELS = 2**16  # of 16 bits
 
 
-class _SixteenBitDropout(torch.autograd.Function):
-    """x where its bits are above a threshold, else 0, times what keeps the expectation."""
-
-    @staticmethod
-    def forward(context: Any, values: Tensor, probability: float) -> Tensor:
-        dropped = round(probability * LEVELS)
-        draws = torch.empty(-(-values.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-        bits = draws.view(torch.int16)[: values.numel()].view(values.shape)
-        context.save_for_backward(bits)
-        context.threshold = dropped - LEVELS // 2 - 1
-        context.scale = LEVELS / (LEVELS - dropped)
-        return _select(values, bits, context.threshold, context.scale)
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (bits,) = context.saved_tensors
-        return _select(gradient, bits, context.threshold, context.scale), None
-
-
-def _select(values: Tensor, bits: Tensor, threshold: int, scale: float) -> Tensor:
-    """Return scale x values where bits > threshold, else 0; torch.where is over ten times slower here."""
-    return torch.ops.aten.threshold_backward(values, bits.to(values.dtype), threshold).mul_(scale)
+def draw_factors(shape: Sequence[int], probability: float) -> Tensor:
+    """Return what dropout multiplies values of a shape with: float32, 0 or what keeps the expectation."""
+    dropped = round(probability * LEVELS)
+    count = torch.Size(shape).numel()
+    draws = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None)
+    bits = draws.view(torch.int16)[:count].view(shape).to(torch.float32)
+    kept = torch.tensor(LEVELS / (LEVELS - dropped)).expand(shape)
+    # `kept` where the bits are above the threshold, else 0; torch.where is over ten times slower here
+    return torch.ops.aten.threshold_backward(kept, bits, dropped - LEVELS // 2 - 1)
 
 
 def dropout(values: Tensor, probability: float) -> Tensor:
@@ -45,7 +32,7 @@ def dropout(values: Tensor, probability: float) -> Tensor:
     if probability == 0.0:
         return values
     if values.dtype is torch.float32 and values.device.type == "cpu" and probability < 1.0:
-        return _SixteenBitDropout.apply(values, probability)
+        return values * draw_factors(values.shape, probability)
     return F.dropout(values, p=probability)
 
 

@@ -143,7 +143,8 @@ class Run:
             step_loss += loss.detach().float()
             self.sums.add_terms(self.plain.last_terms)
         norm = self._clip()
-        self.prepared_optimizer.step()
+        # without loss scaling accelerate's own step only looks, anew each time, for a library of other optimizers
+        (self.optimizer if self.accelerator.scaler is None else self.prepared_optimizer).step()
         self.optimizer.zero_grad(set_to_none=True)
         finite = torch.isfinite(step_loss)
         if self.accelerator.scaler is None:  # with loss scaling, gradients overflow at times and the update is skipped
