@@ -121,13 +121,13 @@ def _attend(
         output = _explicit(*flagged, query, key, value, mask, dropout, scaling)
     elif dropout > 0.0 and query.device.type == "cpu":
         added = None if mask is None else torch.zeros(mask.shape).masked_fill_(~mask, torch.finfo(torch.float32).min)
-        output = attention_with_dropout(query, key, value, added, dropout, scaling)
+        output = _with_dropout(query, key, value, added, dropout, scaling)
     else:
         output = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, scale=scaling)
     return output.transpose(1, 2)
 
 
-def attention_with_dropout(
+def _with_dropout(
     query: Tensor, key: Tensor, value: Tensor, added: Tensor | None, probability: float, scaling: float
 ) -> Tensor:
     """Return attention's output (b, heads, length, size) with dropout on its maps, for processors.
