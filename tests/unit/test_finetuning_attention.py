@@ -83,11 +83,16 @@ def test_output_and_gradients_are_those_of_every_sequence_alone(lengths, dropout
         torch.testing.assert_close(mine.grad, other.grad, rtol=1e-4, atol=1e-5)
 
 
-def test_the_tests_see_two_sequences_mixed(monkeypatch):
+def test_the_tests_see_two_sequences_mixed():
     lengths = LENGTHS["three groups"]
     tensors, _ = inputs(lengths)
     mixed = attend(tensors, [4, *lengths[2:]])  # the first two taken for one
     assert not torch.allclose(mixed.double(), attend_alone(tensors, lengths), atol=1e-3)
+
+
+def test_with_all_dropped_the_output_is_zero():
+    tensors, _ = inputs(LENGTHS["one group"])
+    assert torch.all(attend(tensors, LENGTHS["one group"], dropout=1.0) == 0)
 
 
 def test_groups_are_as_many_as_the_cost_of_starting_one_allows(monkeypatch):

@@ -49,7 +49,7 @@ def test_the_seed_decides_and_other_types_go_to_torch():
     torch.manual_seed(4)
     assert torch.equal(dropout(values, 0.5), one)
     assert dropout(values, 0.0) is values
-    assert torch.all(dropout(values, 1.0) == 0)
+    assert torch.all(dropout(values, 1.0) == 0) and torch.all(dropout(values, 1 - 2**-20) == 0)
     torch.manual_seed(4)
     ours = dropout(values.bfloat16(), 0.5)
     torch.manual_seed(4)

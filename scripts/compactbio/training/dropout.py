@@ -22,7 +22,7 @@ def draw_factors(shape: Sequence[int], probability: float) -> Tensor:
     count = torch.Size(shape).numel()
     draws = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None)
     bits = draws.view(torch.int16)[:count].view(shape).to(torch.float32)
-    kept = torch.tensor(LEVELS / (LEVELS - dropped)).expand(shape)
+    kept = torch.tensor(LEVELS / max(LEVELS - dropped, 1)).expand(shape)  # where all is dropped, nothing is kept
     # `kept` where the bits are above the threshold, else 0; torch.where is over ten times slower here
     return torch.ops.aten.threshold_backward(kept, bits, dropped - LEVELS // 2 - 1)
 
@@ -31,7 +31,7 @@ def dropout(values: Tensor, probability: float) -> Tensor:
     """Return values with dropout, of the same shape; by 16 bits a value where they are float32 on a processor."""
     if probability == 0.0:
         return values
-    if values.dtype is torch.float32 and values.device.type == "cpu" and probability < 1.0:
+    if values.dtype is torch.float32 and values.device.type == "cpu":
         return values * draw_factors(values.shape, probability)
     return F.dropout(values, p=probability)
 
