@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 
 from compactbio.errors import UserError
+from compactbio.training.devices import leave_out_cudnn_attention
 from compactbio.training.memory import keep_freed_memory
 
 PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
@@ -34,6 +35,7 @@ def start_accelerator(precision: str = "fp32", *, unused_parameters: bool = Fals
         raise UserError("optimisation.precision: this GPU has no bf16; use fp16 or fp32")
     if precision == "fp32" and on_gpu:
         torch.set_float32_matmul_precision("highest")  # fp32 means fp32: no TF32, as an fp32 baseline needs
+    leave_out_cudnn_attention()
     if not on_gpu:
         keep_freed_memory()
     accelerator = Accelerator(

@@ -33,7 +33,10 @@ def measure_encoders(
     """
     import torch
 
+    from compactbio.training.devices import leave_out_cudnn_attention
+
     torch.set_num_threads(settings.threads)
+    leave_out_cudnn_attention()  # as trainings and predictions run
     devices = ["cpu", *(["cuda"] if use_gpu and torch.cuda.is_available() else [])]
     facts: dict[str, dict[str, Any]] = {}
     passes: dict[tuple[str, str, int], Callable[[], None]] = {}
