@@ -6,6 +6,7 @@ from compactbio.errors import UserError
 from compactbio.pretraining.sampling import check_split
 from compactbio.reporting.selection import comparison_options, selection_options
 from compactbio.settings import finetuning_run, load_settings, pretraining_run
+from compactbio.settings import runs as settings_runs
 from compactbio.settings.runs import (
     deployment_dataset,
     finetuned_datasets,
@@ -78,14 +79,7 @@ def tokenizer_folder(tokenizer):
 
 def trained_models():
     """Return the models that this run trains, in the order of their definition: teachers included."""
-    wanted, waiting = set(), list(config["run"]["models"])
-    while waiting:
-        name = waiting.pop()
-        model = config["models"].get(name)
-        if model is not None and model["source"] == "train" and name not in wanted:
-            wanted.add(name)
-            waiting.append(model.get("teacher"))
-    return [name for name in config["models"] if name in wanted]
+    return settings_runs.trained_models(config)
 
 
 def fetched_names():

@@ -18,18 +18,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from compactbio.cluster import estimates, hours, preflight, storage
+from compactbio.cluster import disk_needs, hours, preflight, storage
 from compactbio.cluster.commands import output_of, slurm_is_here
 from compactbio.cluster.demands import Demand, fitting, read_demands
 from compactbio.cluster.partitions import Partition, ask_partitions
 from compactbio.cluster.preflight import BAD, Check
 from compactbio.cluster.site import ask_accounts
-from compactbio.cluster.status import trained_models
 from compactbio.errors import UserError
 from compactbio.files import read_yaml
 from compactbio.logs import run_program
 from compactbio.reporting.selection import settings_of_files
-from compactbio.settings.runs import source_of
+from compactbio.settings.runs import source_of, trained_models
 
 ROOT = Path(__file__).resolve().parents[1]
 SITE = Path("profiles/slurm/partitions.yaml")
@@ -73,8 +72,8 @@ def main() -> None:
 def storage_checks(config: dict[str, Any], trained: list[str]) -> list[Check]:
     """Return the checks of disk, files and quotas, for each file system that is written to."""
     checks = []
-    needs = map(estimates.still_to_come, estimates.stages(config, trained))
-    for folder, there in estimates.by_file_system(needs).items():
+    needs = map(disk_needs.still_to_come, disk_needs.stages(config, trained))
+    for folder, there in disk_needs.by_file_system(needs).items():
         checks += preflight.check_room(there, storage.room_in(folder), folder)
         checks += preflight.check_quotas(*storage.ask_quotas(folder), there)
     return checks

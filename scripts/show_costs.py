@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from compactbio.cluster.accounting import ask_accounting, by_rule_and_model
-from compactbio.cluster.costs import suggestions, table
+from compactbio.cluster.job_costs import suggestions, table
 from compactbio.errors import UserError
 from compactbio.logs import run_program
 from compactbio.reporting.selection import settings_of_files

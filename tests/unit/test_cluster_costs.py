@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from compactbio.cluster.accounting import by_rule_and_model, read_accounting
-from compactbio.cluster.costs import gpu_hours, queue_seconds, suggestions, table
+from compactbio.cluster.job_costs import gpu_hours, queue_seconds, suggestions, table
 
 DAY = "2026-11-24T"
 NAME = "compactbio_d1d6e8cf-740f-4325-a7eb-b0b4d858aed2"

@@ -9,12 +9,12 @@ from helpers.configurations import ROOT, read
 
 from compactbio.cluster import preflight
 from compactbio.cluster.demands import Demand
-from compactbio.cluster.estimates import Need
+from compactbio.cluster.disk_needs import Need
 from compactbio.cluster.partitions import Partition
 from compactbio.cluster.preflight import BAD, GOOD, UNSURE
 from compactbio.cluster.site import Accounts
-from compactbio.cluster.status import trained_models
 from compactbio.cluster.storage import Quota, Room
+from compactbio.settings.runs import trained_models
 
 CPU = Partition("cpu", default=True, nodes=2, cpus=16, memory_mb=64000, max_minutes=1440)
 GPU = Partition("gpu", nodes=2, cpus=16, memory_mb=64000, max_minutes=2880, gpus={"a100": 4})

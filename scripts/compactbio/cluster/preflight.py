@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from compactbio.cluster.demands import Demand, fitting
-from compactbio.cluster.estimates import Need
+from compactbio.cluster.disk_needs import Need
 from compactbio.cluster.hours import Forecast, amount, time_in_words
 from compactbio.cluster.partitions import Partition
 from compactbio.cluster.site import Accounts

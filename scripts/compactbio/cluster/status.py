@@ -12,7 +12,8 @@ from typing import Any
 from compactbio.cluster.queue import QueuedJob, job_of
 from compactbio.reporting.present_runs import ORPHANED
 from compactbio.reporting.stored_runs import StoredRun, stored_runs
-from compactbio.settings.runs import finetuned_datasets
+from compactbio.settings.runs import finetuned_datasets, trained_models
+from compactbio.text_tables import aligned_columns
 from compactbio.training.progress import read_metrics
 
 DONE, RUNNING, QUEUED, FAILED, STALLED, MISSING = "done", "running", "queued", "failed", "stalled", "missing"
@@ -65,25 +66,10 @@ def trainings(config: dict[str, Any], jobs: Iterable[QueuedJob], folder: Path) -
 
 def table(found: Sequence[Training]) -> str:
     """Return the trainings as lines of aligned columns, and how many are in each state."""
-    rows = [COLUMNS, *(_cells(training) for training in found)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     counted = Counter(training.state for training in found)
     states = (DONE, RUNNING, QUEUED, FAILED, STALLED, MISSING)
-    lines.append("\n" + ", ".join(f"{counted[state]} {state}" for state in states if counted[state]))
-    return "\n".join(lines) + "\n"
-
-
-def trained_models(config: dict[str, Any]) -> list[str]:
-    """Return the models that the run trains, their teachers included, in the order of their definition."""
-    wanted, waiting = set(), list(config["run"]["models"])
-    while waiting:
-        name = waiting.pop()
-        model = config["models"].get(name)
-        if model is not None and model["source"] == "train" and name not in wanted:
-            wanted.add(name)
-            waiting.append(model.get("teacher"))
-    return [name for name in config["models"] if name in wanted]
+    summary = ", ".join(f"{counted[state]} {state}" for state in states if counted[state])
+    return f"{aligned_columns([COLUMNS, *map(_cells, found)])}\n{summary}\n"
 
 
 def _training(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from compactbio.benchmarks.cases import draw_lengths
-from compactbio.cluster.shapes import shape_of
+from compactbio.cluster.model_sizes import shape_of
 from compactbio.corpus.tokens import TokenStoreWriter
 from compactbio.errors import UserError
 from compactbio.files import read_json, write_manifest, write_yaml

@@ -9,11 +9,11 @@ from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.files import read_json, replacing_folder, sha256_of_file, sha256_of_value, write_json
-from compactbio.miniature.archives import write_tar_gz, zip_bytes
+from compactbio.miniature.benchmark_files import make_chemprot, make_gad, make_tagged_words
 from compactbio.miniature.checkpoints import STARTING_POINTS, write_checkpoint
+from compactbio.miniature.compressed_files import write_tar_gz, zip_bytes
 from compactbio.miniature.pubmed import AWKWARD, make_baseline
 from compactbio.miniature.questions import make_bioasq
-from compactbio.miniature.tasks import make_chemprot, make_gad, make_tagged_words
 from compactbio.miniature.vocabulary import Lexicon, make_lexicon
 from compactbio.miniature.wordpieces import make_wordpieces
 

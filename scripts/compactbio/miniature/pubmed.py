@@ -11,7 +11,7 @@ import random
 from dataclasses import dataclass
 from html import escape
 
-from compactbio.miniature.archives import gzip_bytes
+from compactbio.miniature.compressed_files import gzip_bytes
 from compactbio.miniature.language import random_sentence
 from compactbio.miniature.markup import Node, element, render
 from compactbio.miniature.vocabulary import Lexicon

@@ -11,8 +11,8 @@ import json
 import random
 from typing import Any
 
+from compactbio.miniature.benchmark_files import Counts, Files, pool_of
 from compactbio.miniature.language import ASSOCIATED, BACKGROUND, QUESTIONS, Sentence, fill, pick_names
-from compactbio.miniature.tasks import Counts, Files, pool_of
 from compactbio.miniature.vocabulary import Lexicon, Name
 
 UNANSWERABLE_SHARE = 0.1

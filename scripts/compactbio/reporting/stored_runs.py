@@ -13,6 +13,7 @@ from compactbio.errors import UserError
 from compactbio.files import MANIFEST, read_json
 from compactbio.finetuning.run_files import FINISHED, RESULT
 from compactbio.reporting.present_runs import IN_USE, PresentRuns, present_finetuning, present_pretraining
+from compactbio.text_tables import aligned_columns
 from compactbio.training.checkpoints import PREFIX, STATE
 from compactbio.training.tries import LOCK, STALLED
 
@@ -76,9 +77,7 @@ def table(runs: Sequence[StoredRun], now: float) -> str:
         )
         for run in runs
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "".join(f"{line}\n" for line in lines)
+    return aligned_columns(rows)
 
 
 def size_in_words(size: int) -> str:

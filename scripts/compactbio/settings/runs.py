@@ -90,6 +90,19 @@ def finetuned_datasets(config: dict[str, Any]) -> list[str]:
     return datasets
 
 
+def trained_models(config: dict[str, Any]) -> list[str]:
+    """Return the models that the run trains, their teachers included, in the order of their definition."""
+    wanted: set[str] = set()
+    waiting: list[str | None] = list(config["run"]["models"])
+    while waiting:
+        name = waiting.pop()
+        model = config["models"].get(name)
+        if name is not None and model is not None and model["source"] == "train" and name not in wanted:
+            wanted.add(name)
+            waiting.append(model.get("teacher"))
+    return [name for name in config["models"] if name in wanted]
+
+
 def kept_weights(config: dict[str, Any]) -> set[str]:
     """Return the datasets whose first run's weights are kept.
 

@@ -15,7 +15,7 @@ from compactbio.training.interface import LoopResult, LoopSettings, MicroBatch, 
 from compactbio.training.prefetching import prefetched
 from compactbio.training.processes import start_accelerator
 from compactbio.training.progress import MetricsLog
-from compactbio.training.run import Run
+from compactbio.training.trainer import Trainer
 
 __all__ = ["LoopResult", "LoopSettings", "MicroBatch", "StepModule", "run_training", "seed_step"]
 
@@ -55,35 +55,35 @@ def run_training(
             means), or a checkpoint cannot be written.
     """
     accelerator = accelerator or start_accelerator()
-    run = Run(module, optimizer, settings, checkpoints, metrics, accelerator)
-    started_at = step = run.resume()
+    trainer = Trainer(module, optimizer, settings, checkpoints, metrics, accelerator)
+    started_at = step = trainer.resume()
     began = time.monotonic()
     reason = "finished"
     try:
         with prefetched(batches, step + 1, settings.total_steps) as batch_of:
             while step < settings.total_steps:
                 micro_batches = batch_of(step + 1)
-                denominators, save, leave = run.agree(micro_batches)
+                denominators, save, leave = trainer.agree(micro_batches)
                 if leave:
                     reason = leave
                     break
                 step += 1
                 seed_step(seed, step, accelerator.process_index)
-                run.take_step(step, micro_batches, denominators, learning_rate_at(step))
+                trainer.take_step(step, micro_batches, denominators, learning_rate_at(step))
                 if step % settings.log_every_steps == 0 or step in (1, settings.total_steps):
-                    run.log(step, learning_rate_at(step))
+                    trainer.log(step, learning_rate_at(step))
                 if evaluate is not None and step in evaluate_at:
-                    run.evaluate(step, evaluate)
+                    trainer.evaluate(step, evaluate)
                 every = settings.checkpoint_every_steps
                 if step == settings.total_steps or save or (every and step % every == 0):
-                    run.save(step)
-        if step > run.saved_step:
-            run.save(step)
-        step = run.saved_step  # lower where the last state was not fit to be kept
-        run.write_state(step, reason)
+                    trainer.save(step)
+        if step > trainer.saved_step:
+            trainer.save(step)
+        step = trainer.saved_step  # lower where the last state was not fit to be kept
+        trainer.write_state(step, reason)
     finally:
         metrics.close()
-        run.release()
+        trainer.release()
     return LoopResult(
         step, settings.total_steps, step == settings.total_steps, reason, started_at, time.monotonic() - began
     )

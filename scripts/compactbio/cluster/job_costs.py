@@ -8,6 +8,7 @@ from datetime import datetime
 from statistics import median
 
 from compactbio.cluster.accounting import Start
+from compactbio.text_tables import aligned_columns
 
 COLUMNS = (
     *("rule", "model", "starts", "jobs", "queue (median)", "run time", "GPU-hours", "CPU used", "memory used"),
@@ -21,9 +22,7 @@ def table(grouped: Mapping[tuple[str, str], list[Start]]) -> str:
     """Return a line for each rule and model and one for all, as aligned columns."""
     everything = [start for starts in grouped.values() for start in starts]
     rows = [COLUMNS, *(_row(*key, starts) for key, starts in sorted(grouped.items())), _row("all", "", everything)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "".join(f"{line}\n" for line in lines)
+    return aligned_columns(rows)
 
 
 def suggestions(grouped: Mapping[tuple[str, str], list[Start]], rules: Container[str]) -> list[str]:

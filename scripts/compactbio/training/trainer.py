@@ -29,7 +29,7 @@ WHAT_TO_TRY = (
 )
 
 
-class Run:
+class Trainer:
     """The state of one call of `loop.run_training`, which says what happens in which order."""
 
     def __init__(

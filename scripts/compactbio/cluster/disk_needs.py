@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from compactbio.cluster.shapes import parameters
+from compactbio.cluster.model_sizes import parameters
 from compactbio.settings.runs import finetuned_datasets, finetuning_run, kept_weights
 
 # per file of the PubMed baseline, which holds 30,000 citations: downloaded, its texts, its tokens for one tokenizer

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from compactbio.miniature.archives import zip_bytes
+from compactbio.miniature.compressed_files import zip_bytes
 from compactbio.miniature.language import (
     ASSOCIATED,
     INTERACTION_LEADS,
