@@ -27,10 +27,13 @@ def main() -> None:
     arguments = parse_arguments()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything is in the folders given
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    from compactbio.finetuning.grid import choose_point, plan_trials
-    from compactbio.finetuning.kept_weights import kept_digest
-    from compactbio.finetuning.records import provenance_record
-    from compactbio.finetuning.runs import PlannedRun, dataset_digest, finetune, model_digest, plan_runs, publish
+    from compactbio.finetuning.runs.digests import dataset_digest, model_digest
+    from compactbio.finetuning.runs.execution import finetune
+    from compactbio.finetuning.runs.grid import choose_point, plan_trials
+    from compactbio.finetuning.runs.kept_weights import kept_digest
+    from compactbio.finetuning.runs.outputs import publish
+    from compactbio.finetuning.runs.planning import PlannedRun, plan_runs
+    from compactbio.finetuning.runs.records import provenance_record
     from compactbio.training.deadlines import StopSignal, deadline_after
 
     settings = read_yaml(arguments.run)

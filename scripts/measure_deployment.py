@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from compactbio.files import read_json, sha256_of_file, write_json
-from compactbio.finetuning.runs import dataset_digest
+from compactbio.finetuning.runs.digests import dataset_digest
 from compactbio.imports import without_collector
 from compactbio.logs import run_program
 from compactbio.provenance import write_provenance

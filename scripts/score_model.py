@@ -51,7 +51,7 @@ def main() -> None:
             "dataset for each, in the same order"
         )
 
-    from compactbio.finetuning.runs import dataset_digest
+    from compactbio.finetuning.runs.digests import dataset_digest
     from compactbio.provenance import write_provenance
     from compactbio.scoring.runs import score_folder
     from compactbio.scoring.tables import write_scores

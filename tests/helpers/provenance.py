@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 from compactbio.files import sha256_of_file, write_manifest
-from compactbio.finetuning.runs import dataset_digest, model_digest, plan_runs
+from compactbio.finetuning.runs.digests import dataset_digest, model_digest
+from compactbio.finetuning.runs.planning import plan_runs
 from compactbio.pretraining.inputs import RECIPE
 from compactbio.provenance import gather_provenance, write_provenance
 from compactbio.training.fingerprint import fingerprint

@@ -16,9 +16,9 @@ from tokenizers.processors import BertProcessing
 from compactbio.benchmarks.finetuning import COLUMNS
 from compactbio.errors import UserError
 from compactbio.finetuning.features import PieceTokenizer
-from compactbio.finetuning.sentences import sentence_features
-from compactbio.finetuning.windows import context_windows
-from compactbio.finetuning.word_pieces import word_windows
+from compactbio.finetuning.kinds.context_windows import context_windows
+from compactbio.finetuning.kinds.sentences import sentence_features
+from compactbio.finetuning.kinds.word_windows import word_windows
 
 OPTIONS = {
     **{"learning_rate": 1.0e-3, "batch_size": 4, "epochs": 1, "schedule": "cosine", "weight_decay": 0.01},
@@ -42,7 +42,7 @@ def model(tmp_path_factory):
 
 def plain_features(model, task, rows, place):
     from compactbio.benchmarks.plain_trainer import trainer_of
-    from compactbio.finetuning.heads import load_task_model
+    from compactbio.finetuning.model.task_model import load_task_model
 
     head = load_task_model(model, task, NER_LABELS, 1)
     return trainer_of(head, model, task, rows, OPTIONS, 1, place).train_dataset.to_list()

@@ -15,7 +15,8 @@ TWO_RUNS = """
 import gc, json, sys
 from pathlib import Path
 settings, model, task, checkpoints = json.loads(sys.argv[1])
-from compactbio.finetuning.runs import finetune, plan_runs
+from compactbio.finetuning.runs.execution import finetune
+from compactbio.finetuning.runs.planning import plan_runs
 planned = plan_runs(settings, {}, Path(checkpoints))
 assert finetune(settings, Path(model), Path(task), planned, deadline=None, stop=None)
 gc.collect()

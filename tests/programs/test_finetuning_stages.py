@@ -13,7 +13,7 @@ import pytest
 import yaml
 from helpers.finetuning import NER_LABELS, ner_rows, qa_rows, run_settings, write_dataset, write_model
 
-from compactbio.finetuning.kept_weights import kept_digest
+from compactbio.finetuning.runs.kept_weights import kept_digest
 
 PROGRAM = Path(__file__).parents[2] / "scripts" / "finetune_model.py"
 LABELS = {"ner": NER_LABELS, "qa": []}

@@ -23,9 +23,12 @@ from helpers.finetuning import (
 )
 
 from compactbio.errors import UserError
-from compactbio.finetuning.grid import choose_point, plan_trials
-from compactbio.finetuning.kept_weights import kept_digest
-from compactbio.finetuning.runs import dataset_digest, finetune, model_digest, plan_runs, publish
+from compactbio.finetuning.runs.digests import dataset_digest, model_digest
+from compactbio.finetuning.runs.execution import finetune
+from compactbio.finetuning.runs.grid import choose_point, plan_trials
+from compactbio.finetuning.runs.kept_weights import kept_digest
+from compactbio.finetuning.runs.outputs import publish
+from compactbio.finetuning.runs.planning import plan_runs
 from compactbio.students.tokenizers import save_tokenizer, tokenizer_of_vocabulary
 
 RE_LABELS = ["no", "yes"]

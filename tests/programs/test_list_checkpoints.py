@@ -17,8 +17,9 @@ from helpers.finetuning import run_settings as finetuning_settings
 
 from compactbio.errors import UserError
 from compactbio.files import write_json, write_manifest
-from compactbio.finetuning.grid import at_point, plan_trials
-from compactbio.finetuning.runs import dataset_digest, model_digest, plan_runs
+from compactbio.finetuning.runs.digests import dataset_digest, model_digest
+from compactbio.finetuning.runs.grid import at_point, plan_trials
+from compactbio.finetuning.runs.planning import plan_runs
 from compactbio.pretraining.inputs import read_inputs
 from compactbio.reporting.stored_runs import age_in_words, stored_runs
 from compactbio.training.tries import Tries
@@ -233,7 +234,7 @@ def test_torch_is_not_loaded(results):
     ended = subprocess.run(program, capture_output=True, text=True, check=True, timeout=60)
     assert "3 runs" in ended.stdout
     loaded = {line.rsplit("|", 1)[1].strip() for line in ended.stderr.splitlines() if "|" in line}
-    assert "compactbio.finetuning.runs" in loaded
+    assert "compactbio.finetuning.runs.planning" in loaded
     assert not loaded & {"torch", "transformers", "datasets", "pyarrow"}
 
 

@@ -30,8 +30,11 @@ from helpers.finetuning import (
 
 from compactbio.errors import UserError
 from compactbio.files import read_json, write_manifest, write_yaml
-from compactbio.finetuning.runs import dataset_digest, finetune, model_digest, plan_runs, publish
-from compactbio.finetuning.steps import TaskStep
+from compactbio.finetuning.model.task_step import TaskStep
+from compactbio.finetuning.runs.digests import dataset_digest, model_digest
+from compactbio.finetuning.runs.execution import finetune
+from compactbio.finetuning.runs.outputs import publish
+from compactbio.finetuning.runs.planning import plan_runs
 from compactbio.reporting.efficiency import forms
 from compactbio.reporting.efficiency.names import FORMS, INT8, ONNX, TORCH
 from compactbio.scoring.runs import score_folder

@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from compactbio.finetuning.answers import best_spans
-from compactbio.finetuning.windows import ContextPieces
+from compactbio.finetuning.kinds.answer_spans import best_spans
+from compactbio.finetuning.kinds.context_windows import ContextPieces
 
 
 def every_span(starts, ends, contexts, limit, count):

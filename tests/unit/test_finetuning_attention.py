@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from compactbio.finetuning import grouped_attention, packing
-from compactbio.finetuning.packing import pack
+from compactbio.finetuning.packed import grouped_attention, groups
+from compactbio.finetuning.packed.groups import pack
 
 torch.set_num_threads(1)
 
@@ -53,7 +53,7 @@ def maps_of_sequences(flat, packed):
 
 @pytest.fixture(autouse=True)
 def small_groups(monkeypatch):
-    monkeypatch.setattr(packing, "START_COST", 6)
+    monkeypatch.setattr(groups, "START_COST", 6)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
@@ -98,7 +98,7 @@ def test_with_all_dropped_the_output_is_zero():
 def test_groups_are_as_many_as_the_cost_of_starting_one_allows(monkeypatch):
     lengths = [2, 2, 9, 10, 30]
     for cost, counts in [(0, [2, 1, 1, 1]), (6, [2, 2, 1]), (1000, [5])]:
-        monkeypatch.setattr(packing, "START_COST", cost)
+        monkeypatch.setattr(groups, "START_COST", cost)
         assert [group.count for group in pack(lengths, HEADS).groups] == counts
     assert pack([5, 5], HEADS).real is None
     packed = pack([2, 5], HEADS)

@@ -10,13 +10,13 @@ import torch
 from helpers.finetuning import NER_LABELS, VOCABULARY, write_model
 
 from compactbio.errors import UserError
-from compactbio.finetuning import batching, packing
-from compactbio.finetuning.batching import epoch_order, prediction_batches, training_batches
-from compactbio.finetuning.class_weights import class_weights
-from compactbio.finetuning.cuts import cheapest_cuts, fewest_cuts
 from compactbio.finetuning.features import Feature
-from compactbio.finetuning.heads import load_task_model
-from compactbio.finetuning.steps import DENOMINATOR, TaskStep
+from compactbio.finetuning.model.class_weights import class_weights
+from compactbio.finetuning.model.task_model import load_task_model
+from compactbio.finetuning.model.task_step import DENOMINATOR, TaskStep
+from compactbio.finetuning.packed import batching, groups
+from compactbio.finetuning.packed.batching import epoch_order, prediction_batches, training_batches
+from compactbio.finetuning.packed.cuts import cheapest_cuts, fewest_cuts
 from compactbio.finetuning.task_data import Rows, cut_validation, label_ids
 
 torch.set_num_threads(1)
@@ -55,7 +55,7 @@ def packed(request, monkeypatch):
     """Both layouts, cut so small that a batch has several micro-batches and, packed, several groups."""
     monkeypatch.setattr(batching, "START_COST", 0)
     monkeypatch.setattr(batching, "PACKED_PIECES", 90)
-    monkeypatch.setattr(packing, "START_COST", 10)
+    monkeypatch.setattr(groups, "START_COST", 10)
     return request.param
 
 
@@ -280,7 +280,7 @@ def test_a_question_s_snippets_stay_on_one_side():
 
 @pytest.mark.parametrize("task", ["ner", "re", "qa"])
 def test_half_precision_comes_close_to_single_precision_when_packed(task, model_folder, monkeypatch):
-    monkeypatch.setattr(packing, "START_COST", 10)
+    monkeypatch.setattr(groups, "START_COST", 10)
     step = task_step(model_folder, task, {"ner": NER_LABELS, "re": ["0", "1"], "qa": []}[task], packed=True)
     (batch,) = batches_of(random_features(8, task), task, packed=True)(1)
     gradients = []

@@ -7,11 +7,11 @@ import pytest
 import torch
 from helpers.finetuning import NER_LABELS, VOCABULARY, write_model
 
-from compactbio.finetuning.batching import training_batches
 from compactbio.finetuning.features import Feature
-from compactbio.finetuning.heads import load_task_model
-from compactbio.finetuning.seen_embeddings import SeenEmbeddings
-from compactbio.finetuning.steps import DENOMINATOR, TaskStep
+from compactbio.finetuning.model.seen_embeddings import SeenEmbeddings
+from compactbio.finetuning.model.task_model import load_task_model
+from compactbio.finetuning.model.task_step import DENOMINATOR, TaskStep
+from compactbio.finetuning.packed.batching import training_batches
 from compactbio.training.optimizers import adamw
 
 torch.set_num_threads(1)

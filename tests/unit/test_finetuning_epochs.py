@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from compactbio.errors import UserError
-from compactbio.finetuning.epochs import BestEpoch
-from compactbio.finetuning.grid import at_point, choose_point, grid_points, plan_trials
-from compactbio.finetuning.runs import plan_runs
+from compactbio.finetuning.runs.best_epoch import BestEpoch
+from compactbio.finetuning.runs.grid import at_point, choose_point, grid_points, plan_trials
+from compactbio.finetuning.runs.planning import plan_runs
 
 
 class Stop:

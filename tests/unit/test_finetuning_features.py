@@ -10,9 +10,9 @@ from helpers.finetuning import VOCABULARY, write_tokenizer
 
 from compactbio.errors import UserError
 from compactbio.finetuning.features import IGNORED, Feature, PieceTokenizer, collate
-from compactbio.finetuning.sentences import sentence_features
-from compactbio.finetuning.windows import context_windows, window_ranges
-from compactbio.finetuning.word_pieces import join_words, split_words, window_of_words, word_windows
+from compactbio.finetuning.kinds.context_windows import context_windows, window_ranges
+from compactbio.finetuning.kinds.sentences import sentence_features
+from compactbio.finetuning.kinds.word_windows import join_words, split_words, window_of_words, word_windows
 
 
 @pytest.fixture

@@ -95,9 +95,9 @@ def train_side(
         from compactbio.benchmarks.plain_trainer import trainer_of
         from compactbio.finetuning.examples import Dataset
         from compactbio.finetuning.features import PieceTokenizer
-        from compactbio.finetuning.heads import load_task_model
-        from compactbio.finetuning.one_run import OneRun
-        from compactbio.finetuning.tables import with_run
+        from compactbio.finetuning.kinds.tables import with_run
+        from compactbio.finetuning.model.task_model import load_task_model
+        from compactbio.finetuning.runs.one_run import OneRun
         from compactbio.training.processes import start_accelerator
 
     torch.set_num_threads(threads)
@@ -134,7 +134,7 @@ def _scores(settings: dict[str, Any], folder: Path, task_folder: Path) -> dict[s
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from compactbio.finetuning.grid import SCORE
+    from compactbio.finetuning.runs.grid import SCORE
     from compactbio.scoring.runs import score_folder
 
     tables = [pq.read_table(folder / f"{run['run']}.parquet") for run in settings["runs"]]

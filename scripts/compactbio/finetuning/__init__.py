@@ -1,1 +1,1 @@
-"""Fine-tuning on the prepared datasets: features, heads, training, stored predictions."""
+"""Fine-tuning on the prepared datasets: examples of a kind of task, a model with its head, its runs, predictions."""

@@ -10,10 +10,10 @@ from typing import Any
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, read_json
 from compactbio.finetuning.features import Feature, PieceTokenizer
-from compactbio.finetuning.sentences import sentence_features
+from compactbio.finetuning.kinds.context_windows import ContextWindows, context_windows
+from compactbio.finetuning.kinds.sentences import sentence_features
+from compactbio.finetuning.kinds.word_windows import WordWindows, word_windows
 from compactbio.finetuning.task_data import Rows, cut_validation, label_ids, read_rows
-from compactbio.finetuning.windows import ContextWindows, context_windows
-from compactbio.finetuning.word_pieces import WordWindows, word_windows
 
 TASKS = ("ner", "re", "qa")
 OUTSIDE = "O"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from compactbio.files import MANIFEST
-from compactbio.finetuning.run_files import PREDICTIONS
+from compactbio.finetuning.runs.run_files import PREDICTIONS
 from compactbio.provenance import PROVENANCE
 
 CONFIGURATION = Path("reporting/configuration.yaml")

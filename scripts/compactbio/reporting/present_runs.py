@@ -8,9 +8,10 @@ from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, read_yaml
-from compactbio.finetuning.grid import choose_point, plan_trials
-from compactbio.finetuning.run_files import MODEL
-from compactbio.finetuning.runs import dataset_digest, model_digest, plan_runs
+from compactbio.finetuning.runs.digests import dataset_digest, model_digest
+from compactbio.finetuning.runs.grid import choose_point, plan_trials
+from compactbio.finetuning.runs.planning import plan_runs
+from compactbio.finetuning.runs.run_files import MODEL
 from compactbio.pretraining.inputs import RECIPE, read_inputs
 from compactbio.training.fingerprint import fingerprint
 

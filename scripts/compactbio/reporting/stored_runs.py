@@ -11,7 +11,7 @@ from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, read_json
-from compactbio.finetuning.run_files import FINISHED, RESULT
+from compactbio.finetuning.runs.run_files import FINISHED, RESULT
 from compactbio.reporting.present_runs import IN_USE, PresentRuns, present_finetuning, present_pretraining
 from compactbio.text_tables import aligned_columns
 from compactbio.training.checkpoints import PREFIX, STATE

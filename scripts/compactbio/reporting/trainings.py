@@ -10,7 +10,7 @@ from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.files import read_json
-from compactbio.finetuning.grid import SCORE
+from compactbio.finetuning.runs.grid import SCORE
 from compactbio.reporting.cells import NOT_RUN, summarise
 from compactbio.reporting.metrics import METRIC_TITLES
 from compactbio.reporting.render import DASH, Block, Document, Entry, Section, mean_and_std, number

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.files import read_json
-from compactbio.finetuning.run_files import PREDICTIONS
+from compactbio.finetuning.runs.run_files import PREDICTIONS
 from compactbio.provenance import PROVENANCE
 from compactbio.reporting.metrics import COUNTS
 from compactbio.reporting.selection import TABLES_SO_FAR

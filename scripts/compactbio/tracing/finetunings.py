@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from compactbio.files import read_json, read_yaml
-from compactbio.finetuning.grid import GRID, at_point
-from compactbio.finetuning.run_files import MODEL, PREDICTIONS
-from compactbio.finetuning.runs import RECIPE, plan_runs
+from compactbio.finetuning.runs.grid import GRID, at_point
+from compactbio.finetuning.runs.planning import RECIPE, plan_runs
+from compactbio.finetuning.runs.run_files import MODEL, PREDICTIONS
 from compactbio.provenance import PROVENANCE
 from compactbio.tracing.chain import Chain, made_in_words
 from compactbio.tracing.models import finetuned_digest, trace_model

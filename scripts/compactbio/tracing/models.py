@@ -8,7 +8,7 @@ from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.files import read_json, read_yaml
-from compactbio.finetuning.runs import model_digest
+from compactbio.finetuning.runs.digests import model_digest
 from compactbio.pretraining.inputs import RECIPE
 from compactbio.provenance import PROVENANCE
 from compactbio.tracing.chain import Chain

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from compactbio.files import read_json
-from compactbio.finetuning.runs import dataset_digest
+from compactbio.finetuning.runs.digests import dataset_digest
 from compactbio.tracing.chain import Chain
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 import torch
 
-from compactbio.finetuning.batching import to_tensors
+from compactbio.finetuning.packed.batching import to_tensors
 from compactbio.reporting.efficiency.encoders import fitting, random_inputs
 from compactbio.reporting.efficiency.forms import Forms, make_forms
 from compactbio.reporting.efficiency.names import TORCH

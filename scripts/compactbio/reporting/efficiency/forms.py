@@ -19,12 +19,12 @@ from compactbio.errors import UserError
 from compactbio.files import read_yaml, replacing_folder, write_manifest, write_yaml
 from compactbio.finetuning.examples import Dataset
 from compactbio.finetuning.features import PieceTokenizer
-from compactbio.finetuning.heads import CLASSES
-from compactbio.finetuning.kept_weights import kept_digest
-from compactbio.finetuning.run_files import MODEL, PREDICTIONS
-from compactbio.finetuning.runs import MODEL_FILES
-from compactbio.finetuning.steps import TaskStep
-from compactbio.finetuning.tables import prediction_table, with_run
+from compactbio.finetuning.kinds.tables import prediction_table, with_run
+from compactbio.finetuning.model.task_model import CLASSES
+from compactbio.finetuning.model.task_step import TaskStep
+from compactbio.finetuning.runs.digests import MODEL_FILES
+from compactbio.finetuning.runs.kept_weights import kept_digest
+from compactbio.finetuning.runs.run_files import MODEL, PREDICTIONS
 from compactbio.reporting.efficiency.names import INT8, INT8_FILE, ONNX, TORCH
 from compactbio.reporting.efficiency.onnx_files import OnnxModel, check_agreement, export_onnx, quantise
 from compactbio.reporting.parameters import weight_files

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from compactbio.errors import UserError
-from compactbio.finetuning.batching import to_tensors
 from compactbio.finetuning.features import Feature, collate
-from compactbio.finetuning.prediction import in_batches
-from compactbio.finetuning.steps import TaskStep
+from compactbio.finetuning.model.logits import in_batches
+from compactbio.finetuning.model.task_step import TaskStep
+from compactbio.finetuning.packed.batching import to_tensors
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")  # the last one where the model takes it
 OUTPUT = "logits"

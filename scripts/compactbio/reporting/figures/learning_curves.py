@@ -17,7 +17,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from compactbio.finetuning.grid import SCORE
+from compactbio.finetuning.runs.grid import SCORE
 from compactbio.reporting.metrics import METRIC_TITLES
 from compactbio.reporting.trainings import Training, Trainings
 from compactbio.style import PARAMETERS, line_looks, save_figure, say_nothing_to_draw

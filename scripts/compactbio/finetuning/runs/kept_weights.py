@@ -7,8 +7,11 @@ from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, read_json, read_manifest, replacing_folder
-from compactbio.finetuning.run_files import MODEL
-from compactbio.finetuning.runs import FINETUNED, PlannedRun, model_digest
+from compactbio.finetuning.runs.digests import model_digest
+from compactbio.finetuning.runs.planning import PlannedRun
+from compactbio.finetuning.runs.run_files import MODEL
+
+FINETUNED = "finetuned"  # kind of a kept model, in its manifest
 
 
 def publish_weights(run: PlannedRun, folder: Path) -> str | None:

@@ -13,17 +13,17 @@ import pyarrow.parquet as pq
 from accelerate import Accelerator
 
 from compactbio.errors import UserError
-from compactbio.finetuning.batching import steps_per_epoch, training_batches
-from compactbio.finetuning.class_weights import class_weights
-from compactbio.finetuning.epochs import EARLY, BestEpoch
 from compactbio.finetuning.examples import Dataset, Examples
-from compactbio.finetuning.heads import load_task_model
-from compactbio.finetuning.prediction import predict_logits
-from compactbio.finetuning.run_files import METRICS, PREDICTIONS
-from compactbio.finetuning.seen_embeddings import SeenEmbeddings
-from compactbio.finetuning.steps import DENOMINATOR, TaskStep
-from compactbio.finetuning.tables import prediction_table
-from compactbio.finetuning.validation import validation_metrics
+from compactbio.finetuning.kinds.tables import prediction_table
+from compactbio.finetuning.kinds.validation import validation_metrics
+from compactbio.finetuning.model.class_weights import class_weights
+from compactbio.finetuning.model.logits import predict_logits
+from compactbio.finetuning.model.seen_embeddings import SeenEmbeddings
+from compactbio.finetuning.model.task_model import load_task_model
+from compactbio.finetuning.model.task_step import DENOMINATOR, TaskStep
+from compactbio.finetuning.packed.batching import steps_per_epoch, training_batches
+from compactbio.finetuning.runs.best_epoch import EARLY, BestEpoch
+from compactbio.finetuning.runs.run_files import METRICS, PREDICTIONS
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.deadlines import StopSignal
 from compactbio.training.dropout import replace_dropout

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from compactbio.files import read_json, sha256_of_file
-from compactbio.finetuning.run_files import PREDICTIONS
-from compactbio.finetuning.runs import PlannedRun
+from compactbio.finetuning.runs.planning import PlannedRun
+from compactbio.finetuning.runs.run_files import PREDICTIONS
 from compactbio.provenance import PROVENANCE, gather_provenance
 
 

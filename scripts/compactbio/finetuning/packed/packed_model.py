@@ -7,8 +7,8 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedModel
 
-from compactbio.finetuning.grouped_attention import ATTENTION
-from compactbio.finetuning.packing import Packing
+from compactbio.finetuning.packed.grouped_attention import ATTENTION
+from compactbio.finetuning.packed.groups import Packing
 from compactbio.pretraining.packing import TrigramBorders, sees_neighbours
 
 ENCODERS = ("encoder", "transformer")  # BERT's and MobileBERT's name for the stack of layers, DistilBERT's

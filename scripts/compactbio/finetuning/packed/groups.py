@@ -1,4 +1,4 @@
-"""Micro-batches without padding, for processors: sequences one behind the other in one row.
+"""Micro-batches without padding, for a CPU: sequences one behind the other in one row.
 
 Everything but attention sees the row as it is. Attention (grouped_attention.py) takes the sequences in a few groups of
 similar length, each padded to its own longest: one by one they would cost more in calls than in arithmetic, all at
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compactbio.finetuning.cuts import cheapest_cuts
+from compactbio.finetuning.packed.cuts import cheapest_cuts
 
 START_COST = 64  # pieces of padding that one group more is worth
 

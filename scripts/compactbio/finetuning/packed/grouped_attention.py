@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import sdpa_mask
 
-from compactbio.finetuning.packing import Packing
+from compactbio.finetuning.packed.groups import Packing
 from compactbio.training.dropout import draw_factors
 
 # transformers treats names that hold "flash", "sdpa" or "flex" in ways of their own

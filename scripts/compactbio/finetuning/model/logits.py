@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from compactbio.finetuning.batching import prediction_batches, to_tensors
 from compactbio.finetuning.features import Feature, collate
-from compactbio.finetuning.steps import TaskStep
+from compactbio.finetuning.model.task_step import TaskStep
+from compactbio.finetuning.packed.batching import prediction_batches, to_tensors
 
 
 def predict_logits(step: TaskStep, features: Sequence[Feature], pad: int, accelerator: Accelerator) -> list[np.ndarray]:

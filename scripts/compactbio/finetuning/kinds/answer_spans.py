@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compactbio.finetuning.windows import ContextPieces
+from compactbio.finetuning.kinds.context_windows import ContextPieces
 
 SPANS_PER_SNIPPET = 20
 WINDOWS_AT_ONCE = 64  # bounds memory: 64 windows x 30 lengths x 384 pieces x 8 bytes is 6 MB

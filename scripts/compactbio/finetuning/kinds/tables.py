@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from compactbio.finetuning.answers import Spans, best_spans
 from compactbio.finetuning.examples import OUTSIDE, Examples
+from compactbio.finetuning.kinds.answer_spans import Spans, best_spans
+from compactbio.finetuning.kinds.context_windows import ContextWindows
+from compactbio.finetuning.kinds.word_windows import WordWindows, join_words
 from compactbio.finetuning.task_data import Rows
-from compactbio.finetuning.windows import ContextWindows
-from compactbio.finetuning.word_pieces import WordWindows, join_words
 
 MAX_ANSWER_TOKENS = (15, 30)  # the 2022 pipeline's default, and BioBERT's own recipe
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.files import read_json
-from compactbio.finetuning.run_files import METRICS, RESULT
-from compactbio.finetuning.runs import PlannedRun, plan_runs
+from compactbio.finetuning.runs.planning import PlannedRun, plan_runs
+from compactbio.finetuning.runs.run_files import METRICS, RESULT
 from compactbio.training.progress import read_metrics
 
 GRID = "grid"

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from compactbio.finetuning.answers import best_spans
 from compactbio.finetuning.examples import Examples
 from compactbio.finetuning.features import IGNORED
-from compactbio.finetuning.tables import OUTSIDE
-from compactbio.finetuning.word_pieces import join_words
+from compactbio.finetuning.kinds.answer_spans import best_spans
+from compactbio.finetuning.kinds.tables import OUTSIDE
+from compactbio.finetuning.kinds.word_windows import join_words
 
 
 def validation_metrics(settings: dict[str, Any], part: Examples, logits: Sequence[np.ndarray]) -> dict[str, float]:

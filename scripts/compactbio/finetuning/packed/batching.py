@@ -2,7 +2,7 @@
 
 Training: the examples of an epoch are shuffled by (seed, epoch) and cut into batches of `batch_size`, as plain
 training does; the last, smaller batch is kept. Inside a batch the sequences are sorted by length and cut into
-micro-batches: on a processor packed without padding (packing.py), on a GPU each padded to its own longest. The loop
+micro-batches: on a CPU packed without padding (groups.py), on a GPU each padded to its own longest. The loop
 divides every micro-batch's sum by the count of the whole batch, so that (dropout's draw aside) the gradient is the one
 of the batch as a whole: which examples share an update is untouched by their lengths. Buckets over several batches
 would put sentences of one length into one update and, where the loss is a mean over pieces, weigh long sentences less.
@@ -19,9 +19,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from compactbio.finetuning.cuts import cheapest_cuts, fewest_cuts
 from compactbio.finetuning.features import IGNORED, Feature, collate, join
-from compactbio.finetuning.packing import pack
+from compactbio.finetuning.packed.cuts import cheapest_cuts, fewest_cuts
+from compactbio.finetuning.packed.groups import pack
 from compactbio.training.loop import MicroBatch
 
 PACKED_PIECES = 2048  # of a packed micro-batch at most, where it has more than one sequence

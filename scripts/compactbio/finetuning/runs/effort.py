@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from compactbio.files import read_json
-from compactbio.finetuning.run_files import SECONDS
+from compactbio.finetuning.runs.run_files import SECONDS
 from compactbio.provenance import gpu_count
 from compactbio.training.checkpoints import CheckpointFolder
 

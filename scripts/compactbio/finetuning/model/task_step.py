@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from compactbio.finetuning.features import IGNORED
-from compactbio.finetuning.packed_model import PackedModel
+from compactbio.finetuning.packed.packed_model import PackedModel
 from compactbio.training.loop import StepModule
 
 DENOMINATOR = {"ner": "pieces", "re": "examples", "qa": "windows"}

@@ -1,0 +1,1 @@
+"""What each kind of task needs besides its record: its features, its head, its loss, its tables and metrics."""

@@ -1,0 +1,1 @@
+"""Micro-batches: cut with little padding, or packed without any for a CPU, and the attention that reads these."""

@@ -1,0 +1,151 @@
+"""The runs (seeds, folds) of one model on one dataset: one after the other in one process, each kept when done.
+
+A run's folder holds step checkpoints while the run trains and then finished/ alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compactbio.errors import UserError
+from compactbio.files import replacing_folder, write_json, write_manifest
+from compactbio.finetuning.runs.effort import earlier_tries, with_this_try
+from compactbio.finetuning.runs.kept_weights import FINETUNED
+from compactbio.finetuning.runs.planning import RECIPE, PlannedRun
+from compactbio.finetuning.runs.run_files import METRICS, MODEL, RESULT, SECONDS
+from compactbio.imports import without_collector
+from compactbio.provenance import PROVENANCE, gather_provenance
+from compactbio.training.checkpoints import CheckpointFolder
+from compactbio.training.deadlines import StopSignal
+from compactbio.training.tries import Tries
+
+if TYPE_CHECKING:
+    from compactbio.finetuning.runs.one_run import OneRun
+    from compactbio.training.loop import LoopResult
+
+
+def finetune(
+    settings: dict[str, Any],
+    model_folder: Path,
+    task_folder: Path,
+    planned: list[PlannedRun],
+    *,
+    deadline: float | None,
+    stop: StopSignal | None,
+) -> bool:
+    """Do the runs that are not finished; return whether all are.
+
+    Args:
+        settings: content of run.yaml; the hyper-parameters of a grid are each run's own.
+        model_folder: encoder or masked language model with its tokenizer.
+        task_folder: prepared dataset.
+        planned: from `plan_runs`.
+        deadline: `time.monotonic()` value at which the program should have left.
+        stop: a signal's note.
+
+    Raises:
+        UserError: the inputs do not fit the settings, or a training failed.
+    """
+    missing = [run for run in planned if not run.is_finished()]
+    if not planned:
+        return True
+    logging.info("%d of %d runs are finished already", len(planned) - len(missing), len(planned))
+    if not missing:
+        return True
+    tries = [Tries(run.folder) for run in missing]
+    for one_try in tries:
+        one_try.refuse_if_stalled()
+    # torch and transformers are imported only where there is something to train, and here rather than in a run: see
+    # without_collector for what it would keep of the first run, its model among it
+    with without_collector():
+        from compactbio.finetuning.examples import Dataset
+        from compactbio.finetuning.features import PieceTokenizer
+        from compactbio.finetuning.runs.one_run import OneRun
+        from compactbio.training.processes import start_accelerator
+
+    tokenizer = PieceTokenizer(model_folder, settings["hyperparameters"].get("added_tokens") or ())
+    dataset = Dataset(task_folder, settings, tokenizer)
+    precision = settings["hyperparameters"]["precision"]
+    accelerator = start_accelerator(precision)
+    logging.info("device %s, precision %s", accelerator.device, precision)
+    prepare = partial(OneRun, model_folder=model_folder, dataset=dataset, accelerator=accelerator)
+    gained = False
+    for run, one_try in zip(missing, tries, strict=True):
+        logging.info("run %s (seed %d, fold %d), kept in %s", run.name, run.seed, run.fold, run.folder)
+        checkpoints = CheckpointFolder(run.folder)
+        before = checkpoints.latest_step()
+        # A run whose turn came only shortly before the deadline is not stalled: the try gained a run before it.
+        gained_from = -1 if gained else before
+        one_try.begin(before)
+        try:
+            trained = _do_run(settings, run, prepare, deadline=deadline, stop=stop)
+        except Exception as error:
+            reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            one_try.end(started_at=before, step=checkpoints.latest_step(), finished=False, reason=reason)
+            raise
+        one_try.end(started_at=gained_from, step=trained.step, finished=trained.finished, reason=trained.reason)
+        if not trained.finished:
+            logging.error(
+                "run %s stopped at step %d of %d (%s): start again to go on from there",
+                run.name,
+                trained.step,
+                trained.total_steps,
+                trained.reason,
+            )
+            return False
+        _remove_all_but_finished(run)
+        gained = True
+    return True
+
+
+def _do_run(
+    settings: dict[str, Any],
+    run: PlannedRun,
+    prepare: Callable[..., OneRun],
+    *,
+    deadline: float | None,
+    stop: StopSignal | None,
+) -> LoopResult:
+    """Train a run and, if that came to its end, store its results; return how far the training came."""
+    began = time.monotonic()
+    earlier = earlier_tries(run.folder)
+    settings = {**settings, "hyperparameters": run.hyperparameters}
+    one = prepare(settings=settings, seed=run.seed, fold=run.fold)
+    try:
+        trained = one.train(run.folder, deadline=deadline, stop=stop)
+    finally:
+        write_json(run.folder / SECONDS, with_this_try(earlier, time.monotonic() - began))
+    if trained.finished:
+        with replacing_folder(run.finished) as temporary:
+            result = one.store(temporary, run.folder / METRICS)
+            result |= {"fingerprint": run.fingerprint, "seed": run.seed, "fold": run.fold}
+            spent = with_this_try(earlier, time.monotonic() - began)
+            result["seconds"] = round(spent["seconds"], 3)
+            write_json(temporary / RESULT, result)
+            facts = {name: result[name] for name in ("fingerprint", "seed", "fold", "steps")}
+            facts |= {"gpu_hours": round(spent["gpu_hours"], 5), "tries": spent["tries"], "recipe": RECIPE}
+            write_json(temporary / PROVENANCE, gather_provenance({}, spent["seconds"], **facts))
+            if run.keeps_weights:
+                one.save_model(temporary / MODEL)
+                about = {name: settings[name] for name in ("model", "dataset", "task", "labels")}
+                write_manifest(temporary / MODEL, kind=FINETUNED, **about, fingerprint=run.fingerprint)
+            write_manifest(temporary)
+        logging.info("run %s finished: %d steps, %.1f s", run.name, result["steps"], result["seconds"])
+    return trained
+
+
+def _remove_all_but_finished(run: PlannedRun) -> None:
+    """Remove the checkpoints of a finished run; a base-size model's take over a gigabyte."""
+    for path in run.folder.iterdir():
+        if path == run.finished:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
