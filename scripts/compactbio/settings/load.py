@@ -63,13 +63,17 @@ def read_configuration(files: Iterable[Path]) -> dict[str, Any]:
 
 
 def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Return `below` with `above` merged over it: mappings merge, everything else replaces."""
+    """Return `below` with `above` merged over it, as Snakemake does: mappings merge, everything else replaces.
+
+    An empty mapping over a value that is none leaves the value, as it does there.
+    """
     merged = deepcopy(below)
     for key, value in above.items():
-        if isinstance(value, dict) and isinstance(merged.get(key), dict):
-            merged[key] = merge(merged[key], value)
-        else:
+        if not isinstance(value, dict):
             merged[key] = deepcopy(value)
+        elif value or key not in merged:
+            inner = merged.get(key)
+            merged[key] = merge(inner if isinstance(inner, dict) else {}, value)
     return merged
 
 
