@@ -19,7 +19,7 @@ from helpers.pretrain_program import SCRIPTS, arguments, call, environment, loss
 from compactbio.errors import UserError
 from compactbio.files import write_manifest
 from compactbio.pretraining import batches, training
-from compactbio.training import run
+from compactbio.training import trainer
 from compactbio.training.progress import read_metrics
 
 
@@ -94,7 +94,7 @@ def test_a_deadline_leaves_unfinished_and_the_next_try_goes_on(world, tmp_path, 
             return super().__call__(step)
 
     with monkeypatch.context() as patched:
-        patched.setattr(run, "time", clock)
+        patched.setattr(trainer, "time", clock)
         patched.setattr(training, "PretrainingBatches", Slow)
         assert call([*cut, "--max-minutes", "30"], patched) == pretrain_model.UNFINISHED
     state = json.loads((tmp_path / "cut" / "checkpoints" / "state.json").read_text())

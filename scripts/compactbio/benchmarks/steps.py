@@ -26,7 +26,7 @@ from compactbio.training.interface import LoopSettings
 from compactbio.training.optimizers import adamw
 from compactbio.training.processes import start_accelerator
 from compactbio.training.progress import MetricsLog
-from compactbio.training.run import Run
+from compactbio.training.trainer import Trainer
 
 SPECIAL_IDS = {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4}
 LEARNING_RATE, WEIGHT_DECAY, MASKED_FRACTION, SEED = 1e-4, 0.01, 0.15, 42
@@ -82,7 +82,7 @@ def our_step(
     batches = batches_of(settings, store, module, accelerator, micro_batch_tokens)
     optimizer = adamw(module, weight_decay=WEIGHT_DECAY)
     nowhere = Path("nowhere")  # nothing is saved
-    run = Run(
+    trainer = Trainer(
         module,
         optimizer,
         LoopSettings(total_steps=1 << 30),
@@ -90,14 +90,14 @@ def our_step(
         MetricsLog(nowhere, writes=False),
         accelerator,
     )
-    run.resume()
+    trainer.resume()
 
     def take(step: int) -> Measurement:
         made = batches(step)
-        denominators, _, _ = run.agree(made)
+        denominators, _, _ = trainer.agree(made)
 
         def once() -> Tensor:
-            return run.take_step(step, made, denominators, LEARNING_RATE)
+            return trainer.take_step(step, made, denominators, LEARNING_RATE)
 
         return measured(once, accelerator.device)
 
