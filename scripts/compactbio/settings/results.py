@@ -1,0 +1,334 @@
+"""The trees of results and downloads: each folder and file that one part of the project leaves for another.
+
+A room is a folder; what it holds are its attributes. Rooms over text give text, with Snakemake's wildcards where a name
+is "{model}"; rooms over a `Path` give paths, with a pattern for `present` where a name is "*":
+
+    Results("results").finetuning("{model}", "{dataset}").run   "results/finetuning/{model}/{dataset}/run.yaml"
+    Results(Path("results")).pretraining("TinyBioBERT").model.manifest
+    Finetuning(folder).run                                      where only that room's folder is known
+    Finetuning.run.name                                         "run.yaml"
+
+No other file writes a name that stands here. Names inside an artefact whose whole folder is read and written by one
+package (weights and tokenizer of a model, states of a checkpoint, rows of a prepared dataset) are constants of the
+module that writes it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Generic, TypeVar, overload
+
+from compactbio.files import MANIFEST
+from compactbio.provenance import PROVENANCE
+
+P = TypeVar("P", str, Path)
+
+CORPUS, STUDENTS, PRETRAINING, TASKS, FINETUNING = "corpus", "students", "pretraining", "tasks", "finetuning"
+REPORTING, TABLES, FIGURES = "reporting", "tables", "figures"
+TABLES_SO_FAR = "tables_so_far"  # made beside a running workflow, apart from those that the workflow makes
+CHECKPOINTS, LOGS, BENCHMARKS = "checkpoints", "logs", "benchmarks"
+
+
+class Entry:
+    """A file or folder of a fixed name: of a room its path, of the room's class this object with its `name`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, room: None, owner: type) -> Entry: ...
+
+    @overload
+    def __get__(self, room: Room[P], owner: type) -> P: ...
+
+    def __get__(self, room: Room[P] | None, owner: type) -> P | Entry:
+        """Return the path in a room."""
+        return self if room is None else room.at(self.name)
+
+
+class Room(Generic[P]):
+    """A folder, as text or as a path; its contents are of the same type."""
+
+    def __init__(self, folder: P) -> None:
+        self.folder: P = folder
+
+    def at(self, *names: str) -> P:
+        """Return the path of something in the folder."""
+        return type(self.folder)("/".join([os.fspath(self.folder), *names]))
+
+
+class Artefact(Room[P]):
+    """A folder with a list of its files and their digests, as `files.write_manifest` leaves it."""
+
+    manifest = Entry(MANIFEST)
+    provenance = Entry(PROVENANCE)
+
+
+# ---- corpus
+
+
+class TokenStore(Artefact[P]):
+    """The token ids of one batch of texts."""
+
+    ids = Entry("ids.npy")
+    offsets = Entry("offsets.npy")
+
+
+class Corpus(Room[P]):
+    """Texts, tokens and counts of the corpus, by batch."""
+
+    summary_csv = Entry("summary.csv")
+    summary_md = Entry("summary.md")
+
+    def baseline(self, batch: str) -> P:
+        """Return the list of a batch's downloaded files."""
+        return self.at("baseline", f"{batch}.json")
+
+    def text(self, batch: str) -> P:
+        """Return a batch's texts."""
+        return self.at("text", f"{batch}.parquet")
+
+    def counts(self, batch: str) -> P:
+        """Return what was read, kept and dropped for a batch's texts."""
+        return self.at("text", f"{batch}.counts.json")
+
+    def token_store(self, tokenizer: str, batch: str) -> TokenStore[P]:
+        """Return the tokens of a batch."""
+        return TokenStore(self.at("tokens", tokenizer, batch))
+
+
+# ---- models and their trainings
+
+
+class Students(Room[P]):
+    """Models that are given, and models before their first step."""
+
+    def fetched(self, name: str) -> Artefact[P]:
+        """Return a checkpoint or model as it was published, in the common form."""
+        return Artefact(self.at("fetched", name))
+
+    def initialised(self, model: str) -> Artefact[P]:
+        """Return a trained model as it is before its first step."""
+        return Artefact(self.at("initialised", model))
+
+
+class Training(Room[P]):
+    """What a pre-training, or the fine-tuning of one model on one dataset, leaves."""
+
+    run = Entry("run.yaml")
+    training = Entry("training.json")
+    metrics = Entry("metrics.jsonl")
+    provenance = Entry(PROVENANCE)
+
+    @property
+    def model(self) -> Artefact[P]:
+        """The model that it leaves: always of a pre-training, of a fine-tuning where its weights are kept."""
+        return Artefact(self.at("model"))
+
+
+class Pretraining(Training[P]):
+    """What the pre-training of a model leaves."""
+
+
+class Finetuning(Training[P]):
+    """What the fine-tuning of one model on one dataset leaves."""
+
+    predictions = Entry("predictions.parquet")
+
+    def bioasq(self, run: str, protocol: str) -> P:
+        """Return a run's answers in the form of BioASQ's official scorer."""
+        return self.at(f"bioasq_{run}_{protocol}.json")
+
+
+class ModelScores(Room[P]):
+    """The scores of one model on all datasets."""
+
+    scores = Entry("scores.tsv")
+    units = Entry("units.parquet")
+    provenance = Entry(PROVENANCE)
+
+
+class Tasks(Room[P]):
+    """Benchmark data."""
+
+    def source(self, source: str) -> P:
+        """Return the list of a source's downloaded files."""
+        return self.at("sources", f"{source}.json")
+
+    def dataset(self, name: str) -> Artefact[P]:
+        """Return a prepared dataset."""
+        return Artefact(self.at(name))
+
+
+class Checkpoints(Room[P]):
+    """Folders that hold one folder a fingerprint: where trainings continue from. No output of a rule."""
+
+    pretrainings = Entry(PRETRAINING)
+    finetunings = Entry(FINETUNING)
+
+    def pretraining(self, model: str) -> P:
+        """Return the folder of a model's pre-trainings."""
+        return self.at(PRETRAINING, model)
+
+    def finetuning(self, model: str, dataset: str) -> P:
+        """Return the folder of the runs of a model on a dataset."""
+        return self.at(FINETUNING, model, dataset)
+
+
+# ---- what readers look at
+
+
+class Deployment(Room[P]):
+    """What the fine-tuned models of one dataset cost on a CPU in each form."""
+
+    measurements = Entry("measurements.json")
+    provenance = Entry(PROVENANCE)
+
+    def int8(self, model: str) -> P:
+        """Return a model's weights as int8."""
+        return self.at(model, "model.int8.onnx")
+
+
+class Reporting(Room[P]):
+    """Scores of all models, measurements, checks and pages."""
+
+    scores = Entry("scores.tsv")
+    comparisons = Entry("comparisons.tsv")
+    efficiency = Entry("efficiency.json")
+    checks = Entry("checks.txt")
+    configuration = Entry("configuration.yaml")
+
+    @property
+    def deployment(self) -> Deployment[P]:
+        """The measurements of fine-tuned models."""
+        return Deployment(self.at("deployment"))
+
+    def page(self, name: str, form: str) -> P:
+        """Return a page on the run."""
+        return self.at("pages", f"{name}.{form}")
+
+    def citations(self, form: str) -> P:
+        """Return the list of sources."""
+        return self.at(f"citations.{form}")
+
+    def model_card(self, model: str) -> P:
+        """Return a model's card."""
+        return self.at("model_cards", f"{model}.md")
+
+
+class Tables(Room[P]):
+    """Tables in several forms, and the page that explains them."""
+
+    def table(self, name: str, form: str) -> P:
+        """Return a table."""
+        return self.at(f"{name}.{form}")
+
+    def index(self, form: str) -> P:
+        """Return the page that explains the tables."""
+        return self.table("index", form)
+
+
+class Figures(Room[P]):
+    """Figures in several forms."""
+
+    def figure(self, name: str, form: str) -> P:
+        """Return a figure."""
+        return self.at(f"{name}.{form}")
+
+    def losses(self, model: str, form: str) -> P:
+        """Return the figure of a pre-training's losses, term by term."""
+        return self.at(PRETRAINING, f"{model}.{form}")
+
+
+# ---- roots
+
+
+class Results(Room[P]):
+    """Everything that one configuration makes, under its `results_dir`."""
+
+    research_object = Entry("ro-crate-metadata.json")
+    workflow = Entry("workflow/Snakefile")
+    measured_trainings = Entry("preflight/trainings.json")  # remove it to measure steps anew
+    pretrainings = Entry(PRETRAINING)
+    finetunings = Entry(FINETUNING)
+    logs = Entry(LOGS)
+    benchmarks = Entry(BENCHMARKS)
+
+    @property
+    def corpus(self) -> Corpus[P]:
+        """Texts and tokens."""
+        return Corpus(self.at(CORPUS))
+
+    @property
+    def students(self) -> Students[P]:
+        """Models before training."""
+        return Students(self.at(STUDENTS))
+
+    def pretraining(self, model: str) -> Pretraining[P]:
+        """Return the pre-training of a model."""
+        return Pretraining(self.at(PRETRAINING, model))
+
+    @property
+    def tasks(self) -> Tasks[P]:
+        """Benchmark data."""
+        return Tasks(self.at(TASKS))
+
+    def finetuning(self, model: str, dataset: str) -> Finetuning[P]:
+        """Return the fine-tuning of a model on a dataset."""
+        return Finetuning(self.at(FINETUNING, model, dataset))
+
+    def model_scores(self, model: str) -> ModelScores[P]:
+        """Return the scores of a model, beside its fine-tunings."""
+        return ModelScores(self.at(FINETUNING, model))
+
+    @property
+    def checkpoints(self) -> Checkpoints[P]:
+        """Where trainings continue from."""
+        return Checkpoints(self.at(CHECKPOINTS))
+
+    @property
+    def reporting(self) -> Reporting[P]:
+        """Scores and pages."""
+        return Reporting(self.at(REPORTING))
+
+    @property
+    def tables(self) -> Tables[P]:
+        """The tables of the workflow."""
+        return Tables(self.at(TABLES))
+
+    @property
+    def tables_so_far(self) -> Tables[P]:
+        """The tables of what there is beside a running workflow."""
+        return Tables(self.at(TABLES_SO_FAR))
+
+    @property
+    def figures(self) -> Figures[P]:
+        """The figures."""
+        return Figures(self.at(FIGURES))
+
+    def log(self, rule: str, *names: str) -> P:
+        """Return the log of a rule's job by its wildcards; "all" of a rule with one job."""
+        return self.at(LOGS, rule, *names[:-1], f"{names[-1] if names else 'all'}.log")
+
+    def rank_logs(self, rule: str, model: str) -> P:
+        """Return the folder of what each process of a training reports."""
+        return self.at(LOGS, rule, f"{model}.ranks")
+
+    def benchmark(self, rule: str, *names: str) -> P:
+        """Return Snakemake's measurements of a rule's job by its wildcards; "all" of a rule with one job."""
+        return self.at(BENCHMARKS, rule, *names[:-1], f"{names[-1] if names else 'all'}.tsv")
+
+
+class Downloads(Room[P]):
+    """The cache of verified downloads, which configurations share, under `downloads_dir`."""
+
+    hub = Entry("hub")
+    revisions = Entry("revisions.lock.json")
+    tasks = Entry("tasks")
+    pubmed = Entry("pubmed")
+
+
+def present(results: Results[Path], pattern: Path) -> list[Path]:
+    """Return the files and folders of a results folder that fit a path of its with "*" for names, sorted."""
+    return sorted(results.folder.glob(str(pattern.relative_to(results.folder))))
