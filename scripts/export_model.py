@@ -24,8 +24,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with without_collector():
         from compactbio.pretraining.export import export_metrics, export_model
-        from compactbio.pretraining.figures import draw_loss_curve
         from compactbio.pretraining.inputs import folder_of
+        from compactbio.pretraining.loss_curve import draw_loss_curve
         from compactbio.provenance import write_provenance
         from compactbio.training.progress import read_metrics
 

@@ -90,7 +90,7 @@ def train(inputs: RunInputs, folder: Path, tries: Tries, arguments: argparse.Nam
         tries.begin(before)
         submissions.begin(step=before, seconds=checkpoints.seconds() if before else 0.0)
     with without_collector():
-        from compactbio.pretraining.training import pretrain, provenance_record, training_record
+        from compactbio.pretraining.pretraining_run import pretrain, provenance_record, training_record
         from compactbio.provenance import gpu_count
         from compactbio.training.loop import LoopSettings
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from compactbio.benchmarks import reference as plain
-from compactbio.pretraining.batches import collate
 from compactbio.pretraining.distillation import Distillation
+from compactbio.pretraining.micro_batches import collate
 from compactbio.pretraining.sampling import padded_length
 from compactbio.pretraining.terms import resolve_terms
 from helpers import pretraining as tiny

@@ -11,7 +11,7 @@ from helpers.objectives import assert_equal, distillation, micro_batches, ours, 
 from torch.nn.attention import varlen
 
 from compactbio.benchmarks import reference as plain
-from compactbio.pretraining import packing
+from compactbio.pretraining import packed_attention
 from compactbio.pretraining.last_layer import find_last_layer
 
 LOGITS = [*tiny.MLM, {"term": "soft_cross_entropy", "weight": 1.0}]
@@ -37,7 +37,7 @@ def kernel_on_a_processor(monkeypatch):
         return torch.cat([one.transpose(0, 1) for one in maps])
 
     monkeypatch.setattr(varlen, "varlen_attn", plain_kernel)
-    monkeypatch.setattr(packing, "_agreed", set())
+    monkeypatch.setattr(packed_attention, "_agreed", set())
 
 
 def inputs_of_norm(module):

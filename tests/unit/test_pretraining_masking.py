@@ -8,8 +8,8 @@ import torch
 from helpers import pretraining as tiny
 
 from compactbio.errors import UserError
-from compactbio.pretraining.batches import PretrainingBatches
 from compactbio.pretraining.masking import Masking
+from compactbio.pretraining.micro_batches import PretrainingBatches
 from compactbio.pretraining.sampling import GlobalOrder, check_split, micro_batch_bounds, share_of_process
 
 

@@ -15,7 +15,7 @@ import torch
 from compactbio.benchmarks.cases import CASED, MAX_LENGTH, draw_lengths
 from compactbio.benchmarks.steps import MASKED_FRACTION, SEED, SPECIAL_IDS, masking_of, write_store
 from compactbio.corpus.tokens import TokenStore
-from compactbio.pretraining.batches import PretrainingBatches
+from compactbio.pretraining.micro_batches import PretrainingBatches
 
 SEQUENCES, BATCH_SIZE = 20_000, 192
 COLUMNS = ("hardware", "case", "reference_sequences_per_second", "ours_sequences_per_second", "ratio")

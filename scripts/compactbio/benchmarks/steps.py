@@ -18,9 +18,9 @@ from compactbio.benchmarks.cases import MAX_LENGTH, Case, build_models
 from compactbio.corpus.tokens import TokenStore, TokenStoreWriter
 from compactbio.pretraining.distillation import Distillation
 from compactbio.pretraining.masking import Masking
+from compactbio.pretraining.pretraining_run import batches_of
 from compactbio.pretraining.sampling import GlobalOrder
 from compactbio.pretraining.terms import resolve_terms
-from compactbio.pretraining.training import batches_of
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.interface import LoopSettings
 from compactbio.training.optimizers import adamw

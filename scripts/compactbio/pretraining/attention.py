@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.masking_utils import sdpa_mask
 
-from compactbio.pretraining.packing import variable_length_attention
+from compactbio.pretraining.packed_attention import variable_length_attention
 from compactbio.training.dropout import dropout as drop
 
 # transformers treats names that hold "flash", "sdpa" or "flex" in ways of their own

@@ -14,7 +14,7 @@ from compactbio.pretraining.attention import MapCapture, install_attention
 from compactbio.pretraining.flops import Cost, forward_cost, step_cost
 from compactbio.pretraining.heads import vocabulary_logits
 from compactbio.pretraining.last_layer import install_last_layer
-from compactbio.pretraining.packing import TrigramBorders, sees_neighbours
+from compactbio.pretraining.packed_attention import TrigramBorders, sees_neighbours
 from compactbio.pretraining.terms import Term
 from compactbio.training.dropout import replace_dropout
 from compactbio.training.loop import StepModule
@@ -92,7 +92,7 @@ class Distillation(StepModule):
             self.teacher_side.model.to(device)
 
     def forward(self, tensors: dict[str, Any], denominators: dict[str, float]) -> Tensor:
-        """Return this micro-batch's share of the loss; see `batches.collate` for the tensors and counts."""
+        """Return this micro-batch's share of the loss; see `micro_batches.collate` for the tensors and counts."""
         student = self.student_side.run(tensors)
         teacher = None
         if self.teacher_side is not None:

@@ -118,7 +118,7 @@ class Term:
     weight: float
     layers: tuple[tuple[int, int], ...]
     options: dict[str, Any]
-    denominator: str  # the name of a count of `batches.collate`
+    denominator: str  # the name of a count of `micro_batches.collate`
     map_kind: str = ""
     over_padding: bool = False
 

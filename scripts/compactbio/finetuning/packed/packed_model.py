@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from compactbio.finetuning.packed.grouped_attention import ATTENTION
 from compactbio.finetuning.packed.groups import Packing
-from compactbio.pretraining.packing import TrigramBorders, sees_neighbours
+from compactbio.pretraining.packed_attention import TrigramBorders, sees_neighbours
 
 ENCODERS = ("encoder", "transformer")  # BERT's and MobileBERT's name for the stack of layers, DistilBERT's
 

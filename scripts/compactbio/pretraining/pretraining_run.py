@@ -13,11 +13,11 @@ from transformers import PreTrainedModel
 from compactbio.corpus.tokens import TokenStore
 from compactbio.errors import UserError
 from compactbio.pretraining.attention import attention_dropout, set_attention_dropout
-from compactbio.pretraining.batches import PretrainingBatches
 from compactbio.pretraining.distillation import Distillation
 from compactbio.pretraining.inputs import RECIPE, RunInputs
 from compactbio.pretraining.masking import Masking
-from compactbio.pretraining.packing import packed_layout, sees_neighbours
+from compactbio.pretraining.micro_batches import PretrainingBatches
+from compactbio.pretraining.packed_attention import packed_layout, sees_neighbours
 from compactbio.pretraining.terms import resolve_terms
 from compactbio.provenance import gather_provenance
 from compactbio.students.architectures import load_masked_lm

@@ -30,7 +30,7 @@ class PretrainingBatches:
         max_length: word pieces of a sequence at most.
         micro_batch_tokens: positions of a micro-batch at most, padding included.
         cost: the arithmetic of a step, counted as `flops`; None: it is not.
-        packed: `loop` or `kernel` (see `packing.packed_layout`): without padding; None: padded.
+        packed: `loop` or `kernel` (see `packed_attention.packed_layout`): without padding; None: padded.
         to_max_length: pad every sequence to `max_length` (for terms that average over padding).
         border: see `padded_length`; 1 for a model whose embedding of a token sees the next token.
         enough_tokens: positions from which on a padded micro-batch ends rather than pad; None: fill it.

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from helpers import pretraining as tiny
 from torch.nn.attention import varlen
 
-from compactbio.pretraining import packing
+from compactbio.pretraining import packed_attention
 from compactbio.pretraining.attention import attention_dropout, install_attention, set_attention_dropout
-from compactbio.pretraining.packing import packed_layout, variable_length_attention
+from compactbio.pretraining.packed_attention import packed_layout, variable_length_attention
 from compactbio.pretraining.sampling import packed_bounds
 
 LENGTHS = (5, 9, 3)
@@ -63,7 +63,7 @@ def packed_inputs(size: int):
 @pytest.mark.parametrize("size", [8, 26])
 def test_the_kernel_sees_padded_heads_and_gives_plain_attention(monkeypatch, size):
     monkeypatch.setattr(varlen, "varlen_attn", plain_kernel)
-    monkeypatch.setattr(packing, "_agreed", set())
+    monkeypatch.setattr(packed_attention, "_agreed", set())
     query, key, value, boundaries = packed_inputs(size)
     got = variable_length_attention(query, key, value, LENGTHS, boundaries, scaling=size**-0.5)
     assert got.shape == (1, sum(LENGTHS), 2, size)
@@ -81,7 +81,7 @@ def test_a_kernel_that_mixes_sequences_is_refused_at_its_first_use(monkeypatch):
         return F.scaled_dot_product_attention(*one, scale=scale)[0].transpose(0, 1)
 
     monkeypatch.setattr(varlen, "varlen_attn", mixing)
-    monkeypatch.setattr(packing, "_agreed", set())
+    monkeypatch.setattr(packed_attention, "_agreed", set())
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "some GPU")
     with pytest.raises(RuntimeError, match=r"differs from plain attention by .* on some GPU"):
         variable_length_attention(*packed_inputs(8)[:3], LENGTHS, packed_inputs(8)[3], scaling=8**-0.5)
