@@ -1,0 +1,29 @@
+"""Kinds of task: one record each, asked by settings, tasks, scoring, fine-tuning, tables and publishing.
+
+A kind is added by a module here and its entry in KINDS; what needs torch is finetuning/kinds/<name>.py, its scores are
+scoring/kinds/<name>.py.
+"""
+
+from __future__ import annotations
+
+from compactbio.errors import UserError
+from compactbio.kinds import ner, qa, re
+from compactbio.kinds.kind import Kind
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (ner.KIND, re.KIND, qa.KIND)}  # in the order of the tables
+
+
+def kind_of(name: object, key: str = "task") -> Kind:
+    """Return a kind of task by its name.
+
+    Args:
+        name: as a configuration or a file has it.
+        key: where it stands there, for the message.
+
+    Raises:
+        UserError: there is no such kind.
+    """
+    kind = KINDS.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise UserError(f"{key} is {name!r}; possible are {', '.join(KINDS)}")
+    return kind

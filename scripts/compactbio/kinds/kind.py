@@ -1,0 +1,233 @@
+"""What a record of a kind of task says: its data, labels, predictions, scores and words; nothing here needs torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+REFERENCE, STANDARD = "reference", "standard"  # how the paper's scripts score, and how the literature does
+# Before the names of metrics: unweighted over classes; over all folds as one set; over test rows not in train.
+MACRO_PREFIX, POOLED_PREFIX, UNSEEN_PREFIX = "macro_", "pooled_", "unseen_"
+SEEN_IN_TRAIN = "seen_in_train"  # how many test rows also stand in train
+
+# The type of a column: a word of Arrow's (`int32`, `string`, ...), `label` for the id of one of the dataset's labels,
+# a list of one type for a list of any length, or a mapping for a struct.
+ColumnType: TypeAlias = "str | list[ColumnType] | dict[str, ColumnType]"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One form of a dataset's files, and what `prepare_task` reads out of it.
+
+    Attributes:
+        name: the value of `layout` in a configuration.
+        reader: `module.function` under compactbio.tasks, from a Definition to a Prepared.
+        describes: its form and what a definition must say, for the help of prepare_task.
+        files: parts that a definition must name a file for; empty where the file names are fixed.
+        splits: of a layout whose file names are fixed.
+        folds: numbers of its folds, none where it has no folds.
+        counted: names that a split's counts have, those of labels apart.
+        golden: names that the counts of the golden answers have.
+    """
+
+    name: str
+    reader: str
+    describes: str
+    counted: frozenset[str]
+    files: frozenset[str] = frozenset({"train", "test"})
+    splits: frozenset[str] = frozenset()
+    folds: range = range(0)
+    golden: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of a kind of task that has some.
+
+    Attributes:
+        column: of the prepared dataset, which holds their ids.
+        nested: whether a row has a list of them (one a word) or one.
+        fault: what is wrong with a list of label names for this kind, None where nothing is.
+        positive: whether a dataset names those over which scores are computed (`positive_labels`).
+    """
+
+    column: str
+    nested: bool = False
+    fault: Callable[[Sequence[str]], str | None] = lambda names: None
+    positive: bool = False
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The columns of predictions.parquet, `run` first.
+
+    Attributes:
+        columns: name to type.
+        unscored: those that are stored for the reader only: scoring does not read them.
+    """
+
+    columns: Mapping[str, ColumnType]
+    unscored: frozenset[str] = frozenset()
+
+    @property
+    def scored(self) -> tuple[str, ...]:
+        """Return the columns that scoring reads beside `run`."""
+        return tuple(name for name in self.columns if name != "run" and name not in self.unscored)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What is counted in each test example; the headline metric is a ratio of sums of these counts.
+
+    Attributes:
+        columns: name to type, in the order of the counts' array.
+        numerator: count to factor.
+        denominator: count to factor; empty: the number of examples.
+        gold: the count whose sum must be the same for all models; None: the number of examples.
+    """
+
+    columns: Mapping[str, str]
+    numerator: Mapping[str, int]
+    denominator: Mapping[str, int]
+    gold: str | None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score: its name in files, and its title in tables."""
+
+    name: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A way of scoring a kind of task.
+
+    Attributes:
+        name: REFERENCE or STANDARD.
+        explanation: what it computes and what its values compare with, for readers of the tables.
+        metrics: those that only this protocol has, after those of the kind.
+    """
+
+    name: str
+    explanation: str
+    metrics: tuple[Metric, ...] = ()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """All facts about a kind of task that need no torch; what needs it is finetuning/kinds/<name>.py.
+
+    Attributes:
+        name: the value of `task` in a configuration and in every file.
+        title, short: for readers.
+        test_rows: what a row of its test data is, at the beginning of a sentence.
+        hub_task: the hub's name of such a task.
+        layouts: of its files.
+        columns: of a prepared dataset, name to type.
+        content: the columns that make a row what it is: a test row whose content stands in train is leakage.
+        kept_together: the column whose rows of equal value are not parted when validation data are cut from train, and
+            what such a group is called; None: rows are drawn singly.
+        labels: None where it has none.
+        options: JSON Schema of the hyper-parameters that this kind has beside those of every kind.
+        required_options: those of them that a configuration must say.
+        denominator: what the training loss is a mean over.
+        reads_first_token: whether the head reads the first position only, and not every piece.
+        predictions: the stored table.
+        counts: of a test example.
+        metrics: of every protocol, in the order of the tables' columns; all are fractions in [0, 1].
+        headline: the one of them that stands for the task in overviews, and chooses among epochs and grid points.
+        protocols: the one that is compared with the paper first.
+        variants: prefixes of metrics that repeat the ones above in another way; a dataset has those that say something.
+        counted: names of numbers that are counts, with their titles.
+        paper_datasets: those of the paper that belong to its table.
+    """
+
+    name: str
+    title: str
+    short: str
+    test_rows: str
+    hub_task: str
+    layouts: tuple[Layout, ...]
+    columns: Mapping[str, ColumnType]
+    content: tuple[str, ...]
+    predictions: Predictions
+    counts: Counts
+    metrics: tuple[Metric, ...]
+    headline: str
+    protocols: tuple[Protocol, ...]
+    denominator: str
+    labels: Labels | None = None
+    kept_together: tuple[str, str] | None = None
+    reads_first_token: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    required_options: tuple[str, ...] = ()
+    variants: tuple[str, ...] = (UNSEEN_PREFIX,)
+    counted: tuple[Metric, ...] = ()
+    paper_datasets: tuple[str, ...] = ()
+
+    @property
+    def has_folds(self) -> bool:
+        """Return whether its rows belong to folds (0 where a dataset has none)."""
+        return "fold" in self.columns
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Return the metrics that every protocol must have."""
+        return tuple(metric.name for metric in self.metrics)
+
+    @property
+    def count_names(self) -> tuple[str, ...]:
+        """Return the names of numbers that are counts, not fractions."""
+        return (*(count.name for count in self.counted), SEEN_IN_TRAIN)
+
+    @property
+    def protocol_names(self) -> tuple[str, ...]:
+        """Return its protocols, the one that is compared with the paper first."""
+        return tuple(protocol.name for protocol in self.protocols)
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Return the titles of its metrics, those of one protocol included."""
+        return {metric.name: metric.title for metric in (*self.metrics, *self._special)}
+
+    @property
+    def _special(self) -> tuple[Metric, ...]:
+        """Return the metrics that only one protocol has."""
+        return tuple(metric for protocol in self.protocols for metric in protocol.metrics)
+
+    def metrics_of(self, protocol: str) -> tuple[str, ...]:
+        """Return the metrics of a protocol in the order of the tables' columns."""
+        special = [metric.name for one in self.protocols if one.name == protocol for metric in one.metrics]
+        return (*self.metric_names, *special)
+
+    def optional_metrics(self) -> tuple[str, ...]:
+        """Return the numbers that a run of this kind need not have."""
+        variants = (prefix + metric for prefix in self.variants for metric in self.metric_names)
+        return (*self.count_names, *variants, *(metric.name for metric in self._special))
+
+    def known_metrics(self) -> tuple[str, ...]:
+        """Return every number that a run of this kind may have, those that it must have first."""
+        return self.metric_names + self.optional_metrics()
+
+    def layout(self, name: str) -> Layout | None:
+        """Return a layout of this kind by its name."""
+        return next((layout for layout in self.layouts if layout.name == name), None)
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Return the JSON Schema of the hyper-parameters that other kinds have not, or have other values of."""
+        others = [name for name in self.metric_names if name != self.headline]
+        return {**self.options, "best_epoch_by": {"enum": [self.headline, *others, "loss", None]}}
+
+
+PRECISION, RECALL, F1 = Metric("precision", "precision"), Metric("recall", "recall"), Metric("f1", "F1")
+# Entities, or sentences with a positive label: F1 is 2 x correct / (predicted + gold).
+F1_COUNTS = Counts(
+    columns={"correct": "int32", "predicted": "int32", "gold": "int32"},
+    numerator={"correct": 2},
+    denominator={"predicted": 1, "gold": 1},
+    gold="gold",
+)
+CLASS_WEIGHTS = {"$ref": "#/$defs/class_weights"}

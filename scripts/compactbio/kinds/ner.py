@@ -1,0 +1,93 @@
+"""Named-entity recognition: one label a word."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from compactbio.kinds.kind import (
+    CLASS_WEIGHTS,
+    F1,
+    F1_COUNTS,
+    PRECISION,
+    RECALL,
+    REFERENCE,
+    STANDARD,
+    UNSEEN_PREFIX,
+    Kind,
+    Labels,
+    Layout,
+    Metric,
+    Predictions,
+    Protocol,
+)
+
+OUTSIDE = "O"  # the label of a word of no entity
+_LABEL = re.compile(r"O|[BI](-.+)?")
+
+
+def label_fault(names: Sequence[str]) -> str | None:
+    """Return what is wrong with labels that are not of the IOB2 scheme, which entity scores rest on; else None."""
+    wrong = [name for name in names if not _LABEL.fullmatch(name)]
+    wrong += [name for name in names if name.startswith("I") and f"B{name[1:]}" not in names and name not in wrong]
+    if wrong or OUTSIDE not in names:
+        return f"{', '.join(wrong) or 'O missing'}; NER labels are O, and B, I or B-TYPE, I-TYPE, each I with its B"
+    return None
+
+
+KIND = Kind(
+    name="ner",
+    title="Named-entity recognition",
+    short="NER",
+    test_rows="Test sentences",
+    hub_task="token-classification",
+    layouts=(
+        Layout(
+            name="tagged_words",
+            reader="tagged_words.read_dataset",
+            describes="word<TAB>label, blank line between sentences.\n"
+            "files {train, validation, test}, labels [O, B, I] or [O, B-x, I-x, ...]",
+            counted=frozenset(
+                {"sentences", "words", "entities", "i_after_o", "blank_lines_extra", "document_marks_skipped"}
+            ),
+        ),
+    ),
+    columns={"id": "int32", "words": ["string"], "labels": ["label"]},
+    content=("words",),
+    labels=Labels("labels", nested=True, fault=label_fault),
+    options={"labelled_pieces": {"enum": ["all", "first"]}, "class_weights": CLASS_WEIGHTS},
+    required_options=("labelled_pieces",),
+    denominator="pieces",
+    predictions=Predictions(
+        {
+            "run": "string",
+            "id": "int32",
+            "gold": ["string"],
+            "predicted": ["string"],
+            "score": ["float32"],
+            "piece_words": ["int32"],
+            "piece_predicted": ["string"],
+            "piece_score": ["float32"],
+        }
+    ),
+    counts=F1_COUNTS,
+    metrics=(PRECISION, RECALL, F1),
+    headline="f1",
+    protocols=(
+        Protocol(
+            REFERENCE,
+            "Reference protocol, as the paper's script scores: every word piece carries its word's label, so that B "
+            "is repeated on the continuation pieces, and entities are counted over word pieces. The number of gold "
+            "entities grows two- to threefold and depends on the vocabulary: these values compare with the paper's, "
+            "not with the literature, and not between cased and uncased models.",
+        ),
+        Protocol(
+            STANDARD,
+            "Standard protocol: one label a word (that of its first piece), strict match of whole entities, every word "
+            "of every sentence counted. These values compare with the literature, not with the paper's.",
+        ),
+    ),
+    # gold entities under the protocol, also of the sentences that do not stand in train
+    counted=(Metric("entities", "gold entities"), Metric(f"{UNSEEN_PREFIX}entities", "gold entities not in train")),
+    paper_datasets=("NCBI-disease", "BC5CDR-disease", "BC5CDR-chem", "BC2GM", "JNLPBA"),
+)

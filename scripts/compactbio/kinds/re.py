@@ -1,0 +1,107 @@
+"""Relation extraction: one label a sentence."""
+
+from __future__ import annotations
+
+from compactbio.kinds.kind import (
+    CLASS_WEIGHTS,
+    F1,
+    F1_COUNTS,
+    MACRO_PREFIX,
+    POOLED_PREFIX,
+    PRECISION,
+    RECALL,
+    STANDARD,
+    UNSEEN_PREFIX,
+    Kind,
+    Labels,
+    Layout,
+    Predictions,
+    Protocol,
+)
+
+KIND = Kind(
+    name="re",
+    title="Relation extraction",
+    short="RE",
+    test_rows="Test sentences",
+    hub_task="text-classification",
+    layouts=(
+        Layout(
+            name="gad",
+            reader="sentences.read_gad",
+            describes="folders 1, 2, ... with train.tsv (sentence<TAB>label) and test.tsv\n"
+            "(header index<TAB>sentence<TAB>label). labels, folds [1, 2, ...]",
+            files=frozenset(),
+            splits=frozenset({"train", "test"}),
+            folds=range(1, 11),
+            counted=frozenset({"rows", "folds", "smallest_fold", "largest_fold"}),
+        ),
+        Layout(
+            name="sentences",
+            reader="sentences.read_plain",
+            describes="sentence<TAB>label, header optional. files {train, [validation], test}, labels",
+            counted=frozenset({"rows"}),
+        ),
+        Layout(
+            name="json_lines",
+            reader="sentences.read_json_lines",
+            describes="an object with text and label a line, other keys ignored.\n"
+            "files {train, [validation], test}, labels",
+            counted=frozenset({"rows"}),
+        ),
+        Layout(
+            name="chemprot",
+            reader="chemprot.read_dataset",
+            describes="the BioCreative VI tables chemprot_{training,development,test}_*.tsv.\n"
+            "labels [false, CPR:3, ...]; the classes listed are evaluated, all other pairs are false",
+            files=frozenset(),
+            splits=frozenset({"train", "validation", "test"}),
+            counted=frozenset(
+                {
+                    *("abstracts", "sentences", "sentences_joined", "rows", "relations", "relations_repeated"),
+                    *("relations_of_another_class", "relations_across_sentences", "relations_not_evaluated"),
+                    *("false_with_relation_not_evaluated", "overlapping_pairs", "overlapping_pairs_related"),
+                }
+            ),
+        ),
+    ),
+    columns={"id": "int32", "fold": "int32", "sentence": "string", "label": "label"},
+    content=("sentence",),
+    labels=Labels("label", positive=True),
+    options={
+        "class_weights": CLASS_WEIGHTS,
+        "added_tokens": {
+            "type": ["array", "null"],
+            "minItems": 1,
+            "uniqueItems": True,
+            "items": {"type": "string", "minLength": 1},
+        },
+    },
+    denominator="examples",
+    reads_first_token=True,
+    predictions=Predictions(
+        {
+            "run": "string",
+            "fold": "int32",
+            "id": "int32",
+            "gold": "string",
+            "predicted": "string",
+            "probabilities": ["float32"],
+        }
+    ),
+    counts=F1_COUNTS,
+    metrics=(PRECISION, RECALL, F1),
+    headline="f1",
+    # One only: the paper's own code for it was never released, so there is no reference to follow.
+    protocols=(
+        Protocol(
+            STANDARD,
+            "Standard protocol only: the paper released no code for relation extraction, so what its tables average is "
+            "not known and no difference to it is given. Precision, recall and F1 are micro averages over the "
+            "dataset's positive labels (GAD: one class, its runs being the folds; ChemProt: the five evaluated "
+            "classes); where all labels are positive, the three are one number, the accuracy.",
+        ),
+    ),
+    variants=(MACRO_PREFIX, POOLED_PREFIX, UNSEEN_PREFIX),
+    paper_datasets=("GAD", "ChemProt"),
+)
