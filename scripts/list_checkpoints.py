@@ -12,11 +12,11 @@ import sys
 import time
 from pathlib import Path
 
+from compactbio.cluster.inventory import size_in_words, stored_runs, table
+from compactbio.cluster.present_runs import ORPHANED
 from compactbio.errors import UserError
 from compactbio.logs import run_program
-from compactbio.reporting.present_runs import ORPHANED
 from compactbio.reporting.selection import settings_of_files
-from compactbio.reporting.stored_runs import size_in_words, stored_runs, table
 
 
 def main() -> None:

@@ -15,13 +15,13 @@ import yaml
 from helpers import pretraining as tiny
 from helpers.finetuning import run_settings as finetuning_settings
 
+from compactbio.cluster.inventory import age_in_words, stored_runs
 from compactbio.errors import UserError
 from compactbio.files import write_json, write_manifest
 from compactbio.finetuning.runs.digests import dataset_digest, model_digest
 from compactbio.finetuning.runs.grid import at_point, plan_trials
 from compactbio.finetuning.runs.planning import plan_runs
 from compactbio.pretraining.inputs import read_inputs
-from compactbio.reporting.stored_runs import age_in_words, stored_runs
 from compactbio.training.tries import Tries
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import textwrap
 
+from compactbio.text_tables import padded_cells
+
 WIDTH = 100  # characters of a line of text; tables take what they need
 _BEST = re.compile(r"\*\*(.+?)\*\*")
 _SECOND = re.compile(r"<u>(.+?)</u>")
@@ -46,18 +48,15 @@ def _lay_out(table: list[str], styled: bool) -> list[str]:
     suffixes = {"best": "*", "second": "'", "": " "}
     marked = [any(row[i][1] for row in cells) and not styled for i in range(len(rows[0]))]
     texts = [[text + (suffixes[mark] if marked[i] else "") for i, (text, mark) in enumerate(row)] for row in cells]
-    widths = [max(len(row[i]) for row in texts) for i in range(len(rows[0]))]
-    lines = []
-    for row, marks in zip(texts, cells, strict=True):
-        padded = [
-            row[0].ljust(widths[0]),
-            *(text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True)),
+    lines = padded_cells(texts, right=range(1, len(rows[0])))
+    rule = "  ".join("-" * len(cell) for cell in lines[0])
+    if styled:
+        lines = [
+            [_style(text, mark) for text, (_, mark) in zip(line, marks, strict=True)]
+            for line, marks in zip(lines, cells, strict=True)
         ]
-        if styled:
-            padded = [_style(text, mark) for text, (_, mark) in zip(padded, marks, strict=True)]
-        lines.append("  ".join(padded).rstrip())
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return lines
+    first, *others = ("  ".join(line).rstrip() for line in lines)
+    return [first, rule, *others]
 
 
 def _plain(cell: str) -> tuple[str, str]:
@@ -68,11 +67,11 @@ def _plain(cell: str) -> tuple[str, str]:
     return _ESCAPE.sub(r"\1", cell), ""
 
 
-def _style(padded: str, mark: str) -> str:
-    """Return a padded text whose number (up to ±) is styled; the blanks before it are not."""
+def _style(cell: str, mark: str) -> str:
+    """Return a padded cell whose number (up to ±) is styled; the blanks before it are not."""
     if not mark:
-        return padded
-    text = padded.lstrip(" ")
+        return cell
+    text = cell.lstrip(" ")
     mean, separator, rest = text.partition(" ± ")
     start, end = _STYLES[mark]
-    return " " * (len(padded) - len(text)) + start + mean + end + separator + rest
+    return " " * (len(cell) - len(text)) + start + mean + end + separator + rest

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from compactbio.cluster.present_runs import IN_USE, PresentRuns, present_finetuning, present_pretraining
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, read_json
 from compactbio.finetuning.runs.run_files import FINISHED, RESULT
-from compactbio.reporting.present_runs import IN_USE, PresentRuns, present_finetuning, present_pretraining
 from compactbio.text_tables import aligned_columns
 from compactbio.training.checkpoints import PREFIX, STATE
 from compactbio.training.tries import LOCK, STALLED
