@@ -11,6 +11,7 @@ from compactbio.errors import UserError
 from compactbio.settings import finetuning_run, load_settings, merge, pretraining_run, read_configuration
 from compactbio.settings.shapes import ATTENTION, POSITIONS, WITHOUT_BOTTLENECK, shape_faults
 from compactbio.students.architectures import ARCHITECTURES
+from compactbio.training.schedules import SCHEDULES
 
 OTHERS = sorted(str(path.relative_to(CONFIG)) for path in (*CONFIG.glob("*.yaml"), *CONFIG.glob("examples/*.yaml")))
 OTHERS = [name for name in OTHERS if name not in ("config.yaml", "schema.yaml")]
@@ -91,6 +92,14 @@ def test_a_run_block_says_nothing_about_where_it_runs() -> None:
     config = load_settings(read())
     elsewhere = load_settings(paper(results_dir="elsewhere", downloads_dir="cache"))
     assert pretraining_run(config, "DistilBioBERT") == pretraining_run(elsewhere, "DistilBioBERT")
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_every_schedule_of_the_training_can_be_chosen(schedule: str) -> None:
+    chosen = {"finetuning": {"qa": {"schedule": schedule}}, "pretraining": {"optimisation": {"schedule": schedule}}}
+    config = load_settings(paper(**chosen))
+    assert pretraining_run(config, "DistilBioBERT")["optimisation"]["schedule"] == schedule
+    assert finetuning_run(config, "TinyBERT", "BioASQ-7b")["hyperparameters"]["schedule"] == schedule
 
 
 @pytest.mark.parametrize(

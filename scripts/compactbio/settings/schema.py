@@ -10,15 +10,23 @@ import jsonschema
 
 from compactbio.errors import UserError
 from compactbio.files import read_yaml
+from compactbio.training.schedules import SCHEDULES
 
 
 def check_schema(config: dict[str, Any], schema_file: Path) -> None:
     """Raise one UserError that lists every place where the configuration departs from the schema."""
-    validator = jsonschema.Draft202012Validator(read_yaml(schema_file))
+    schema = read_yaml(schema_file)
+    schema.setdefault("$defs", {}).update(registered_definitions())
+    validator = jsonschema.Draft202012Validator(schema)
     messages = [_describe(error) for error in validator.iter_errors(config)]
     if messages:
         listed = "\n".join(f"  - {message}" for message in sorted(set(messages)))
         raise UserError(f"the configuration has {len(set(messages))} fault(s):\n{listed}")
+
+
+def registered_definitions() -> dict[str, Any]:
+    """Return the schema's definitions ($defs) that registries of the library hold, by the name it refers to them by."""
+    return {"schedule": {"enum": list(SCHEDULES)}}
 
 
 def _describe(error: jsonschema.ValidationError) -> str:

@@ -7,7 +7,12 @@ from collections.abc import Callable
 
 from compactbio.errors import UserError
 
-SCHEDULES = ("linear", "cosine", "constant")
+# by name: the share of the peak after a share of the steps that follow the warm-up
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "linear": lambda progress: max(0.0, 1.0 - progress),
+    "cosine": lambda progress: max(0.0, 0.5 * (1.0 + math.cos(math.pi * progress))),
+    "constant": lambda progress: 1.0,
+}
 
 
 def learning_rate_schedule(name: str, *, peak: float, warmup_steps: int, total_steps: int) -> Callable[[int], float]:
@@ -32,11 +37,7 @@ def learning_rate_schedule(name: str, *, peak: float, warmup_steps: int, total_s
         done = step - 1
         if done < warmup_steps:
             return peak * done / warmup_steps
-        if name == "constant":
-            return peak
         progress = (done - warmup_steps) / max(1, total_steps - warmup_steps)
-        if name == "linear":
-            return peak * max(0.0, 1.0 - progress)
-        return peak * max(0.0, 0.5 * (1.0 + math.cos(math.pi * progress)))
+        return peak * SCHEDULES[name](progress)
 
     return learning_rate_at
