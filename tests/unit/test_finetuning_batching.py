@@ -17,7 +17,8 @@ from compactbio.finetuning.model.task_step import DENOMINATOR, TaskStep
 from compactbio.finetuning.packed import batching, groups
 from compactbio.finetuning.packed.batching import epoch_order, prediction_batches, training_batches
 from compactbio.finetuning.packed.cuts import cheapest_cuts, fewest_cuts
-from compactbio.finetuning.task_data import Rows, cut_validation, label_ids
+from compactbio.kinds import KINDS
+from compactbio.tasks.rows import Rows, cut_validation, label_ids
 
 torch.set_num_threads(1)
 
@@ -253,9 +254,9 @@ def test_a_folder_of_another_shape_or_without_weights_is_refused(tmp_path):
 
 def test_label_ids_follow_the_run_file_and_unknown_labels_are_refused():
     rows = Rows({"labels": [[0, 1], [2]]}, ["B", "I", "O"])
-    assert label_ids(rows, ["O", "B", "I"], "ner", "x") == [[1, 2], [0]]
+    assert label_ids(rows, ["O", "B", "I"], KINDS["ner"].labels, "x") == [[1, 2], [0]]
     with pytest.raises(UserError, match="'I'"):
-        label_ids(rows, ["O", "B"], "ner", "x")
+        label_ids(rows, ["O", "B"], KINDS["ner"].labels, "x")
 
 
 def test_validation_is_cut_by_seed_and_fold():
@@ -272,7 +273,9 @@ def test_validation_is_cut_by_seed_and_fold():
 
 def test_a_question_s_snippets_stay_on_one_side():
     questions = [f"q{number // 3}" for number in range(60)]
-    train, validation = cut_validation(Rows({"q": questions, "n": list(range(60))}, None), 0.2, 1, 0, "q")
+    train, validation = cut_validation(
+        Rows({"q": questions, "n": list(range(60))}, None), 0.2, 1, 0, ("q", "questions")
+    )
     assert len(validation) == 12 and len(set(validation["q"])) == 4
     assert not set(train["q"]) & set(validation["q"])
     assert train["n"] == sorted(train["n"]) and validation["n"] == sorted(validation["n"])

@@ -13,9 +13,9 @@ from compactbio.finetuning.features import Feature, PieceTokenizer
 from compactbio.finetuning.kinds.context_windows import ContextWindows, context_windows
 from compactbio.finetuning.kinds.sentences import sentence_features
 from compactbio.finetuning.kinds.word_windows import WordWindows, word_windows
-from compactbio.finetuning.task_data import Rows, cut_validation, label_ids, read_rows
+from compactbio.kinds import kind_of
+from compactbio.tasks.rows import Rows, cut_validation, label_ids, read_rows
 
-TASKS = ("ner", "re", "qa")
 OUTSIDE = "O"
 
 
@@ -44,11 +44,12 @@ class Dataset:
     def __init__(self, folder: Path, settings: dict[str, Any], tokenizer: PieceTokenizer) -> None:
         self.folder = folder
         self.settings = settings
-        self.task = settings["task"]
+        self.kind = kind_of(settings["task"], "run.yaml: task")
+        self.task = self.kind.name
         self.tokenizer = tokenizer
         self._check()
         self._splits = {
-            split: read_rows(folder / "data", split, self.task) for split in ("train", "validation", "test")
+            split: read_rows(folder / "data", split, self.kind) for split in ("train", "validation", "test")
         }
         for split in ("train", "test"):
             if not self._splits[split]:
@@ -65,8 +66,7 @@ class Dataset:
         fraction = self.settings.get("validation_fraction")
         drawn = None
         if not validation and fraction:
-            unit = "question_id" if self.task == "qa" else None
-            train, validation = cut_validation(train, fraction, seed, fold, unit)
+            train, validation = cut_validation(train, fraction, seed, fold, self.kind.kept_together)
             drawn = seed
         return (
             self._examples("train", train, fold, drawn),
@@ -84,8 +84,6 @@ class Dataset:
 
     def _check(self) -> None:
         """Refuse a dataset or settings that do not belong together, before anything is tokenised."""
-        if self.task not in TASKS:
-            raise UserError(f"run.yaml: task {self.task!r} is unknown; use one of {', '.join(TASKS)}")
         if (self.folder / MANIFEST).is_file():
             prepared = read_json(self.folder / MANIFEST).get("task", self.task)
             if prepared != self.task:
@@ -120,13 +118,13 @@ class Dataset:
         gold: list[Any] = []
         windows: WordWindows | ContextWindows | None = None
         if self.task == "ner":
-            gold = label_ids(rows, labels, self.task, source)
+            gold = label_ids(rows, labels, self.kind.labels, source)
             windows = word_windows(rows["words"], gold, self.tokenizer, length, options["labelled_pieces"])
             features = windows.features
             counted = ("split_sentences", "cut_words", "empty_words", "empty_sentences")
             notes |= {name: getattr(windows, name) for name in counted}
         elif self.task == "re":
-            gold = label_ids(rows, labels, self.task, source)
+            gold = label_ids(rows, labels, self.kind.labels, source)
             made = sentence_features(rows["sentence"], gold, self.tokenizer, length)
             features = made.features
             notes |= {"truncated": made.truncated}

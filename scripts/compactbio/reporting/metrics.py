@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from compactbio.kinds import KINDS
-from compactbio.kinds.kind import MACRO_PREFIX, REFERENCE, STANDARD
+from compactbio.kinds.kind import REFERENCE, STANDARD
 
-__all__ = ["MACRO_PREFIX", "REFERENCE", "STANDARD"]
+__all__ = ["REFERENCE", "STANDARD"]
 
 METRICS: dict[str, tuple[str, ...]] = {name: kind.metric_names for name, kind in KINDS.items()}
 VARIANTS: dict[str, tuple[str, ...]] = {name: kind.variants for name, kind in KINDS.items()}

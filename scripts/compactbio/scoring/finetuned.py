@@ -11,12 +11,12 @@ import numpy as np
 
 from compactbio.errors import UserError
 from compactbio.files import read_json, read_yaml
-from compactbio.finetuning.task_data import COLUMNS, Rows, read_rows
+from compactbio.kinds import kind_of
+from compactbio.kinds.kind import SEEN_IN_TRAIN, UNSEEN_PREFIX, Kind
 from compactbio.scoring.leakage import seen_in_train
 from compactbio.scoring.predictions import PredictionFile
-from compactbio.scoring.tables import SEEN_IN_TRAIN, UNSEEN_PREFIX
+from compactbio.tasks.rows import Rows, read_rows
 
-STANDARD, REFERENCE = "standard", "reference"
 NOT_THESE_DATA = "they were made for other data; run finetune_model again"
 KEYS = ("model", "dataset", "task", "runs", "hyperparameters")
 
@@ -31,6 +31,7 @@ class Finetuned:
         folder: holds run.yaml and predictions.parquet.
         task_folder: the prepared dataset.
         settings: the content of run.yaml.
+        kind: of its task.
         train, test: splits of the prepared dataset.
         predictions: of all runs.
     """
@@ -38,6 +39,7 @@ class Finetuned:
     folder: Path
     task_folder: Path
     settings: dict[str, Any]
+    kind: Kind
     train: Rows
     test: Rows
     predictions: PredictionFile
@@ -48,7 +50,7 @@ class Finetuned:
 
     def seen(self, train: Rows, test: Rows) -> np.ndarray:
         """Return bool [test rows]: which of them also stand in train."""
-        return seen_in_train(train, test, self.settings["task"])
+        return seen_in_train(train, test, self.kind.content)
 
     def check_labels(self, names: Sequence[str], what: str) -> None:
         """Refuse labels that the run file does not list."""
@@ -78,18 +80,17 @@ def open_finetuned(model: str, folder: Path, task_folder: Path) -> Finetuned:
         raise UserError(f"{folder / 'run.yaml'} lacks {', '.join(wanting)}: it is no run file of finetune_model")
     if settings["model"] != model:
         raise UserError(f"{folder / 'run.yaml'} is of model {settings['model']}, not of {model} (--model)")
-    if settings["task"] not in COLUMNS:
-        raise UserError(f"{folder / 'run.yaml'}: task {settings['task']!r} is unknown; known are {', '.join(COLUMNS)}")
+    kind = kind_of(settings["task"], f"{folder / 'run.yaml'}: task")
     _check_task_folder(task_folder, settings, folder)
     splits = {}
     for split in ("train", "test"):
-        rows = read_rows(task_folder / "data", split, settings["task"])
+        rows = read_rows(task_folder / "data", split, kind)
         if rows is None:
             raise UserError(f"{task_folder / 'data'} has no split {split}: prepare the dataset again")
         splits[split] = rows
     names = [run["run"] for run in settings["runs"]]
-    predictions = PredictionFile(folder / "predictions.parquet", settings["task"], names)
-    return Finetuned(folder, task_folder, settings, splits["train"], splits["test"], predictions)
+    predictions = PredictionFile(folder / "predictions.parquet", kind.predictions.scored, names)
+    return Finetuned(folder, task_folder, settings, kind, splits["train"], splits["test"], predictions)
 
 
 def with_unseen(metrics: Metrics, seen: int, unseen: Metrics | None) -> Metrics:

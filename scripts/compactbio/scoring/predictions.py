@@ -13,12 +13,6 @@ import pyarrow.parquet as pq
 
 from compactbio.errors import UserError
 
-COLUMNS = {
-    "ner": ("id", "gold", "predicted", "score", "piece_words", "piece_predicted", "piece_score"),
-    "re": ("id", "fold", "gold", "predicted", "probabilities"),
-    "qa": ("question_id", "snippet", "max_answer_tokens", "rank", "text", "score"),
-}
-
 
 class PredictionFile:
     """predictions.parquet of one (model, dataset).
@@ -27,14 +21,14 @@ class PredictionFile:
     own, the others' are skipped by their statistics.
     """
 
-    def __init__(self, path: Path, task: str, runs: Sequence[str]) -> None:
-        """Check that the file has the columns of the task and exactly the named runs.
+    def __init__(self, path: Path, columns: Sequence[str], runs: Sequence[str]) -> None:
+        """Check that the file has these columns beside `run`, and exactly the named runs.
 
         Raises:
             UserError: it is missing, is not Parquet, lacks a column or a run, or holds another run.
         """
         self.path = path
-        self._columns = COLUMNS[task]
+        self._columns = columns
         try:
             names = pq.read_schema(path).names
             missing = [name for name in ("run", *self._columns) if name not in names]

@@ -6,16 +6,10 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from compactbio.scoring import answer_runs, entity_runs, relation_runs
 from compactbio.scoring.finetuned import Finetuned, Metrics, open_finetuned
+from compactbio.scoring.kinds import scorer_of
 from compactbio.scoring.tables import POOLED, Score
 from compactbio.scoring.units import RunUnits, Units
-
-_SCORERS = {
-    "ner": entity_runs.score_run,
-    "re": relation_runs.score_run,
-    "qa": answer_runs.score_run,
-}
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +26,7 @@ def score_folder(model: str, folder: Path, task_folder: Path) -> tuple[list[Scor
         UserError: the folders do not belong together, or predictions are missing, doubled or NaN.
     """
     finetuned = open_finetuned(model, folder, task_folder)
-    task, dataset = finetuned.settings["task"], finetuned.settings["dataset"]
+    task, dataset = finetuned.kind.name, finetuned.settings["dataset"]
     folds = {run["run"]: run["fold"] for run in finetuned.settings["runs"]}
     scores, of_runs = [], []
     for run, protocol, metrics, units in _all_metrics(finetuned):
@@ -49,10 +43,10 @@ def score_folder(model: str, folder: Path, task_folder: Path) -> tuple[list[Scor
 
 def _all_metrics(finetuned: Finetuned) -> Iterator[tuple[str, str, Metrics, Units | None]]:
     """Yield (run, protocol, metrics, units) of every run, and of the folds pooled, without units, if several."""
-    task, runs = finetuned.settings["task"], finetuned.settings["runs"]
+    scorer, runs = scorer_of(finetuned.kind.name), finetuned.settings["runs"]
     for run in runs:
-        for protocol, metrics, units in _SCORERS[task](finetuned, run):
+        for protocol, metrics, units in scorer.score_run(finetuned, run):
             yield run["run"], protocol, metrics, units
-    if task == "re" and len({run["fold"] for run in runs}) > 1:
-        for protocol, metrics in relation_runs.score_pooled(finetuned):
+    if scorer.score_pooled is not None and len({run["fold"] for run in runs}) > 1:
+        for protocol, metrics in scorer.score_pooled(finetuned):
             yield POOLED, protocol, metrics, None

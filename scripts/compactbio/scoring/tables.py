@@ -11,9 +11,6 @@ from typing import NamedTuple
 from compactbio.files import replacing_file
 
 POOLED = "pooled"  # in a run's place: the predictions of all folds as one set
-# Before the names of metrics: over those predictions; over the test rows that do not also stand in train.
-POOLED_PREFIX, UNSEEN_PREFIX = "pooled_", "unseen_"
-SEEN_IN_TRAIN = "seen_in_train"  # how many test rows do
 
 
 class Score(NamedTuple):

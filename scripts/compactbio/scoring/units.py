@@ -15,27 +15,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from compactbio.files import replacing_file
+from compactbio.kinds import KINDS
+from compactbio.kinds.columns import arrow_schema
 
-# What is counted: entities or sentences with a positive label; questions, whose reciprocal rank is 0 without one.
-COUNTS: dict[str, tuple[str, str, str]] = {
-    "ner": ("correct", "predicted", "gold"),
-    "re": ("correct", "predicted", "gold"),
-    "qa": ("strict", "lenient", "reciprocal_rank"),
-}
 _NAME = pa.dictionary(pa.int32(), pa.string())
 SCHEMA = pa.schema(
     [
         *((name, _NAME) for name in ("task", "dataset", "model", "run", "protocol")),
         ("fold", pa.int16()),  # 0 where a dataset has no folds
         ("example", pa.string()),  # the id in the prepared dataset, unique within a fold
-        *((name, pa.int32()) for name in ("correct", "predicted", "gold", "strict", "lenient")),
-        ("reciprocal_rank", pa.float64()),
+        *arrow_schema({name: kind for one in KINDS.values() for name, kind in one.counts.columns.items()}),
     ]
 )
 
 
 class Units(NamedTuple):
-    """One run under one protocol: ids of the test examples, and their counts, [examples, 3], columns `COUNTS`."""
+    """One run under one protocol: ids of the test examples, and the counts of its kind, [examples, counts]."""
 
     examples: list[str]
     counts: np.ndarray
@@ -66,7 +61,7 @@ def write_units(path: Path, runs: Iterable[RunUnits]) -> None:
 def _table(run: RunUnits) -> pa.Table:
     """Return the rows of one run under one protocol."""
     rows = len(run.units.examples)
-    counts = dict(zip(COUNTS[run.task], run.units.counts.T, strict=True))
+    counts = dict(zip(KINDS[run.task].counts.columns, run.units.counts.T, strict=True))
     columns = []
     for field in SCHEMA:
         if field.type == _NAME:

@@ -12,7 +12,7 @@ from compactbio.finetuning.examples import OUTSIDE, Examples
 from compactbio.finetuning.kinds.answer_spans import Spans, best_spans
 from compactbio.finetuning.kinds.context_windows import ContextWindows
 from compactbio.finetuning.kinds.word_windows import WordWindows, join_words
-from compactbio.finetuning.task_data import Rows
+from compactbio.tasks.rows import Rows
 
 MAX_ANSWER_TOKENS = (15, 30)  # the 2022 pipeline's default, and BioBERT's own recipe
 

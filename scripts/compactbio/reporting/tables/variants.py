@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from compactbio.kinds.kind import MACRO_PREFIX, POOLED_PREFIX, SEEN_IN_TRAIN, UNSEEN_PREFIX
 from compactbio.reporting.cells import Results
-from compactbio.reporting.metrics import MACRO_PREFIX, METRIC_TITLES, METRICS, TEST_ROWS, VARIANTS
+from compactbio.reporting.metrics import METRIC_TITLES, METRICS, TEST_ROWS, VARIANTS
 from compactbio.reporting.render import Block, Entry, mean_and_std
 from compactbio.reporting.tables.columns import gap_notes, marked_column
-from compactbio.scoring.tables import POOLED_PREFIX, SEEN_IN_TRAIN, UNSEEN_PREFIX
 
 TITLES = {
     MACRO_PREFIX: "macro averages",

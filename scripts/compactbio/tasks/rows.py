@@ -11,18 +11,12 @@ import pyarrow as pa
 
 from compactbio.errors import UserError
 from compactbio.files import read_json
-
-COLUMNS = {
-    "ner": ("id", "words", "labels"),
-    "re": ("id", "fold", "sentence", "label"),
-    "qa": ("id", "question_id", "snippet", "question", "context", "answers"),
-}
-LABEL_COLUMN = {"ner": "labels", "re": "label"}
+from compactbio.kinds.kind import Kind, Labels
 
 
 @dataclass(frozen=True)
 class Rows:
-    """One split: its columns as Python lists of equal length, and the names of its label ids (None for qa)."""
+    """One split: its columns as Python lists of equal length, and the names of its label ids (None without labels)."""
 
     columns: dict[str, list[Any]]
     label_names: list[str] | None
@@ -43,11 +37,11 @@ class Rows:
         return self.take([index for index, value in enumerate(self["fold"]) if value == fold])
 
 
-def read_rows(folder: Path, split: str, task: str) -> Rows | None:
+def read_rows(folder: Path, split: str, kind: Kind) -> Rows | None:
     """Return a split of the DatasetDict saved in `folder`, or None if it has no such split.
 
     Raises:
-        UserError: the folder is no saved DatasetDict, or lacks a column that the task needs.
+        UserError: the folder is no saved DatasetDict, or lacks a column that the kind of task needs.
     """
     splits = read_json(folder / "dataset_dict.json")["splits"]
     if split not in splits:
@@ -64,42 +58,44 @@ def read_rows(folder: Path, split: str, task: str) -> Rows | None:
     if state.get("_indices_data_files"):
         raise UserError(f"{folder / split} holds an index mapping: save it after flatten_indices()")
     table = pa.concat_tables(tables)
-    missing = [name for name in COLUMNS[task] if name not in table.column_names]
+    missing = [name for name in kind.columns if name not in table.column_names]
     if missing:
         raise UserError(
-            f"{folder / split} has no column {', '.join(missing)}, which task {task!r} needs "
+            f"{folder / split} has no column {', '.join(missing)}, which task {kind.name!r} needs "
             f"(it has {', '.join(table.column_names)}): prepare the dataset again"
         )
     features = read_json(folder / split / "dataset_info.json")["features"]
-    columns = {name: table.column(name).to_pylist() for name in COLUMNS[task]}
-    return Rows(columns, _label_names(features, task))
+    columns = {name: table.column(name).to_pylist() for name in kind.columns}
+    return Rows(columns, _label_names(features, kind.labels))
 
 
-def label_ids(rows: Rows, labels: list[str], task: str, source: str) -> list[Any]:
-    """Return the split's label ids renumbered to the order of `labels`, nested as the column is.
+def label_ids(rows: Rows, names: list[str], labels: Labels, source: str) -> list[Any]:
+    """Return the split's label ids renumbered to the order of `names`, nested as the column is.
 
     The order of ids then comes from the run file alone and is the same on every machine.
 
     Raises:
-        UserError: the split has a label that `labels` lacks.
+        UserError: the split has a label that `names` lacks.
     """
-    names = rows.label_names or []
-    values = rows[LABEL_COLUMN[task]]
-    used = {name for value in values for name in (value if task == "ner" else [value])}
-    unknown = sorted(names[value] if 0 <= value < len(names) else str(value) for value in used)
-    unknown = [name for name in unknown if name not in labels]
+    stored = rows.label_names or []
+    values = rows[labels.column]
+    used = {value for entry in values for value in (entry if labels.nested else [entry])}
+    unknown = sorted(stored[value] if 0 <= value < len(stored) else str(value) for value in used)
+    unknown = [name for name in unknown if name not in names]
     if unknown:
         raise UserError(
-            f"{source}: label {', '.join(map(repr, unknown))} is not among the run's labels {labels}: "
+            f"{source}: label {', '.join(map(repr, unknown))} is not among the run's labels {names}: "
             "add it to the dataset's `labels` or correct the data"
         )
-    renumbered = {index: labels.index(name) for index, name in enumerate(names) if name in labels}
-    if task == "ner":
-        return [[renumbered[value] for value in row] for row in values]
+    renumbered = {index: names.index(name) for index, name in enumerate(stored) if name in names}
+    if labels.nested:
+        return [[renumbered[value] for value in entry] for entry in values]
     return [renumbered[value] for value in values]
 
 
-def cut_validation(rows: Rows, fraction: float, seed: int, fold: int, unit: str | None = None) -> tuple[Rows, Rows]:
+def cut_validation(
+    rows: Rows, fraction: float, seed: int, fold: int, kept_together: tuple[str, str] | None = None
+) -> tuple[Rows, Rows]:
     """Return (train, validation) of rows that come without a validation part.
 
     Which rows go is drawn by sha256 of (seed, fold, position): the same on every machine and version.
@@ -109,18 +105,19 @@ def cut_validation(rows: Rows, fraction: float, seed: int, fold: int, unit: str 
         rows: all training rows.
         fraction: of the rows, or of the units.
         seed, fold: of the run.
-        unit: column whose equal values stay together (a question's snippets), drawn by the order of first occurrence.
+        kept_together: column whose equal values stay together (a question's snippets), drawn by the order of first
+            occurrence, and what such a group is called; None: rows are drawn singly.
 
     Raises:
         UserError: one of the two parts would be empty.
     """
-    names = range(len(rows)) if unit is None else rows[unit]
+    column, groups = kept_together or (None, "rows")
+    names = range(len(rows)) if column is None else rows[column]
     number_of = {name: number for number, name in enumerate(dict.fromkeys(names))}
     count = round(len(number_of) * fraction)
     if not 0 < count < len(number_of):
         raise UserError(
-            f"validation_fraction {fraction} of {len(number_of)} training {'questions' if unit else 'rows'} leaves an "
-            "empty part: change it"
+            f"validation_fraction {fraction} of {len(number_of)} training {groups} leaves an empty part: change it"
         )
 
     def drawn(index: int) -> bytes:
@@ -132,14 +129,14 @@ def cut_validation(rows: Rows, fraction: float, seed: int, fold: int, unit: str 
     return rows.take(kept), rows.take(taken)
 
 
-def _label_names(features: dict[str, Any], task: str) -> list[str] | None:
-    """Return the ClassLabel names of the task's label column (None for qa)."""
-    if task not in LABEL_COLUMN:
+def _label_names(features: dict[str, Any], labels: Labels | None) -> list[str] | None:
+    """Return the ClassLabel names of the label column, None without one."""
+    if labels is None:
         return None
-    feature = features[LABEL_COLUMN[task]]
+    feature = features[labels.column]
     if isinstance(feature, list):
         feature = feature[0]
     feature = feature.get("feature", feature)
     if "names" not in feature:
-        raise UserError(f"the column {LABEL_COLUMN[task]} is not a ClassLabel: prepare the dataset again")
+        raise UserError(f"the column {labels.column} is not a ClassLabel: prepare the dataset again")
     return list(feature["names"])

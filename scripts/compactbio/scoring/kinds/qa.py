@@ -11,12 +11,14 @@ import pyarrow.compute as pc
 
 from compactbio.errors import UserError
 from compactbio.files import read_json
-from compactbio.finetuning.task_data import Rows
+from compactbio.kinds.kind import REFERENCE, STANDARD
 from compactbio.scoring import answers
 from compactbio.scoring.bioasq import FactoidScores, count_factoids, score_factoids, scores_of_counts
 from compactbio.scoring.bioasq_files import write_submission
-from compactbio.scoring.finetuned import NOT_THESE_DATA, REFERENCE, STANDARD, Finetuned, Metrics, with_unseen
+from compactbio.scoring.finetuned import NOT_THESE_DATA, Finetuned, Metrics, with_unseen
+from compactbio.scoring.kinds import Scorer
 from compactbio.scoring.units import Units
+from compactbio.tasks.rows import Rows
 
 log = logging.getLogger(__name__)
 
@@ -84,3 +86,6 @@ def _check_questions(
     unanswered = sum(question not in candidates for question in golden)
     if unanswered:
         log.warning("%s: %d golden questions have no snippet and count as not answered", what, unanswered)
+
+
+SCORER = Scorer(score_run)

@@ -11,11 +11,13 @@ import numpy as np
 import pyarrow.compute as pc
 
 from compactbio.errors import UserError
-from compactbio.finetuning.task_data import Rows
+from compactbio.kinds.kind import REFERENCE, STANDARD
 from compactbio.scoring import entities
-from compactbio.scoring.finetuned import NOT_THESE_DATA, REFERENCE, STANDARD, Finetuned, Metrics, with_unseen
+from compactbio.scoring.finetuned import NOT_THESE_DATA, Finetuned, Metrics, with_unseen
+from compactbio.scoring.kinds import Scorer
 from compactbio.scoring.predictions import in_order, one_array
 from compactbio.scoring.units import Units
+from compactbio.tasks.rows import Rows
 
 SPECIAL_PIECES = 2  # [CLS] and [SEP]
 
@@ -97,3 +99,6 @@ def _check_lengths(found: np.ndarray, expected: np.ndarray, test: Rows, what: st
             f"{what}: sentence {test['id'][first]} has {found[first]} labels for {expected[first]} {unit}: "
             f"{NOT_THESE_DATA}"
         )
+
+
+SCORER = Scorer(score_run)

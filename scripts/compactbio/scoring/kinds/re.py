@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from compactbio.errors import UserError
-from compactbio.scoring.finetuned import NOT_THESE_DATA, STANDARD, Finetuned, Metrics, with_unseen
+from compactbio.kinds.kind import POOLED_PREFIX, STANDARD
+from compactbio.scoring.finetuned import NOT_THESE_DATA, Finetuned, Metrics, with_unseen
+from compactbio.scoring.kinds import Scorer
 from compactbio.scoring.predictions import in_order, one_array
 from compactbio.scoring.relations import count_relations, find_absent, score_relations
-from compactbio.scoring.tables import POOLED_PREFIX
 from compactbio.scoring.units import Units
 
 log = logging.getLogger(__name__)
@@ -87,3 +88,6 @@ def _predicted(finetuned: Finetuned, run: dict[str, Any]) -> Predicted:
         )
     finetuned.check_labels(tuple(dict.fromkeys(predicted)), what)
     return Predicted(test["id"], gold, predicted, finetuned.seen(finetuned.train.of_fold(run["fold"]), test))
+
+
+SCORER = Scorer(score_run, score_pooled)
