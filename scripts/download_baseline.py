@@ -27,8 +27,8 @@ def main() -> None:
     arguments = parser.parse_args()
 
     from compactbio.corpus.baseline import parse_numbers
-    from compactbio.corpus.batches import fetch_batch, require_complete
-    from compactbio.corpus.transfer import Retries
+    from compactbio.corpus.baseline_files import fetch_batch, require_complete
+    from compactbio.downloads.transfer import Retries
 
     retries = Retries(arguments.tries, arguments.first_wait)
     numbers = parse_numbers(arguments.numbers)

@@ -29,9 +29,9 @@ def main() -> None:
     parser.add_argument("--output", required=True, type=Path, help="folder to write")
     arguments = parser.parse_args()
 
+    from compactbio.downloads.hub import OTHER_FILES, WEIGHT_FILES
     from compactbio.provenance import write_provenance
     from compactbio.students.checkpoints import import_checkpoint
-    from compactbio.students.hub import OTHER_FILES, WEIGHT_FILES
 
     started = time.perf_counter()
     try:
@@ -58,7 +58,7 @@ def main() -> None:
 def locate(definition: dict[str, Any], cache: Path, lock: Path) -> tuple[Path, dict[str, Any]]:
     """Return the folder with a definition's files as published, and its origin for the manifest."""
     if definition["source"] == "hub":
-        from compactbio.students.hub import fetch_snapshot
+        from compactbio.downloads.hub import fetch_snapshot
 
         hub = definition["hub"]
         snapshot = fetch_snapshot(hub["repository"], hub["revision"], cache, lock)

@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="MANIFEST.json")
     arguments = parser.parse_args()
 
-    from compactbio.tasks.sources import fetch_source, read_sources
+    from compactbio.tasks.data_sources import fetch_source, read_sources
 
     sources = read_sources(arguments.table)
     if arguments.source not in sources:

@@ -33,8 +33,8 @@ def main() -> None:
         )
     arguments = parser.parse_args()
 
-    from compactbio.corpus.figures import draw_files, draw_lengths
-    from compactbio.corpus.statistics import add_counts, read_lengths, summary_rows, write_table
+    from compactbio.corpus.corpus_figures import draw_files, draw_lengths
+    from compactbio.corpus.summary import add_counts, read_lengths, summary_rows, write_table
 
     counts = [read_json(path) for path in arguments.counts]
     total = add_counts(counts)

@@ -29,8 +29,8 @@ from helpers.tasks import (
 from compactbio.errors import UserError
 from compactbio.files import read_json, read_manifest
 from compactbio.settings.datasets import known_counts
+from compactbio.tasks.data_sources import fetch_source, read_sources
 from compactbio.tasks.prepare import prepare_dataset
-from compactbio.tasks.sources import fetch_source, read_sources
 
 PROGRAM = ROOT / "scripts" / "prepare_task.py"
 

@@ -17,8 +17,8 @@ from compactbio.corpus.baseline import (
     parse_checksum,
     parse_numbers,
 )
-from compactbio.corpus.batches import fetch_batch, require_complete
-from compactbio.corpus.transfer import MissingError, Retries, TransferError, fetch_file, md5_of_file
+from compactbio.corpus.baseline_files import fetch_batch, require_complete
+from compactbio.downloads.transfer import MissingError, Retries, TransferError, fetch_file, md5_of_file
 from compactbio.errors import UserError
 
 QUICK = Retries(tries=4, first_wait_seconds=0.01)

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from compactbio.corpus.corpus_figures import draw_lengths
 from compactbio.corpus.documents import import_documents
-from compactbio.corpus.figures import draw_lengths
-from compactbio.corpus.statistics import Lengths, add_counts, summary_rows, write_table
+from compactbio.corpus.summary import Lengths, add_counts, summary_rows, write_table
 from compactbio.errors import UserError
 
 DOCUMENTS = ["First note.", "  Zweite Notiz é  ", "", "Third."]
@@ -138,7 +138,7 @@ def test_shards_of_different_settings_are_refused():
 def test_figure_counts_every_sequence_once(tmp_path, max_length):
     from matplotlib.figure import Figure
 
-    from compactbio.corpus import figures
+    from compactbio.corpus import corpus_figures as figures
 
     histogram = np.ones(max_length + 1, dtype=np.int64)
     histogram[:2] = 0

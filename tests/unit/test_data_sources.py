@@ -8,7 +8,7 @@ from helpers.configurations import CONFIG, read
 from helpers.tasks import chemprot_files, write, write_tar, zip_of
 
 from compactbio.errors import UserError
-from compactbio.tasks.sources import COLUMNS, fetch_source, read_sources
+from compactbio.tasks.data_sources import COLUMNS, fetch_source, read_sources
 
 TABLE = CONFIG / "data_sources.tsv"
 
@@ -156,7 +156,7 @@ def test_files_of_a_folder_on_a_server_are_fetched_each_by_its_name(
         write(target.with_name(f"{target.name}.lock"), str(len(asked)))
         return urls[0]
 
-    monkeypatch.setattr("compactbio.tasks.sources.download", stand_in)
+    monkeypatch.setattr("compactbio.tasks.data_sources.download", stand_in)
     source = read_sources(path)["s"]
     first, again = (fetch_source(source, tmp_path / "cache", path) for _ in range(2))
     assert asked[:2] == [
@@ -184,7 +184,7 @@ def test_another_address_does_not_meet_the_first_ones_archive(tmp_path: Path, mo
         write(target, zip_of({"a": urls[0]}))
         return urls[0]
 
-    monkeypatch.setattr("compactbio.tasks.sources.download", stand_in)
+    monkeypatch.setattr("compactbio.tasks.data_sources.download", stand_in)
     source = read_sources(path)["s"]
     folders = [
         Path(fetch_source(source, tmp_path / "cache", path, url)["folder"]) for url in (None, "https://b.org/x.zip")

@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from compactbio.corpus.transfer import DEFAULT_RETRIES, MissingError, Retries, TransferError, read_url
+from compactbio.downloads.transfer import DEFAULT_RETRIES, MissingError, Retries, TransferError, read_url
 from compactbio.errors import UserError
 
 _NAME = re.compile(r"pubmed(\d\d)n(\d{4})\.xml\.gz(?![.\w])")

@@ -2,7 +2,7 @@
 
 A file of the baseline is a root element PubmedArticleSet with up to 30,000 records of about 6 kB, of which a
 corpus needs a title and an abstract. Records are cut out by `bytes.find`, so that only those two elements are
-looked at (compactbio.corpus.citations). So that broken XML is still refused, each block is checked for what
+looked at (compactbio.corpus.citation_texts). So that broken XML is still refused, each block is checked for what
 well-formed XML has: balanced tags with equal names, known entities, legal characters. A block that
 fails a check is not an error yet: its records are marked as doubtful, and a real parser decides.
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from compactbio.corpus.citations import FULL, Citation, read_citation
+from compactbio.corpus.citation_texts import FULL, Citation, read_citation
 from compactbio.corpus.medline import ARTICLE, Record, broken_file, read_records
 from compactbio.corpus.shards import TextShardWriter
 from compactbio.errors import UserError
@@ -28,7 +28,7 @@ def parse_baseline(paths: Sequence[Path], output: Path, *, mode: str, as_of: dat
     Args:
         paths: gzipped PubMed XML files.
         output: the parquet file; it appears when it is complete.
-        mode: `full` or `reference` (compactbio.corpus.citations).
+        mode: `full` or `reference` (compactbio.corpus.citation_texts).
         as_of: keep citations that entered PubMed on this day or before; None keeps all.
 
     What is dropped, in this order: with `as_of`, citations that entered later and those without a date of

@@ -11,7 +11,7 @@ from typing import Any
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, read_json
 from compactbio.settings.runs import finetuned_datasets, source_of
-from compactbio.tasks.sources import read_sources
+from compactbio.tasks.data_sources import read_sources
 
 PUBMED = "pubmed_baseline"
 PUBMED_ATTRIBUTION = (

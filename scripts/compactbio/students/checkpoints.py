@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compactbio.downloads.hub import WEIGHT_FILES
 from compactbio.errors import UserError
 from compactbio.files import read_json, replacing_folder, write_manifest
 from compactbio.students.architectures import (
@@ -15,7 +16,6 @@ from compactbio.students.architectures import (
     load_masked_lm,
     quiet_transformers,
 )
-from compactbio.students.hub import WEIGHT_FILES
 from compactbio.students.tokenizers import (
     check_tokenizer,
     save_tokenizer,

@@ -16,7 +16,7 @@ from compactbio.corpus.baseline import (
     parse_checksum,
     with_slash,
 )
-from compactbio.corpus.transfer import (
+from compactbio.downloads.transfer import (
     DEFAULT_RETRIES,
     MissingError,
     Retries,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from compactbio.downloads import hub
 from compactbio.errors import UserError
-from compactbio.students import hub
 
 COMMIT, LATER = "a" * 40, "b" * 40
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
-from compactbio.corpus.statistics import Lengths
+from compactbio.corpus.summary import Lengths
 from compactbio.style import COLOURS, LINES, PARAMETERS, write_figure
 
 BINS = 32

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
+from compactbio.downloads.extraction import check_member_name, extract_entry, read_entries
 from compactbio.errors import UserError
 from compactbio.files import (
     MANIFEST,
@@ -22,7 +23,6 @@ from compactbio.files import (
     sha256_of_value,
     write_manifest,
 )
-from compactbio.tasks.archives import check_member_name, extract_entry, read_entries
 from compactbio.tasks.downloads import download, file_name_of, local_path
 
 COLUMNS = ("name", "member", "url", "mirrors", "version", "sha256", "licence", "citation", "note")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from helpers.tasks import write, write_tar, zip_of
 
+from compactbio.downloads.extraction import check_member_name, extract_entry, read_entries
 from compactbio.errors import UserError
-from compactbio.tasks.archives import check_member_name, extract_entry, read_entries
 
 
 def contents(path: Path) -> dict[str, bytes]:
