@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonschema
 
+from compactbio.architectures import ARCHITECTURES
 from compactbio.errors import UserError
 from compactbio.files import read_yaml
 from compactbio.training.schedules import SCHEDULES
@@ -26,7 +27,13 @@ def check_schema(config: dict[str, Any], schema_file: Path) -> None:
 
 def registered_definitions() -> dict[str, Any]:
     """Return the schema's definitions ($defs) that registries of the library hold, by the name it refers to them by."""
-    return {"schedule": {"enum": list(SCHEDULES)}}
+    shape_keys = {key: form for record in ARCHITECTURES.values() for key, form in record.shape.items()}
+    return {
+        "architecture": {"enum": list(ARCHITECTURES)},
+        "schedule": {"enum": list(SCHEDULES)},
+        # every architecture's keys; that a model has those of its own, settings/shapes.py checks
+        "student_shape": {"type": ["object", "null"], "properties": shape_keys},
+    }
 
 
 def _describe(error: jsonschema.ValidationError) -> str:

@@ -1,0 +1,53 @@
+"""BERT (Devlin et al. 2019)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from compactbio.architectures.record import NAME, POSITIVE, PROBABILITY, SIZE, Architecture
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PreTrainedModel
+
+
+def mlm_logits(model: PreTrainedModel, rows: Tensor) -> Tensor:
+    """Return the head's logits (m, vocabulary) of last hidden states (m, hidden)."""
+    return model.cls(rows)
+
+
+def _finish_layer(layer: nn.Module, attended: Tensor, rows: Tensor) -> Tensor:
+    """Return a layer's output from attention's and from its input."""
+    return layer.feed_forward_chunk(layer.attention.output(attended, rows))
+
+
+ARCHITECTURE = Architecture(
+    name="bert",
+    title="BERT",
+    encoder="bert",
+    layers="encoder.layer",
+    attention="attention.self",
+    projections=("query", "key", "value"),
+    shape={
+        "hidden_size": SIZE,
+        "num_hidden_layers": SIZE,
+        "num_attention_heads": SIZE,
+        "intermediate_size": SIZE,
+        "max_position_embeddings": SIZE,
+        "type_vocab_size": SIZE,
+        "hidden_act": NAME,
+        "hidden_dropout_prob": PROBABILITY,
+        "attention_probs_dropout_prob": PROBABILITY,
+        "initializer_range": POSITIVE,
+        "layer_norm_eps": POSITIVE,
+    },
+    usual={
+        "hidden_size": 768,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "max_position_embeddings": 512,
+    },
+    dropouts=("hidden_dropout_prob", "attention_probs_dropout_prob"),
+    mlm_logits=mlm_logits,
+    finish_layer=_finish_layer,
+)

@@ -1,0 +1,51 @@
+"""DistilBERT (Sanh et al. 2019): BERT without token types and pooler, and with names of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from compactbio.architectures.record import NAME, POSITIVE, PROBABILITY, SIZE, SWITCH, Architecture, Sizes, no_pooler
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PreTrainedModel
+
+
+def _mlm_logits(model: PreTrainedModel, rows: Tensor) -> Tensor:
+    """Return the logits of the head, whose layers stand in the model itself."""
+    return model.vocab_projector(model.vocab_layer_norm(model.activation(model.vocab_transform(rows))))
+
+
+def _finish_layer(layer: nn.Module, attended: Tensor, rows: Tensor) -> Tensor:
+    """Return a layer's output from attention's and from its input."""
+    rows = layer.sa_layer_norm(layer.attention.out_lin(attended) + rows)
+    return layer.output_layer_norm(layer.ffn(rows) + rows)
+
+
+ARCHITECTURE = Architecture(
+    name="distilbert",
+    title="DistilBERT",
+    encoder="distilbert",
+    layers="transformer.layer",
+    attention="attention",
+    projections=("q_lin", "k_lin", "v_lin"),
+    shape={
+        "dim": SIZE,
+        "n_layers": SIZE,
+        "n_heads": SIZE,
+        "hidden_dim": SIZE,
+        "max_position_embeddings": SIZE,
+        "sinusoidal_pos_embds": SWITCH,
+        "activation": NAME,
+        "dropout": PROBABILITY,
+        "attention_dropout": PROBABILITY,
+        "initializer_range": POSITIVE,
+    },
+    usual={"dim": 768, "n_layers": 6, "n_heads": 12, "max_position_embeddings": 512},
+    dropouts=("dropout", "attention_dropout"),
+    mlm_logits=_mlm_logits,
+    sizes=Sizes(width="dim", depth="n_layers", heads="n_heads"),
+    token_types=False,
+    pooler=no_pooler,
+    finish_layer=_finish_layer,
+)

@@ -1,0 +1,95 @@
+"""MobileBERT (Sun et al. 2020): thin layers between bottlenecks, and embeddings that see the tokens beside theirs.
+
+Its NoNorm, which scales without normalising, is left out of weight decay as LayerNorm is, by the class's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from compactbio.architectures import bert
+from compactbio.architectures.record import SIZE, NAME, SWITCH, Architecture, Sizes, no_pooler, square_pooler
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PreTrainedModel
+
+
+def _attention_width(shape: Mapping[str, Any], sizes: Sizes) -> str:
+    """Return the key of the width that attention works in: the bottleneck's, where there is one."""
+    return "intra_bottleneck_size" if shape.get("use_bottleneck", True) else sizes.width
+
+
+def _pooler(configuration: Mapping[str, Any]) -> int:
+    """Return the parameters of the pooler, whose layer a switch leaves out, as the published model does."""
+    return (square_pooler if configuration.get("classifier_activation", True) else no_pooler)(configuration)
+
+
+def _borders(model: PreTrainedModel, max_length: int) -> TrigramBorders | None:
+    """Return what keeps packed sequences apart, where embeddings are made of three tokens'."""
+    return TrigramBorders(model, max_length) if model.config.trigram_input else None
+
+
+class TrigramBorders:
+    """Keeps embeddings of packed sequences apart, where a token's holds those of its neighbours.
+
+    As in a batch padded to `max_length`, nothing stands before a first token, and [PAD] behind a last one, unless
+    the sequence is of that length: then nothing does.
+    """
+
+    def __init__(self, model: PreTrainedModel, max_length: int) -> None:
+        self.model = model
+        self.max_length = max_length
+        self.positions: Tensor | None = None  # (1, tokens), of the packed micro-batch at hand; None: it is padded
+        model.base_model.embeddings.embedding_transformation.register_forward_pre_hook(self._separate)
+
+    def _separate(self, module: nn.Module, arguments: tuple[Tensor]) -> tuple[Tensor] | None:
+        """Replace the neighbours of first and last tokens in [next, own, previous], (1, tokens, 3 x width)."""
+        import torch
+
+        if self.positions is None:
+            return None
+        following, own, previous = arguments[0].chunk(3, dim=-1)
+        first = (self.positions == 0)[..., None]
+        last = first.roll(-1, dims=1)
+        table = self.model.get_input_embeddings()
+        pad = table.weight[table.padding_idx].detach()
+        full = (self.positions == self.max_length - 1)[..., None]
+        behind = torch.where(full, torch.zeros_like(pad), pad)
+        following = torch.where(last, behind, following)
+        return (torch.cat([following, own, previous.masked_fill(first, 0.0)], dim=-1),)
+
+
+ARCHITECTURE = Architecture(
+    name="mobilebert",
+    title="MobileBERT",
+    encoder="mobilebert",
+    layers="encoder.layer",
+    attention="attention.self",
+    projections=("query", "key", "value"),
+    shape={
+        **bert.ARCHITECTURE.shape,
+        "embedding_size": SIZE,
+        "intra_bottleneck_size": SIZE,
+        "num_feedforward_networks": SIZE,
+        "trigram_input": SWITCH,
+        "use_bottleneck": SWITCH,
+        "use_bottleneck_attention": SWITCH,
+        "key_query_shared_bottleneck": SWITCH,
+        "normalization_type": NAME,
+        "classifier_activation": SWITCH,
+    },
+    usual={
+        "hidden_size": 512,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 4,
+        "intra_bottleneck_size": 128,
+        "max_position_embeddings": 512,
+    },
+    dropouts=bert.ARCHITECTURE.dropouts,
+    mlm_logits=bert.mlm_logits,
+    attention_width=_attention_width,
+    pooler=_pooler,
+    borders=_borders,  # no finish_layer: one of its 24 thin layers is less than 3 % of a step
+)

@@ -1,0 +1,144 @@
+"""What the library must know about an architecture beyond what transformers' auto classes know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PreTrainedModel
+
+Schema = Mapping[str, Any]
+
+# Forms of the values in a shape, as JSON Schema has them.
+SIZE: Schema = {"type": "integer", "minimum": 1}
+PROBABILITY: Schema = {"type": "number", "minimum": 0, "exclusiveMaximum": 1}
+POSITIVE: Schema = {"type": "number", "exclusiveMinimum": 0}
+NAME: Schema = {"type": "string"}
+SWITCH: Schema = {"type": "boolean"}
+
+EMBEDDINGS, LAYERS, POOLER, HEAD = PARTS = ("embeddings", "layers", "pooler", "head")  # of a model with a head
+
+
+class Borders(Protocol):
+    """Keeps the embeddings of sequences in one packed row apart.
+
+    Attributes:
+        positions: (1, tokens), of each token in its sequence, from 0, in the packed micro-batch at hand; None: it is
+            padded.
+    """
+
+    positions: Tensor | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """The keys of a configuration that hold a model's sizes; BERT's are the names that all architectures answer to."""
+
+    width: str = "hidden_size"
+    depth: str = "num_hidden_layers"
+    heads: str = "num_attention_heads"
+    positions: str = "max_position_embeddings"
+
+
+COMMON_SIZES = Sizes()
+
+
+def whole_width(shape: Mapping[str, Any], sizes: Sizes) -> str:
+    """Return the key of the width that attention works in: that of hidden states."""
+    return sizes.width
+
+
+def square_pooler(configuration: Mapping[str, Any]) -> int:
+    """Return the parameters of a pooler that is a square layer with bias."""
+    width = configuration[COMMON_SIZES.width]
+    return width * (width + 1)
+
+
+def no_pooler(configuration: Mapping[str, Any]) -> int:
+    """Return the parameters of an architecture without pooler."""
+    return 0
+
+
+def no_borders(model: PreTrainedModel, max_length: int) -> Borders | None:
+    """Return nothing, where a token's embedding is a function of this token and its position."""
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """One architecture.
+
+    Attributes:
+        name: transformers' `model_type`, which is the configuration's `architecture`.
+        title: for messages.
+        encoder: name of the encoder inside classes with a head, and so the prefix of its weights.
+        layers: path of the list of layers inside the encoder.
+        attention: path of self-attention inside a layer.
+        projections: names of the query, key and value projections inside self-attention.
+        shape: configuration keys that models.<name>.student.shape may hold, with the form of their values.
+        usual: what transformers takes for sizes, and others of these keys, that a shape leaves out.
+        dropouts: configuration keys of the dropout of hidden states and of attention maps.
+        mlm_logits: returns the masked-language-model head's logits (m, vocabulary) of hidden states (m, hidden).
+        sizes: the keys of its sizes, where they are named otherwise than BERT's.
+        attention_width: returns the key of the width that attention works in.
+        token_types: whether the model takes token types.
+        first_position: the id of a sequence's first position.
+        pooler: returns the number of the pooler's parameters from a whole configuration.
+        finish_layer: returns the layer's output from the layer, attention's output and the layer's input, all tensors
+            (1, m, hidden), so that a last layer can be computed for some positions only; None: it is not worth it.
+        borders: returns what keeps packed sequences of at most `max_length` tokens apart, where embeddings see their
+            neighbours' tokens.
+    """
+
+    name: str
+    title: str
+    encoder: str
+    layers: str
+    attention: str
+    projections: tuple[str, str, str]
+    shape: Mapping[str, Schema]
+    usual: Mapping[str, int]
+    dropouts: tuple[str, str]
+    mlm_logits: Callable[[PreTrainedModel, Tensor], Tensor]
+    sizes: Sizes = COMMON_SIZES
+    attention_width: Callable[[Mapping[str, Any], Sizes], str] = whole_width
+    token_types: bool = True
+    first_position: int = 0
+    pooler: Callable[[Mapping[str, Any]], int] = square_pooler
+    finish_layer: Callable[[nn.Module, Tensor, Tensor], Tensor] | None = None
+    borders: Callable[[PreTrainedModel, int], Borders | None] = no_borders
+
+    @property
+    def stack(self) -> str:
+        """The encoder's module that holds the list of layers, and what its weights' names begin with."""
+        return self.layers.split(".")[0]
+
+    def part_of(self, weight: str) -> str:
+        """Return the part of a model (one of `PARTS`) that a weight belongs to, by its name in any class."""
+        root = weight.removeprefix(f"{self.encoder}.").split(".")[0]
+        return {EMBEDDINGS: EMBEDDINGS, self.stack: LAYERS, POOLER: POOLER}.get(root, HEAD)
+
+    def common_names(self, shape: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a shape with its sizes under the names that all architectures answer to."""
+        common = {own: getattr(COMMON_SIZES, size) for size, own in vars(self.sizes).items()}
+        return {common.get(key, key): value for key, value in shape.items()}
+
+    def attention_sizes(self, shape: Mapping[str, Any]) -> tuple[tuple[str, int], tuple[str, int]]:
+        """Return key and value of the width that attention works in, and of its heads, also where a shape is silent."""
+        width, heads = self.attention_width(shape, self.sizes), self.sizes.heads
+        return (width, shape.get(width, self.usual[width])), (heads, shape.get(heads, self.usual[heads]))
+
+    def positions(self, shape: Mapping[str, Any]) -> int:
+        """Return how long a sequence may be."""
+        return shape.get(self.sizes.positions, self.usual[self.sizes.positions]) - self.first_position
+
+    def attention_modules(self, model: PreTrainedModel) -> list[nn.Module]:
+        """Return a model's self-attention modules, first layer first."""
+        return [layer.get_submodule(self.attention) for layer in self.layers_of(model)]
+
+    def layers_of(self, model: PreTrainedModel) -> list[nn.Module]:
+        """Return a model's layers, first layer first."""
+        return list(model.base_model.get_submodule(self.layers).children())
