@@ -24,9 +24,9 @@ def main() -> None:
     arguments = parser.parse_args()
 
     from compactbio.provenance import write_provenance
-    from compactbio.students.architectures import encoder_parameters
     from compactbio.students.checkpoints import write_model_folder
     from compactbio.students.initialisation import SourceFolders, initialise_student
+    from compactbio.students.parameters import encoder_parameters
 
     started = time.perf_counter()
     folders = SourceFolders(arguments.teacher, arguments.checkpoint, arguments.tokenizer)

@@ -12,7 +12,7 @@ from pathlib import Path
 from compactbio.files import write_json
 from compactbio.logs import run_program
 from compactbio.reporting.efficiency.timing import add_options, named_folders, settings_of
-from compactbio.reporting.parameters import weight_files
+from compactbio.students.weights import weight_files
 
 log = logging.getLogger(__name__)
 

@@ -9,14 +9,14 @@ from helpers.students import SHAPES, VOCABULARY
 from transformers import AutoModel, AutoModelForMaskedLM
 
 from compactbio.errors import UserError
-from compactbio.students.architectures import (
+from compactbio.students.initialisation import student_of_layers
+from compactbio.students.models import (
     configuration_of_shape,
-    encoder_parameters,
     load_encoder,
     load_masked_lm,
     random_masked_lm,
 )
-from compactbio.students.initialisation import student_of_layers
+from compactbio.students.parameters import encoder_parameters
 
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config" / "config.yaml").read_text(encoding="utf-8"))
 CASED, UNCASED = 28996, 30522

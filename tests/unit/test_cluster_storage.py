@@ -8,9 +8,10 @@ import pytest
 from helpers.configurations import read
 
 from compactbio.cluster import disk_needs, storage
-from compactbio.cluster.model_sizes import parameters, shape_of
 from compactbio.cluster.storage import Quota, read_quotas
 from compactbio.settings.runs import trained_models
+from compactbio.settings.shapes import shape_of
+from compactbio.students.parameters import estimated_parameters
 
 # after the manual pages of `quota` (quota 4.06, with --no-wrap --raw-grace) and `lfs quota` (Lustre 2.x): headings and
 # columns are theirs, names and numbers ours
@@ -91,7 +92,9 @@ def test_the_room_is_the_file_systems(tmp_path: Path) -> None:
 def test_sizes_of_models() -> None:
     """BERT-base has 109 M parameters with its pooler, the paper's distilled six layers 65 M, TinyBioBERT 14 M."""
     config = read()
-    found = {name: parameters(config, name) / 1e6 for name in ("biobert-v1.2", "DistilBioBERT", "TinyBioBERT")}
+    found = {
+        name: estimated_parameters(config, name) / 1e6 for name in ("biobert-v1.2", "DistilBioBERT", "TinyBioBERT")
+    }
     assert found == {"biobert-v1.2": pytest.approx(108, rel=0.02), "DistilBioBERT": pytest.approx(65, rel=0.02)} | {
         "TinyBioBERT": pytest.approx(14, rel=0.05)
     }

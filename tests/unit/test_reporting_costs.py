@@ -16,11 +16,11 @@ from compactbio.errors import UserError
 from compactbio.reporting.checks import find_problems
 from compactbio.reporting.efficiency.timing import MeasurementSettings, integer_instructions, spread, time_in_turn
 from compactbio.reporting.figures.tradeoffs import pareto_front, spread_heights
-from compactbio.reporting.parameters import count_parameters
 from compactbio.reporting.render import Document, to_markdown
 from compactbio.reporting.scores import Score
 from compactbio.reporting.tables.costs import efficiency_document, read_efficiency, sizes_document
 from compactbio.reporting.tables.deployment import deployment_records, deployment_sections, read_deployment
+from compactbio.students.parameters import count_parameters
 
 
 def bert_shapes(layers, hidden, intermediate, vocabulary, prefix="bert."):

@@ -1,16 +1,16 @@
 """The configuration refuses what cannot work, naming the key, before anything starts."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
-import yaml
 from helpers.configurations import CONFIG, read
 
+from compactbio.architectures import ARCHITECTURES
 from compactbio.errors import UserError
 from compactbio.settings import finetuning_run, load_settings, merge, pretraining_run, read_configuration
-from compactbio.settings.shapes import ATTENTION, POSITIONS, WITHOUT_BOTTLENECK, shape_faults
-from compactbio.students.architectures import ARCHITECTURES
+from compactbio.settings.shapes import shape_faults
 from compactbio.training.schedules import SCHEDULES
 
 OTHERS = sorted(str(path.relative_to(CONFIG)) for path in (*CONFIG.glob("*.yaml"), *CONFIG.glob("examples/*.yaml")))
@@ -232,12 +232,10 @@ def test_a_relative_mirror_stays_relative() -> None:
 def test_shapes_are_checked_by_the_numbers_that_transformers_has(architecture: str) -> None:
     transformers = pytest.importorskip("transformers")
     usual = transformers.AutoConfig.for_model(architecture)
-    assert {key: getattr(usual, key) for key in ATTENTION[architecture]} == ATTENTION[architecture]
-    assert usual.max_position_embeddings == POSITIONS
-    if architecture == "mobilebert":
-        assert {key: getattr(usual, key) for key in WITHOUT_BOTTLENECK} == WITHOUT_BOTTLENECK
-    typed = yaml.safe_load((CONFIG / "schema.yaml").read_text())["$defs"]["student_shape"]["properties"]
-    assert set(ARCHITECTURES[architecture].shape_keys) <= set(typed)
+    record = ARCHITECTURES[architecture]
+    assert {key: getattr(usual, key) for key in record.usual} == record.usual
+    assert {getattr(record.sizes, size.name) for size in fields(record.sizes)} <= set(record.usual)
+    assert {key: type(getattr(usual, key)) for key in record.shape}
 
 
 def test_a_shape_of_another_architecture() -> None:

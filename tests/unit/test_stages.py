@@ -8,13 +8,13 @@ import pytest
 from helpers.configurations import CONFIG, read
 
 from compactbio.cluster import disk_needs
-from compactbio.cluster.model_sizes import parameters
 from compactbio.cluster.status import trainings
 from compactbio.errors import UserError
 from compactbio.publishing.sources import used_sources
 from compactbio.settings import finetuning_run, load_settings, merge
 from compactbio.settings.cycles import cycles
 from compactbio.settings.runs import finetuned_datasets, kept_weights
+from compactbio.students.parameters import estimated_parameters
 
 AFTER = "BioASQ-7b-after-SQuAD"
 
@@ -107,7 +107,9 @@ def test_what_counts_jobs_and_bytes_counts_the_stage(tmp_path: Path) -> None:
     with_stage, stage_scored, plain = seen
     assert stage_scored.files - with_stage.files == len(models) * 2 * disk_needs.RUN_FILES  # two runs more
     assert with_stage.bytes == stage_scored.bytes
-    copies = 2 * sum(4 * parameters(config, model) for model in models)  # float32, beside checkpoints and published
+    copies = 2 * sum(
+        4 * estimated_parameters(config, model) for model in models
+    )  # float32, beside checkpoints and published
     assert with_stage.bytes - plain.bytes == pytest.approx(copies)
 
 

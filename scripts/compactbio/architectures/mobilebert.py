@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from compactbio.architectures import bert
-from compactbio.architectures.record import SIZE, NAME, SWITCH, Architecture, Sizes, no_pooler, square_pooler
+from compactbio.architectures.record import NAME, SIZE, SWITCH, Architecture, Sizes, no_pooler, square_pooler
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

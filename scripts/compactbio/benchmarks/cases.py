@@ -106,7 +106,7 @@ def draw_lengths(count: int, seed: int) -> np.ndarray:
 
 def build_models(case: Case, dropout: float, seed: int) -> tuple[PreTrainedModel, PreTrainedModel | None]:
     """Return a case's student and teacher with random weights; every dropout has the value given."""
-    from compactbio.students.architectures import random_masked_lm
+    from compactbio.students.models import random_masked_lm
 
     names = {
         "bert": ("hidden_dropout_prob", "attention_probs_dropout_prob"),

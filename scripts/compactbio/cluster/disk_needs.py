@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from compactbio.cluster.model_sizes import parameters
 from compactbio.settings.runs import finetuned_datasets, finetuning_run, kept_weights
+from compactbio.students.parameters import estimated_parameters
 
 # per file of the PubMed baseline, which holds 30,000 citations: downloaded, its texts, its tokens for one tokenizer
 DOWNLOAD_BYTES, TEXT_BYTES, TOKEN_BYTES = 30e6, 15e6, 10e6
@@ -40,21 +40,21 @@ def stages(config: dict[str, Any], trained: list[str]) -> list[Need]:
     models, datasets = config["run"]["models"], finetuned_datasets(config)
     given = [name for name in models if config["models"][name]["source"] != "train"]
     fetched = given + (list(config["checkpoints"]) if trained else [])
-    weights = sum(WEIGHT_BYTES * parameters(config, name) for name in fetched)
+    weights = sum(WEIGHT_BYTES * estimated_parameters(config, name) for name in fetched)
     files, batches, texts, tokens = _corpus(config, trained)
     needs = [
         Need("downloads", weights + DOWNLOAD_BYTES * files, CACHE_FILES * len(fetched) + 2 * files, (downloads,)),
         Need("tasks", TASK_BYTES * len(datasets), TASK_FILES * len(datasets), (results / "tasks",)),
         _finetuning(config, results),
     ]
-    students = weights + sum(WEIGHT_BYTES * parameters(config, name) for name in trained)
+    students = weights + sum(WEIGHT_BYTES * estimated_parameters(config, name) for name in trained)
     student_files = SNAPSHOT_FILES * (len(fetched) + len(trained))
     needs.append(Need("students", students, student_files, (results / "students",)))
     tokenizers = len({config["models"][name]["tokenizer"] for name in trained})
     if trained:
         needs.append(Need("corpus", texts + tokens, (3 + 4 * tokenizers) * batches, (results / "corpus",)))
         per_parameter = PRETRAINING_STATES * STATE_BYTES + WEIGHT_BYTES
-        size = sum(per_parameter * parameters(config, name) for name in trained)
+        size = sum(per_parameter * estimated_parameters(config, name) for name in trained)
         folders = (results / "pretraining", results / "checkpoints" / "pretraining")
         needs.append(Need("pretraining", size, PRETRAINING_FILES * len(trained), folders))
     jobs = batches * (2 + tokenizers) + 5 * len(trained) + 3 * len(models) * len(datasets) + 2 * len(fetched) + 20
@@ -101,8 +101,10 @@ def _finetuning(config: dict[str, Any], results: Path) -> Need:
     models, datasets = config["run"]["models"], finetuned_datasets(config)
     runs = sum(len(finetuning_run(config, name, dataset)["runs"]) for name in models for dataset in datasets)
     kept = WEIGHT_COPIES * len(kept_weights(config))
-    weights = kept * sum(WEIGHT_BYTES * parameters(config, name) for name in models)
-    states = sorted((STATE_BYTES * parameters(config, name) for name in models for _ in datasets), reverse=True)
+    weights = kept * sum(WEIGHT_BYTES * estimated_parameters(config, name) for name in models)
+    states = sorted(
+        (STATE_BYTES * estimated_parameters(config, name) for name in models for _ in datasets), reverse=True
+    )
     return Need(
         "finetuning",
         FINETUNING_STATES * sum(states[:AT_ONCE]) + weights,

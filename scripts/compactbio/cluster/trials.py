@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from compactbio.benchmarks.cases import draw_lengths
-from compactbio.cluster.model_sizes import shape_of
 from compactbio.corpus.tokens import TokenStoreWriter
 from compactbio.errors import UserError
 from compactbio.files import read_json, write_manifest, write_yaml
 from compactbio.settings.runs import pretraining_run, source_of, student_kind
+from compactbio.settings.shapes import shape_of
 from compactbio.training.progress import read_metrics
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _read_trial(folder: Path) -> dict[str, Any]:
 
 def _write_model(config: dict[str, Any], name: str, folder: Path) -> Path:
     """Write a model of a name's architecture and shape with random weights, and return its folder."""
-    from compactbio.students.architectures import masked_lm_of_configuration, quiet_transformers
+    from compactbio.students.models import masked_lm_of_configuration, quiet_transformers
 
     try:
         with quiet_transformers():

@@ -70,7 +70,7 @@ def write_checkpoint(folder: Path, point: StartingPoint, vocabulary: list[str], 
     """Write a starting point's folder and return the number of its parameters."""
     import torch
 
-    from compactbio.students.architectures import quiet_transformers, random_masked_lm
+    from compactbio.students.models import quiet_transformers, random_masked_lm
     from compactbio.students.tokenizers import build_tokenizer, save_tokenizer
 
     folder.mkdir(parents=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.files import read_manifest, replacing_file, replacing_folder, write_manifest
-from compactbio.students.architectures import load_masked_lm, quiet_transformers
+from compactbio.students.models import load_masked_lm, quiet_transformers
 from compactbio.students.tokenizers import TOKENIZER_FILES
 from compactbio.training.checkpoints import read_weights
 from compactbio.training.progress import read_metrics

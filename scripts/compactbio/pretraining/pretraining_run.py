@@ -20,7 +20,7 @@ from compactbio.pretraining.micro_batches import PretrainingBatches
 from compactbio.pretraining.packed_attention import packed_layout, sees_neighbours
 from compactbio.pretraining.terms import resolve_terms
 from compactbio.provenance import gather_provenance
-from compactbio.students.architectures import load_masked_lm
+from compactbio.students.models import load_masked_lm
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.loop import LoopResult, LoopSettings, run_training
 from compactbio.training.optimizers import adamw

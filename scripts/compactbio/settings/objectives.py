@@ -5,35 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from compactbio.settings.runs import source_of
+from compactbio.settings.shapes import sizes_of
 
 LAYERED_TERMS = {"hidden_cosine", "hidden_mse", "attention_kl", "attention_mse"}
 TEACHER_TERMS = LAYERED_TERMS | {"logit_kl", "soft_cross_entropy"}
-
-
-def shape_of(config: dict[str, Any], name: str) -> dict[str, int] | None:
-    """Return depth, width and heads of a checkpoint or model as far as the configuration says them.
-
-    Returns:
-        {"num_hidden_layers", "hidden_size", "num_attention_heads"}, or None where the configuration is silent
-        (the programs check again when the weights are there).
-    """
-    entry = source_of(config, name)
-    if entry is None:
-        return None
-    if entry["source"] != "train":
-        return entry.get("shape")
-    student = {key: value for key, value in (entry.get("student") or {}).items() if value is not None}
-    if "checkpoint" in student:
-        return shape_of(config, student["checkpoint"])
-    if "shape" in student:
-        keys = ("num_hidden_layers", "hidden_size", "num_attention_heads")
-        return {key: student["shape"][key] for key in keys} if set(keys) <= set(student["shape"]) else None
-    teacher = entry.get("teacher")
-    above = shape_of(config, teacher) if teacher not in (None, name) else None
-    if above is None:
-        return None
-    return {**above, "num_hidden_layers": len(student.get("teacher_layers", []))}
 
 
 def objective_faults(config: dict[str, Any], name: str) -> Iterator[str]:
@@ -47,9 +22,9 @@ def objective_faults(config: dict[str, Any], name: str) -> Iterator[str]:
     for repeated in sorted({term for term in names if names.count(term) > 1}):
         yield f"{place}: the term {repeated} occurs twice; merge its layers into one"
     if _teachers_end(config, name):
-        student, teacher = shape_of(config, name), None
+        student, teacher = sizes_of(config, name), None
         if model.get("teacher") is not None:
-            teacher = shape_of(config, model["teacher"])
+            teacher = sizes_of(config, model["teacher"])
             yield from _copied_layer_faults(name, model, teacher)
     else:
         return  # a cycle of teachers, reported elsewhere

@@ -1,21 +1,47 @@
-"""Shapes of students with random weights: keys that the architecture knows, and sizes that go together."""
+"""Shapes of models: what a configuration says of them, and students' that cannot be."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from compactbio.students.architectures import ARCHITECTURES
+from compactbio.architectures import ARCHITECTURES
+from compactbio.settings.runs import source_of
 
-POSITIONS = 512  # position embeddings of BERT, DistilBERT and MobileBERT, where a shape does not say another number
+POSITIONS = max(record.positions({}) for record in ARCHITECTURES.values())  # that a model has at most, by default
 
-# The keys of attention's width and heads, and what transformers takes where a shape leaves them out.
-ATTENTION = {
-    "bert": {"hidden_size": 768, "num_attention_heads": 12},
-    "distilbert": {"dim": 768, "n_heads": 12},
-    "mobilebert": {"intra_bottleneck_size": 128, "num_attention_heads": 4},
-}
-WITHOUT_BOTTLENECK = {"hidden_size": 512, "num_attention_heads": 4}
+STATED_SIZES = ("num_hidden_layers", "hidden_size", "num_attention_heads")
+
+
+def shape_of(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return what the configuration says of a checkpoint's or model's shape, as keys of transformers.
+
+    Sizes stand under the names that all architectures answer to. Where nothing is said the shape is empty: what is
+    not yet downloaded cannot be asked.
+    """
+    definition = source_of(config, name)
+    if definition is None:
+        return {}
+    record = ARCHITECTURES[definition["architecture"]]
+    if definition["source"] != "train":
+        return record.common_names(definition.get("shape") or {})
+    student = {key: value for key, value in (definition.get("student") or {}).items() if value is not None}
+    if "shape" in student:
+        return record.common_names({**record.usual, **student["shape"]})
+    if "checkpoint" in student:
+        return shape_of(config, student["checkpoint"])
+    teacher = definition.get("teacher")
+    above = {} if teacher in (None, name) else shape_of(config, teacher)
+    return {**above, "num_hidden_layers": len(student.get("teacher_layers", []))}
+
+
+def sizes_of(config: dict[str, Any], name: str) -> dict[str, int] | None:
+    """Return {"num_hidden_layers", "hidden_size", "num_attention_heads"} of a checkpoint or model.
+
+    None where the configuration does not say all three: the programs check again when the weights are there.
+    """
+    shape = shape_of(config, name)
+    return {key: shape[key] for key in STATED_SIZES} if set(STATED_SIZES) <= set(shape) else None
 
 
 def shape_faults(place: str, architecture: str, shape: dict[str, Any], max_length: int) -> Iterator[str]:
@@ -23,20 +49,18 @@ def shape_faults(place: str, architecture: str, shape: dict[str, Any], max_lengt
 
     Args:
         place: the shape's key in the configuration.
-        architecture: bert, distilbert or mobilebert.
+        architecture: its name.
         shape: transformers configuration keys.
         max_length: word pieces of the longest sequence.
     """
-    accepted = ARCHITECTURES[architecture].shape_keys
+    record = ARCHITECTURES[architecture]
     for key in shape:
-        if key not in accepted:
-            yield f"{place}: unknown key `{key}` for {architecture}; known: {', '.join(accepted)}"
-    attention = ATTENTION[architecture]
-    if architecture == "mobilebert" and not shape.get("use_bottleneck", True):
-        attention = WITHOUT_BOTTLENECK
-    (width_key, width), (heads_key, heads) = ((key, shape.get(key, usual)) for key, usual in attention.items())
+        if key not in record.shape:
+            yield f"{place}: unknown key `{key}` for {architecture}; known: {', '.join(record.shape)}"
+    (width_key, width), (heads_key, heads) = record.attention_sizes(shape)
     if width % heads:
         yield f"{place}.{width_key}: {width} cannot be split over {heads_key} = {heads}; use a multiple of {heads}"
-    positions = shape.get("max_position_embeddings", POSITIONS)
+    positions = record.positions(shape)
     if positions < max_length:
-        yield f"{place}.max_position_embeddings: {positions} is below corpus.max_length = {max_length}; raise it"
+        key = record.sizes.positions
+        yield f"{place}.{key}: {positions} is below corpus.max_length = {max_length}; raise it"

@@ -6,22 +6,18 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compactbio.downloads.hub import WEIGHT_FILES
+from compactbio.architectures import Architecture, architecture_named
+from compactbio.architectures.record import HEAD, POOLER
 from compactbio.errors import UserError
 from compactbio.files import read_json, replacing_folder, write_manifest
-from compactbio.students.architectures import (
-    Architecture,
-    architecture_of,
-    load_encoder,
-    load_masked_lm,
-    quiet_transformers,
-)
+from compactbio.students.models import load_encoder, load_masked_lm, quiet_transformers
 from compactbio.students.tokenizers import (
     check_tokenizer,
     save_tokenizer,
     tokenizer_digest,
     tokenizer_from_files,
 )
+from compactbio.students.weights import WEIGHTS, read_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,7 +51,7 @@ def import_checkpoint(
     """
     from safetensors.torch import save_file
 
-    architecture = architecture_of(definition["architecture"])
+    architecture = architecture_named(definition["architecture"])
     tokenizer = tokenizer_from_files(source, tokenizer_definition["lower_case"])
     check_tokenizer(tokenizer, tokenizer_definition, definition["tokenizer"])
     configuration = read_configuration(source, architecture)
@@ -69,7 +65,7 @@ def import_checkpoint(
     with replacing_folder(output) as folder:
         configuration.architectures = [_class_name(configuration, mlm_head)]
         configuration.save_pretrained(str(folder))
-        save_file(weights, str(folder / "model.safetensors"), metadata={"format": "pt"})
+        save_file(weights, str(folder / WEIGHTS), metadata={"format": "pt"})
         save_tokenizer(tokenizer, folder)
         (load_masked_lm if mlm_head else load_encoder)(folder)  # what is written is known to load
         return write_facts(folder, architecture.name, mlm_head=mlm_head, origin=origin)
@@ -126,35 +122,6 @@ def read_configuration(folder: Path, architecture: Architecture) -> PretrainedCo
         raise UserError(f"{path} is refused: {str(error).strip().splitlines()[-1].strip()}") from error
 
 
-def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Return the tensors of a folder's weights file, read without running any code of a pickle.
-
-    Raises:
-        UserError: there is none, or it is no weights file.
-    """
-    import torch
-    from safetensors.torch import load_file
-
-    path = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
-    if path is None:
-        raise UserError(f"{folder} has no weights: {' or '.join(WEIGHT_FILES)} is needed")
-    try:
-        if path.suffix == ".safetensors":
-            weights = load_file(str(path), device="cpu")
-        else:
-            weights = torch.load(str(path), map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
-    except Exception as error:  # whatever a damaged file makes the readers raise
-        raise UserError(f"{path} is not a weights file: {_reason(path, error)}") from None
-    if not isinstance(weights, dict) or not weights:
-        raise UserError(f"{path} is not a weights file: it holds no named tensors")
-    foreign = next((name for name, value in weights.items() if not isinstance(value, torch.Tensor)), None)
-    if foreign is not None:
-        raise UserError(f"{path} is not a weights file: {foreign!r} is not a tensor")
-    return weights
-
-
 def conform_weights(
     weights: dict[str, Tensor], configuration: PretrainedConfig, architecture: Architecture, where: str
 ) -> tuple[dict[str, Tensor], bool]:
@@ -173,7 +140,7 @@ def conform_weights(
         masked_lm = AutoModelForMaskedLM.from_config(configuration)
         encoder = AutoModel.from_config(configuration)
     encoder_shapes = {f"{prefix}{name}": value.shape for name, value in encoder.named_parameters()}
-    pooler = {name for name in encoder_shapes if name.startswith(f"{prefix}pooler.")}
+    pooler = {name for name in encoder_shapes if architecture.part_of(name) == POOLER}
     tied = masked_lm._tied_weights_keys or {} if configuration.tie_word_embeddings else {}
     head_shapes = {
         name: value.shape
@@ -198,7 +165,7 @@ def conform_weights(
     shapes = {
         name: shape
         for name, shape in {**encoder_shapes, **(head_shapes if mlm_head else {})}.items()
-        if not name.startswith(f"{prefix}pooler.") or name in pooler
+        if architecture.part_of(name) != POOLER or name in pooler
     }
     for name, shape in shapes.items():
         if weights[name].shape != shape:
@@ -227,7 +194,6 @@ def _check_shape(configuration: PretrainedConfig, shape: dict[str, int], source:
 def _today_names(weights: dict[str, Tensor], architecture: Architecture) -> dict[str, Tensor]:
     """Return weights under the names that transformers uses now."""
     prefix = f"{architecture.encoder}."
-    roots = ("embeddings.", "pooler.", f"{architecture.layers.split('.')[0]}.")
     bare = not any(name.removeprefix("module.").startswith(prefix) for name in weights)
     renamed = {}
     for name, value in weights.items():
@@ -237,7 +203,7 @@ def _today_names(weights: dict[str, Tensor], architecture: Architecture) -> dict
         if "LayerNorm." in today:  # TensorFlow's names, in checkpoints of 2019
             today = today.replace("LayerNorm.gamma", "LayerNorm.weight")
             today = today.replace("LayerNorm.beta", "LayerNorm.bias")
-        if bare and today.startswith(roots):  # saved from the encoder alone
+        if bare and architecture.part_of(today) != HEAD:  # saved from the encoder alone
             today = prefix + today
         renamed[today] = value
     return renamed
@@ -260,19 +226,3 @@ def _class_name(configuration: PretrainedConfig, mlm_head: bool) -> str:
     from transformers import MODEL_FOR_MASKED_LM_MAPPING, MODEL_MAPPING
 
     return (MODEL_FOR_MASKED_LM_MAPPING if mlm_head else MODEL_MAPPING)[type(configuration)].__name__
-
-
-def _reason(path: Path, error: Exception) -> str:
-    """Return why a weights file cannot be read, in a few words."""
-    with path.open("rb") as stream:
-        start = stream.read(64)
-    if start.startswith(b"version https://git-lfs"):
-        return "it is a Git LFS pointer; get the file itself (git lfs pull)"
-    if not start:
-        return "it is empty"
-    if start.lstrip().startswith(b"<"):
-        return "it is a web page"
-    if "weights_only" in str(error) or "Unsupported" in str(error):
-        return "its pickle holds more than tensors, or is damaged; it is not loaded, since that could run code"
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compactbio.architectures import architecture_of
 from compactbio.errors import UserError
 from compactbio.files import read_manifest
-from compactbio.students.architectures import (
-    architecture_of,
+from compactbio.students.models import (
     load_encoder,
     load_masked_lm,
     masked_lm_of_configuration,
@@ -147,7 +147,7 @@ def student_of_layers(
     configuration.num_hidden_layers = len(layers)
     student = masked_lm_of_configuration(configuration, seed)
     student_encoder, teacher_encoder = student.base_model, teacher.base_model
-    stack = f"{architecture_of(configuration.model_type).layers}."
+    stack = f"{architecture_of(teacher).layers}."
     given = teacher_encoder.state_dict()
     wanted = {}
     for name in student_encoder.state_dict():

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compactbio.reporting.efficiency.timing import MeasurementSettings, processor, speed, time_in_turn
-from compactbio.reporting.parameters import count_parameters, weight_files
+from compactbio.students.parameters import count_parameters
+from compactbio.students.weights import weight_files
 
 if TYPE_CHECKING:
     import torch

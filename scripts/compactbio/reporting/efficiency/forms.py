@@ -27,8 +27,8 @@ from compactbio.finetuning.runs.kept_weights import kept_digest
 from compactbio.finetuning.runs.run_files import MODEL, PREDICTIONS
 from compactbio.reporting.efficiency.names import INT8, INT8_FILE, ONNX, TORCH
 from compactbio.reporting.efficiency.onnx_files import OnnxModel, check_agreement, export_onnx, quantise
-from compactbio.reporting.parameters import weight_files
 from compactbio.scoring.runs import score_folder
+from compactbio.students.weights import weight_files
 
 log = logging.getLogger(__name__)
 

@@ -1,105 +1,20 @@
-"""The three supported encoder architectures: loading, random initialisation, parameter counts."""
+"""Models of the supported architectures: loaded from a folder, or with random weights of a shape."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compactbio.architectures import architecture_named
+from compactbio.architectures.record import POOLER
 from compactbio.errors import UserError
+from compactbio.students.weights import WEIGHTS
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """What the library must know about a model type beyond what transformers' auto classes tell."""
-
-    name: str
-    encoder: str  # name of the encoder inside the ForMaskedLM class, and prefix of its weights
-    layers: str  # path of the list of layers inside the encoder
-    shape_keys: tuple[str, ...]  # configuration keys that models.<name>.student.shape may hold
-
-
-ARCHITECTURES = {
-    "bert": Architecture(
-        "bert",
-        "bert",
-        "encoder.layer",
-        (
-            "hidden_size",
-            "num_hidden_layers",
-            "num_attention_heads",
-            "intermediate_size",
-            "max_position_embeddings",
-            "type_vocab_size",
-            "hidden_act",
-            "hidden_dropout_prob",
-            "attention_probs_dropout_prob",
-            "initializer_range",
-            "layer_norm_eps",
-        ),
-    ),
-    "distilbert": Architecture(
-        "distilbert",
-        "distilbert",
-        "transformer.layer",
-        (
-            "dim",
-            "n_layers",
-            "n_heads",
-            "hidden_dim",
-            "max_position_embeddings",
-            "sinusoidal_pos_embds",
-            "activation",
-            "dropout",
-            "attention_dropout",
-            "initializer_range",
-        ),
-    ),
-    "mobilebert": Architecture(
-        "mobilebert",
-        "mobilebert",
-        "encoder.layer",
-        (
-            "hidden_size",
-            "num_hidden_layers",
-            "num_attention_heads",
-            "intermediate_size",
-            "embedding_size",
-            "intra_bottleneck_size",
-            "num_feedforward_networks",
-            "max_position_embeddings",
-            "type_vocab_size",
-            "trigram_input",
-            "use_bottleneck",
-            "use_bottleneck_attention",
-            "key_query_shared_bottleneck",
-            "normalization_type",
-            "classifier_activation",
-            "hidden_act",
-            "hidden_dropout_prob",
-            "attention_probs_dropout_prob",
-            "initializer_range",
-            "layer_norm_eps",
-        ),
-    ),
-}
-
-
-def architecture_of(name: str) -> Architecture:
-    """Return the architecture of a name in the configuration.
-
-    Raises:
-        UserError: the name is not one of the three.
-    """
-    if name not in ARCHITECTURES:
-        raise UserError(f"architecture {name!r} is not supported: choose {', '.join(ARCHITECTURES)}")
-    return ARCHITECTURES[name]
 
 
 def configuration_of_shape(
@@ -108,7 +23,7 @@ def configuration_of_shape(
     """Return the transformers configuration of a shape; keys left out keep the architecture's own values.
 
     Args:
-        architecture: bert, distilbert or mobilebert.
+        architecture: its name.
         shape: transformers configuration keys, for example {"hidden_size": 312, ...}.
         vocabulary_size: tokens of the tokenizer.
         key: where the shape stands in the configuration, for messages.
@@ -119,10 +34,10 @@ def configuration_of_shape(
     import torch
     from transformers import AutoConfig, AutoModelForMaskedLM
 
-    accepted = architecture_of(architecture).shape_keys
-    unknown = sorted(set(shape) - set(accepted))
+    record = architecture_named(architecture)
+    unknown = sorted(set(shape) - set(record.shape))
     if unknown:
-        raise UserError(f"{key}: unknown for {architecture}: {', '.join(unknown)}. Accepted: {', '.join(accepted)}")
+        raise UserError(f"{key}: unknown for {architecture}: {', '.join(unknown)}. Accepted: {', '.join(record.shape)}")
     try:
         configuration = AutoConfig.for_model(architecture, **shape, vocab_size=vocabulary_size)
     # transformers checks values in several ways, by exceptions without a common base of their own
@@ -131,7 +46,7 @@ def configuration_of_shape(
     for name in ("num_hidden_layers", "hidden_size", "num_attention_heads"):
         if getattr(configuration, name) < 1:
             raise UserError(f"{key}: {name} must be at least 1")
-    width, heads = attention_width(configuration), configuration.num_attention_heads
+    (_, width), (_, heads) = record.attention_sizes(configuration.to_dict())
     if width % heads:
         raise UserError(f"{key}: an attention width of {width} cannot be split over {heads} heads")
     try:
@@ -140,11 +55,6 @@ def configuration_of_shape(
     except Exception as error:
         raise UserError(f"{key}: {architecture} refuses these values: {_last_line(error)}") from error
     return configuration
-
-
-def attention_width(configuration: PretrainedConfig) -> int:
-    """Return the width that attention works in: MobileBERT's is that of its bottleneck."""
-    return getattr(configuration, "true_hidden_size", configuration.hidden_size)
 
 
 def random_masked_lm(
@@ -194,31 +104,10 @@ def load_encoder(folder: Path, attention: str | None = None) -> PreTrainedModel:
         UserError: the encoder is not whole.
     """
     model, missing = _load("AutoModel", folder, attention)
-    missing = [name for name in missing if not name.startswith("pooler.")]
+    missing = [name for name in missing if not name.startswith(f"{POOLER}.")]
     if missing:
         raise UserError(f"{folder} does not hold a whole encoder (missing: {_some(missing)})")
     return model
-
-
-def encoder_parameters(model: PreTrainedModel, with_pooler: bool) -> int:
-    """Return the number of parameters of a model's encoder, without or with the pooler of its architecture.
-
-    Heads are never counted. The pooler is counted by its size where the class at hand has none, so that a
-    masked language model and an encoder of the same configuration give the same two numbers.
-    """
-    encoder = model.base_model
-    weights = {name: weight.numel() for name, weight in encoder.named_parameters()}
-    total = sum(size for name, size in weights.items() if not name.startswith("pooler."))
-    return total + (pooler_parameters(encoder.config) if with_pooler else 0)
-
-
-def pooler_parameters(configuration: PretrainedConfig) -> int:
-    """Return the parameters of an architecture's pooler: a square layer with bias, or nothing."""
-    if configuration.model_type == "distilbert":
-        return 0
-    if configuration.model_type == "mobilebert" and not configuration.classifier_activation:
-        return 0
-    return configuration.hidden_size * (configuration.hidden_size + 1)
 
 
 @contextmanager
@@ -244,7 +133,7 @@ def _load(auto_class: str, folder: Path, attention: str | None) -> tuple[PreTrai
     import torch
     import transformers
 
-    for name in ("config.json", "model.safetensors"):
+    for name in ("config.json", WEIGHTS):
         if not (folder / name).is_file():
             raise UserError(f"{folder} has no {name}: give a folder made by this workflow")
     options = {} if attention is None else {"attn_implementation": attention}

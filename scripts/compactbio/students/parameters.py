@@ -1,0 +1,87 @@
+"""How many parameters models have: of a folder, of a model in memory, and about how many before there is either."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compactbio.architectures import ARCHITECTURES, architecture_named, architecture_of
+from compactbio.architectures.record import EMBEDDINGS, HEAD, LAYERS, POOLER
+from compactbio.errors import UserError
+from compactbio.files import read_json
+from compactbio.settings.runs import source_of
+from compactbio.settings.shapes import POSITIONS, shape_of
+from compactbio.students.weights import read_shapes, weight_files
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterCounts:
+    """Numbers of parameters of the parts of one model."""
+
+    embeddings: int  # word, position and type embeddings with what belongs to them (MobileBERT's projection)
+    layers: int  # the encoder's layers
+    pooler: int  # the pooler of the architecture, whether or not this folder stores one
+    head: int  # what is stored beside the encoder and its pooler: the MLM head, tied weights once
+
+    @property
+    def encoder(self) -> int:
+        """The encoder without pooler and head."""
+        return self.embeddings + self.layers
+
+    def as_dict(self) -> dict[str, int]:
+        """Return the parts and the sums that tables print."""
+        sums = {
+            "encoder": self.encoder,
+            "encoder_with_pooler": self.encoder + self.pooler,
+            "encoder_without_embeddings": self.layers,
+        }
+        return asdict(self) | sums
+
+
+def count_parameters(folder: Path) -> ParameterCounts:
+    """Return the exact counts of a model folder (config.json, *.safetensors), of which no tensor is loaded.
+
+    Raises:
+        UserError: it holds no weights, or not those of a supported architecture.
+    """
+    sizes = {name: math.prod(shape) for path in weight_files(folder) for name, shape in read_shapes(path).items()}
+    configuration = read_json(folder / "config.json")
+    architecture = architecture_named(configuration.get("model_type"))
+    parts: Counter[str] = Counter()
+    for name, size in sizes.items():
+        parts[architecture.part_of(name)] += size
+    if not parts[LAYERS]:
+        raise UserError(f"{folder} holds no encoder layers: its tensors are not those of {architecture.title}")
+    pooler = parts[POOLER] or architecture.pooler(configuration)
+    return ParameterCounts(parts[EMBEDDINGS], parts[LAYERS], pooler, parts[HEAD])
+
+
+def encoder_parameters(model: PreTrainedModel, with_pooler: bool) -> int:
+    """Return the number of parameters of a model's encoder, without or with the pooler of its architecture.
+
+    Heads are never counted. The pooler is counted by its size where the class at hand has none, so that a
+    masked language model and an encoder of the same configuration give the same two numbers.
+    """
+    architecture, encoder = architecture_of(model), model.base_model
+    weights = {name: weight.numel() for name, weight in encoder.named_parameters()}
+    total = sum(size for name, size in weights.items() if architecture.part_of(name) != POOLER)
+    return total + (architecture.pooler(encoder.config.to_dict()) if with_pooler else 0)
+
+
+def estimated_parameters(config: dict[str, Any], name: str) -> int:
+    """Return about how many parameters a checkpoint or model of a configuration has, whether it is there or not.
+
+    Embeddings, and 12 width^2 in each layer as in BERT: too many for MobileBERT.
+    """
+    definition = source_of(config, name)
+    record = ARCHITECTURES[definition["architecture"]]
+    shape = {**record.common_names(record.usual), **shape_of(config, name)}
+    width, layers = shape["hidden_size"], shape["num_hidden_layers"]
+    vocabulary = config["tokenizers"][definition["tokenizer"]]["vocabulary_size"]
+    return (vocabulary + POSITIONS) * width + 12 * layers * width**2
