@@ -21,12 +21,13 @@ from compactbio.reporting.efficiency.names import DEPLOYMENT, MEASUREMENTS
 from compactbio.reporting.explanations import check_quirks
 from compactbio.reporting.gaps import datasets_in, gap_reasons, parse_datasets
 from compactbio.reporting.scores import collect_scores, find_score_tables
-from compactbio.reporting.selection import options_so_far, read_published_of, settings_of_files
+from compactbio.reporting.selection import options_so_far, read_published_of
 from compactbio.reporting.statistics.estimates import Estimate, read_estimates
 from compactbio.reporting.tables.costs import read_efficiency
 from compactbio.reporting.tables.deployment import read_deployment
 from compactbio.reporting.tables.writing import write_tables
 from compactbio.reporting.trainings import find_trainings, read_trainings
+from compactbio.settings.load import settings_of_files
 
 log = logging.getLogger(__name__)
 

@@ -27,8 +27,8 @@ from compactbio.cluster.site import ask_accounts
 from compactbio.errors import UserError
 from compactbio.files import read_yaml
 from compactbio.logs import run_program
-from compactbio.reporting.selection import settings_of_files
-from compactbio.settings.runs import source_of, trained_models
+from compactbio.settings.load import settings_of_files
+from compactbio.settings.selection import source_of, trained_models
 
 ROOT = Path(__file__).resolve().parents[1]
 SITE = Path("profiles/slurm/partitions.yaml")

@@ -20,7 +20,7 @@ from compactbio.reporting.pages.overview import corpus_document, run_document
 from compactbio.reporting.pages.trained import read_trained
 from compactbio.reporting.render import Document, to_html, to_markdown
 from compactbio.reporting.scores import collect_scores
-from compactbio.reporting.selection import settings_of_files
+from compactbio.settings.load import settings_of_files
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from compactbio.cluster.inventory import size_in_words, stored_runs, table
 from compactbio.cluster.present_runs import ORPHANED
 from compactbio.errors import UserError
 from compactbio.logs import run_program
-from compactbio.reporting.selection import settings_of_files
+from compactbio.settings.load import settings_of_files
 
 
 def main() -> None:

@@ -18,8 +18,8 @@ from compactbio.cluster.trials import make_trial
 from compactbio.errors import UserError
 from compactbio.files import read_json, write_json
 from compactbio.logs import run_program
-from compactbio.reporting.selection import settings_of_files
-from compactbio.settings.runs import trained_models
+from compactbio.settings.load import settings_of_files
+from compactbio.settings.selection import trained_models
 
 
 def parse_arguments() -> argparse.Namespace:

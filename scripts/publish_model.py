@@ -40,7 +40,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     from compactbio.publishing.upload import TOKEN, plan_upload, upload
-    from compactbio.reporting.selection import settings_of_files
+    from compactbio.settings.load import settings_of_files
 
     results = arguments.results or Path(settings_of_files(arguments.configfile)["results_dir"])
     model = results / "pretraining" / arguments.model / "model"

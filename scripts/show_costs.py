@@ -14,7 +14,7 @@ from compactbio.cluster.accounting import ask_accounting, by_rule_and_model
 from compactbio.cluster.job_costs import suggestions, table
 from compactbio.errors import UserError
 from compactbio.logs import run_program
-from compactbio.reporting.selection import settings_of_files
+from compactbio.settings.load import settings_of_files
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -15,7 +15,7 @@ from compactbio.cluster.queue import ask_queue
 from compactbio.cluster.status import table, trainings
 from compactbio.errors import UserError
 from compactbio.logs import run_program
-from compactbio.reporting.selection import settings_of_files
+from compactbio.settings.load import settings_of_files
 
 
 def main() -> None:

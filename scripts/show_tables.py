@@ -8,8 +8,9 @@ from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.logs import run_program
-from compactbio.reporting.selection import folder_so_far, settings_of_files
+from compactbio.reporting.selection import folder_so_far
 from compactbio.reporting.tables.terminal import for_terminal
+from compactbio.settings.load import settings_of_files
 
 # What a reader looks for first comes last: it stays on the screen.
 TABLES = ("ner", "re", "qa", "finetuning", "sizes", "efficiency", "comparisons", "replication", "summary")

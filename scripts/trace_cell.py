@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="list every file of long lists")
     arguments = parser.parse_args()
 
-    from compactbio.reporting.selection import settings_of_files
+    from compactbio.settings.load import settings_of_files
     from compactbio.tracing.cells import Place, trace_cell
     from compactbio.tracing.chain import Chain
 

@@ -31,7 +31,7 @@ def main() -> None:
     from compactbio.provenance import code_version
     from compactbio.publishing.contents import CONFIGURATION, find_contents
     from compactbio.publishing.crate import WORKFLOW, run_crate
-    from compactbio.settings.runs import finetuned_datasets
+    from compactbio.settings.selection import finetuned_datasets
 
     results = arguments.results
     write_yaml(results / CONFIGURATION, config)

@@ -12,7 +12,7 @@ from helpers.configurations import ROOT
 from helpers.reporting import score_rows, write_rows
 
 from compactbio.files import write_json
-from compactbio.reporting.selection import settings_of_files
+from compactbio.settings.load import settings_of_files
 
 PROVENANCE = {
     "seconds": 60.0,

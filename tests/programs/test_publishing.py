@@ -15,8 +15,7 @@ import yaml
 from helpers import provenance as chain
 
 from compactbio.publishing.sources import used_sources
-from compactbio.reporting.selection import settings_of_files
-from compactbio.settings.load import CONFIG_FOLDER
+from compactbio.settings.load import CONFIG_FOLDER, settings_of_files
 
 CONFIG = json.dumps(chain.CONFIGURATION)
 RUN_CRATE = "https://w3id.org/ro/wfrun/workflow/0.5"

@@ -14,7 +14,7 @@ from compactbio.cluster.partitions import Partition
 from compactbio.cluster.preflight import BAD, GOOD, UNSURE
 from compactbio.cluster.site import Accounts
 from compactbio.cluster.storage import Quota, Room
-from compactbio.settings.runs import trained_models
+from compactbio.settings.selection import trained_models
 
 CPU = Partition("cpu", default=True, nodes=2, cpus=16, memory_mb=64000, max_minutes=1440)
 GPU = Partition("gpu", nodes=2, cpus=16, memory_mb=64000, max_minutes=2880, gpus={"a100": 4})

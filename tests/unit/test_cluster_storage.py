@@ -9,7 +9,7 @@ from helpers.configurations import read
 
 from compactbio.cluster import disk_needs, storage
 from compactbio.cluster.storage import Quota, read_quotas
-from compactbio.settings.runs import trained_models
+from compactbio.settings.selection import trained_models
 from compactbio.settings.shapes import shape_of
 from compactbio.students.parameters import estimated_parameters
 

@@ -14,8 +14,8 @@ from compactbio.reporting.pages.environment import environment_document
 from compactbio.reporting.pages.overview import corpus_document, made_how, run_document
 from compactbio.reporting.pages.trained import read_trained
 from compactbio.reporting.render import to_markdown
-from compactbio.reporting.selection import settings_of_files
 from compactbio.scoring.tables import POOLED, Score
+from compactbio.settings.load import settings_of_files
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from compactbio.errors import UserError
 from compactbio.publishing.sources import used_sources
 from compactbio.settings import finetuning_run, load_settings, merge
 from compactbio.settings.cycles import cycles
-from compactbio.settings.runs import finetuned_datasets, kept_weights
+from compactbio.settings.selection import finetuned_datasets, kept_weights
 from compactbio.students.parameters import estimated_parameters
 
 AFTER = "BioASQ-7b-after-SQuAD"

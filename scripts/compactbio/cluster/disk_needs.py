@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from compactbio.settings.runs import finetuned_datasets, finetuning_run, kept_weights
+from compactbio.settings.runs import finetuning_run
+from compactbio.settings.selection import finetuned_datasets, kept_weights
 from compactbio.students.parameters import estimated_parameters
 
 # per file of the PubMed baseline, which holds 30,000 citations: downloaded, its texts, its tokens for one tokenizer

@@ -12,7 +12,7 @@ from typing import Any
 from compactbio.cluster.inventory import StoredRun, stored_runs
 from compactbio.cluster.present_runs import ORPHANED
 from compactbio.cluster.queue import QueuedJob, job_of
-from compactbio.settings.runs import finetuned_datasets, trained_models
+from compactbio.settings.selection import finetuned_datasets, trained_models
 from compactbio.text_tables import aligned_columns
 from compactbio.training.progress import read_metrics
 

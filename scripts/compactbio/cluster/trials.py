@@ -20,7 +20,8 @@ from compactbio.benchmarks.cases import draw_lengths
 from compactbio.corpus.tokens import TokenStoreWriter
 from compactbio.errors import UserError
 from compactbio.files import read_json, write_manifest, write_yaml
-from compactbio.settings.runs import pretraining_run, source_of, student_kind
+from compactbio.settings.runs import pretraining_run
+from compactbio.settings.selection import source_of, student_kind
 from compactbio.settings.shapes import shape_of
 from compactbio.training.progress import read_metrics
 

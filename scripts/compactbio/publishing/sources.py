@@ -10,7 +10,7 @@ from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, read_json
-from compactbio.settings.runs import finetuned_datasets, source_of
+from compactbio.settings.selection import finetuned_datasets, source_of
 from compactbio.tasks.data_sources import read_sources
 
 PUBMED = "pubmed_baseline"

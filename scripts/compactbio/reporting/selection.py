@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from compactbio.reporting.gaps import parse_datasets
 from compactbio.reporting.published import Assignment, read_assigned
-from compactbio.settings import load_settings, merge, read_configuration
 from compactbio.settings.load import CONFIG_FOLDER
 
 TABLES_SO_FAR = "tables_so_far"  # folder in the results, apart from tables/, which the workflow makes
@@ -51,16 +50,6 @@ def comparison_options(config: dict[str, Any]) -> list[str]:
         *("--resamples", str(reporting["resamples"])),
         *("--seed", str(config["run"]["seeds"][0])),
     ]
-
-
-def settings_of_files(files: Iterable[Path]) -> dict[str, Any]:
-    """Return the checked configuration of --configfile; a missing mirror is no fault, since nothing is read there.
-
-    Raises:
-        UserError: a file cannot be read, or the configuration has faults.
-    """
-    config = read_configuration(files)
-    return load_settings(config if config.get("mirror") else merge(config, {"mirror": "."}))
 
 
 def options_so_far(config: dict[str, Any]) -> list[str]:

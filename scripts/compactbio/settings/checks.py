@@ -11,7 +11,7 @@ from compactbio.settings.cycles import cycles
 from compactbio.settings.datasets import dataset_faults
 from compactbio.settings.messages import unknown
 from compactbio.settings.objectives import objective_faults
-from compactbio.settings.runs import finetuned_datasets, source_of
+from compactbio.settings.selection import finetuned_datasets, source_of
 from compactbio.settings.shapes import POSITIONS, shape_faults
 
 

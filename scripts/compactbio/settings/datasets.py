@@ -7,7 +7,8 @@ from typing import Any
 
 from compactbio.settings.cycles import cycles
 from compactbio.settings.messages import unknown
-from compactbio.settings.runs import FOLDED_LAYOUTS, STAGE, finetuning_options, stage_before
+from compactbio.settings.runs import FOLDED_LAYOUTS, finetuning_options
+from compactbio.settings.selection import STAGE, stage_before
 from compactbio.settings.shapes import POSITIONS
 
 LAYOUTS = {"ner": {"tagged_words"}, "re": {"gad", "sentences", "json_lines", "chemprot"}, "qa": {"bioasq", "squad"}}

@@ -62,6 +62,16 @@ def read_configuration(files: Iterable[Path]) -> dict[str, Any]:
     return config
 
 
+def settings_of_files(files: Iterable[Path]) -> dict[str, Any]:
+    """Return the checked configuration of --configfile; a missing mirror is no fault, since nothing is read there.
+
+    Raises:
+        UserError: a file cannot be read, or the configuration has faults.
+    """
+    config = read_configuration(files)
+    return load_settings(config if config.get("mirror") else merge(config, {"mirror": "."}))
+
+
 def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     """Return `below` with `above` merged over it, as Snakemake does: mappings merge, everything else replaces.
 

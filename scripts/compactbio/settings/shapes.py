@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from compactbio.architectures import ARCHITECTURES
-from compactbio.settings.runs import source_of
+from compactbio.settings.selection import source_of
 
 POSITIONS = max(record.positions({}) for record in ARCHITECTURES.values())  # that a model has at most, by default
 

@@ -12,7 +12,7 @@ from compactbio.architectures import ARCHITECTURES, architecture_named, architec
 from compactbio.architectures.record import EMBEDDINGS, HEAD, LAYERS, POOLER
 from compactbio.errors import UserError
 from compactbio.files import read_json
-from compactbio.settings.runs import source_of
+from compactbio.settings.selection import source_of
 from compactbio.settings.shapes import POSITIONS, shape_of
 from compactbio.students.weights import read_shapes, weight_files
 

@@ -1,0 +1,155 @@
+"""Which definitions of a configuration take part in its run: models, checkpoints, datasets, batches of the corpus."""
+
+from __future__ import annotations
+
+from typing import Any
+
+STAGE = "starts_from"  # in a dataset's `finetuning`: no hyper-parameter, but another dataset
+
+
+# ---- models and checkpoints
+
+
+def source_of(config: dict[str, Any], name: str) -> dict[str, Any] | None:
+    """Return the definition of a checkpoint or model, or None where the name is neither's."""
+    return config["checkpoints"].get(name) or config["models"].get(name)
+
+
+def is_trained(config: dict[str, Any], name: str) -> bool:
+    """Return whether a checkpoint or model is trained here; all others are fetched."""
+    return name in config["models"] and config["models"][name]["source"] == "train"
+
+
+def student_kind(model: dict[str, Any]) -> tuple[str, Any]:
+    """Return which of teacher_layers, checkpoint and shape a model's student is made from, and its value."""
+    student = {key: value for key, value in (model.get("student") or {}).items() if value is not None}
+    return next(iter(student.items()))
+
+
+def trained_models(config: dict[str, Any]) -> list[str]:
+    """Return the models that the run trains, their teachers included, in the order of their definition."""
+    wanted: set[str] = set()
+    waiting: list[str | None] = list(config["run"]["models"])
+    while waiting:
+        name = waiting.pop()
+        if name is not None and name not in wanted and is_trained(config, name):
+            wanted.add(name)
+            waiting.append(config["models"][name].get("teacher"))
+    return [name for name in config["models"] if name in wanted]
+
+
+def fetched_names(config: dict[str, Any]) -> list[str]:
+    """Return the checkpoints and models that the run downloads, sorted."""
+    names = {name for name in config["run"]["models"] if not is_trained(config, name)}
+    for model in (config["models"][name] for name in trained_models(config)):
+        names.add(config["tokenizers"][model["tokenizer"]]["checkpoint"])
+        kind, value = student_kind(model)
+        if kind == "checkpoint":
+            names.add(value)
+        teacher = model.get("teacher")
+        if teacher is not None and not is_trained(config, teacher):
+            names.add(teacher)
+    return sorted(names)
+
+
+def described_models(config: dict[str, Any]) -> list[str]:
+    """Return the models that a card is written of, sorted: those of the run, and the teachers trained for them."""
+    return sorted({*config["run"]["models"], *trained_models(config)})
+
+
+def names_in_use(config: dict[str, Any]) -> list[str]:
+    """Return the models, checkpoints, datasets and tokenizers that take part in the run, sorted."""
+    sources = {*config["run"]["models"], *trained_models(config), *fetched_names(config)}
+    definitions = [source_of(config, name) for name in sources]
+    tokenizers = {definition["tokenizer"] for definition in definitions if definition is not None}
+    return sorted({*sources, *tokenizers, *finetuned_datasets(config)})
+
+
+def origin_groups(config: dict[str, Any]) -> dict[str, str]:
+    """Return how each model of the run came to be: distilled, continual or given."""
+    groups = {}
+    for name in config["run"]["models"]:
+        taught = config["models"][name].get("teacher") is not None
+        groups[name] = ("distilled" if taught else "continual") if is_trained(config, name) else "given"
+    return groups
+
+
+def fetch_definition(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return what fetching a checkpoint or model depends on: where from, and what must arrive."""
+    definition = source_of(config, name) or {}
+    where = "hub" if definition["source"] == "hub" else "path"
+    keys = ("source", where, "architecture", "tokenizer", "shape")
+    return {key: definition[key] for key in keys if definition.get(key) is not None}
+
+
+# ---- corpus
+
+
+def baseline_numbers(config: dict[str, Any]) -> list[int]:
+    """Return the numbers of the baseline files that are used."""
+    baseline = config["corpus"]["baseline"]
+    return baseline["numbers"] or list(range(1, baseline["files"] + 1))
+
+
+def corpus_batches(config: dict[str, Any]) -> list[str]:
+    """Return the names of the corpus's batches, "0001" and so on: each is a document or some baseline files."""
+    corpus = config["corpus"]
+    if corpus["source"] == "baseline":
+        count = -(-len(baseline_numbers(config)) // corpus["files_per_job"])
+    else:
+        count = len(corpus["documents"])
+    return [f"{number:04d}" for number in range(1, count + 1)]
+
+
+def batch_numbers(config: dict[str, Any], batch: str) -> list[int]:
+    """Return the numbers of the baseline files of a batch."""
+    size = config["corpus"]["files_per_job"]
+    first = (int(batch) - 1) * size
+    return baseline_numbers(config)[first : first + size]
+
+
+def corpus_tokenizers(config: dict[str, Any]) -> list[str]:
+    """Return the tokenizers whose token stores the trained models read, sorted."""
+    return sorted({config["models"][name]["tokenizer"] for name in trained_models(config)})
+
+
+# ---- datasets
+
+
+def stage_before(config: dict[str, Any], dataset: str) -> str | None:
+    """Return the dataset from whose fine-tuned model this one's fine-tuning starts; None: from the model as it is.
+
+    None also for a name without a definition, which the checks refuse elsewhere.
+    """
+    return config["datasets"].get(dataset, {}).get("finetuning", {}).get(STAGE)
+
+
+def finetuned_datasets(config: dict[str, Any]) -> list[str]:
+    """Return the datasets that each model is fine-tuned on: those of the run, then those that they start from."""
+    datasets = list(config["run"]["datasets"])
+    for dataset in datasets:  # grows while it is walked: a stage may have one before it
+        stage = stage_before(config, dataset)
+        if stage is not None and stage not in datasets:
+            datasets.append(stage)
+    return datasets
+
+
+def task_sources(config: dict[str, Any]) -> list[str]:
+    """Return the rows of config/data_sources.tsv that the datasets of the run are read from, sorted."""
+    sources = {config["datasets"][dataset]["source"] for dataset in finetuned_datasets(config)}
+    return sorted(source for source in sources if source is not None)
+
+
+def kept_weights(config: dict[str, Any]) -> set[str]:
+    """Return the datasets whose first run's weights are kept.
+
+    Those asked for, those that others start from, and the one whose models are measured for deployment.
+    """
+    stages = {stage_before(config, dataset) for dataset in finetuned_datasets(config)}
+    return {*config["run"]["keep_weights"], *stages, deployment_dataset(config)} - {None}
+
+
+def deployment_dataset(config: dict[str, Any]) -> str | None:
+    """Return the dataset whose models are measured for deployment; None where no dataset of the run is."""
+    name = config["reporting"]["deployment_dataset"]
+    return name if name in config["run"]["datasets"] else None
