@@ -57,11 +57,11 @@ rule corpus:
 
 
 # A model's name is a target: its branch, from the student (and its teacher) down to its scores.
-for model in config["run"]["models"]:
+for model in MODELS:
 
     rule:
         name:
             model
         input:
-            f"{RESULTS}/finetuning/{model}/scores.tsv",
+            RESULTS.model_scores(model).scores,
         localrule: True

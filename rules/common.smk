@@ -1,4 +1,4 @@
-# Paths, look-ups and target lists that the stages share. Stage files hold rules only.
+# The configuration, and look-ups that the stages share. Stage files hold rules only.
 import csv
 import json
 
@@ -6,13 +6,24 @@ from compactbio.errors import UserError
 from compactbio.pretraining.sampling import check_split
 from compactbio.reporting.selection import comparison_options, selection_options
 from compactbio.settings import finetuning_run, load_settings, pretraining_run
-from compactbio.settings import runs as settings_runs
-from compactbio.settings.runs import (
+from compactbio.settings.results import Downloads, Results
+from compactbio.settings.selection import (
+    batch_numbers,
+    corpus_batches,
+    corpus_tokenizers,
     deployment_dataset,
+    described_models,
+    fetch_definition,
+    fetched_names,
     finetuned_datasets,
+    is_trained,
+    names_in_use,
+    origin_groups,
     source_of,
     stage_before,
     student_kind,
+    task_sources,
+    trained_models,
 )
 
 BASEDIR = Path(workflow.basedir)
@@ -51,67 +62,26 @@ try:
 except UserError as error:
     raise WorkflowError(error) from None
 
-RESULTS = config["results_dir"].rstrip("/")
-DOWNLOADS = config["downloads_dir"].rstrip("/")
+RESULTS = Results(config["results_dir"].rstrip("/"))
+DOWNLOADS = Downloads(config["downloads_dir"].rstrip("/"))
 SCRIPTS = os.path.relpath(BASEDIR / "scripts")
-LOGS = f"{RESULTS}/logs"
+MODELS, DATASETS = config["run"]["models"], config["run"]["datasets"]
+TRAINED, FETCHED = trained_models(config), fetched_names(config)
 
 
 # ---- checkpoints and models
 
 
-def source_definition(name):
-    """Return the definition of a checkpoint or model by its name."""
-    return source_of(config, name)
+def usable_model(name):
+    """Return a model or checkpoint that others read: exported if it is trained here, else fetched."""
+    if is_trained(config, name):
+        return RESULTS.pretraining(name).model
+    return RESULTS.students.fetched(name)
 
 
-def model_folder(name):
-    """Return the folder of a usable model or checkpoint: exported if it is trained here, else fetched."""
-    if name in config["models"] and config["models"][name]["source"] == "train":
-        return f"{RESULTS}/pretraining/{name}/model"
-    return f"{RESULTS}/students/fetched/{name}"
-
-
-def tokenizer_folder(tokenizer):
-    """Return the checkpoint folder whose tokenizer files are used under this name."""
-    return model_folder(config["tokenizers"][tokenizer]["checkpoint"])
-
-
-def trained_models():
-    """Return the models that this run trains, in the order of their definition: teachers included."""
-    return settings_runs.trained_models(config)
-
-
-def fetched_names():
-    """Return the checkpoints and models that this run downloads, sorted."""
-    names = {
-        name
-        for name in config["run"]["models"]
-        if config["models"][name]["source"] != "train"
-    }
-    for model in map(config["models"].get, trained_models()):
-        kind, value = student_kind(model)
-        names.add(config["tokenizers"][model["tokenizer"]]["checkpoint"])
-        if kind == "checkpoint":
-            names.add(value)
-        teacher = model.get("teacher")
-        if teacher is not None and source_of(config, teacher)["source"] != "train":
-            names.add(teacher)
-    return sorted(names)
-
-
-def fetch_definition(name):
-    """Return what fetching a checkpoint depends on: where from, and what must arrive."""
-    keys = ("source", "hub", "path", "architecture", "tokenizer", "shape")
-    definition = source_of(config, name)
-    wanted = {key: definition[key] for key in keys if definition.get(key) is not None}
-    wanted.pop("path" if definition["source"] == "hub" else "hub", None)
-    return wanted
-
-
-def tokenizer_definition(name):
-    """Return the definition of the tokenizer that a checkpoint or model must have."""
-    return config["tokenizers"][source_of(config, name)["tokenizer"]]
+def tokenizer_of(tokenizer):
+    """Return the model whose tokenizer files are used under this name."""
+    return usable_model(config["tokenizers"][tokenizer]["checkpoint"])
 
 
 def local_checkpoint_files(name):
@@ -131,19 +101,19 @@ def local_checkpoint_files(name):
 
 
 def student_source(model):
-    """Return the option of initialise_student.py that a model's student needs, and its folder."""
+    """Return the option of initialise_student.py that a model's student needs, and the model that it names."""
     kind, value = student_kind(config["models"][model])
     if kind == "teacher_layers":
-        return "--teacher", model_folder(config["models"][model]["teacher"])
+        return "--teacher", usable_model(config["models"][model]["teacher"])
     if kind == "checkpoint":
-        return "--checkpoint", model_folder(value)
-    return "--tokenizer", tokenizer_folder(config["models"][model]["tokenizer"])
+        return "--checkpoint", usable_model(value)
+    return "--tokenizer", tokenizer_of(config["models"][model]["tokenizer"])
 
 
 def teacher_manifest(model):
     """Return the manifest of a model's teacher; an empty list where it has none."""
     teacher = config["models"][model].get("teacher")
-    return [] if teacher is None else f"{model_folder(teacher)}/manifest.json"
+    return [] if teacher is None else usable_model(teacher).manifest
 
 
 def global_batch_size(model, gpus):
@@ -158,80 +128,31 @@ def global_batch_size(model, gpus):
     return size
 
 
-# ---- corpus
-
-
-def baseline_numbers():
-    """Return the numbers of the baseline files that are used."""
-    baseline = config["corpus"]["baseline"]
-    return baseline["numbers"] or list(range(1, baseline["files"] + 1))
-
-
-def baseline_batches():
-    """Return the names of the batches of baseline files, "0001" and so on."""
-    jobs = -(-len(baseline_numbers()) // config["corpus"]["files_per_job"])
-    return [f"{number:04d}" for number in range(1, jobs + 1)]
-
-
-def batch_numbers(batch):
-    """Return the numbers of a batch's files, separated by commas."""
-    size = config["corpus"]["files_per_job"]
-    first = (int(batch) - 1) * size
-    return ",".join(map(str, baseline_numbers()[first : first + size]))
-
-
-def corpus_batches():
-    """Return the names of the text shards of the corpus in use: one per batch or document file."""
-    if config["corpus"]["source"] == "baseline":
-        return baseline_batches()
-    return [
-        f"{number:04d}" for number in range(1, len(config["corpus"]["documents"]) + 1)
-    ]
-
-
-def corpus_tokenizers():
-    """Return the tokenizers whose token stores the trained models read, sorted."""
-    return sorted({config["models"][name]["tokenizer"] for name in trained_models()})
+# ---- corpus and tasks
 
 
 def token_stores(tokenizer):
-    """Return the manifests of a tokenizer's token store, one per batch."""
+    """Return the manifests of a tokenizer's token stores, one per batch."""
     return [
-        f"{RESULTS}/corpus/tokens/{tokenizer}/{batch}/manifest.json"
-        for batch in corpus_batches()
+        RESULTS.corpus.token_store(tokenizer, batch).manifest
+        for batch in corpus_batches(config)
     ]
-
-
-# ---- tasks
-
-
-def dataset_definition(dataset):
-    """Return the definition of a dataset by its name."""
-    return config["datasets"][dataset]
-
-
-def task_sources():
-    """Return the rows of config/data_sources.tsv that the datasets of this run are read from, sorted."""
-    sources = {
-        config["datasets"][dataset]["source"] for dataset in finetuned_datasets(config)
-    }
-    return sorted(sources - {None})
 
 
 def start_folder(model, dataset):
     """Return the folder that a fine-tuning starts from: the model as it is, or what its stage leaves of it."""
     stage = stage_before(config, dataset)
     if stage is None:
-        return model_folder(model)
-    return f"{RESULTS}/finetuning/{model}/{stage}/model"
+        return usable_model(model).folder
+    return RESULTS.finetuning(model, stage).model.folder
 
 
 def start_record(model, dataset):
     """Return the declared file that is made with that folder: the model's manifest, or the stage's training.json."""
-    folder = start_folder(model, dataset)
-    if stage_before(config, dataset) is None:
-        return f"{folder}/manifest.json"
-    return f"{os.path.dirname(folder)}/training.json"
+    stage = stage_before(config, dataset)
+    if stage is None:
+        return usable_model(model).manifest
+    return RESULTS.finetuning(model, stage).training
 
 
 wildcard_constraints:

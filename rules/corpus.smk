@@ -6,9 +6,9 @@ if config["corpus"]["source"] == "baseline":
     # What it fetches lies in a cache that is no output: a batch with one failed file loses nothing else.
     rule download_baseline:
         output:
-            manifest=f"{RESULTS}/corpus/baseline/{{batch}}.json",
+            manifest=RESULTS.corpus.baseline("{batch}"),
         log:
-            f"{RESULTS}/logs/download_baseline/{{batch}}.log",
+            RESULTS.log("download_baseline", "{batch}"),
         retries: 1
         localrule: True
         conda:
@@ -16,24 +16,26 @@ if config["corpus"]["source"] == "baseline":
         params:
             base_url=config["corpus"]["baseline"]["base_url"],
             year=config["corpus"]["baseline"]["year"],
-            numbers=lambda wildcards: batch_numbers(wildcards.batch),
+            numbers=lambda wildcards: ",".join(
+                map(str, batch_numbers(config, wildcards.batch))
+            ),
         shell:
-            f"python {SCRIPTS}/download_baseline.py"
+            "python {SCRIPTS:q}/download_baseline.py"
             " --base-url {params.base_url:q} --year {params.year}"
-            f" --downloads '{DOWNLOADS}'"
+            " --downloads {DOWNLOADS.folder:q}"
             " --numbers {params.numbers:q} --output {output.manifest:q}"
             " > {log:q} 2>&1"
 
     rule parse_baseline:
         input:
-            manifest=f"{RESULTS}/corpus/baseline/{{batch}}.json",
+            manifest=RESULTS.corpus.baseline("{batch}"),
         output:
-            text=f"{RESULTS}/corpus/text/{{batch}}.parquet",
-            counts=f"{RESULTS}/corpus/text/{{batch}}.counts.json",
+            text=RESULTS.corpus.text("{batch}"),
+            counts=RESULTS.corpus.counts("{batch}"),
         log:
-            f"{RESULTS}/logs/parse_baseline/{{batch}}.log",
+            RESULTS.log("parse_baseline", "{batch}"),
         benchmark:
-            f"{RESULTS}/benchmarks/parse_baseline/{{batch}}.tsv"
+            RESULTS.benchmark("parse_baseline", "{batch}")
         retries: 0
         conda:
             "../envs/workflow.yaml"
@@ -53,7 +55,7 @@ if config["corpus"]["source"] == "baseline":
                 otherwise="",
             ),
         shell:
-            f"python {SCRIPTS}/parse_baseline.py"
+            "python {SCRIPTS:q}/parse_baseline.py"
             " --text {params.text} {params.as_of}"
             " --manifest {input.manifest:q} --output {output.text:q} --counts {output.counts:q}"
             " > {log:q} 2>&1"
@@ -66,10 +68,10 @@ else:
                 int(wildcards.batch) - 1
             ],
         output:
-            text=f"{RESULTS}/corpus/text/{{batch}}.parquet",
-            counts=f"{RESULTS}/corpus/text/{{batch}}.counts.json",
+            text=RESULTS.corpus.text("{batch}"),
+            counts=RESULTS.corpus.counts("{batch}"),
         log:
-            f"{RESULTS}/logs/import_documents/{{batch}}.log",
+            RESULTS.log("import_documents", "{batch}"),
         retries: 0
         conda:
             "../envs/workflow.yaml"
@@ -78,7 +80,7 @@ else:
             mem_mb=1000,
             runtime=60,
         shell:
-            f"python {SCRIPTS}/import_documents.py"
+            "python {SCRIPTS:q}/import_documents.py"
             " {input.documents:q}"
             " --output {output.text:q} --counts {output.counts:q}"
             " > {log:q} 2>&1"
@@ -86,16 +88,16 @@ else:
 
 rule tokenize_shard:
     input:
-        text=f"{RESULTS}/corpus/text/{{batch}}.parquet",
-        tokenizer=lambda wildcards: f"{tokenizer_folder(wildcards.tokenizer)}/manifest.json",
+        text=RESULTS.corpus.text("{batch}"),
+        tokenizer=lambda wildcards: tokenizer_of(wildcards.tokenizer).manifest,
     output:
-        ids=f"{RESULTS}/corpus/tokens/{{tokenizer}}/{{batch}}/ids.npy",
-        offsets=f"{RESULTS}/corpus/tokens/{{tokenizer}}/{{batch}}/offsets.npy",
-        manifest=f"{RESULTS}/corpus/tokens/{{tokenizer}}/{{batch}}/manifest.json",
+        ids=RESULTS.corpus.token_store("{tokenizer}", "{batch}").ids,
+        offsets=RESULTS.corpus.token_store("{tokenizer}", "{batch}").offsets,
+        manifest=RESULTS.corpus.token_store("{tokenizer}", "{batch}").manifest,
     log:
-        f"{RESULTS}/logs/tokenize_shard/{{tokenizer}}/{{batch}}.log",
+        RESULTS.log("tokenize_shard", "{tokenizer}", "{batch}"),
     benchmark:
-        f"{RESULTS}/benchmarks/tokenize_shard/{{tokenizer}}/{{batch}}.tsv"
+        RESULTS.benchmark("tokenize_shard", "{tokenizer}", "{batch}")
     retries: 0
     conda:
         "../envs/workflow.yaml"
@@ -111,7 +113,7 @@ rule tokenize_shard:
             config["tokenizers"][wildcards.tokenizer]
         ),
     shell:
-        f"HF_HUB_OFFLINE=1 python {SCRIPTS}/tokenize_shard.py"
+        "HF_HUB_OFFLINE=1 python {SCRIPTS:q}/tokenize_shard.py"
         " --tokenizer {params.tokenizer:q}"
         " --name {wildcards.tokenizer:q} --definition {params.definition:q}"
         " --max-length {params.max_length} --threads {threads} --output {params.folder:q} {input.text:q}"
@@ -120,39 +122,37 @@ rule tokenize_shard:
 
 rule summarise_corpus:
     input:
-        counts=[
-            f"{RESULTS}/corpus/text/{batch}.counts.json" for batch in corpus_batches()
-        ],
+        counts=[RESULTS.corpus.counts(batch) for batch in corpus_batches(config)],
         stores=[
             store
-            for tokenizer in corpus_tokenizers()
+            for tokenizer in corpus_tokenizers(config)
             for store in token_stores(tokenizer)
         ],
     output:
-        csv=f"{RESULTS}/corpus/summary.csv",
-        md=f"{RESULTS}/corpus/summary.md",
+        csv=RESULTS.corpus.summary_csv,
+        md=RESULTS.corpus.summary_md,
         lengths=report(
-            f"{RESULTS}/figures/corpus_lengths.svg",
+            RESULTS.figures.figure("corpus_lengths", "svg"),
             category="5 Corpus",
             labels={"result": "Lengths of the sequences"},
             caption="report/corpus_lengths.rst",
         ),
-        lengths_picture=f"{RESULTS}/figures/corpus_lengths.png",
+        lengths_picture=RESULTS.figures.figure("corpus_lengths", "png"),
         files=report(
-            f"{RESULTS}/figures/corpus_files.svg",
+            RESULTS.figures.figure("corpus_files", "svg"),
             category="5 Corpus",
             labels={"result": "Texts read and kept, by file"},
             caption="report/corpus_files.rst",
         ),
-        files_picture=f"{RESULTS}/figures/corpus_files.png",
+        files_picture=RESULTS.figures.figure("corpus_files", "png"),
     log:
-        f"{RESULTS}/logs/summarise_corpus/summary.log",
+        RESULTS.log("summarise_corpus", "summary"),
     retries: 0
     localrule: True
     conda:
         "../envs/workflow.yaml"
     shell:
-        f"python {SCRIPTS}/summarise_corpus.py"
+        "python {SCRIPTS:q}/summarise_corpus.py"
         " --counts {input.counts:q} --stores {input.stores:q}"
         " --table {output.csv:q} {output.md:q}"
         " --lengths-figure {output.lengths:q} {output.lengths_picture:q}"

@@ -4,9 +4,9 @@
 
 rule resolve_finetuning:
     output:
-        f"{RESULTS}/finetuning/{{model}}/{{dataset}}/run.yaml",
+        RESULTS.finetuning("{model}", "{dataset}").run,
     log:
-        f"{LOGS}/resolve_finetuning/{{model}}/{{dataset}}.log",
+        RESULTS.log("resolve_finetuning", "{model}", "{dataset}"),
     retries: 0
     localrule: True
     conda:
@@ -16,7 +16,7 @@ rule resolve_finetuning:
             finetuning_run(config, wildcards.model, wildcards.dataset)
         ),
     shell:
-        f"python {SCRIPTS}/resolve_run.py"
+        "python {SCRIPTS:q}/resolve_run.py"
         " --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
 
 
@@ -24,18 +24,18 @@ rule resolve_finetuning:
 # weights, which only some datasets have: who reads them takes training.json, which holds their digest.
 rule finetune_model:
     input:
-        run=f"{RESULTS}/finetuning/{{model}}/{{dataset}}/run.yaml",
+        run=RESULTS.finetuning("{model}", "{dataset}").run,
         model=lambda wildcards: start_record(wildcards.model, wildcards.dataset),
-        task=f"{RESULTS}/tasks/{{dataset}}/manifest.json",
+        task=RESULTS.tasks.dataset("{dataset}").manifest,
     output:
-        predictions=f"{RESULTS}/finetuning/{{model}}/{{dataset}}/predictions.parquet",
-        metrics=f"{RESULTS}/finetuning/{{model}}/{{dataset}}/metrics.jsonl",
-        training=f"{RESULTS}/finetuning/{{model}}/{{dataset}}/training.json",
-        provenance=f"{RESULTS}/finetuning/{{model}}/{{dataset}}/provenance.json",
+        predictions=RESULTS.finetuning("{model}", "{dataset}").predictions,
+        metrics=RESULTS.finetuning("{model}", "{dataset}").metrics,
+        training=RESULTS.finetuning("{model}", "{dataset}").training,
+        provenance=RESULTS.finetuning("{model}", "{dataset}").provenance,
     log:
-        f"{LOGS}/finetune_model/{{model}}/{{dataset}}.log",
+        RESULTS.log("finetune_model", "{model}", "{dataset}"),
     benchmark:
-        f"{RESULTS}/benchmarks/finetune_model/{{model}}/{{dataset}}.tsv"
+        RESULTS.benchmark("finetune_model", "{model}", "{dataset}")
     conda:
         "../envs/workflow.yaml"
     threads: 4
@@ -47,10 +47,10 @@ rule finetune_model:
     params:
         model=lambda wildcards: start_folder(wildcards.model, wildcards.dataset),
         task=lambda wildcards, input: os.path.dirname(input.task),
-        checkpoints=f"{RESULTS}/checkpoints/finetuning/{{model}}/{{dataset}}",
+        checkpoints=RESULTS.checkpoints.finetuning("{model}", "{dataset}"),
         output_dir=lambda wildcards, output: os.path.dirname(output.predictions),
     shell:
-        f"python {SCRIPTS}/finetune_model.py"
+        "python {SCRIPTS:q}/finetune_model.py"
         " --run {input.run:q} --model {params.model:q} --task {params.task:q}"
         " --checkpoints {params.checkpoints:q} --output-dir {params.output_dir:q}"
         " --max-minutes {resources.runtime} < /dev/null > {log:q} 2>&1"
@@ -58,26 +58,16 @@ rule finetune_model:
 
 rule score_model:
     input:
-        predictions=expand(
-            "{results}/finetuning/{{model}}/{dataset}/predictions.parquet",
-            results=RESULTS,
-            dataset=config["run"]["datasets"],
-        ),
-        runs=expand(
-            "{results}/finetuning/{{model}}/{dataset}/run.yaml",
-            results=RESULTS,
-            dataset=config["run"]["datasets"],
-        ),
-        tasks=expand(
-            "{results}/tasks/{dataset}/manifest.json",
-            results=RESULTS,
-            dataset=config["run"]["datasets"],
-        ),
+        predictions=[
+            RESULTS.finetuning("{model}", dataset).predictions for dataset in DATASETS
+        ],
+        runs=[RESULTS.finetuning("{model}", dataset).run for dataset in DATASETS],
+        tasks=[RESULTS.tasks.dataset(dataset).manifest for dataset in DATASETS],
     output:
-        scores=f"{RESULTS}/finetuning/{{model}}/scores.tsv",
-        units=f"{RESULTS}/finetuning/{{model}}/units.parquet",
+        scores=RESULTS.model_scores("{model}").scores,
+        units=RESULTS.model_scores("{model}").units,
     log:
-        f"{LOGS}/score_model/{{model}}.log",
+        RESULTS.log("score_model", "{model}"),
     retries: 0
     conda:
         "../envs/workflow.yaml"
@@ -88,7 +78,7 @@ rule score_model:
         results=lambda wildcards, input: [os.path.dirname(path) for path in input.runs],
         tasks=lambda wildcards, input: [os.path.dirname(path) for path in input.tasks],
     shell:
-        f"HF_HUB_OFFLINE=1 python {SCRIPTS}/score_model.py"
+        "HF_HUB_OFFLINE=1 python {SCRIPTS:q}/score_model.py"
         " --model {wildcards.model:q} --results {params.results:q}"
         " --tasks {params.tasks:q} --output {output.scores:q} --units {output.units:q}"
         " > {log:q} 2>&1"

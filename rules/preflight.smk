@@ -4,7 +4,7 @@
 
 rule preflight:
     log:
-        f"{LOGS}/preflight/all.log",
+        RESULTS.log("preflight"),
     retries: 0
     localrule: True
     conda:
@@ -14,6 +14,6 @@ rule preflight:
         demands=lambda wildcards: json.dumps(demands()),
         downloads=lambda wildcards: missing_downloads(),
     shell:
-        f"python {SCRIPTS}/check_site.py"
+        "python {SCRIPTS:q}/check_site.py"
         " --configfile {params.configfiles:q} --demands {params.demands:q}"
         " --missing-downloads {params.downloads} 2> {log:q}"

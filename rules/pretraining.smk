@@ -3,9 +3,9 @@
 
 rule resolve_run:
     output:
-        run=f"{RESULTS}/pretraining/{{model}}/run.yaml",
+        run=RESULTS.pretraining("{model}").run,
     log:
-        f"{RESULTS}/logs/resolve_run/{{model}}.log",
+        RESULTS.log("resolve_run", "{model}"),
     retries: 0
     localrule: True
     conda:
@@ -13,7 +13,7 @@ rule resolve_run:
     params:
         settings=lambda wildcards: json.dumps(pretraining_run(config, wildcards.model)),
     shell:
-        f"python {SCRIPTS}/resolve_run.py"
+        "python {SCRIPTS:q}/resolve_run.py"
         " --settings {params.settings:q} --output {output.run:q}"
         " > {log:q} 2>&1"
 
@@ -24,19 +24,19 @@ rule resolve_run:
 # Checkpoints are no output: outputs are deleted before each try.
 rule pretrain_model:
     input:
-        run=f"{RESULTS}/pretraining/{{model}}/run.yaml",
-        student=f"{RESULTS}/students/initialised/{{model}}/manifest.json",
+        run=RESULTS.pretraining("{model}").run,
+        student=RESULTS.students.initialised("{model}").manifest,
         teacher=lambda wildcards: teacher_manifest(wildcards.model),
         tokens=lambda wildcards: token_stores(
             config["models"][wildcards.model]["tokenizer"]
         ),
     output:
-        training=f"{RESULTS}/pretraining/{{model}}/training.json",
-        provenance=f"{RESULTS}/pretraining/{{model}}/provenance.json",
+        training=RESULTS.pretraining("{model}").training,
+        provenance=RESULTS.pretraining("{model}").provenance,
     log:
-        f"{RESULTS}/logs/pretrain_model/{{model}}.log",
+        RESULTS.log("pretrain_model", "{model}"),
     benchmark:
-        f"{RESULTS}/benchmarks/pretrain_model/{{model}}.tsv"
+        RESULTS.benchmark("pretrain_model", "{model}")
     conda:
         "../envs/workflow.yaml"
     threads: 8
@@ -47,45 +47,45 @@ rule pretrain_model:
         runtime=1440,
         micro_batch_tokens=16384,
     params:
-        checkpoints=f"{RESULTS}/checkpoints/pretraining/{{model}}",
-        rank_logs=f"{RESULTS}/logs/pretrain_model/{{model}}.ranks",
+        checkpoints=RESULTS.checkpoints.pretraining("{model}"),
+        rank_logs=RESULTS.rank_logs("pretrain_model", "{model}"),
         batch=lambda wildcards, resources: global_batch_size(
             wildcards.model, resources.gpu
         ),
     shell:
-        f"python {SCRIPTS}/launch.py"
+        "python {SCRIPTS:q}/launch.py"
         " --gpus {resources.gpu} --nodes {resources.nodes} --global-batch-size {params.batch}"
         " --run-state {params.checkpoints:q}/state.json --rank-logs {params.rank_logs:q} --"
-        f" {SCRIPTS}/pretrain_model.py"
+        " {SCRIPTS:q}/pretrain_model.py"
         " --run {input.run:q} --student {input.student:q}"
         " --teacher {input.teacher:q} --tokens {input.tokens:q} --checkpoints {params.checkpoints:q}"
         " --output {output.training:q} --provenance {output.provenance:q}"
         " --max-minutes {resources.runtime} --micro-batch-tokens {resources.micro_batch_tokens}"
-        f" --checkpoint-every-steps {config['pretraining']['checkpoint_every_steps']}"
-        f" --checkpoint-every-minutes {config['pretraining']['checkpoint_every_minutes']}"
-        f" --log-every-steps {config['pretraining']['log_every_steps']}"
+        " --checkpoint-every-steps {config[pretraining][checkpoint_every_steps]:q}"
+        " --checkpoint-every-minutes {config[pretraining][checkpoint_every_minutes]:q}"
+        " --log-every-steps {config[pretraining][log_every_steps]:q}"
         " > {log:q} 2>&1 < /dev/null"
 
 
 # Local, since it takes seconds: weights are read from the last checkpoint and written in the common form.
 rule export_model:
     input:
-        run=f"{RESULTS}/pretraining/{{model}}/run.yaml",
-        training=f"{RESULTS}/pretraining/{{model}}/training.json",
-        student=f"{RESULTS}/students/initialised/{{model}}/manifest.json",
+        run=RESULTS.pretraining("{model}").run,
+        training=RESULTS.pretraining("{model}").training,
+        student=RESULTS.students.initialised("{model}").manifest,
     output:
-        manifest=f"{RESULTS}/pretraining/{{model}}/model/manifest.json",
-        metrics=f"{RESULTS}/pretraining/{{model}}/metrics.jsonl",
+        manifest=RESULTS.pretraining("{model}").model.manifest,
+        metrics=RESULTS.pretraining("{model}").metrics,
         figure=report(
-            f"{RESULTS}/figures/pretraining/{{model}}.svg",
+            RESULTS.figures.losses("{model}", "svg"),
             category="4 Figures",
             subcategory="4 Terms of the losses",
             labels={"model": "{model}"},
             caption="report/pretraining_terms.rst",
         ),
-        bitmap=f"{RESULTS}/figures/pretraining/{{model}}.png",
+        bitmap=RESULTS.figures.losses("{model}", "png"),
     log:
-        f"{RESULTS}/logs/export_model/{{model}}.log",
+        RESULTS.log("export_model", "{model}"),
     retries: 0
     localrule: True
     conda:
@@ -96,7 +96,7 @@ rule export_model:
     params:
         folder=subpath(output.manifest, parent=True),
     shell:
-        f"python {SCRIPTS}/export_model.py"
+        "python {SCRIPTS:q}/export_model.py"
         " --run {input.run:q} --training {input.training:q}"
         " --student {input.student:q} --output {params.folder:q}"
         " --metrics {output.metrics:q} --figure {output.figure:q} --figure {output.bitmap:q}"

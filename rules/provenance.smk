@@ -5,21 +5,18 @@
 rule write_citations:
     input:
         sources=SOURCES_TABLE,
-        fetched=[
-            f"{RESULTS}/students/fetched/{name}/manifest.json"
-            for name in fetched_names()
-        ],
+        fetched=[RESULTS.students.fetched(name).manifest for name in FETCHED],
     output:
-        plain=f"{RESULTS}/reporting/citations.md",
-        bibtex=f"{RESULTS}/reporting/citations.bib",
+        plain=RESULTS.reporting.citations("md"),
+        bibtex=RESULTS.reporting.citations("bib"),
         page=report(
-            f"{RESULTS}/reporting/citations.html",
+            RESULTS.reporting.citations("html"),
             category="8 Environment",
             labels={"result": "Sources, licences, citations"},
             caption="report/citations.rst",
         ),
     log:
-        f"{LOGS}/write_citations/all.log",
+        RESULTS.log("write_citations"),
     retries: 0
     localrule: True
     conda:
@@ -28,7 +25,7 @@ rule write_citations:
         config=json.dumps(config),
         selection=sources_selection(),
     shell:
-        f"python {SCRIPTS}/write_citations.py"
+        "python {SCRIPTS:q}/write_citations.py"
         " --config {params.config:q} --sources {input.sources:q} {params.selection:q}"
         " --output {output.plain:q} --output {output.bibtex:q} --output {output.page:q}"
         " > {log:q} 2>&1"
@@ -38,22 +35,15 @@ rule write_citations:
 rule write_model_cards:
     input:
         sources=SOURCES_TABLE,
-        tables=f"{RESULTS}/tables/index.md",
-        fetched=[
-            f"{RESULTS}/students/fetched/{name}/manifest.json"
-            for name in fetched_names()
-        ],
-        trained=[
-            f"{RESULTS}/pretraining/{model}/model/manifest.json"
-            for model in trained_models()
-        ],
+        tables=RESULTS.tables.index("md"),
+        fetched=[RESULTS.students.fetched(name).manifest for name in FETCHED],
+        trained=[RESULTS.pretraining(model).model.manifest for model in TRAINED],
     output:
         cards=[
-            f"{RESULTS}/reporting/model_cards/{model}.md"
-            for model in models_with_cards()
+            RESULTS.reporting.model_card(model) for model in described_models(config)
         ],
     log:
-        f"{LOGS}/write_model_cards/all.log",
+        RESULTS.log("write_model_cards"),
     retries: 0
     localrule: True
     conda:
@@ -61,10 +51,10 @@ rule write_model_cards:
     params:
         config=json.dumps(config),
         selection=sources_selection(),
-        models=models_with_cards(),
+        models=described_models(config),
         folder=lambda wildcards, output: os.path.dirname(output.cards[0]),
     shell:
-        f"python {SCRIPTS}/write_model_cards.py"
+        "python {SCRIPTS:q}/write_model_cards.py"
         " --config {params.config:q} --sources {input.sources:q} {params.selection:q}"
         " --models {params.models:q} --output-dir {params.folder:q}"
         " > {log:q} 2>&1"
@@ -78,11 +68,11 @@ rule write_provenance:
         citations=rules.write_citations.output.plain,
         sources=SOURCES_TABLE,
     output:
-        crate=f"{RESULTS}/ro-crate-metadata.json",
-        workflow=f"{RESULTS}/workflow/Snakefile",
-        configuration=f"{RESULTS}/reporting/configuration.yaml",
+        crate=RESULTS.research_object,
+        workflow=RESULTS.workflow,
+        configuration=RESULTS.reporting.configuration,
     log:
-        f"{LOGS}/write_provenance/all.log",
+        RESULTS.log("write_provenance"),
     retries: 0
     localrule: True
     conda:
@@ -91,6 +81,6 @@ rule write_provenance:
         config=json.dumps(config),
         selection=sources_selection(),
     shell:
-        f"python {SCRIPTS}/write_provenance.py"
+        "python {SCRIPTS:q}/write_provenance.py"
         " --config {params.config:q} --sources {input.sources:q} {params.selection:q}"
         " > {log:q} 2>&1"

@@ -4,15 +4,13 @@
 # One job for all models: measured in turn on one machine, their times compare.
 rule measure_efficiency:
     input:
-        manifests=[
-            f"{model_folder(model)}/manifest.json" for model in config["run"]["models"]
-        ],
+        manifests=[usable_model(model).manifest for model in MODELS],
     output:
-        measurements=f"{RESULTS}/reporting/efficiency.json",
+        measurements=RESULTS.reporting.efficiency,
     log:
-        f"{RESULTS}/logs/measure_efficiency/all.log",
+        RESULTS.log("measure_efficiency"),
     benchmark:
-        f"{RESULTS}/benchmarks/measure_efficiency/all.tsv"
+        RESULTS.benchmark("measure_efficiency")
     retries: 0
     conda:
         "../envs/workflow.yaml"
@@ -21,10 +19,10 @@ rule measure_efficiency:
         mem_mb=12000,
         runtime=60,
     params:
-        models=[f"{model}={model_folder(model)}" for model in config["run"]["models"]],
+        models=[f"{model}={usable_model(model).folder}" for model in MODELS],
         repetitions=config["reporting"]["repetitions"],
     shell:
-        f"HF_HUB_OFFLINE=1 python {SCRIPTS}/measure_efficiency.py"
+        "HF_HUB_OFFLINE=1 python {SCRIPTS:q}/measure_efficiency.py"
         " --models {params.models:q} --threads {threads}"
         " --repetitions {params.repetitions}"
         " --output {output.measurements:q} > {log:q} 2>&1"
@@ -35,20 +33,20 @@ rule measure_efficiency:
 rule measure_deployment:
     input:
         trainings=[
-            f"{folder}/training.json" for folder in deployment_folders().values()
+            finetuning.training for finetuning in deployed_finetunings().values()
         ],
-        task=f"{RESULTS}/tasks/{deployment_dataset(config)}/manifest.json",
+        task=RESULTS.tasks.dataset(str(deployment_dataset(config))).manifest,
     output:
-        measurements=f"{RESULTS}/reporting/deployment/measurements.json",
-        provenance=f"{RESULTS}/reporting/deployment/provenance.json",
+        measurements=RESULTS.reporting.deployment.measurements,
+        provenance=RESULTS.reporting.deployment.provenance,
         int8=[
-            f"{RESULTS}/reporting/deployment/{model}/model.int8.onnx"
-            for model in deployment_folders()
+            RESULTS.reporting.deployment.int8(model)
+            for model in deployed_finetunings()
         ],
     log:
-        f"{RESULTS}/logs/measure_deployment/all.log",
+        RESULTS.log("measure_deployment"),
     benchmark:
-        f"{RESULTS}/benchmarks/measure_deployment/all.tsv"
+        RESULTS.benchmark("measure_deployment")
     retries: 0
     conda:
         "../envs/workflow.yaml"
@@ -57,12 +55,15 @@ rule measure_deployment:
         mem_mb=16000,
         runtime=120,
     params:
-        models=[f"{model}={folder}" for model, folder in deployment_folders().items()],
+        models=[
+            f"{model}={finetuning.folder}"
+            for model, finetuning in deployed_finetunings().items()
+        ],
         task=subpath(input.task, parent=True),
         repetitions=config["reporting"]["repetitions"],
         folder=subpath(output.measurements, parent=True),
     shell:
-        f"HF_HUB_OFFLINE=1 python {SCRIPTS}/measure_deployment.py"
+        "HF_HUB_OFFLINE=1 python {SCRIPTS:q}/measure_deployment.py"
         " --models {params.models:q} --task {params.task:q} --threads {threads}"
         " --repetitions {params.repetitions}"
         " --output-dir {params.folder:q} > {log:q} 2>&1"
@@ -70,36 +71,34 @@ rule measure_deployment:
 
 rule collect_scores:
     input:
-        scores=collect(
-            f"{RESULTS}/finetuning/{{model}}/scores.tsv", model=config["run"]["models"]
-        ),
+        scores=collect(RESULTS.model_scores("{model}").scores, model=MODELS),
     output:
-        scores=f"{RESULTS}/reporting/scores.tsv",
+        scores=RESULTS.reporting.scores,
     log:
-        f"{RESULTS}/logs/collect_scores/all.log",
+        RESULTS.log("collect_scores"),
     retries: 0
     localrule: True
     conda:
         "../envs/workflow.yaml"
     shell:
-        f"python {SCRIPTS}/collect_scores.py"
+        "python {SCRIPTS:q}/collect_scores.py"
         " --output {output.scores:q} {input.scores:q} > {log:q} 2>&1"
 
 
 rule check_results:
     input:
-        scores=f"{RESULTS}/reporting/scores.tsv",
+        scores=RESULTS.reporting.scores,
         runs=collect(
-            f"{RESULTS}/finetuning/{{model}}/{{dataset}}/run.yaml",
-            model=config["run"]["models"],
-            dataset=config["run"]["datasets"],
+            RESULTS.finetuning("{model}", "{dataset}").run,
+            model=MODELS,
+            dataset=DATASETS,
         ),
-        tables=f"{RESULTS}/tables/index.md",
+        tables=RESULTS.tables.index("md"),
         published=published_table(),
     output:
-        report=f"{RESULTS}/reporting/checks.txt",
+        report=RESULTS.reporting.checks,
     log:
-        f"{RESULTS}/logs/check_results/all.log",
+        RESULTS.log("check_results"),
     retries: 0
     localrule: True
     conda:
@@ -108,7 +107,7 @@ rule check_results:
         tables=subpath(input.tables, parent=True),
         selection=reporting_selection(),
     shell:
-        f"python {SCRIPTS}/check_results.py"
+        "python {SCRIPTS:q}/check_results.py"
         " --scores {input.scores:q} --runs {input.runs:q} --tables {params.tables:q}"
         " {params.selection:q}"
         " --output {output.report:q} > {log:q} 2>&1"
@@ -117,15 +116,15 @@ rule check_results:
 rule compare_models:
     input:
         units=collect(
-            f"{RESULTS}/finetuning/{{model}}/units.parquet",
-            model=config["run"]["models"],
+            RESULTS.model_scores("{model}").units,
+            model=MODELS,
         ),
     output:
-        comparisons=f"{RESULTS}/reporting/comparisons.tsv",
+        comparisons=RESULTS.reporting.comparisons,
     log:
-        f"{RESULTS}/logs/compare_models/all.log",
+        RESULTS.log("compare_models"),
     benchmark:
-        f"{RESULTS}/benchmarks/compare_models/all.tsv"
+        RESULTS.benchmark("compare_models")
     retries: 0
     localrule: True
     conda:
@@ -134,22 +133,22 @@ rule compare_models:
     params:
         options=comparison_options(config),
     shell:
-        f"python {SCRIPTS}/compare_models.py"
+        "python {SCRIPTS:q}/compare_models.py"
         " --units {input.units:q} {params.options:q}"
         " --output {output.comparisons:q} > {log:q} 2>&1"
 
 
 rule build_tables:
     input:
-        scores=f"{RESULTS}/reporting/scores.tsv",
-        comparisons=f"{RESULTS}/reporting/comparisons.tsv",
-        efficiency=f"{RESULTS}/reporting/efficiency.json",
+        scores=RESULTS.reporting.scores,
+        comparisons=RESULTS.reporting.comparisons,
+        efficiency=RESULTS.reporting.efficiency,
         deployment=deployment_measurements(),
         published=published_table(),
         trainings=training_files(),
     output:
         plain=collect(
-            f"{RESULTS}/tables/{{table}}.{{form}}",
+            RESULTS.tables.table("{table}", "{form}"),
             table=[
                 "ner",
                 "re",
@@ -163,69 +162,69 @@ rule build_tables:
             ],
             form=["csv", "md", "tex"],
         ),
-        explanation=f"{RESULTS}/tables/index.md",
+        explanation=RESULTS.tables.index("md"),
         explanation_page=report(
-            f"{RESULTS}/tables/index.html",
+            RESULTS.tables.index("html"),
             category="3 Tables",
             labels={"table": "What the tables are; deviations"},
             caption="report/index.rst",
         ),
         replication=report(
-            f"{RESULTS}/tables/replication.html",
+            RESULTS.tables.table("replication", "html"),
             category="2 Replication",
             labels={"table": "The paper's values and ours"},
             caption="report/replication.rst",
         ),
         comparisons=report(
-            f"{RESULTS}/tables/comparisons.html",
+            RESULTS.tables.table("comparisons", "html"),
             category="3 Tables",
             labels={"table": "Comparisons with the baseline"},
             caption="report/comparisons.rst",
         ),
         ner=report(
-            f"{RESULTS}/tables/ner.html",
+            RESULTS.tables.table("ner", "html"),
             category="3 Tables",
             labels={"table": "Named-entity recognition"},
             caption="report/ner.rst",
         ),
         re=report(
-            f"{RESULTS}/tables/re.html",
+            RESULTS.tables.table("re", "html"),
             category="3 Tables",
             labels={"table": "Relation extraction"},
             caption="report/re.rst",
         ),
         qa=report(
-            f"{RESULTS}/tables/qa.html",
+            RESULTS.tables.table("qa", "html"),
             category="3 Tables",
             labels={"table": "Question answering"},
             caption="report/qa.rst",
         ),
         summary=report(
-            f"{RESULTS}/tables/summary.html",
+            RESULTS.tables.table("summary", "html"),
             category="3 Tables",
             labels={"table": "Summary"},
             caption="report/summary.rst",
         ),
         finetuning=report(
-            f"{RESULTS}/tables/finetuning.html",
+            RESULTS.tables.table("finetuning", "html"),
             category="3 Tables",
             labels={"table": "Fine-tuning"},
             caption="report/finetuning.rst",
         ),
         sizes=report(
-            f"{RESULTS}/tables/sizes.html",
+            RESULTS.tables.table("sizes", "html"),
             category="3 Tables",
             labels={"table": "Model sizes"},
             caption="report/sizes.rst",
         ),
         efficiency=report(
-            f"{RESULTS}/tables/efficiency.html",
+            RESULTS.tables.table("efficiency", "html"),
             category="3 Tables",
             labels={"table": "Efficiency"},
             caption="report/efficiency.rst",
         ),
     log:
-        f"{RESULTS}/logs/build_tables/all.log",
+        RESULTS.log("build_tables"),
     retries: 0
     localrule: True
     conda:
@@ -236,7 +235,7 @@ rule build_tables:
         quirks=json.dumps(config["quirks"]),
         folder=subpath(output.explanation, parent=True),
     shell:
-        f"python {SCRIPTS}/build_tables.py"
+        "python {SCRIPTS:q}/build_tables.py"
         " --scores {input.scores:q} --comparisons {input.comparisons:q}"
         " --efficiency {input.efficiency:q} --deployment {input.deployment:q}"
         " --trainings {input.trainings:q}"

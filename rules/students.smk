@@ -5,9 +5,9 @@ rule fetch_checkpoint:
     input:
         files=lambda wildcards: local_checkpoint_files(wildcards.checkpoint),
     output:
-        manifest=f"{RESULTS}/students/fetched/{{checkpoint}}/manifest.json",
+        manifest=RESULTS.students.fetched("{checkpoint}").manifest,
     log:
-        f"{RESULTS}/logs/fetch_checkpoint/{{checkpoint}}.log",
+        RESULTS.log("fetch_checkpoint", "{checkpoint}"),
     retries: 1
     localrule: True
     conda:
@@ -16,16 +16,18 @@ rule fetch_checkpoint:
         mem_mb=4000,
         runtime=60,
     params:
-        definition=lambda wildcards: json.dumps(fetch_definition(wildcards.checkpoint)),
+        definition=lambda wildcards: json.dumps(
+            fetch_definition(config, wildcards.checkpoint)
+        ),
         tokenizer=lambda wildcards: json.dumps(
-            tokenizer_definition(wildcards.checkpoint)
+            config["tokenizers"][source_of(config, wildcards.checkpoint)["tokenizer"]]
         ),
         folder=subpath(output.manifest, parent=True),
     shell:
-        f"python {SCRIPTS}/fetch_checkpoint.py"
+        "python {SCRIPTS:q}/fetch_checkpoint.py"
         " --name {wildcards.checkpoint:q}"
         " --definition {params.definition:q} --tokenizer-definition {params.tokenizer:q}"
-        f" --cache '{DOWNLOADS}/hub' --lock '{DOWNLOADS}/revisions.lock.json'"
+        " --cache {DOWNLOADS.hub:q} --lock {DOWNLOADS.revisions:q}"
         " --output {params.folder:q}"
         " > {log:q} 2>&1"
 
@@ -33,12 +35,12 @@ rule fetch_checkpoint:
 # Local, since it takes seconds: the source is read, some layers are kept, the rest is written again.
 rule initialise_student:
     input:
-        run=f"{RESULTS}/pretraining/{{model}}/run.yaml",
-        source=lambda wildcards: f"{student_source(wildcards.model)[1]}/manifest.json",
+        run=RESULTS.pretraining("{model}").run,
+        source=lambda wildcards: student_source(wildcards.model)[1].manifest,
     output:
-        manifest=f"{RESULTS}/students/initialised/{{model}}/manifest.json",
+        manifest=RESULTS.students.initialised("{model}").manifest,
     log:
-        f"{RESULTS}/logs/initialise_student/{{model}}.log",
+        RESULTS.log("initialise_student", "{model}"),
     retries: 0
     localrule: True
     conda:
@@ -51,7 +53,7 @@ rule initialise_student:
         source=subpath(input.source, parent=True),
         folder=subpath(output.manifest, parent=True),
     shell:
-        f"python {SCRIPTS}/initialise_student.py"
+        "python {SCRIPTS:q}/initialise_student.py"
         " --run {input.run:q}"
         " {params.option} {params.source:q} --output {params.folder:q}"
         " > {log:q} 2>&1"

@@ -3,41 +3,39 @@
 
 def download_targets():
     """Return everything that needs the network."""
-    targets = [
-        f"{RESULTS}/students/fetched/{name}/manifest.json" for name in fetched_names()
-    ]
-    targets += [f"{RESULTS}/tasks/sources/{source}.json" for source in task_sources()]
-    if trained_models() and config["corpus"]["source"] == "baseline":
-        targets += [
-            f"{RESULTS}/corpus/baseline/{batch}.json" for batch in baseline_batches()
-        ]
+    targets = [RESULTS.students.fetched(name).manifest for name in FETCHED]
+    targets += [RESULTS.tasks.source(source) for source in task_sources(config)]
+    if TRAINED and config["corpus"]["source"] == "baseline":
+        targets += [RESULTS.corpus.baseline(batch) for batch in corpus_batches(config)]
     return targets
 
 
 def corpus_targets():
     """Return the token stores and the summary of the corpus; nothing where no model is trained."""
-    if not trained_models():
+    if not TRAINED:
         return []
     stores = [
-        store for tokenizer in corpus_tokenizers() for store in token_stores(tokenizer)
+        store
+        for tokenizer in corpus_tokenizers(config)
+        for store in token_stores(tokenizer)
     ]
-    return [*stores, f"{RESULTS}/corpus/summary.md"]
+    return [*stores, RESULTS.corpus.summary_md]
 
 
 def reporting_targets():
     """Return what `all` asks for: tables, figures, pages on the run and the checks of the results."""
     return [
-        f"{RESULTS}/tables/index.md",
-        f"{RESULTS}/figures/scores.svg",
-        f"{RESULTS}/reporting/pages/run.md",
-        f"{RESULTS}/reporting/checks.txt",
-        *([f"{RESULTS}/corpus/summary.md"] if trained_models() else []),
+        RESULTS.tables.index("md"),
+        RESULTS.figures.figure("scores", "svg"),
+        RESULTS.reporting.page("run", "md"),
+        RESULTS.reporting.checks,
+        *([RESULTS.corpus.summary_md] if TRAINED else []),
     ]
 
 
 def provenance_targets():
     """Return what `all` asks for beside the results: the research object, over citations and model cards."""
-    return [f"{RESULTS}/ro-crate-metadata.json"]
+    return [RESULTS.research_object]
 
 
 def asked_for(known):

@@ -3,9 +3,9 @@
 
 rule fetch_task_data:
     output:
-        manifest=f"{RESULTS}/tasks/sources/{{source}}.json",
+        manifest=RESULTS.tasks.source("{source}"),
     log:
-        f"{LOGS}/fetch_task_data/{{source}}.log",
+        RESULTS.log("fetch_task_data", "{source}"),
     retries: 1
     localrule: True
     conda:
@@ -13,9 +13,9 @@ rule fetch_task_data:
     params:
         url=lambda wc: config["data_urls"].get(wc.source, ""),
     shell:
-        f"python {SCRIPTS}/fetch_task_data.py"
-        f" --table '{SOURCES_TABLE}' --cache '{DOWNLOADS}/tasks'"
-        " --source {wildcards.source} --url {params.url:q} --output {output.manifest:q} > {log:q} 2>&1"
+        "python {SCRIPTS:q}/fetch_task_data.py"
+        " --table {SOURCES_TABLE:q} --cache {DOWNLOADS.tasks:q}"
+        " --source {wildcards.source:q} --url {params.url:q} --output {output.manifest:q} > {log:q} 2>&1"
 
 
 # Files of a user's own are inputs, so that an edited file is prepared again. What only fine-tuning reads is left
@@ -23,20 +23,20 @@ rule fetch_task_data:
 rule prepare_task:
     input:
         source=lambda wc: [
-            f"{RESULTS}/tasks/sources/{source}.json"
-            for source in [dataset_definition(wc.dataset)["source"]]
+            RESULTS.tasks.source(source)
+            for source in [config["datasets"][wc.dataset]["source"]]
             if source
         ],
         own=lambda wc: [
             f"{definition['folder']}/{file}"
-            for definition in [dataset_definition(wc.dataset)]
+            for definition in [config["datasets"][wc.dataset]]
             for file in definition.get("files", {}).values()
             if not definition["source"]
         ],
     output:
-        manifest=f"{RESULTS}/tasks/{{dataset}}/manifest.json",
+        manifest=RESULTS.tasks.dataset("{dataset}").manifest,
     log:
-        f"{LOGS}/prepare_task/{{dataset}}.log",
+        RESULTS.log("prepare_task", "{dataset}"),
     retries: 0
     conda:
         "../envs/workflow.yaml"
@@ -48,13 +48,13 @@ rule prepare_task:
         definition=lambda wc: json.dumps(
             {
                 key: value
-                for key, value in dataset_definition(wc.dataset).items()
+                for key, value in config["datasets"][wc.dataset].items()
                 if key not in ("finetuning", "positive_labels", "validation_fraction")
             }
         ),
         data=lambda wc, input: str(input.source) or ".",
         folder=lambda wc, output: os.path.dirname(output.manifest),
     shell:
-        f"python {SCRIPTS}/prepare_task.py"
-        " --dataset {wildcards.dataset} --definition {params.definition:q}"
+        "python {SCRIPTS:q}/prepare_task.py"
+        " --dataset {wildcards.dataset:q} --definition {params.definition:q}"
         " --data {params.data:q} --output {params.folder:q} > {log:q} 2>&1"
