@@ -9,6 +9,7 @@ from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.files import read_json, sha256_of_value
+from compactbio.kinds import KINDS
 from compactbio.logs import run_program
 
 DESCRIPTION = """\
@@ -17,20 +18,7 @@ data/ (a datasets.DatasetDict with the splits train, validation if there is one,
 manifest.json, and for question answering golden.json. Counts are compared with the definition's.
 """
 
-LAYOUTS = """\
-layouts, and what the definition says of them (keys as under `datasets:` in config/config.yaml):
-  tagged_words  task ner: word<TAB>label, blank line between sentences.
-                files {train, validation, test}, labels [O, B, I] or [O, B-x, I-x, ...]
-  gad           task re: folders 1, 2, ... with train.tsv (sentence<TAB>label) and test.tsv
-                (header index<TAB>sentence<TAB>label). labels, folds [1, 2, ...]
-  sentences     task re: sentence<TAB>label, header optional. files {train, [validation], test}, labels
-  json_lines    task re: an object with text and label a line, other keys ignored.
-                files {train, [validation], test}, labels
-  chemprot      task re: the BioCreative VI tables chemprot_{training,development,test}_*.tsv.
-                labels [false, CPR:3, ...]; the classes listed are evaluated, all other pairs are false
-  bioasq        task qa: SQuAD form, ids <question>_<number>. files {train, [validation], test, golden}
-  squad         task qa: SQuAD form with answers in every file. files {train, [validation], test}
-
+EXAMPLE = """\
 example:
   python scripts/prepare_task.py --dataset my-genes --data my-data --output results/tasks/my-genes \\
     --definition '{"task": "ner", "layout": "tagged_words", "folder": "genes", "labels": ["O", "B", "I"],
@@ -40,10 +28,22 @@ files are UTF-8; Windows line ends are accepted. Exit code 1 and one line on std
 """
 
 
+def describe_layouts() -> str:
+    """Return what each layout is and what its definition says, for the help."""
+    lines = ["layouts, and what the definition says of them (keys as under `datasets:` in config/config.yaml):"]
+    for kind in KINDS.values():
+        for layout in kind.layouts:
+            described = f"task {kind.name}: {layout.describes}".replace("\n", "\n" + " " * 16)
+            lines.append(f"  {layout.name:13} {described}")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Parse the command line and prepare the data set."""
     parser = argparse.ArgumentParser(
-        description=DESCRIPTION, epilog=LAYOUTS, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=DESCRIPTION,
+        epilog=f"{describe_layouts()}\n\n{EXAMPLE}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--dataset", required=True, metavar="NAME", help="its name in the configuration")
     parser.add_argument("--definition", required=True, metavar="JSON", help="its mapping under `datasets:`, as JSON")

@@ -28,6 +28,7 @@ from helpers.tasks import (
 
 from compactbio.errors import UserError
 from compactbio.files import read_json, read_manifest
+from compactbio.kinds import KINDS
 from compactbio.settings.datasets import known_counts
 from compactbio.tasks.data_sources import fetch_source, read_sources
 from compactbio.tasks.prepare import prepare_dataset
@@ -151,7 +152,7 @@ def test_the_configuration_knows_what_is_counted(tmp_path: Path) -> None:
             write(tmp_path / "qa" / "test.json", squad_json([("b", "Q?", "It is so.", [("It", 0)])]))
         counted = prepare_dataset("x", definition, tmp_path, tmp_path / "out")["counts"]
         names = {split: {key for key, value in of.items() if isinstance(value, int)} for split, of in counted.items()}
-        known = known_counts(definition)
+        known = known_counts(KINDS[definition["task"]].layout(definition["layout"]), definition)
         assert set(names) == set(known), definition["layout"]
         for split in names:
             rare = {"document_marks_skipped", "list", "summary"}  # counted where there are any

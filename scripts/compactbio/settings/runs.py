@@ -7,8 +7,6 @@ from typing import Any
 
 from compactbio.settings.selection import STAGE, kept_weights, stage_before, student_kind
 
-FOLDED_LAYOUTS = {"gad"}
-
 
 def pretraining_run(config: dict[str, Any], name: str) -> dict[str, Any]:
     """Return the content of a model's run.yaml: what distillation or continual training reads."""

@@ -11,13 +11,14 @@ import jsonschema
 from compactbio.architectures import ARCHITECTURES
 from compactbio.errors import UserError
 from compactbio.files import read_yaml
+from compactbio.kinds import KINDS
 from compactbio.training.schedules import SCHEDULES
 
 
 def check_schema(config: dict[str, Any], schema_file: Path) -> None:
     """Raise one UserError that lists every place where the configuration departs from the schema."""
     schema = read_yaml(schema_file)
-    schema.setdefault("$defs", {}).update(registered_definitions())
+    schema.setdefault("$defs", {}).update(registered_definitions(schema))
     validator = jsonschema.Draft202012Validator(schema)
     messages = [_describe(error) for error in validator.iter_errors(config)]
     if messages:
@@ -25,7 +26,7 @@ def check_schema(config: dict[str, Any], schema_file: Path) -> None:
         raise UserError(f"the configuration has {len(set(messages))} fault(s):\n{listed}")
 
 
-def registered_definitions() -> dict[str, Any]:
+def registered_definitions(schema: dict[str, Any]) -> dict[str, Any]:
     """Return the schema's definitions ($defs) that registries of the library hold, by the name it refers to them by."""
     shape_keys = {key: form for record in ARCHITECTURES.values() for key, form in record.shape.items()}
     return {
@@ -33,6 +34,45 @@ def registered_definitions() -> dict[str, Any]:
         "schedule": {"enum": list(SCHEDULES)},
         # every architecture's keys; that a model has those of its own, settings/shapes.py checks
         "student_shape": {"type": ["object", "null"], "properties": shape_keys},
+        **_kind_definitions(schema["$defs"]["finetuning_options"]),
+    }
+
+
+def _kind_definitions(common: dict[str, Any]) -> dict[str, Any]:
+    """Return what the records of kinds of task say of a configuration.
+
+    Args:
+        common: properties and required keys of the hyper-parameters that every kind has.
+    """
+    blocks = {
+        name: {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {**common["properties"], **kind.hyperparameters()},
+        }
+        for name, kind in KINDS.items()
+    }
+    return {
+        "kind": {"enum": list(KINDS)},
+        "layout": {"enum": list({layout.name: None for kind in KINDS.values() for layout in kind.layouts})},
+        "finetuning": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": list(KINDS),
+            "properties": {
+                name: {**blocks[name], "required": [*common["required"], *kind.required_options]}
+                for name, kind in KINDS.items()
+            },
+        },
+        "finetuning_of_dataset": {
+            "allOf": [
+                {
+                    "if": {"required": ["task"], "properties": {"task": {"const": name}}},
+                    "then": {"properties": {"finetuning": block}},
+                }
+                for name, block in blocks.items()
+            ]
+        },
     }
 
 

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, read_json, read_manifest
-from compactbio.tasks import chemprot, sentences, squad, tagged_words
+from compactbio.kinds.kind import Layout
 from compactbio.tasks.counts import check_counts
-from compactbio.tasks.prepared import parse_definition
+from compactbio.tasks.prepared import Definition, Prepared, parse_definition
 from compactbio.tasks.schema import write_dataset
-
-READERS = {
-    "tagged_words": tagged_words.read_dataset,
-    "gad": sentences.read_gad,
-    "sentences": sentences.read_plain,
-    "json_lines": sentences.read_json_lines,
-    "chemprot": chemprot.read_dataset,
-    "bioasq": squad.read_bioasq,
-    "squad": squad.read_squad,
-}
 
 
 def find_data(data: Path) -> Path:
@@ -45,6 +37,13 @@ def find_data(data: Path) -> Path:
     return folder
 
 
+def reader_of(layout: Layout) -> Callable[[Definition], Prepared]:
+    """Return the function that reads a layout."""
+    module, function = layout.reader.split(".")
+    reader: Callable[[Definition], Prepared] = getattr(import_module(f"compactbio.tasks.{module}"), function)
+    return reader
+
+
 def prepare_dataset(name: str, definition: Any, data: Path, output: Path) -> dict[str, Any]:
     """Write the data set `name` under `output` and return its manifest.
 
@@ -60,7 +59,7 @@ def prepare_dataset(name: str, definition: Any, data: Path, output: Path) -> dic
     parsed = parse_definition(name, definition, find_data(data))
     if not parsed.folder.is_dir():
         raise UserError(f"{parsed.folder} is not a folder: correct {parsed.key}.folder")
-    prepared = READERS[parsed.layout](parsed)
+    prepared = reader_of(parsed.layout)(parsed)
     repaired = sum(counts.get("i_after_o", 0) for counts in prepared.counts.values())
     if repaired:
         logging.warning("%s: %d labels I that continue no entity were read as B", name, repaired)

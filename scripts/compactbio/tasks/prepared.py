@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from compactbio.errors import UserError
+from compactbio.kinds import kind_of
+from compactbio.kinds.kind import Kind, Layout
 from compactbio.tasks.texts import describe_neighbours
 
 Columns = dict[str, list[Any]]
 
-LAYOUTS_OF_TASK = {
-    "ner": ("tagged_words",),
-    "re": ("gad", "sentences", "json_lines", "chemprot"),
-    "qa": ("bioasq", "squad"),
-}
 SPLITS = ("train", "validation", "test")
-_WORD_LABEL = re.compile(r"O|[BI](-.+)?")
 
 
 @dataclass(frozen=True)
@@ -27,8 +21,8 @@ class Definition:
     """One entry of the configuration's `datasets`, as far as its data are concerned."""
 
     name: str
-    task: str
-    layout: str
+    kind: Kind
+    layout: Layout
     folder: Path
     files: dict[str, str]
     labels: tuple[str, ...]
@@ -71,7 +65,7 @@ class Definition:
 class Prepared:
     """A data set in canonical form."""
 
-    splits: dict[str, Columns]  # columns as `schema.features` has them, labels as ids
+    splits: dict[str, Columns]  # columns as the kind's record has them, labels as ids
     counts: dict[str, dict[str, Any]]
     inputs: list[Path]  # the files read
     golden: list[dict[str, Any]] | None = None  # questions and their accepted answers
@@ -87,21 +81,23 @@ def parse_definition(name: str, value: Any, data: Path) -> Definition:
     key = f"datasets.{name}"
     if not isinstance(value, dict):
         raise UserError(f"{key} must be a mapping, not {type(value).__name__}")
-    task, layout = value.get("task"), value.get("layout")
-    if task not in LAYOUTS_OF_TASK:
-        raise UserError(f"{key}.task is {task!r}; possible are {', '.join(LAYOUTS_OF_TASK)}")
-    if layout not in LAYOUTS_OF_TASK[task]:
-        raise UserError(f"{key}.layout is {layout!r}; for task {task} possible are {', '.join(LAYOUTS_OF_TASK[task])}")
+    kind = kind_of(value.get("task"), f"{key}.task")
+    layout = kind.layout(str(value.get("layout")))
+    if layout is None:
+        known = ", ".join(layout.name for layout in kind.layouts)
+        raise UserError(f"{key}.layout is {value.get('layout')!r}; for task {kind.name} possible are {known}")
     labels = tuple(value.get("labels") or ())
-    if task != "qa" and len(labels) < 2:
-        raise UserError(f"{key}.labels must list the labels of the data, at least two")
-    if task == "ner":
-        _check_word_labels(labels, key)
-    if layout == "gad" and not value.get("folds"):
+    if kind.labels is not None:
+        if len(labels) < 2:
+            raise UserError(f"{key}.labels must list the labels of the data, at least two")
+        fault = kind.labels.fault(labels)
+        if fault is not None:
+            raise UserError(f"{key}.labels: {fault}")
+    if layout.folds and not value.get("folds"):
         raise UserError(f"{key}.folds must list the numbers of the folds, for example [1, 2, 3]")
     return Definition(
         name=name,
-        task=task,
+        kind=kind,
         layout=layout,
         folder=data / (value.get("folder") or ""),
         files=dict(value.get("files") or {}),
@@ -110,15 +106,3 @@ def parse_definition(name: str, value: Any, data: Path) -> Definition:
         counts={split: counts for split, counts in (value.get("counts") or {}).items() if counts},
         accept_counts=bool(value.get("accept_counts")),
     )
-
-
-def _check_word_labels(labels: Iterable[str], key: str) -> None:
-    """Refuse labels that are not of the IOB2 scheme, which entity scores rest on."""
-    names = set(labels)
-    wrong = sorted(label for label in names if not _WORD_LABEL.fullmatch(label))
-    wrong += sorted(label for label in names if label.startswith("I") and f"B{label[1:]}" not in names)
-    if wrong or "O" not in names:
-        raise UserError(
-            f"{key}.labels must be O and B, I or B-<type>, I-<type>, each I with its B; "
-            f"wrong: {', '.join(wrong) or 'O is missing'}"
-        )

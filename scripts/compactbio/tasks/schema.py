@@ -1,4 +1,4 @@
-"""The canonical form of a data set on disk: typed columns per kind of task, counts, golden answers, manifest."""
+"""A prepared data set on disk: the typed columns of its kind of task, counts, golden answers, manifest."""
 
 from __future__ import annotations
 
@@ -8,35 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compactbio.files import replacing_folder, sha256_of_file, sha256_of_value, write_json, write_manifest
+from compactbio.kinds.columns import features
 from compactbio.tasks.prepared import SPLITS, Columns, Definition, Prepared
 
 if TYPE_CHECKING:
     import datasets
 
 DATA, COUNTS, GOLDEN = "data", "counts.json", "golden.json"
-
-
-def features(task: str, labels: tuple[str, ...]) -> datasets.Features:
-    """Return the columns of a kind of task; class ids are places in `labels`."""
-    from datasets import ClassLabel, Features, List, Value
-
-    if task == "ner":
-        return Features(id=Value("int32"), words=List(Value("string")), labels=List(ClassLabel(names=list(labels))))
-    if task == "re":
-        return Features(
-            id=Value("int32"),
-            fold=Value("int32"),
-            sentence=Value("string"),
-            label=ClassLabel(names=list(labels)),
-        )
-    return Features(
-        id=Value("string"),
-        question_id=Value("string"),
-        snippet=Value("int32"),
-        question=Value("string"),
-        context=Value("string"),
-        answers={"text": List(Value("string")), "answer_start": List(Value("int32"))},
-    )
 
 
 def write_dataset(
@@ -58,7 +36,7 @@ def write_dataset(
 
     datasets.disable_progress_bars()
     with replacing_folder(folder) as temporary:
-        _to_dataset_dict(prepared.splits, features(definition.task, definition.labels)).save_to_disk(
+        _to_dataset_dict(prepared.splits, features(definition.kind, definition.labels)).save_to_disk(
             str(temporary / DATA)
         )
         write_json(temporary / COUNTS, prepared.counts)
@@ -69,8 +47,8 @@ def write_dataset(
         return write_manifest(
             temporary,
             dataset=definition.name,
-            task=definition.task,
-            layout=definition.layout,
+            task=definition.kind.name,
+            layout=definition.layout.name,
             labels=list(definition.labels),
             counts=prepared.counts,
             accepted_differences=differences,
