@@ -13,9 +13,9 @@ from transformers.models.bert.modeling_bert import BertForMaskedLM
 from transformers.models.distilbert.modeling_distilbert import DistilBertForMaskedLM
 from transformers.models.mobilebert.modeling_mobilebert import MobileBertForMaskedLM
 
+from compactbio.architectures import architecture_of
 from compactbio.pretraining.distillation import Distillation
 from compactbio.pretraining.flops import Cost, forward_cost, step_cost
-from compactbio.pretraining.heads import vocabulary_logits
 from compactbio.pretraining.terms import resolve_terms
 
 FULL_SIZE = {
@@ -48,7 +48,7 @@ def forward(model, sequences, length, masked):
     # eager: torch does not count the CPU kernel of scaled_dot_product_attention
     model.set_attn_implementation("eager")
     states = model.base_model(input_ids=ids).last_hidden_state
-    return vocabulary_logits(model, states.flatten(0, 1)[:masked])
+    return architecture_of(model).mlm_logits(model, states.flatten(0, 1)[:masked])
 
 
 @pytest.mark.parametrize("build", [tiny.bert, tiny.distilbert, tiny.mobilebert])

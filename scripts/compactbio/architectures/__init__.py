@@ -7,8 +7,9 @@ of its functions needs it, so that settings may ask.
 from __future__ import annotations
 
 import pkgutil
+from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from compactbio.architectures.record import Architecture, Borders
 from compactbio.errors import UserError
@@ -16,7 +17,7 @@ from compactbio.errors import UserError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["ARCHITECTURES", "Architecture", "Borders", "architecture_named", "architecture_of"]
+__all__ = ["ARCHITECTURES", "Architecture", "Borders", "architecture_named", "architecture_of", "longest_sequence"]
 
 _modules = [import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
 _records: list[Architecture] = [module.ARCHITECTURE for module in _modules if hasattr(module, "ARCHITECTURE")]
@@ -41,3 +42,12 @@ def architecture_of(model: PreTrainedModel) -> Architecture:
         UserError: it is not supported.
     """
     return architecture_named(model.config.model_type)
+
+
+def longest_sequence(configuration: Mapping[str, Any]) -> int:
+    """Return how many tokens a model takes at most, by the content of its config.json.
+
+    Raises:
+        UserError: its architecture is not supported.
+    """
+    return architecture_named(configuration["model_type"]).positions(configuration)

@@ -135,6 +135,10 @@ class Architecture:
         """Return how long a sequence may be."""
         return shape.get(self.sizes.positions, self.usual[self.sizes.positions]) - self.first_position
 
+    def position_ids(self, places: Tensor) -> Tensor:
+        """Return the position ids of tokens at these places in their sequences, which count from 0."""
+        return places + self.first_position if self.first_position else places
+
     def attention_modules(self, model: PreTrainedModel) -> list[nn.Module]:
         """Return a model's self-attention modules, first layer first."""
         return [layer.get_submodule(self.attention) for layer in self.layers_of(model)]

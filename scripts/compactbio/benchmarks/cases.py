@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from compactbio.architectures import ARCHITECTURES
 from compactbio.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 CASED, UNCASED = 28_996, 30_522  # entries of BERT's vocabularies
 TINY_SHAPE = {"hidden_size": 312, "num_hidden_layers": 4, "num_attention_heads": 12, "intermediate_size": 1200}
 MAX_LENGTH = 256
+TEACHER = "bert"  # of 12 layers
 
 # Word pieces of a sequence, quantiles 0, 5, ... 100 %: the first 3,000 citations of pubmed21n1298 in the text mode
 # `reference`, cased vocabulary, cut at 256; their mean is 156.
@@ -108,15 +109,9 @@ def build_models(case: Case, dropout: float, seed: int) -> tuple[PreTrainedModel
     """Return a case's student and teacher with random weights; every dropout has the value given."""
     from compactbio.students.models import random_masked_lm
 
-    names = {
-        "bert": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
-        "mobilebert": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
-        "distilbert": ("dropout", "attention_dropout"),
-    }
-    build: Callable[..., PreTrainedModel] = random_masked_lm
-    student = build(
-        case.architecture, case.shape | dict.fromkeys(names[case.architecture], dropout), case.vocabulary, seed
-    )
-    if not case.teacher:
-        return student, None
-    return student, build("bert", dict.fromkeys(names["bert"], dropout), case.vocabulary, seed + 1)
+    def build(architecture: str, shape: dict[str, Any], seed: int) -> PreTrainedModel:
+        dropouts = dict.fromkeys(ARCHITECTURES[architecture].dropouts, dropout)
+        return random_masked_lm(architecture, shape | dropouts, case.vocabulary, seed)
+
+    student = build(case.architecture, case.shape, seed)
+    return student, build(TEACHER, {}, seed + 1) if case.teacher else None

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from compactbio.architectures import longest_sequence
 from compactbio.files import read_json, write_yaml
 from compactbio.imports import without_collector
 
@@ -52,7 +53,7 @@ def measure_dataset(
     """
     manifest = read_json(task_folder / "manifest.json")
     options = {**COMMON, **OPTIONS[manifest["task"]], "learning_rate": learning_rate, "epochs": epochs}
-    options["max_length"] = min(options["max_length"], read_json(model / "config.json")["max_position_embeddings"])
+    options["max_length"] = min(options["max_length"], longest_sequence(read_json(model / "config.json")))
     settings = {
         **{"model": model.name, "dataset": manifest["dataset"], "task": manifest["task"]},
         **{"labels": manifest["labels"], "positive_labels": manifest["labels"][1:], "hyperparameters": options},

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from tokenizers import AddedToken, Encoding, Tokenizer
 
+from compactbio.architectures import longest_sequence
 from compactbio.errors import UserError
 from compactbio.files import read_json
 
@@ -56,10 +57,10 @@ class PieceTokenizer:
         self.cls = self._special_id(settings, "cls_token", "[CLS]", path)
         self.sep = self._special_id(settings, "sep_token", "[SEP]", path)
         self.pad = self._special_id(settings, "pad_token", "[PAD]", path)
-        positions = _read_if_there(folder / "config.json").get("max_position_embeddings")
+        configuration = _read_if_there(folder / "config.json")
         self._limits = {
             "tokenizer_config.json, model_max_length": settings.get("model_max_length"),
-            "config.json, max_position_embeddings": positions,
+            "config.json, max_position_embeddings": longest_sequence(configuration) if configuration else None,
         }
         self.folder = folder
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.masking_utils import sdpa_mask
 
+from compactbio.architectures import architecture_of
 from compactbio.pretraining.packed_attention import variable_length_attention
 from compactbio.training.dropout import dropout as drop
 
@@ -42,12 +43,6 @@ class MapCapture:
         return taken
 
 
-def attention_modules(model: PreTrainedModel) -> list[nn.Module]:
-    """Return a model's self-attention modules, first layer first."""
-    kind = model.base_model._can_record_outputs["attentions"]
-    return [module for module in model.base_model.modules() if isinstance(module, kind)]
-
-
 def install_attention(model: PreTrainedModel, wanted: dict[int, set[str]], *, after_dropout: bool) -> MapCapture:
     """Make a model use this module's attention; return where the maps of the wanted layers will be.
 
@@ -57,19 +52,20 @@ def install_attention(model: PreTrainedModel, wanted: dict[int, set[str]], *, af
     """
     model.set_attn_implementation(ATTENTION)
     capture = MapCapture(wanted, after_dropout)
-    for layer, module in enumerate(attention_modules(model), start=1):
+    for layer, module in enumerate(architecture_of(model).attention_modules(model), start=1):
         module.capture = (capture, layer) if wanted.get(layer) else None
     return capture
 
 
 def attention_dropout(model: PreTrainedModel) -> float:
     """Return the dropout of a model's attention maps as it runs now: 0 in evaluation mode."""
-    return max(module.dropout.p if module.training else 0.0 for module in attention_modules(model))
+    modules = architecture_of(model).attention_modules(model)
+    return max(module.dropout.p if module.training else 0.0 for module in modules)
 
 
 def set_attention_dropout(model: PreTrainedModel, probability: float) -> None:
     """Give every self-attention of a model this dropout instead of its architecture's."""
-    for module in attention_modules(model):
+    for module in architecture_of(model).attention_modules(model):
         module.dropout.p = probability
 
 

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from compactbio.architectures import architecture_of
 from compactbio.errors import UserError
 from compactbio.pretraining.attention import MapCapture, install_attention
 from compactbio.pretraining.flops import Cost, forward_cost, step_cost
-from compactbio.pretraining.heads import vocabulary_logits
 from compactbio.pretraining.last_layer import install_last_layer
-from compactbio.pretraining.packed_attention import TrigramBorders, sees_neighbours
 from compactbio.pretraining.terms import Term
 from compactbio.training.dropout import replace_dropout
 from compactbio.training.loop import StepModule
@@ -156,7 +155,8 @@ class _Side:
         self.last_at_masked = logits and not reads_last and install_last_layer(model)
         replace_dropout(model)
         self.capture: MapCapture = install_attention(model, wanted, after_dropout=after_dropout)
-        self.borders = TrigramBorders(model, max_length) if sees_neighbours(model) else None
+        self.architecture = architecture_of(model)
+        self.borders = self.architecture.borders(model, max_length)
 
     def cost(self) -> Cost:
         """Return the arithmetic of a forward pass."""
@@ -169,6 +169,8 @@ class _Side:
         masked = {name: tensors[name] for name in MASKED} if self.last_at_masked else {}
         if self.borders is not None:
             self.borders.positions = packed.get("position_ids")
+        if packed:
+            packed["position_ids"] = self.architecture.position_ids(packed["position_ids"])
         output = self.model.base_model(
             input_ids=tensors["input_ids"],
             **packed,
@@ -182,7 +184,7 @@ class _Side:
             rows = output.last_hidden_state.flatten(0, 1)
             if not self.last_at_masked:
                 rows = rows.index_select(0, tensors["masked_positions"])
-            logits = vocabulary_logits(self.model, rows)
+            logits = self.architecture.mlm_logits(self.model, rows)
         hidden = {index: output.hidden_states[index] for index in self.hidden}
         return Outputs(logits, hidden, self.capture.take())
 

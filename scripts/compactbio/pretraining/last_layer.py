@@ -1,20 +1,22 @@
 """An encoder's last layer computed at the masked positions only, for objectives that read nothing else of it.
 
 Keys and values are those of all tokens; queries and all that follows are rows of masked positions, about 15 %. With
-dropout 0 no number changes; with dropout fewer random numbers are drawn. MobileBERT stays as it is: one of its 24 thin
-layers is less than 3 % of a step.
+dropout 0 no number changes; with dropout fewer random numbers are drawn. An architecture whose record has no
+`finish_layer` stays as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from compactbio.pretraining.attention import attention_modules, captured_attention
+from compactbio.architectures import architecture_of
+from compactbio.pretraining.attention import captured_attention
 
 
 @dataclass(frozen=True)
@@ -37,36 +39,14 @@ class LastLayer:
         return [module for module in linear if module is not self.key and module is not self.value]
 
 
-def _bert(layer: nn.Module, attention: nn.Module) -> LastLayer:
-    """Return the parts of a layer of BERT."""
-
-    def finish(attended: Tensor, rows: Tensor) -> Tensor:
-        return layer.feed_forward_chunk(layer.attention.output(attended, rows))
-
-    return LastLayer(layer, attention, attention.query, attention.key, attention.value, finish)
-
-
-def _distilbert(layer: nn.Module, attention: nn.Module) -> LastLayer:
-    """Return the parts of a layer of DistilBERT."""
-
-    def finish(attended: Tensor, rows: Tensor) -> Tensor:
-        rows = layer.sa_layer_norm(attention.out_lin(attended) + rows)
-        return layer.output_layer_norm(layer.ffn(rows) + rows)
-
-    return LastLayer(layer, attention, attention.q_lin, attention.k_lin, attention.v_lin, finish)
-
-
-PARTS: dict[str, Callable[[nn.Module, nn.Module], LastLayer]] = {"bert": _bert, "distilbert": _distilbert}
-
-
 def find_last_layer(model: PreTrainedModel) -> LastLayer | None:
     """Return the parts of a model's last layer, None for an architecture that is left as it is."""
-    parts = PARTS.get(model.config.model_type)
-    if parts is None:
+    architecture = architecture_of(model)
+    if architecture.finish_layer is None:
         return None
-    kind = model.base_model._can_record_outputs["hidden_states"]
-    layers = [module for module in model.base_model.modules() if isinstance(module, kind)]
-    return parts(layers[-1], attention_modules(model)[-1])
+    layer, attention = architecture.layers_of(model)[-1], architecture.attention_modules(model)[-1]
+    query, key, value = (attention.get_submodule(name) for name in architecture.projections)
+    return LastLayer(layer, attention, query, key, value, partial(architecture.finish_layer, layer))
 
 
 def install_last_layer(model: PreTrainedModel) -> bool:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from transformers import PreTrainedModel
+from torch import Tensor
 
 HEAD_SIZE_MULTIPLE = 8  # of what the variable-length kernel takes
 AGREEMENT = 0.02  # largest difference to plain attention in half precision, of values of unit size
@@ -70,36 +69,3 @@ def _require_agreement(query: Tensor, key: Tensor, value: Tensor, output: Tensor
             f"variable-length attention differs from plain attention by {float(difference):.2g} on "
             f"{torch.cuda.get_device_name(query.device)} with torch {torch.__version__}: use precision: fp32"
         )
-
-
-def sees_neighbours(model: PreTrainedModel) -> bool:
-    """Return whether a token's embedding holds those of the tokens beside it (MobileBERT)."""
-    return bool(getattr(model.config, "trigram_input", False))
-
-
-class TrigramBorders:
-    """Keeps MobileBERT's embeddings of packed sequences apart, where a token's holds those of its neighbours.
-
-    As in a batch padded to `max_length`, nothing stands before a first token, and [PAD] behind a last one, unless
-    the sequence is of that length: then nothing does.
-    """
-
-    def __init__(self, model: PreTrainedModel, max_length: int) -> None:
-        self.model = model
-        self.max_length = max_length
-        self.positions: Tensor | None = None  # (1, tokens), of the packed micro-batch at hand; None: it is padded
-        model.base_model.embeddings.embedding_transformation.register_forward_pre_hook(self._mend)
-
-    def _mend(self, module: nn.Module, arguments: tuple[Tensor]) -> tuple[Tensor] | None:
-        """Replace the neighbours of first and last tokens in [next, own, previous], (1, tokens, 3 x width)."""
-        if self.positions is None:
-            return None
-        following, own, previous = arguments[0].chunk(3, dim=-1)
-        first = (self.positions == 0)[..., None]
-        last = first.roll(-1, dims=1)
-        table = self.model.get_input_embeddings()
-        pad = table.weight[table.padding_idx].detach()
-        full = (self.positions == self.max_length - 1)[..., None]
-        behind = torch.where(full, torch.zeros_like(pad), pad)
-        following = torch.where(last, behind, following)
-        return (torch.cat([following, own, previous.masked_fill(first, 0.0)], dim=-1),)

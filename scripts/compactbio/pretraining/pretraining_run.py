@@ -10,6 +10,7 @@ import torch
 from accelerate import Accelerator
 from transformers import PreTrainedModel
 
+from compactbio.architectures import longest_sequence
 from compactbio.corpus.tokens import TokenStore
 from compactbio.errors import UserError
 from compactbio.pretraining.attention import attention_dropout, set_attention_dropout
@@ -181,8 +182,7 @@ def _check_vocabulary(store: TokenStore, inputs: RunInputs, student: PreTrainedM
 def _check_positions(run: dict[str, Any], *models: PreTrainedModel | None) -> None:
     """Refuse sequences longer than a model has positions for."""
     for model in models:
-        if model is not None and run["max_length"] > model.config.max_position_embeddings:
+        if model is not None and run["max_length"] > (longest := longest_sequence(model.config.to_dict())):
             raise UserError(
-                f"corpus.max_length: {run['max_length']} is more than the {model.config.max_position_embeddings} "
-                f"positions of {model.name_or_path}"
+                f"corpus.max_length: {run['max_length']} is more than the {longest} positions of {model.name_or_path}"
             )

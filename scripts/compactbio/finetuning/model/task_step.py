@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import numpy as np
@@ -10,12 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from compactbio.architectures import architecture_of
 from compactbio.finetuning.features import IGNORED
 from compactbio.finetuning.packed.packed_model import PackedModel
 from compactbio.training.loop import StepModule
 
 DENOMINATOR = {"ner": "pieces", "re": "examples", "qa": "windows"}
-MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 class TaskStep(StepModule):
@@ -40,8 +40,8 @@ class TaskStep(StepModule):
 
     @property
     def token_types(self) -> bool:
-        """Whether the model takes token types (DistilBERT does not)."""
-        return "token_type_ids" in inspect.signature(self.model.forward).parameters
+        """Whether the model takes token types."""
+        return architecture_of(self.model).token_types
 
     def forward(self, tensors: dict[str, Any], denominators: dict[str, float]) -> Tensor:
         """Return this micro-batch's share of the batch's loss."""

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compactbio.architectures import longest_sequence
 from compactbio.reporting.efficiency.timing import MeasurementSettings, processor, speed, time_in_turn
 from compactbio.students.parameters import count_parameters
 from compactbio.students.weights import weight_files
@@ -45,7 +46,7 @@ def measure_encoders(
     settings = fitting(settings, loaded.values())
     for name, folder in folders.items():
         model = loaded[name]
-        positions = model.config.max_position_embeddings
+        positions = longest_sequence(model.config.to_dict())
         facts[name] = {
             "parameters": count_parameters(folder).as_dict(),
             "weights_bytes": sum(path.stat().st_size for path in weight_files(folder)),
@@ -76,7 +77,7 @@ def measure_encoders(
 
 def fitting(settings: MeasurementSettings, models: Iterable[torch.nn.Module]) -> MeasurementSettings:
     """Return the settings with a sequence length that every model has positions for."""
-    shortest = min(model.config.max_position_embeddings for model in models)
+    shortest = min(longest_sequence(model.config.to_dict()) for model in models)
     if shortest >= settings.sequence_length:
         return settings
     log.warning("sequences of %d tokens for all: a model has no more positions", shortest)
