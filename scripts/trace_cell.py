@@ -14,13 +14,14 @@ import sys
 from pathlib import Path
 
 from compactbio.errors import UserError
+from compactbio.kinds import KINDS
 from compactbio.logs import run_program
 
 
 def main() -> None:
     """Read the command line, walk, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--task", required=True, choices=["ner", "re", "qa"], help="the table")
+    parser.add_argument("--task", required=True, choices=list(KINDS), help="the table")
     parser.add_argument("--dataset", required=True)
     parser.add_argument("--model", required=True)
     parser.add_argument("--metric", required=True, help="for example f1 or mrr")

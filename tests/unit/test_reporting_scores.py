@@ -6,7 +6,7 @@ import pytest
 from helpers.reporting import write_rows
 
 from compactbio.errors import UserError
-from compactbio.reporting.published import PAPER_DATASETS, assign, difference, read_published
+from compactbio.reporting.published import PAPER_DATASETS, PublishedValue, assign, read_published
 from compactbio.reporting.scores import collect_scores, read_scores
 from compactbio.scoring.tables import Score, write_scores
 
@@ -132,11 +132,14 @@ def test_every_row_is_assigned_to_one_place(tmp_path):
     assert len(sorted_values.outside) == 2
 
 
-def test_only_scores_of_the_reference_protocol_have_a_difference():
-    assert difference("ner", "reference", 86.0, 85.5) == 0.5
-    assert difference("qa", "reference", 40.0, 41.0) == -1.0
-    assert difference("ner", "standard", 86.0, 85.5) is None
-    assert difference("re", "standard", 80.0, 79.0) is None
+def test_only_values_of_the_reference_protocol_are_comparable():
+    for table, protocol, comparable in (
+        ("ner", "reference", True),
+        ("ner", "standard", False),
+        ("re", "standard", False),
+    ):
+        value = PublishedValue(table, "toy", "Small", "f1", protocol, 86.0, "confirmed", "a paper")
+        assert value.is_comparable == comparable
 
 
 def test_the_shipped_table_holds_the_confirmed_values_and_no_others(request):

@@ -12,6 +12,12 @@ from compactbio.kinds.kind import Kind
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (ner.KIND, re.KIND, qa.KIND)}  # in the order of the tables
 
+COUNTS = frozenset(name for kind in KINDS.values() for name in kind.count_names)  # numbers that are no fractions
+METRIC_TITLES: dict[str, str] = {
+    **{name: title for kind in KINDS.values() for name, title in kind.titles.items()},
+    **{count.name: count.title for kind in KINDS.values() for count in kind.counted},
+}
+
 
 def kind_of(name: object, key: str = "task") -> Kind:
     """Return a kind of task by its name.

@@ -203,6 +203,10 @@ class Kind:
         special = [metric.name for one in self.protocols if one.name == protocol for metric in one.metrics]
         return (*self.metric_names, *special)
 
+    def explanation(self, protocol: str) -> str:
+        """Return what a protocol of this kind computes."""
+        return next(one.explanation for one in self.protocols if one.name == protocol)
+
     def optional_metrics(self) -> tuple[str, ...]:
         """Return the numbers that a run of this kind need not have."""
         variants = (prefix + metric for prefix in self.variants for metric in self.metric_names)

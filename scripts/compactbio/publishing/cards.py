@@ -9,12 +9,13 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from compactbio.files import MANIFEST, read_json, read_yaml
+from compactbio.kinds import KINDS, METRIC_TITLES
+from compactbio.kinds.kind import STANDARD
 from compactbio.pretraining.export import model_card
 from compactbio.provenance import PROVENANCE
 from compactbio.publishing.citations import PAPER
 from compactbio.publishing.scores import ModelScores
 from compactbio.publishing.sources import CORPUS, MODEL, PUBMED, PUBMED_ATTRIBUTION, Used
-from compactbio.reporting.metrics import HEADLINE, METRIC_TITLES, METRICS, STANDARD, TASK_TITLES
 from compactbio.reporting.render import DASH, mean_and_std
 
 _FRONT = "---\n"
@@ -76,7 +77,7 @@ def _front_matter(name: str, run: dict[str, Any], config: dict[str, Any], scores
     results = [
         EvalResult(
             task_type=_TASK_TYPES[row.task],
-            task_name=TASK_TITLES[row.task],
+            task_name=KINDS[row.task].title,
             dataset_type=row.dataset.lower(),
             dataset_name=row.dataset,
             dataset_split="test",
@@ -85,7 +86,7 @@ def _front_matter(name: str, run: dict[str, Any], config: dict[str, Any], scores
             metric_value=round(row.mean, 4),
         )
         for row in scores.rows
-        if row.mean is not None and row.protocol == STANDARD and row.metric == HEADLINE[row.task]
+        if row.mean is not None and row.protocol == STANDARD and row.metric == KINDS[row.task].headline
     ]
     teacher = run.get("teacher")
     base = run.get("student", {}).get("checkpoint") or teacher
@@ -161,15 +162,15 @@ def _scores_section(name: str, scores: ModelScores) -> str:
     if not any(row.mean is not None for row in scores.rows):
         return f"{name} was not scored: it is a teacher of other models here."
     parts = ["Fine-tuned once per seed or fold; percent, mean ± sample standard deviation over the runs."]
-    for task, metrics in METRICS.items():
+    for task, kind in KINDS.items():
         lines = []
         for dataset, protocol in scores.places(task):
-            cells = [scores.row(dataset, protocol, metric) for metric in metrics]
+            cells = [scores.row(dataset, protocol, metric) for metric in kind.metric_names]
             shown = [mean_and_std(cell.mean, cell.std) if cell else DASH for cell in cells]
             runs = next((str(cell.runs) for cell in cells if cell and cell.runs), "0")
             lines.append(f"| {' | '.join([dataset, protocol, *shown, runs])} |")
         if lines:
-            titles = ["dataset", "protocol", *(METRIC_TITLES[metric] for metric in metrics), "runs"]
+            titles = ["dataset", "protocol", *(METRIC_TITLES[metric] for metric in kind.metric_names), "runs"]
             parts.append("\n".join([f"| {' | '.join(titles)} |", "|---" * len(titles) + "|", *lines]))
     parts.append(
         "`reference` scores as the paper's scripts do, `standard` as the field does; values of one do not compare with "

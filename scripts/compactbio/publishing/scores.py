@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compactbio.errors import UserError
+from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.reporting.efficiency.names import INT8
-from compactbio.reporting.metrics import METRIC_TITLES, METRICS
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,9 @@ def read_model_scores(tables: Path, model: str) -> ModelScores:
             _number(line["std"]),
             int(line["runs"] or 0),
         )
-        for task, metrics in METRICS.items()
+        for task, kind in KINDS.items()
         for line in read_table(tables / f"{task}.csv")
-        if line["model"] == model and line["metric"] in metrics
+        if line["model"] == model and line["metric"] in kind.metric_names
     ]
     return ModelScores(rows, _costs(tables, model))
 

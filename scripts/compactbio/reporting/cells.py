@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from compactbio.reporting.metrics import COUNTS, HEADLINE, PROTOCOLS, known_metrics
-from compactbio.reporting.published import PublishedValue, difference
+from compactbio.kinds import COUNTS, KINDS
+from compactbio.reporting.published import PublishedValue
 from compactbio.scoring.tables import Score
 
 NOT_RUN = "not run"
@@ -51,9 +51,9 @@ class Results:
 
     def run_counts(self, dataset: str) -> list[int]:
         """Return the number of runs behind a dataset's headline metric for each model that has scores."""
-        task = self.datasets[dataset]
+        kind = KINDS[self.datasets[dataset]]
         counts = (
-            max(self.cell(dataset, model, protocol, HEADLINE[task]).runs for protocol in PROTOCOLS[task])
+            max(self.cell(dataset, model, protocol, kind.headline).runs for protocol in kind.protocol_names)
             for model in self.models
         )
         return [count for count in counts if count]
@@ -91,8 +91,8 @@ def build_cells(
     for dataset, task in datasets.items():
         for model in models:
             gap = "not scored" if (model, dataset) in scored else reasons.get((model, dataset), NOT_RUN)
-            for protocol in PROTOCOLS[task]:
-                for metric in known_metrics(task):
+            for protocol in KINDS[task].protocol_names:
+                for metric in KINDS[task].known_metrics():
                     key = (dataset, model, protocol, metric)
                     results.cells[key] = _cell(task, key, values.get(key, []), published.get(key), gap)
     return results
@@ -106,7 +106,7 @@ def _cell(
     if not values:
         return Cell(task, dataset, model, protocol, metric, None, None, 0, published, None, gap)
     mean, std = summarise(values)
-    delta = difference(task, protocol, mean, published.value) if published else None
+    delta = mean - published.value if published and published.is_comparable else None
     return Cell(task, dataset, model, protocol, metric, mean, std, len(values), published, delta, "")
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.files import read_yaml
-from compactbio.reporting.metrics import METRICS, PROTOCOLS, STANDARD
+from compactbio.kinds import KINDS
+from compactbio.kinds.kind import STANDARD
 from compactbio.reporting.published import Assignment
 from compactbio.scoring.tables import POOLED, Score
 
@@ -80,7 +81,7 @@ def _completeness(
             if not rows:
                 problems.append(f"{model} on {dataset} has no scores")
                 continue
-            required = set(itertools.product(runs, PROTOCOLS[task], METRICS[task]))
+            required = set(itertools.product(runs, KINDS[task].protocol_names, KINDS[task].metric_names))
             missing = sorted(required - rows)
             if missing:
                 first = " / ".join(missing[0])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from compactbio.errors import UserError
+from compactbio.kinds import KINDS
 from compactbio.reporting.cells import Results
-from compactbio.reporting.metrics import HEADLINE, PROTOCOL_EXPLANATIONS, PROTOCOLS, TASK_TITLES
 from compactbio.reporting.published import Assignment, PublishedValue
 from compactbio.reporting.render import Block, Document, Entry, Section, number
 from compactbio.reporting.tables.tasks import UNITS_NOTE
@@ -90,17 +90,17 @@ def explanation_document(results: Results, assignment: Assignment, quirks: Mappi
 def _protocols(results: Results) -> list[str]:
     """Return a paragraph for each protocol of the kinds of task that were run."""
     return [
-        f"{TASK_TITLES[task]}. {PROTOCOL_EXPLANATIONS[task, protocol]}"
-        for task in HEADLINE
+        f"{KINDS[task].title}. {KINDS[task].explanation(protocol)}"
+        for task in KINDS
         if results.datasets_of(task)
-        for protocol in PROTOCOLS[task]
+        for protocol in KINDS[task].protocol_names
     ]
 
 
 def _runs_block(results: Results) -> Block:
     """Return how many runs stand behind the cells of each dataset, and how many models have scores."""
     rows = []
-    for dataset in (name for task in HEADLINE for name in results.datasets_of(task)):
+    for dataset in (name for task in KINDS for name in results.datasets_of(task)):
         counts = results.run_counts(dataset)
         number_of_runs = " or ".join(str(count) for count in sorted(set(counts))) or "0"
         rows.append([Entry(dataset), Entry(number_of_runs), Entry(f"{len(counts)} of {len(results.models)}")])

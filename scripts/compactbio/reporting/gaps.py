@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from compactbio.errors import UserError
-from compactbio.reporting.metrics import METRICS
+from compactbio.kinds import KINDS
 from compactbio.scoring.tables import Score
 
 NOT_SCORED = "fine-tuned, not scored yet"
@@ -31,8 +31,8 @@ def parse_datasets(texts: Sequence[str]) -> dict[str, str]:
     datasets: dict[str, str] = {}
     for text in texts:
         name, separator, task = text.rpartition(":")
-        if not separator or not name or task not in METRICS:
-            raise UserError(f"--datasets: {text!r} is not NAME:TASK with a task of {', '.join(METRICS)}")
+        if not separator or not name or task not in KINDS:
+            raise UserError(f"--datasets: {text!r} is not NAME:TASK with a task of {', '.join(KINDS)}")
         if name in datasets:
             raise UserError(f"--datasets: {name} stands twice")
         datasets[name] = task
@@ -42,4 +42,4 @@ def parse_datasets(texts: Sequence[str]) -> dict[str, str]:
 def datasets_in(scores: Iterable[Score]) -> dict[str, str]:
     """Return the datasets that scores are of, with their kind of task, kinds together, in order of occurrence."""
     found = {score.dataset: score.task for score in scores}
-    return {name: task for kind in METRICS for name, task in found.items() if task == kind}
+    return {name: task for kind in KINDS for name, task in found.items() if task == kind}

@@ -9,19 +9,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from compactbio.errors import UserError
-from compactbio.reporting.metrics import PROTOCOLS, REFERENCE, known_metrics
+from compactbio.kinds import KINDS
+from compactbio.kinds.kind import REFERENCE, STANDARD
 
 # The paper's own datasets and models: a row may name them even where a configuration leaves them out.
-PAPER_DATASETS: dict[str, str] = {
-    "NCBI-disease": "ner",
-    "BC5CDR-disease": "ner",
-    "BC5CDR-chem": "ner",
-    "BC2GM": "ner",
-    "JNLPBA": "ner",
-    "GAD": "re",
-    "ChemProt": "re",
-    "BioASQ-7b": "qa",
-}
+PAPER_DATASETS: dict[str, str] = {name: kind.name for kind in KINDS.values() for name in kind.paper_datasets}
 PAPER_MODELS = (
     "BioBERT-v1.1",
     "DistilBioBERT",
@@ -55,6 +47,11 @@ class PublishedValue:
     def cell(self) -> tuple[str, str, str, str]:
         """The cell of our tables that it belongs to: dataset, model, protocol, metric."""
         return (self.dataset, self.model, self.protocol, self.metric)
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether it is the paper's own and scored as ours; for a kind without that protocol it is not known."""
+        return self.protocol == REFERENCE
 
 
 COLUMNS = tuple(field.name for field in fields(PublishedValue))
@@ -128,7 +125,7 @@ def _check_place(row: dict[str, str], where: str, datasets: dict[str, str]) -> N
             raise UserError(
                 f"{where}: a row of table {SUMMARY} has dataset {ALL_DATASETS} and metric retained, not {place}"
             )
-        if row["protocol"] not in (UNKNOWN, *PROTOCOLS["ner"]):
+        if row["protocol"] not in (UNKNOWN, REFERENCE, STANDARD):
             raise UserError(f"{where}: unknown protocol {row['protocol']!r}")
         return
     task = datasets.get(row["dataset"])
@@ -136,10 +133,9 @@ def _check_place(row: dict[str, str], where: str, datasets: dict[str, str]) -> N
         raise UserError(f"{where}: unknown dataset {row['dataset']!r}; known are {', '.join(sorted(datasets))}")
     if row["table"] != task:
         raise UserError(f"{where}: {row['dataset']} belongs to table {task}, not to {row['table']!r}")
-    if row["metric"] not in known_metrics(task):
-        raise UserError(f"{where}: unknown metric {row['metric']!r}; task {task} has {', '.join(known_metrics(task))}")
-    if row["protocol"] not in PROTOCOLS[task]:
-        raise UserError(f"{where}: unknown protocol {row['protocol']!r}; task {task} has {', '.join(PROTOCOLS[task])}")
+    for word, known in (("metric", KINDS[task].known_metrics()), ("protocol", KINDS[task].protocol_names)):
+        if row[word] not in known:
+            raise UserError(f"{where}: unknown {word} {row[word]!r}; task {task} has {', '.join(known)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,17 +170,6 @@ def assign(values: Iterable[PublishedValue], *, models: Collection[str], dataset
         else:
             assignment.matched.append(value)
     return assignment
-
-
-def difference(task: str, protocol: str, ours: float, published: float) -> float | None:
-    """Return ours minus published in percent points, or None where the two were not scored alike.
-
-    Published NER and QA values are compared with the reference protocol; how relation extraction was scored
-    in the paper is not known.
-    """
-    if protocol != REFERENCE or task == "re":
-        return None
-    return ours - published
 
 
 def read_assigned(

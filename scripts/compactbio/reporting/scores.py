@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from compactbio.errors import UserError
-from compactbio.reporting.metrics import COUNTS, METRICS, PROTOCOLS, known_metrics
+from compactbio.kinds import COUNTS, KINDS
 from compactbio.scoring.tables import Score
 
 COLUMNS = Score._fields
@@ -43,12 +43,11 @@ def _score(row: dict[str, str | None], where: str) -> Score:
     if empty:
         raise UserError(f"{where}: {', '.join(empty)} is empty")
     task, protocol, metric = row["task"], row["protocol"], row["metric"]
-    if task not in METRICS:
-        raise UserError(f"{where}: unknown task {task!r}; known are {', '.join(METRICS)}")
-    if protocol not in PROTOCOLS[task]:
-        raise UserError(f"{where}: task {task} has no protocol {protocol!r}; it has {', '.join(PROTOCOLS[task])}")
-    if metric not in known_metrics(task):
-        raise UserError(f"{where}: task {task} has no metric {metric!r}; it has {', '.join(known_metrics(task))}")
+    if task not in KINDS:
+        raise UserError(f"{where}: unknown task {task!r}; known are {', '.join(KINDS)}")
+    for word, known in (("protocol", KINDS[task].protocol_names), ("metric", KINDS[task].known_metrics())):
+        if row[word] not in known:
+            raise UserError(f"{where}: task {task} has no {word} {row[word]!r}; it has {', '.join(known)}")
     try:
         value = float(row["value"])
     except ValueError:

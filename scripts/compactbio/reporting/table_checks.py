@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from compactbio.errors import UserError
+from compactbio.kinds import COUNTS, KINDS
 from compactbio.reporting.efficiency.names import FORMS, INT8, ONNX, TORCH
-from compactbio.reporting.metrics import COUNTS, HEADLINE, METRICS, PROTOCOLS
 from compactbio.reporting.published import Assignment
 from compactbio.reporting.statistics.estimates import MEAN
 from compactbio.scoring.tables import Score
@@ -36,7 +36,7 @@ def read_tables(folder: Path) -> dict[str, Table]:
     for path in sorted(folder.glob("*.csv")):
         with path.open(encoding="utf-8", newline="") as stream:
             tables[path.stem] = list(csv.DictReader(stream))
-    missing = [name for name in METRICS if name not in tables]
+    missing = [name for name in KINDS if name not in tables]
     if missing:
         raise UserError(f"{folder} has no {', '.join(f'{name}.csv' for name in missing)}: run build_tables first")
     return tables
@@ -58,7 +58,7 @@ def find_table_problems(
         models, datasets: what was run, datasets with their kind of task.
         assignment: where each published row belongs.
     """
-    cells = {_place(row): row for name in METRICS for row in tables[name]}
+    cells = {_place(row): row for name in KINDS for row in tables[name]}
     return [
         *_not_numbers(tables),
         *_counts(tables, models, datasets),
@@ -89,17 +89,17 @@ def _not_numbers(tables: Mapping[str, Table]) -> list[str]:
 def _counts(tables: Mapping[str, Table], models: Sequence[str], datasets: Mapping[str, str]) -> list[str]:
     """Check that each model has each required cell of each dataset once, and none of anything else."""
     problems = []
-    for task, metrics in METRICS.items():
+    for task, kind in KINDS.items():
         found: dict[Place, int] = defaultdict(int)
         for row in tables[task]:
             found[_place(row)] += 1
         wanted = {
             (dataset, model, protocol, metric)
-            for dataset, kind in datasets.items()
-            if kind == task
+            for dataset, name in datasets.items()
+            if task == name
             for model in models
-            for protocol in PROTOCOLS[task]
-            for metric in metrics
+            for protocol in kind.protocol_names
+            for metric in kind.metric_names
         }
         problems += [f"table {task} lacks the row {' / '.join(place)}" for place in sorted(wanted - found.keys())]
         for place, count in found.items():
@@ -157,9 +157,9 @@ def _averages(tables: Mapping[str, Table], cells: Mapping[Place, Mapping[str, st
     problems = []
     for row in tables.get("summary", []):
         task = row["task"]
-        if task not in METRICS or not row["average"]:
+        if task not in KINDS or not row["average"]:
             continue
-        protocol = row["protocol"] if row["protocol"] in PROTOCOLS[task] else PROTOCOLS[task][0]
+        protocol = row["protocol"] if row["protocol"] in KINDS[task].protocol_names else KINDS[task].protocol_names[0]
         places = [(dataset, row["model"], protocol, row["metric"]) for dataset in row["datasets"].split()]
         means = [cells[place]["mean"] for place in places if place in cells]
         if len(means) < len(places) or "" in means or not _close(row["average"], statistics.fmean(map(float, means))):
@@ -196,7 +196,7 @@ def _deployment(tables: Mapping[str, Table], scores: Sequence[Score], models: Se
         where = f"table efficiency, {row['model']} / {row['form']} / {row['quantity']}"
         if row["quantity"] == "file size":
             sizes[row["model"], row["form"]] = int(row["median"])
-        elif row["quantity"] in HEADLINE.values():
+        elif row["quantity"] in {kind.headline for kind in KINDS.values()}:
             scored.add((row["model"], row["form"]))
             wanted = known.get((row["dataset"], row["model"], row["run"], row["protocol"], row["quantity"]))
             if row["form"] == TORCH and (wanted is None or not _close(row["median"], 100 * wanted)):

@@ -10,9 +10,8 @@ from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.files import read_json
-from compactbio.finetuning.runs.grid import SCORE
+from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.reporting.cells import NOT_RUN, summarise
-from compactbio.reporting.metrics import METRIC_TITLES
 from compactbio.reporting.render import DASH, Block, Document, Entry, Section, mean_and_std, number
 from compactbio.training.progress import read_metrics
 
@@ -102,7 +101,7 @@ def trainings_document(models: Sequence[str], datasets: Mapping[str, str], train
 
 def _runs_block(models: Sequence[str], dataset: str, task: str, trainings: Trainings) -> Block:
     """Return a dataset's fine-tunings by model."""
-    metric = SCORE[task]
+    metric = KINDS[task].headline
     rows, missing = [], []
     for model in models:
         training = trainings.get((model, dataset))
@@ -137,7 +136,7 @@ def _grid_block(models: Sequence[str], dataset: str, task: str, trainings: Train
     grids = {model: grid for model, grid in grids.items() if grid}
     if not grids:
         return None
-    metric = SCORE[task]
+    metric = KINDS[task].headline
     points = {
         tuple(point[name] for name in OPTIONS if name in point): None for grid in grids.values() for point in grid
     }
@@ -167,7 +166,7 @@ def trainings_records(models: Sequence[str], datasets: Mapping[str, str], traini
             training = trainings.get((model, dataset))
             if training is None:
                 continue
-            common = {"dataset": dataset, "model": model, "metric": SCORE[task]}
+            common = {"dataset": dataset, "model": model, "metric": KINDS[task].headline}
             chosen = {name: training.options.get(name) for name in OPTIONS}
             for run in training.runs:
                 records.append(
@@ -179,11 +178,11 @@ def trainings_records(models: Sequence[str], datasets: Mapping[str, str], traini
                         "epoch": training.epoch_taken(run),
                         "steps": run["steps"],
                         "seconds": run["seconds"],
-                        "validation": training.validation(run, SCORE[task]),
+                        "validation": training.validation(run, KINDS[task].headline),
                     }
                 )
             for point in training.facts.get("grid", []):
                 options = {name: point.get(name, chosen[name]) for name in OPTIONS}
-                score = {"validation": point[SCORE[task]], "chosen": point["chosen"], "run": point["run"]}
+                score = {"validation": point[KINDS[task].headline], "chosen": point["chosen"], "run": point["run"]}
                 records.append({**common, **options, **score, "kind": "grid point"})
     return records

@@ -11,8 +11,8 @@ from pathlib import Path
 from compactbio.errors import UserError
 from compactbio.files import read_json
 from compactbio.finetuning.runs.run_files import PREDICTIONS
+from compactbio.kinds import COUNTS
 from compactbio.provenance import PROVENANCE
-from compactbio.reporting.metrics import COUNTS
 from compactbio.reporting.selection import TABLES_SO_FAR
 from compactbio.scoring.tables import POOLED
 from compactbio.tracing.chain import Chain

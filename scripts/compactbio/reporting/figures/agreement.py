@@ -16,8 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from compactbio.kinds import KINDS, METRIC_TITLES
+from compactbio.kinds.kind import REFERENCE
 from compactbio.reporting.cells import Cell, Results
-from compactbio.reporting.metrics import HEADLINE, METRIC_TITLES, REFERENCE
 from compactbio.reporting.render import signed
 from compactbio.style import PARAMETERS, line_looks, save_figure, say_nothing_to_draw
 
@@ -42,7 +43,7 @@ def compared_cells(results: Results) -> dict[str, list[Cell]]:
     """Return by dataset the cells of the headline metric that are compared with the paper, in the models' order."""
     compared = {}
     for dataset, task in results.datasets.items():
-        cells = (results.cells.get((dataset, model, REFERENCE, HEADLINE[task])) for model in results.models)
+        cells = (results.cells.get((dataset, model, REFERENCE, KINDS[task].headline)) for model in results.models)
         found = [cell for cell in cells if cell is not None and cell.difference is not None]
         if found:
             compared[dataset] = found
@@ -81,7 +82,7 @@ def _draw(results: Results) -> Figure:
             )
         _frame(axis, cells)
         axis.set_title(dataset)
-        metric = METRIC_TITLES[HEADLINE[results.datasets[dataset]]]
+        metric = METRIC_TITLES[KINDS[results.datasets[dataset]].headline]
         axis.set_xlabel(f"paper, {metric} %")
         axis.set_ylabel(f"this run, {metric} %")
     shown = {cell.model for cells in compared.values() for cell in cells}

@@ -17,8 +17,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from compactbio.finetuning.runs.grid import SCORE
-from compactbio.reporting.metrics import METRIC_TITLES
+from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.reporting.trainings import Training, Trainings
 from compactbio.style import PARAMETERS, line_looks, save_figure, say_nothing_to_draw
 
@@ -41,12 +40,12 @@ def draw_curves(folder: Path, models: Sequence[str], datasets: Mapping[str, str]
             losses, scores = axes[2 * row][column], axes[2 * row + 1][column]
             losses.set_title(dataset)
             losses.set_ylabel("training loss")
-            scores.set_ylabel(f"validation {METRIC_TITLES[SCORE[task]]}, %")
+            scores.set_ylabel(f"validation {METRIC_TITLES[KINDS[task].headline]}, %")
             scores.set_xlabel("epoch")
             for model, look in looks.items():
                 if (model, dataset) in trainings:
                     _draw(losses, trainings[model, dataset], look, lambda line: line["loss"])
-                    _draw(scores, trainings[model, dataset], look, partial(_score, metric=SCORE[task]))
+                    _draw(scores, trainings[model, dataset], look, partial(_score, metric=KINDS[task].headline))
             for axis, gap in ((losses, "no training"), (scores, "no validation data")):
                 axis.set_visible(True)
                 axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

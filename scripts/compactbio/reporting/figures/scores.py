@@ -15,15 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from compactbio.kinds import KINDS, METRIC_TITLES
+from compactbio.kinds.kind import REFERENCE, STANDARD
 from compactbio.reporting.cells import Results
-from compactbio.reporting.metrics import (
-    COUNTS,
-    HEADLINE,
-    METRIC_TITLES,
-    PROTOCOLS,
-    REFERENCE,
-    STANDARD,
-)
 from compactbio.scoring.tables import Score
 from compactbio.style import LOOKS, PARAMETERS, PUBLISHED_COLOUR, QUIET, Look, save_figure
 
@@ -53,9 +47,9 @@ def _draw_runs(results: Results, scores: Sequence[Score], protocol: str, looks: 
     """Return a panel per dataset: every run a mark, the mean a bar, the published value a cross."""
     values: dict[tuple[str, str, str], list[float]] = {}
     for score in scores:
-        if score.metric == HEADLINE[score.task] and score.metric not in COUNTS:
+        if score.metric == KINDS[score.task].headline:
             values.setdefault((score.dataset, score.model, score.protocol), []).append(100 * score.value)
-    names = [name for task in HEADLINE for name in results.datasets_of(task)]
+    names = [name for task in KINDS for name in results.datasets_of(task)]
     columns = min(_COLUMNS, max(1, len(names)))
     rows = max(1, math.ceil(len(names) / columns))
     height = 1.2 + 0.24 * len(results.models)
@@ -67,7 +61,7 @@ def _draw_runs(results: Results, scores: Sequence[Score], protocol: str, looks: 
         if place >= len(names):
             axis.set_visible(False)
             continue
-        used = protocol if protocol in PROTOCOLS[results.datasets[names[place]]] else STANDARD
+        used = protocol if protocol in KINDS[results.datasets[names[place]]].protocol_names else STANDARD
         any_published |= _draw_dataset(axis, names[place], used, results, values, looks)
         axis.set_yticks(range(len(results.models)), results.models if place % columns == 0 else [])
     handles = [*group_handles(looks.values()), Line2D([], [], color="#555555", marker="|", ls="", ms=11, mew=1.8)]
@@ -88,7 +82,7 @@ def _draw_dataset(
     looks: Mapping[str, Look],
 ) -> bool:
     """Draw one dataset's runs and tell whether a published value is among them."""
-    metric = HEADLINE[results.datasets[dataset]]
+    metric = KINDS[results.datasets[dataset]].headline
     published = False
     for row, model in enumerate(results.models):
         cell = results.cell(dataset, model, protocol, metric)

@@ -16,9 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from compactbio.kinds import KINDS, METRIC_TITLES
+from compactbio.kinds.kind import STANDARD
 from compactbio.reporting.cells import Results
 from compactbio.reporting.figures.scores import group_handles
-from compactbio.reporting.metrics import HEADLINE, METRIC_TITLES, STANDARD, TASK_SHORT, TASK_TITLES
 from compactbio.reporting.tables.summary import averages
 from compactbio.style import PARAMETERS, Look, save_figure, say_nothing_to_draw
 
@@ -79,7 +80,7 @@ def spread_heights(heights: Sequence[float], step: float) -> list[float]:
 
 def _draw(results: Results, costs: Mapping[str, Costs], word: str, looks: Mapping[str, Look]) -> Figure:
     """Return a row of panels for each kind of cost, a panel per kind of task: average by the standard protocol."""
-    tasks = [task for task in HEADLINE if results.datasets_of(task)]
+    tasks = [task for task in KINDS if results.datasets_of(task)]
     table = averages(results, STANDARD)
     columns = max(1, len(tasks))
     size = (4.8 * columns, 0.5 + 3.5 * len(costs))
@@ -92,9 +93,9 @@ def _draw(results: Results, costs: Mapping[str, Costs], word: str, looks: Mappin
                 for model in results.models
                 if model in by_model and table[model][task][0] is not None
             ]
-            axis.set_title(TASK_TITLES[task])
+            axis.set_title(KINDS[task].title)
             axis.set_xlabel(label)
-            axis.set_ylabel(f"mean {METRIC_TITLES[HEADLINE[task]]} of {TASK_SHORT[task]} datasets, %")
+            axis.set_ylabel(f"mean {METRIC_TITLES[KINDS[task].headline]} of {KINDS[task].short} datasets, %")
             if points:
                 _draw_points(axis, points, looks)
             else:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from compactbio.reporting.metrics import HEADLINE
+from compactbio.kinds import KINDS
 from compactbio.reporting.statistics.bootstrap import holm, interval, observed_means, resampled_means, two_sided_p
 from compactbio.reporting.statistics.estimates import BASELINE, MEAN, PAIR, Estimate
 from compactbio.reporting.statistics.units import DatasetUnits, files_by_dataset, read_dataset
@@ -35,7 +35,7 @@ def compare(paths: Sequence[Path], *, baseline: str, resamples: int, seed: int) 
 def _of_dataset(units: DatasetUnits, baseline: str, resamples: int, seed: int) -> list[Estimate]:
     """Return the estimates of one dataset; models that were scored on other gold entities are not compared."""
     observed, resampled = observed_means(units), resampled_means(units, resamples, seed)
-    metric, last = HEADLINE[units.task], (sum(units.sizes), resamples)
+    metric, last = KINDS[units.task].headline, (sum(units.sizes), resamples)
     estimates = []
     for protocol in dict.fromkeys(protocol for protocol, _ in units.counts):
         models = units.models(protocol)

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from compactbio.kinds import KINDS
+from compactbio.kinds.kind import REFERENCE, STANDARD
 from compactbio.reporting.cells import Cell, Results
-from compactbio.reporting.metrics import HEADLINE, PROTOCOLS, REFERENCE, STANDARD
 from compactbio.reporting.published import PAPER_MODELS, PublishedValue
 from compactbio.reporting.statistics.estimates import HIGHER, LEAST_RUNS, LOWER
 
@@ -87,7 +88,7 @@ def _comparison(results: Results, value: PublishedValue) -> Comparison:
     ours = results.cell(*value.cell)
     standard = results.cell(value.dataset, value.model, STANDARD, value.metric).mean
     interval = None
-    if ours.mean is not None and _is_comparable(value):
+    if ours.mean is not None and value.is_comparable:
         interval = prediction_interval(ours.mean, ours.std, ours.runs)
     verdict, reason = _verdict(value, ours, interval)
     return Comparison(value, ours, standard, interval, verdict, reason)
@@ -95,7 +96,7 @@ def _comparison(results: Results, value: PublishedValue) -> Comparison:
 
 def _verdict(value: PublishedValue, ours: Cell, interval: tuple[float, float] | None) -> tuple[str, str]:
     """Return (verdict, reason)."""
-    if value.table == "re":
+    if REFERENCE not in KINDS[value.table].protocol_names:
         return NOT_COMPARED, UNKNOWN_AVERAGE
     if value.protocol != REFERENCE:
         return NOT_COMPARED, OTHER_PROTOCOL
@@ -116,12 +117,7 @@ def count_verdicts(comparisons: Sequence[Comparison]) -> dict[str, int]:
 
 def comparable(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """Return the comparisons with values that are scored as ours."""
-    return [one for one in comparisons if _is_comparable(one.value)]
-
-
-def _is_comparable(value: PublishedValue) -> bool:
-    """Return whether a value is the paper's own and scored as ours: NER and QA by the reference protocol."""
-    return value.table != "re" and value.protocol == REFERENCE
+    return [one for one in comparisons if one.value.is_comparable]
 
 
 def headline_cells(results: Results, values: Sequence[PublishedValue]) -> tuple[int, int]:
@@ -130,9 +126,12 @@ def headline_cells(results: Results, values: Sequence[PublishedValue]) -> tuple[
     Counted are the paper's models on this run's datasets that have a reference protocol.
     """
     models = [model for model in results.models if model in PAPER_MODELS]
-    tasks = [task for task in results.datasets.values() if REFERENCE in PROTOCOLS[task]]
-    filled = [v for v in values if v.protocol == REFERENCE and v.metric == HEADLINE.get(v.table) and v.model in models]
-    return len(filled), len(models) * len(tasks)
+    tasks = [task for task in results.datasets.values() if REFERENCE in KINDS[task].protocol_names]
+    filled = sum(
+        value.is_comparable and value.metric == KINDS[value.table].headline and value.model in models
+        for value in values
+    )
+    return filled, len(models) * len(tasks)
 
 
 def rank_correlations(comparisons: Sequence[Comparison]) -> list[RankCorrelation]:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from compactbio.errors import UserError
+from compactbio.kinds import KINDS
 
 FILE = "units.parquet"
 
@@ -115,7 +116,8 @@ def _runs(table: pa.Table, task: str) -> list[_Run]:
     """Return the runs in the rows of one model on one dataset."""
     runs = []
     ratio = _ratio(table, task)
-    gold = np.ones(len(table)) if task == "qa" else table.column("gold").to_numpy()
+    counted = KINDS[task].counts.gold
+    gold = np.ones(len(table)) if counted is None else table.column(counted).to_numpy()
     keys = [table.column(name).cast(pa.string()).to_numpy() for name in ("protocol", "run")]
     folds = table.column("fold").to_numpy()
     changes = np.flatnonzero((keys[0][1:] != keys[0][:-1]) | (keys[1][1:] != keys[1][:-1])) + 1
@@ -127,15 +129,13 @@ def _runs(table: pa.Table, task: str) -> list[_Run]:
 
 
 def _ratio(table: pa.Table, task: str) -> np.ndarray:
-    """Return numerator and denominator of the headline metric, float32 [rows, 2].
-
-    F1 is 2 x correct / (predicted + gold); the mean reciprocal rank is their sum / number of questions.
-    """
-    if task == "qa":
-        reciprocal = table.column("reciprocal_rank").to_numpy()
-        return np.stack([reciprocal, np.ones_like(reciprocal)], axis=1).astype(np.float32)
-    correct, predicted, gold = (table.column(name).to_numpy() for name in ("correct", "predicted", "gold"))
-    return np.stack([2 * correct, predicted + gold], axis=1).astype(np.float32)
+    """Return numerator and denominator of the headline metric, float32 [rows, 2]; see `kinds.kind.Counts`."""
+    counts = KINDS[task].counts
+    numerator = sum(factor * table.column(name).to_numpy() for name, factor in counts.numerator.items())
+    denominator = sum(factor * table.column(name).to_numpy() for name, factor in counts.denominator.items())
+    if not counts.denominator:
+        denominator = np.ones(len(table))
+    return np.stack([numerator, denominator], axis=1).astype(np.float32)
 
 
 def _only(table: pa.Table, name: str) -> str:

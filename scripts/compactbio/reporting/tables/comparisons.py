@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from compactbio.kinds import KINDS, METRIC_TITLES
+from compactbio.kinds.kind import REFERENCE, STANDARD
 from compactbio.reporting.cells import Results
-from compactbio.reporting.metrics import HEADLINE, METRIC_TITLES, PROTOCOLS, REFERENCE, STANDARD
 from compactbio.reporting.render import DASH, Block, Document, Entry, Section, number, signed
 from compactbio.reporting.statistics.estimates import (
     BASELINE,
@@ -39,8 +40,8 @@ def comparisons_document(results: Results, estimates: Sequence[Estimate]) -> Doc
     for protocol in (REFERENCE, STANDARD):
         blocks = [
             _block(dataset, protocol, results, estimates)
-            for task in HEADLINE
-            if protocol in PROTOCOLS[task]
+            for task in KINDS
+            if protocol in KINDS[task].protocol_names
             for dataset in results.datasets_of(task)
         ]
         if blocks:
@@ -59,7 +60,7 @@ def _block(dataset: str, protocol: str, results: Results, estimates: Sequence[Es
         texts += [p_text(difference.p), p_text(difference.holm)] if difference else [DASH, DASH]
         texts.append(difference.verdict if difference else DASH)
         rows.append([Entry(model), *map(Entry, texts)])
-    metric = METRIC_TITLES[HEADLINE[results.datasets[dataset]]]
+    metric = METRIC_TITLES[KINDS[results.datasets[dataset]].headline]
     header = ["model", metric, "interval", "runs", "difference", "interval", "p", "Holm", "verdict"]
     label = f"comparisons-{protocol}-{dataset}".lower()
     return Block(dataset, label, header, rows, _notes(dataset, protocol, results, estimates))
@@ -81,7 +82,7 @@ def _notes(dataset: str, protocol: str, results: Results, estimates: Sequence[Es
     gaps: dict[str, list[str]] = {}
     for model in results.models:
         if (dataset, protocol, model) not in means:
-            reason = results.cell(dataset, model, protocol, HEADLINE[results.datasets[dataset]]).reason
+            reason = results.cell(dataset, model, protocol, KINDS[results.datasets[dataset]].headline).reason
             gaps.setdefault(reason or "no units.parquet", []).append(model)
     notes += [f"{DASH} = {reason}: {', '.join(models)}." for reason, models in gaps.items()]
     others = [mean.model for mean in here if mean.model != results.baseline]

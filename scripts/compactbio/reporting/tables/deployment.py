@@ -8,8 +8,8 @@ from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.files import read_json
+from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.reporting.efficiency.names import DEPLOYMENT, FORMS, INT8_FILE, TORCH
-from compactbio.reporting.metrics import HEADLINE, METRIC_TITLES, PROTOCOLS
 from compactbio.reporting.render import DASH, Block, Entry, Section, number, signed
 from compactbio.reporting.tables.costs import QUANTITIES, median_text
 
@@ -37,7 +37,7 @@ def deployment_sections(models: Sequence[str], deployed: Deployment | None) -> l
     if deployed is None:
         return []
     task, dataset, settings = deployed["task"], deployed["dataset"], deployed["settings"]
-    protocols, metric = PROTOCOLS[task], HEADLINE[task]
+    protocols, metric = KINDS[task].protocol_names, KINDS[task].headline
     header = ["model", "form", "file, MB", "CPU latency, ms", "CPU sequences/s"]
     header += [f"{METRIC_TITLES[metric]}, {protocol}" for protocol in protocols]
     rows = [
@@ -79,9 +79,9 @@ def deployment_records(models: Sequence[str], deployed: Deployment | None) -> li
                 measured = {"quantity": title.format(**settings), "device": "CPU", "unit": unit, "hardware": hardware}
                 measured |= {key: values[key] for key in ("median", "q1", "q3")}
                 records.append(place | measured | {"repetitions": len(values["values"])})
-            for protocol in PROTOCOLS[task]:
-                value = 100 * of_form["scores"][protocol][HEADLINE[task]]
-                score = {"quantity": HEADLINE[task], "protocol": protocol, "unit": "%", "median": value}
+            for protocol in KINDS[task].protocol_names:
+                value = 100 * of_form["scores"][protocol][KINDS[task].headline]
+                score = {"quantity": KINDS[task].headline, "protocol": protocol, "unit": "%", "median": value}
                 records.append(place | score)
     return records
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.reporting.cells import Results
-from compactbio.reporting.metrics import HEADLINE, METRIC_TITLES
 from compactbio.reporting.published import Assignment, PublishedValue
 from compactbio.reporting.render import DASH, Block, Document, Entry, Section, mean_and_std, number, signed
 from compactbio.reporting.statistics.estimates import MEAN, Estimate, by_model
@@ -97,7 +97,7 @@ def _cells_blocks(comparisons: Sequence[Comparison]) -> list[Block]:
             texts = [one.value.model, number(one.value.value), mean_and_std(ours.mean, ours.std)]
             texts += [str(ours.runs) if ours.runs else DASH, signed(ours.difference), _interval(one.interval)]
             rows.append([Entry(text) for text in (*texts, number(one.standard), one.verdict)])
-        title = f"{dataset}, {METRIC_TITLES.get(metric, metric)}, {protocol} protocol"
+        title = f"{dataset}, {_title(metric)}, {protocol} protocol"
         label = f"replication-{dataset}-{metric}-{protocol}".lower()
         reasons = _notes((f"{one.verdict}: {one.reason}" if one.reason else "", one.value.model) for one in group)
         sources = _notes((f"Published: {one.value.source}", one.value.model) for one in group)
@@ -118,7 +118,7 @@ def _ranks_block(ranks: Sequence[RankCorrelation]) -> Block:
     """Return how alike the models are ordered, a row per dataset."""
     rows = []
     for rank in ranks:
-        texts = [rank.dataset, METRIC_TITLES.get(rank.metric, rank.metric), str(rank.models)]
+        texts = [rank.dataset, _title(rank.metric), str(rank.models)]
         rows.append([Entry(text) for text in (*texts, number(rank.spearman), number(rank.kendall))])
     header = ["dataset", "metric", "models", "Spearman's rho", "Kendall's tau-b"]
     notes = [
@@ -140,7 +140,7 @@ def _rest_blocks(results: Results, assignment: Assignment) -> list[Block]:
     ):
         rows = []
         for value in values:
-            texts = [value.dataset, value.model or DASH, METRIC_TITLES.get(value.metric, value.metric), value.protocol]
+            texts = [value.dataset, value.model or DASH, _title(value.metric), value.protocol]
             rows.append([Entry(text) for text in (*texts, number(value.value), _ours(results, value))])
         if rows:
             label = f"replication-{title.lower().replace(' ', '-')}"
@@ -148,6 +148,11 @@ def _rest_blocks(results: Results, assignment: Assignment) -> list[Block]:
             notes = [f"Reason: {reason}.", *sources]
             blocks.append(Block(title, label, header, rows, notes))
     return blocks
+
+
+def _title(metric: str) -> str:
+    """Return a metric as readers know it."""
+    return {**METRIC_TITLES, "retained": "% of baseline"}.get(metric, metric)
 
 
 def _ours(results: Results, value: PublishedValue) -> str:
@@ -164,7 +169,7 @@ def replication_records(
     records = []
     for one in compare_with_paper(results, assignment.matched):
         value, ours = one.value, one.ours
-        is_headline = value.metric == HEADLINE[ours.task]
+        is_headline = value.metric == KINDS[ours.task].headline
         mean = means.get((value.dataset, value.protocol, value.model)) if is_headline else None
         low, high = one.interval or (None, None)
         records.append(

@@ -6,15 +6,9 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from compactbio.kinds import KINDS, METRIC_TITLES
+from compactbio.kinds.kind import REFERENCE, STANDARD
 from compactbio.reporting.cells import Cell, Results, rank_marks
-from compactbio.reporting.metrics import (
-    HEADLINE,
-    METRIC_TITLES,
-    PROTOCOLS,
-    REFERENCE,
-    STANDARD,
-    TASK_SHORT,
-)
 from compactbio.reporting.published import SUMMARY, Assignment
 from compactbio.reporting.render import DASH, MARKS_NOTE, Block, Document, Entry, Section, number
 
@@ -28,13 +22,13 @@ def averages(results: Results, protocol: str) -> dict[str, dict[str, tuple[float
     Per kind of task: the mean over its datasets of the headline metric's mean over runs. Over all kinds: the mean
     of those, each kind counting once. A model that lacks a dataset has no average, since it would not compare.
     """
-    tasks = [task for task in HEADLINE if results.datasets_of(task)]
+    tasks = [task for task in KINDS if results.datasets_of(task)]
     table: dict[str, dict[str, tuple[float | None, str]]] = {}
     for model in results.models:
         row: dict[str, tuple[float | None, str]] = {}
         for task in tasks:
-            used = protocol if protocol in PROTOCOLS[task] else STANDARD
-            cells = [results.cell(dataset, model, used, HEADLINE[task]) for dataset in results.datasets_of(task)]
+            used = protocol if protocol in KINDS[task].protocol_names else STANDARD
+            cells = [results.cell(dataset, model, used, KINDS[task].headline) for dataset in results.datasets_of(task)]
             missing = [cell for cell in cells if cell.mean is None]
             row[task] = (None, _reason(cells)) if missing else (statistics.fmean(cell.mean for cell in cells), "")
         values = [value for value, _ in row.values()]
@@ -75,8 +69,8 @@ def retained(
 def _definition(results: Results, baseline: str) -> list[str]:
     """Return the paragraphs that say what is averaged."""
     parts = [
-        f"{TASK_SHORT[task]}: mean {METRIC_TITLES[HEADLINE[task]]} over {', '.join(results.datasets_of(task))}"
-        for task in HEADLINE
+        f"{KINDS[task].short}: mean {METRIC_TITLES[KINDS[task].headline]} over {', '.join(results.datasets_of(task))}"
+        for task in KINDS
         if results.datasets_of(task)
     ]
     return [
@@ -90,7 +84,7 @@ def _definition(results: Results, baseline: str) -> list[str]:
 
 def summary_document(results: Results, assignment: Assignment) -> Document:
     """Return the summary table, a section per protocol."""
-    tasks = [task for task in HEADLINE if results.datasets_of(task)]
+    tasks = [task for task in KINDS if results.datasets_of(task)]
     document = Document("Summary", _definition(results, results.baseline), [])
     document.text.extend(
         f"Published, not assigned to a model: up to {number(value.value, 1)} % of the baseline ({value.source})."
@@ -135,7 +129,7 @@ def _block(
     return Block(
         title=title,
         label=label,
-        header=["model", *(TASK_SHORT.get(task, ALL) for task in columns)],
+        header=["model", *((ALL if task == ALL else KINDS[task].short) for task in columns)],
         rows=[[Entry(model), *(column[i] for column in entries)] for i, model in enumerate(results.models)],
         notes=[f"{DASH} = {reason}: {', '.join(models)}." for reason, models in models_of.items()],
     )
@@ -156,7 +150,7 @@ def summary_records(results: Results) -> list[dict[str, Any]]:
                         "protocol": protocol,
                         "model": model,
                         "task": task,
-                        "metric": HEADLINE.get(task, "mean of the kinds of task"),
+                        "metric": "mean of the kinds of task" if task == ALL else KINDS[task].headline,
                         "datasets": " ".join(names),
                         "average": value,
                         "percent_of_baseline": share,

@@ -6,18 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from compactbio.kinds import COUNTS, KINDS, METRIC_TITLES
+from compactbio.kinds.kind import REFERENCE
 from compactbio.reporting.cells import NOT_CONFIRMED, Cell, Results
-from compactbio.reporting.metrics import (
-    COUNTS,
-    HEADLINE,
-    METRIC_TITLES,
-    METRICS,
-    PROTOCOL_EXPLANATIONS,
-    PROTOCOLS,
-    REFERENCE,
-    TASK_TITLES,
-    known_metrics,
-)
 from compactbio.reporting.published import Assignment, PublishedValue
 from compactbio.reporting.render import (
     DASH,
@@ -44,11 +35,11 @@ UNITS_NOTE = (
 def task_document(task: str, results: Results, assignment: Assignment, estimates: Sequence[Estimate] = ()) -> Document:
     """Return the tables of one kind of task, a section per protocol; `estimates` say which models differ."""
     datasets = results.datasets_of(task)
-    document = Document(TASK_TITLES[task], [UNITS_NOTE, MARKS_NOTE], [])
+    document = Document(KINDS[task].title, [UNITS_NOTE, MARKS_NOTE], [])
     if not datasets:
         document.text = ["No dataset of this kind is part of this run."]
         return document
-    for protocol in PROTOCOLS[task]:
+    for protocol in KINDS[task].protocol_names:
         blocks = []
         if len(datasets) > 1:
             blocks.append(_overview(task, protocol, datasets, results))
@@ -58,14 +49,14 @@ def task_document(task: str, results: Results, assignment: Assignment, estimates
             blocks.append(block)
             blocks += variant_blocks(task, protocol, dataset, results)
         document.sections.append(
-            Section(f"{protocol.capitalize()} protocol", [PROTOCOL_EXPLANATIONS[task, protocol]], blocks)
+            Section(f"{protocol.capitalize()} protocol", [KINDS[task].explanation(protocol)], blocks)
         )
     return document
 
 
 def _overview(task: str, protocol: str, datasets: Sequence[str], results: Results) -> Block:
     """Return models by datasets with the mean of the headline metric."""
-    metric = HEADLINE[task]
+    metric = KINDS[task].headline
     columns = [[results.cell(dataset, model, protocol, metric) for model in results.models] for dataset in datasets]
     entries = [marked_column([number(cell.mean) for cell in column], column) for column in columns]
     rows = [[Entry(model), *(column[i] for column in entries)] for i, model in enumerate(results.models)]
@@ -81,7 +72,7 @@ def _overview(task: str, protocol: str, datasets: Sequence[str], results: Result
 def _dataset_block(task: str, protocol: str, dataset: str, results: Results, assignment: Assignment) -> Block:
     """Return one dataset's metrics by model, with published values beside the metrics that have some."""
     header, columns, notes, seen = ["model"], [], [], []
-    for metric in METRICS[task]:
+    for metric in KINDS[task].metric_names:
         cells = [results.cell(dataset, model, protocol, metric) for model in results.models]
         seen.extend(cells)
         header.append(METRIC_TITLES[metric])
@@ -89,14 +80,14 @@ def _dataset_block(task: str, protocol: str, dataset: str, results: Results, ass
         if any(cell.published for cell in cells):
             header.append("published")
             columns.append([Entry(number(cell.published.value if cell.published else None)) for cell in cells])
-            if protocol == REFERENCE and task != "re":
+            if any(cell.published and cell.published.is_comparable for cell in cells):
                 header.append("difference")
                 columns.append([Entry(signed(cell.difference)) for cell in cells])
             notes.extend(_published_notes(metric, cells))
-        elif metric == HEADLINE[task] and protocol == REFERENCE and not assignment.is_empty:
+        elif metric == KINDS[task].headline and protocol == REFERENCE and not assignment.is_empty:
             notes.append(f"No published {METRIC_TITLES[metric]} of a known model is confirmed for {dataset}.")
     header.append("runs")
-    headline = [results.cell(dataset, model, protocol, HEADLINE[task]) for model in results.models]
+    headline = [results.cell(dataset, model, protocol, KINDS[task].headline) for model in results.models]
     columns.append([Entry(str(cell.runs) if cell.runs else DASH) for cell in headline])
     rows = [[Entry(model), *(column[i] for column in columns)] for i, model in enumerate(results.models)]
     return Block(
@@ -148,7 +139,7 @@ def loose_notes(dataset: str, protocol: str, assignment: Assignment) -> list[str
 
 def _entity_notes(task: str, protocol: str, dataset: str, results: Results) -> list[str]:
     """Return how many gold entities were scored, by model where vocabularies make them differ."""
-    if task != "ner":
+    if "entities" not in KINDS[task].count_names:
         return []
     models_of: dict[float, list[str]] = defaultdict(list)
     for model in results.models:
@@ -168,13 +159,13 @@ def task_records(task: str, results: Results, estimates: Sequence[Estimate] = ()
     means = by_model(estimates, MEAN)
     records = []
     for dataset in results.datasets_of(task):
-        for protocol in PROTOCOLS[task]:
+        for protocol in KINDS[task].protocol_names:
             for model in results.models:
-                for metric in known_metrics(task):
+                for metric in KINDS[task].known_metrics():
                     cell = results.cell(dataset, model, protocol, metric)
-                    if cell.mean is None and metric not in METRICS[task]:
+                    if cell.mean is None and metric not in KINDS[task].metric_names:
                         continue
-                    interval = means.get((dataset, protocol, model)) if metric == HEADLINE[task] else None
+                    interval = means.get((dataset, protocol, model)) if metric == KINDS[task].headline else None
                     records.append(
                         {
                             "table": task,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.kinds.kind import MACRO_PREFIX, POOLED_PREFIX, SEEN_IN_TRAIN, UNSEEN_PREFIX
 from compactbio.reporting.cells import Results
-from compactbio.reporting.metrics import METRIC_TITLES, METRICS, TEST_ROWS, VARIANTS
 from compactbio.reporting.render import Block, Entry, mean_and_std
 from compactbio.reporting.tables.columns import gap_notes, marked_column
 
@@ -24,7 +24,7 @@ def variant_blocks(task: str, protocol: str, dataset: str, results: Results) -> 
     """Return a table for each variant of the metrics that says something else than the metrics themselves."""
     return [
         _block(task, protocol, dataset, results, prefix)
-        for prefix in VARIANTS[task]
+        for prefix in KINDS[task].variants
         if _says_something_else(task, protocol, dataset, results, prefix)
     ]
 
@@ -36,14 +36,14 @@ def seen_notes(task: str, protocol: str, dataset: str, results: Results) -> list
     if not counts:
         return []
     known = " or ".join(f"{count:,.1f}".removesuffix(".0") for count in counts)
-    differ = any(cell.std for cell in cells)
-    return [f"{TEST_ROWS[task]} that also stand in train: {known}{' on average over the runs' if differ else ''}."]
+    average = " on average over the runs" if any(cell.std for cell in cells) else ""
+    return [f"{KINDS[task].test_rows} that also stand in train: {known}{average}."]
 
 
 def _says_something_else(task: str, protocol: str, dataset: str, results: Results, prefix: str) -> bool:
     """Tell whether some model has a value of this variant that differs from the plain one."""
     for model in results.models:
-        for metric in METRICS[task]:
+        for metric in KINDS[task].metric_names:
             variant = results.cell(dataset, model, protocol, prefix + metric)
             if variant.mean is not None and variant.mean != results.cell(dataset, model, protocol, metric).mean:
                 return True
@@ -52,13 +52,13 @@ def _says_something_else(task: str, protocol: str, dataset: str, results: Result
 
 def _block(task: str, protocol: str, dataset: str, results: Results, prefix: str) -> Block:
     """Return one variant's metrics of a dataset by model."""
-    metrics = [prefix + metric for metric in METRICS[task]]
+    metrics = [prefix + metric for metric in KINDS[task].metric_names]
     columns = [[results.cell(dataset, model, protocol, metric) for model in results.models] for metric in metrics]
     entries = [marked_column([mean_and_std(cell.mean, cell.std) for cell in column], column) for column in columns]
     return Block(
         title=f"{dataset}, {TITLES[prefix]}",
         label=f"{task}-{protocol}-{dataset}-{prefix.strip('_')}".lower(),
-        header=["model", *(METRIC_TITLES[metric] for metric in METRICS[task])],
+        header=["model", *(METRIC_TITLES[metric] for metric in KINDS[task].metric_names)],
         rows=[[Entry(model), *(column[i] for column in entries)] for i, model in enumerate(results.models)],
         notes=[*gap_notes([cell for column in columns for cell in column], results), NOTES[prefix]],
     )

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from compactbio.files import replacing_file
+from compactbio.kinds import KINDS
 from compactbio.reporting import trainings
 from compactbio.reporting.cells import Results
 from compactbio.reporting.explanations import explanation_document
-from compactbio.reporting.metrics import METRICS
 from compactbio.reporting.published import Assignment
 from compactbio.reporting.render import Document, to_html, to_latex, to_markdown
 from compactbio.reporting.statistics.estimates import Estimate
@@ -29,7 +29,7 @@ def write_tables(
     estimates: Sequence[Estimate],
 ) -> None:
     """Write all tables of `explanations.FILES` as {csv,md,tex,html}, and index.{md,html}, into a folder."""
-    for task in METRICS:
+    for task in KINDS:
         records = tasks.task_records(task, results, estimates)
         document = tasks.task_document(task, results, assignment, estimates)
         _write(folder, task, document, tasks.RECORD_COLUMNS, records)
