@@ -10,7 +10,7 @@ from compactbio.benchmarks import reference as plain
 from compactbio.pretraining.distillation import Distillation
 from compactbio.pretraining.micro_batches import collate
 from compactbio.pretraining.sampling import padded_length
-from compactbio.pretraining.terms import resolve_terms
+from compactbio.terms.objective import read_objective
 from helpers import pretraining as tiny
 
 COUNT = 9  # sequences
@@ -62,7 +62,7 @@ def micro_batches(
 
 def distillation(student, teacher, objective, quirks):
     return Distillation(
-        student, teacher, resolve_terms(objective, quirks), quirks, max_length=tiny.MAX_LENGTH, seed=5
+        student, teacher, read_objective(objective, quirks), quirks, max_length=tiny.MAX_LENGTH, seed=5
     ).train()
 
 
@@ -71,7 +71,7 @@ def ours(student, teacher, objective, quirks, cuts, border=0, packed=False, boun
     module = distillation(student, teacher, objective, quirks)
     if teacher is not None:
         teacher.eval()  # dropout is 0 in these models
-    over_padding = any(term.over_padding for term in module.terms)
+    over_padding = any(entry.term.over_padding for entry in module.objective)
     batches = micro_batches(cuts, to_max_length=over_padding, border=border, packed=packed, boundaries=boundaries)
     denominators = {name: sum(batch.counts[name] for batch in batches) for name in batches[0].counts}
     total = 0.0

@@ -17,8 +17,8 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 from compactbio.errors import UserError
 from compactbio.files import read_manifest, write_manifest
 from compactbio.pretraining.distillation import Distillation
-from compactbio.pretraining.terms import resolve_terms
 from compactbio.students.tokenizers import save_tokenizer, tokenizer_digest, tokenizer_of_vocabulary
+from compactbio.terms.objective import read_objective
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.optimizers import adamw
 
@@ -43,7 +43,7 @@ def finished(request, tmp_path):
         origin={},
     )
     run = tiny.run_settings(tiny.MLM, model="Small")
-    terms = resolve_terms(tiny.MLM, run["quirks"])
+    terms = read_objective(tiny.MLM, run["quirks"])
     facts = {"max_length": run["max_length"], "seed": run["seed"]}
     trained = Distillation(request.param(seed=2), None, terms, run["quirks"], **facts)
     folder = tmp_path / "checkpoints"

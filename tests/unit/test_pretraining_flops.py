@@ -15,8 +15,9 @@ from transformers.models.mobilebert.modeling_mobilebert import MobileBertForMask
 
 from compactbio.architectures import architecture_of
 from compactbio.pretraining.distillation import Distillation
-from compactbio.pretraining.flops import Cost, forward_cost, step_cost
-from compactbio.pretraining.terms import resolve_terms
+from compactbio.pretraining.flops import forward_cost, step_cost
+from compactbio.terms.cost import Cost
+from compactbio.terms.objective import read_objective
 
 FULL_SIZE = {
     "bert-base": (BertForMaskedLM, BertConfig(vocab_size=28996)),
@@ -100,7 +101,7 @@ def test_a_step_of_each_objective(objective, student_hidden):
     Not exact: the last layer's hidden state or map may be compared in the middle of what the formula counts whole.
     """
     explicit = {"term": "attention_kl", "weight": 1.0, "layers": [[1, 1], [2, 2], [1, 3], [1, 4]]}
-    terms = resolve_terms([*objective, explicit], tiny.SOUND)
+    terms = read_objective([*objective, explicit], tiny.SOUND)
     student, teacher = tiny.bert(layers=2, hidden=student_hidden), tiny.bert(layers=4)
     module = Distillation(student, teacher, terms, tiny.SOUND, max_length=tiny.MAX_LENGTH, seed=0)
     tensors = {"input_ids": torch.ones(3, 20, dtype=torch.long)} | MASKED
@@ -112,7 +113,7 @@ def test_a_step_of_each_objective(objective, student_hidden):
 @pytest.mark.parametrize("build", [tiny.bert, tiny.distilbert], ids=lambda build: build.__name__)
 def test_a_step_whose_last_layers_run_at_masked_positions(build, objective):
     student, teacher = build(), tiny.bert(layers=4) if len(objective) > 1 else None
-    terms = resolve_terms(objective, tiny.SOUND)
+    terms = read_objective(objective, tiny.SOUND)
     module = Distillation(student, teacher, terms, tiny.SOUND, max_length=tiny.MAX_LENGTH, seed=0)
     tensors = {
         "input_ids": torch.ones(1, 60, dtype=torch.long),

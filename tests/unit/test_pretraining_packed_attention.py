@@ -21,25 +21,25 @@ LENGTHS = (5, 9, 3)
     ("device", "changes", "expected"),
     [
         ("cpu", {}, "loop"),
-        ("cpu", {"precision": "fp32", "matches_maps": True, "attention_dropout": 0.1}, "loop"),
+        ("cpu", {"precision": "fp32", "reads_attention": True, "attention_dropout": 0.1}, "loop"),
         ("cpu", {"over_padding": True}, None),
         ("cuda", {}, "kernel"),
         ("cuda", {"precision": "fp16"}, "kernel"),
         ("cuda", {"precision": "fp32"}, None),
         ("cuda", {"attention_dropout": 0.1}, None),  # the kernel has none: padded rather than without a word
-        ("cuda", {"matches_maps": True}, None),
+        ("cuda", {"reads_attention": True}, None),
         ("cuda", {"over_padding": True}, None),
     ],
 )
 def test_sequences_are_packed_where_that_changes_no_number(monkeypatch, device, changes, expected):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
-    options = {"precision": "bf16", "attention_dropout": 0.0, "matches_maps": False, "over_padding": False} | changes
+    options = {"precision": "bf16", "attention_dropout": 0.0, "reads_attention": False, "over_padding": False} | changes
     assert packed_layout(torch.device(device), **options) == expected
 
 
 def test_older_gpus_have_no_kernel(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 0))
-    options = {"precision": "fp16", "attention_dropout": 0.0, "matches_maps": False, "over_padding": False}
+    options = {"precision": "fp16", "attention_dropout": 0.0, "reads_attention": False, "over_padding": False}
     assert packed_layout(torch.device("cuda"), **options) is None
 
 

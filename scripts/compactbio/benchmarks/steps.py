@@ -20,7 +20,7 @@ from compactbio.pretraining.distillation import Distillation
 from compactbio.pretraining.masking import Masking
 from compactbio.pretraining.pretraining_run import batches_of
 from compactbio.pretraining.sampling import GlobalOrder
-from compactbio.pretraining.terms import resolve_terms
+from compactbio.terms.objective import read_objective
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.interface import LoopSettings
 from compactbio.training.optimizers import adamw
@@ -69,7 +69,7 @@ def our_step(
     """Return the function that takes a step (from 1) as pretrain_model does."""
     student, teacher = build_models(case, dropout, SEED)
     module = Distillation(
-        student, teacher, resolve_terms(case.objective, case.quirks), case.quirks, max_length=MAX_LENGTH, seed=SEED
+        student, teacher, read_objective(case.objective, case.quirks), case.quirks, max_length=MAX_LENGTH, seed=SEED
     )
     accelerator = start_accelerator(precision, unused_parameters=module.has_unused_parameters)
     module.place_teacher(accelerator.device)

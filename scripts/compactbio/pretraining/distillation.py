@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,9 +13,11 @@ from transformers import PreTrainedModel
 from compactbio.architectures import architecture_of
 from compactbio.errors import UserError
 from compactbio.pretraining.attention import MapCapture, install_attention
-from compactbio.pretraining.flops import Cost, forward_cost, step_cost
+from compactbio.pretraining.flops import forward_cost, shape_of_model, step_cost
 from compactbio.pretraining.last_layer import install_last_layer
-from compactbio.pretraining.terms import Term
+from compactbio.terms.cost import Cost
+from compactbio.terms.objective import Entry, shape_faults
+from compactbio.terms.record import HIDDEN, LOGITS
 from compactbio.training.dropout import replace_dropout
 from compactbio.training.loop import StepModule
 
@@ -28,7 +31,7 @@ class Outputs:
 
     logits: Tensor | None  # (m, vocabulary)
     hidden: dict[int, Tensor]  # (b, length, hidden) by index, 0 = embeddings
-    maps: dict[tuple[int, str], list[Tensor]]  # (b, heads, length, length) by (layer from 1, kind)
+    attention: dict[tuple[int, str], list[Tensor]]  # by (layer from 1, state): see `attention.Capture`
 
 
 class Distillation(StepModule):
@@ -38,27 +41,27 @@ class Distillation(StepModule):
         self,
         student: PreTrainedModel,
         teacher: PreTrainedModel | None,
-        terms: list[Term],
+        objective: list[Entry],
         quirks: dict[str, str],
         *,
         max_length: int,
         seed: int,
     ) -> None:
         super().__init__()
-        check_objective(terms, student, teacher)
+        check_objective(objective, student, teacher)
         self.student = student
-        self.terms = terms
-        self.projection = _projection(terms, student, teacher, seed)
-        self.needs_logits = any(term.kind.compares == "logits" for term in terms)
+        self.objective = objective
+        self.projection = _projection(objective, student, teacher, seed)
+        self.needs_logits = any(LOGITS in entry.term.reads for entry in objective)
         common = {"after_dropout": quirks["maps_after_dropout"] == "reference", "max_length": max_length}
-        self.student_side = _Side(student, terms, 0, logits=self.needs_logits, **common)
+        self.student_side = _Side(student, objective, 0, **common)
         self.teacher_side: _Side | None = None
-        if teacher is not None and any(term.kind.teacher for term in terms):
-            teacher_logits = any(term.kind.compares == "logits" and term.kind.teacher for term in terms)
+        compared = [entry for entry in objective if entry.term.needs_teacher]
+        if teacher is not None and compared:
             teacher.requires_grad_(False)
             # reference: the wrapper's train() reached the teacher too, so its dropout was on
             teacher.train(quirks["teacher_dropout"] == "reference")
-            self.teacher_side = _Side(teacher, terms, 1, logits=teacher_logits, **common)
+            self.teacher_side = _Side(teacher, compared, 1, **common)
 
     @property
     def models(self) -> list[PreTrainedModel]:
@@ -66,19 +69,22 @@ class Distillation(StepModule):
         return [self.student] if self.teacher_side is None else [self.student, self.teacher_side.model]
 
     @property
-    def matches_maps(self) -> bool:
+    def reads_attention(self) -> bool:
         """Return whether attention maps of some layers are compared."""
-        return self.student_side.matches_maps
+        return self.student_side.reads_attention
 
     def cost(self) -> Cost:
         """Return the arithmetic of a step, for the model FLOP utilisation."""
-        pairs = [term.layers for term in self.terms if term.name == "hidden_mse"]
-        return step_cost(
-            self.student_side.cost(),
-            self.teacher_side.cost() if self.teacher_side else None,
-            projection=self.projection,
-            projected_layers=sum(map(len, pairs)),
-        )
+        student = self.student_side.cost()
+        if self.teacher_side is None:
+            return step_cost(student)
+        teacher = self.teacher_side.cost()
+        shapes = [shape_of_model(model) for model in self.models]
+        for entry in self.objective:
+            of_student, of_teacher = entry.term.cost(*shapes)
+            student += of_student.times(len(entry.layers))
+            teacher += of_teacher.times(len(entry.layers))
+        return step_cost(student, teacher)
 
     @property
     def has_unused_parameters(self) -> bool:
@@ -99,32 +105,33 @@ class Distillation(StepModule):
                 teacher = self.teacher_side.run(tensors)
         total = torch.zeros((), device=tensors["input_ids"].device)
         self.last_terms = {}
-        for term in self.terms:
-            share = term.weight * self._sum(term, student, teacher, tensors) / denominators[term.denominator]
-            self.last_terms[term.name] = share.detach()
+        for entry in self.objective:
+            share = entry.weight * self._sum(entry, student, teacher, tensors) / denominators[entry.term.denominator]
+            self.last_terms[entry.term.name] = share.detach()
             total = total + share
         return total
 
-    def _sum(self, term: Term, student: Outputs, teacher: Outputs | None, tensors: dict[str, Any]) -> Tensor:
+    def _sum(self, entry: Entry, student: Outputs, teacher: Outputs | None, tensors: dict[str, Any]) -> Tensor:
         """Return a term's sum over the micro-batch, before weight and denominator."""
-        function, options = term.kind.function, term.options
-        if term.name == "mlm":
+        term, function = entry.term, partial(entry.term.function, **entry.arguments)
+        if not term.needs_teacher:
             return function(student.logits, tensors["labels"])
         assert teacher is not None  # check_objective refused terms that lack one
-        if term.kind.compares == "logits":
-            return function(student.logits, teacher.logits, **options)
+        if not term.is_layered:
+            return function(student.logits, teacher.logits)
         sums = []
-        for ours, theirs in term.layers:
-            if term.kind.compares == "attention":
-                pairs = zip(student.maps[ours, term.map_kind], teacher.maps[theirs, term.map_kind], strict=True)
-                sums += [function(*pair, tensors.get("real_tokens"), **options) for pair in pairs]
+        for ours, theirs in entry.layers:
+            if term.reads_attention:
+                states = [student.attention[ours, state] for state in term.reads]
+                states += [teacher.attention[theirs, state] for state in term.reads]
+                sums += [function(*one, tensors.get("real_tokens")) for one in zip(*states, strict=True)]
                 continue
             mine, target = student.hidden[ours], teacher.hidden[theirs]
             if not term.over_padding:
                 mine, target = _real(mine, tensors), _real(target, tensors)
-            if term.name == "hidden_mse" and self.projection is not None:
+            if term.projects and self.projection is not None:
                 mine = self.projection(mine)
-            sums.append(function(mine, target, **options))
+            sums.append(function(mine, target))
         return torch.stack(sums).sum()
 
 
@@ -134,27 +141,24 @@ class _Side:
     def __init__(
         self,
         model: PreTrainedModel,
-        terms: list[Term],
+        objective: list[Entry],
         side: int,
         *,
-        logits: bool,
         after_dropout: bool,
         max_length: int,
     ) -> None:
         self.model = model
-        self.logits = logits
-        self.hidden = sorted({pair[side] for term in terms if term.kind.compares == "hidden" for pair in term.layers})
+        self.logits = any(LOGITS in entry.term.reads for entry in objective)
         wanted: dict[int, set[str]] = {}
-        for term in terms:
-            if term.kind.compares == "attention":
-                for pair in term.layers:
-                    wanted.setdefault(pair[side], set()).add(term.map_kind)
-        self.matches_maps = bool(wanted)
-        depth = model.config.num_hidden_layers
-        reads_last = depth in self.hidden or depth in wanted
-        self.last_at_masked = logits and not reads_last and install_last_layer(model)
+        for entry in objective:
+            for pair in entry.layers:
+                wanted.setdefault(pair[side], set()).update(entry.term.reads)
+        self.hidden = sorted(layer for layer, states in wanted.items() if HIDDEN in states)
+        attention = {layer: states - {HIDDEN} for layer, states in wanted.items() if states != {HIDDEN}}
+        self.reads_attention = bool(attention)
+        self.last_at_masked = self.logits and model.config.num_hidden_layers not in wanted and install_last_layer(model)
         replace_dropout(model)
-        self.capture: MapCapture = install_attention(model, wanted, after_dropout=after_dropout)
+        self.capture: MapCapture = install_attention(model, attention, after_dropout=after_dropout)
         self.architecture = architecture_of(model)
         self.borders = self.architecture.borders(model, max_length)
 
@@ -197,10 +201,10 @@ def _real(states: Tensor, tensors: dict[str, Any]) -> Tensor:
 
 
 def _projection(
-    terms: list[Term], student: PreTrainedModel, teacher: PreTrainedModel | None, seed: int
+    objective: list[Entry], student: PreTrainedModel, teacher: PreTrainedModel | None, seed: int
 ) -> nn.Linear | None:
-    """Return the one W that all pairs of hidden_mse share, where the two models' hidden sizes differ."""
-    if teacher is None or not any(term.name == "hidden_mse" for term in terms):
+    """Return the one W that all states which are projected share, where the two models' hidden sizes differ."""
+    if teacher is None or not any(entry.term.projects for entry in objective):
         return None
     ours, theirs = student.config.hidden_size, teacher.config.hidden_size
     if ours == theirs:
@@ -210,35 +214,13 @@ def _projection(
         return nn.Linear(ours, theirs)
 
 
-def check_objective(terms: list[Term], student: PreTrainedModel, teacher: PreTrainedModel | None) -> None:
+def check_objective(objective: list[Entry], student: PreTrainedModel, teacher: PreTrainedModel | None) -> None:
     """Refuse an objective that does not fit the two models.
 
     Raises:
-        UserError: a teacher is missing, a layer beyond a model's depth, other head counts or hidden sizes.
+        UserError: a teacher is missing, a layer beyond a model's depth, shapes that a term cannot compare.
     """
-    for number, term in enumerate(terms):
-        key = f"objective[{number}] ({term.name})"
-        if not term.kind.teacher:
-            continue
-        if teacher is None:
-            raise UserError(f"{key}: this term needs a teacher; name one in the model's `teacher`")
-        for position, (side, model) in enumerate((("student", student), ("teacher", teacher))):
-            depth = model.config.num_hidden_layers
-            lowest = 1 if term.kind.compares == "attention" else 0
-            wrong = [pair for pair in term.layers if not lowest <= pair[position] <= depth]
-            if wrong:
-                raise UserError(
-                    f"{key}.layers: {list(map(list, wrong))} name {side} layers outside {lowest} to {depth}, "
-                    f"which is what the {side} has"
-                )
-        ours, theirs = student.config, teacher.config
-        if term.kind.compares == "attention" and ours.num_attention_heads != theirs.num_attention_heads:
-            raise UserError(
-                f"{key}: the student has {ours.num_attention_heads} attention heads and the teacher "
-                f"{theirs.num_attention_heads}: they cannot be matched; remove the term or change the shape"
-            )
-        if term.name == "hidden_cosine" and ours.hidden_size != theirs.hidden_size:
-            raise UserError(
-                f"{key}: the student's hidden size is {ours.hidden_size} and the teacher's {theirs.hidden_size}: "
-                "use hidden_mse, which has a projection"
-            )
+    shapes = [None if model is None else shape_of_model(model) for model in (student, teacher)]
+    for number, entry in enumerate(objective):
+        for fault in shape_faults(entry, *shapes, has_teacher=teacher is not None):
+            raise UserError(f"objective[{number}] ({entry.term.name}){fault}")

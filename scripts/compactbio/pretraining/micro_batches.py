@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from compactbio.corpus.tokens import TokenStore
-from compactbio.pretraining.flops import Cost
 from compactbio.pretraining.masking import Masking, column_numbers
 from compactbio.pretraining.sampling import (
     GlobalOrder,
@@ -17,6 +16,7 @@ from compactbio.pretraining.sampling import (
     padded_length,
     share_of_process,
 )
+from compactbio.terms.cost import Cost
 from compactbio.training.interface import MicroBatch
 
 
@@ -118,7 +118,7 @@ def collate(
     and real_positions (tokens,), left out where nothing is padding. Packed: input_ids and position_ids (1, tokens),
     lengths as a tuple of the host and, where `boundaries`, their running sum (b + 1,) int32.
 
-    Its counts (`terms.TERMS` says which term divides by what): masked; tokens; padded_tokens = b x length;
+    Its counts (a term's record says which it is divided by): masked; tokens; padded_tokens = b x length;
     token_pairs = sum of squared lengths; padded_pairs = b x length^2; key_rows = tokens x max_length.
     """
     columns = column_numbers(lengths)

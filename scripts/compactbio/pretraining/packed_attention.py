@@ -12,7 +12,7 @@ _agreed: set[tuple[int, torch.dtype]] = set()
 
 
 def packed_layout(
-    device: torch.device, *, precision: str, attention_dropout: float, matches_maps: bool, over_padding: bool
+    device: torch.device, *, precision: str, attention_dropout: float, reads_attention: bool, over_padding: bool
 ) -> str | None:
     """Return how attention takes packed sequences here, or None where micro-batches have to be padded.
 
@@ -26,7 +26,7 @@ def packed_layout(
         return None
     if device.type == "cpu":
         return "loop"
-    if matches_maps or attention_dropout > 0.0 or precision == "fp32":
+    if reads_attention or attention_dropout > 0.0 or precision == "fp32":
         return None
     return "kernel" if torch.cuda.get_device_capability(device) >= (8, 0) else None
 

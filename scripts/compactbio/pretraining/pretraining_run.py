@@ -19,9 +19,9 @@ from compactbio.pretraining.inputs import RECIPE, RunInputs
 from compactbio.pretraining.masking import Masking
 from compactbio.pretraining.micro_batches import PretrainingBatches
 from compactbio.pretraining.packed_attention import packed_layout, sees_neighbours
-from compactbio.pretraining.terms import resolve_terms
 from compactbio.provenance import gather_provenance
 from compactbio.students.models import load_masked_lm
+from compactbio.terms.objective import read_objective
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.loop import LoopResult, LoopSettings, run_training
 from compactbio.training.optimizers import adamw
@@ -39,15 +39,15 @@ def pretrain(inputs: RunInputs, folder: Path, *, settings: LoopSettings, micro_b
     """Train a student from the newest checkpoint in `folder` on, in all processes that the environment names."""
     run = inputs.run
     optimisation = run["optimisation"]
-    terms = resolve_terms(run["objective"], run["quirks"])
-    needs_teacher = any(term.kind.teacher for term in terms)
+    objective = read_objective(run["objective"], run["quirks"])
+    needs_teacher = any(entry.term.needs_teacher for entry in objective)
     student = load_masked_lm(inputs.student)
     teacher = load_masked_lm(inputs.teacher) if inputs.teacher is not None and needs_teacher else None
     _check_positions(run, student, teacher)
     if optimisation["attention_dropout"] is not None:
         for model in filter(None, (student, teacher)):
             set_attention_dropout(model, optimisation["attention_dropout"])
-    module = Distillation(student, teacher, terms, run["quirks"], max_length=run["max_length"], seed=run["seed"])
+    module = Distillation(student, teacher, objective, run["quirks"], max_length=run["max_length"], seed=run["seed"])
     accelerator = start_accelerator(optimisation["precision"], unused_parameters=module.has_unused_parameters)
     module.place_teacher(accelerator.device)
     store = inputs.open_store()
@@ -141,13 +141,13 @@ def batches_of(
         max_length=run["max_length"],
         seed=run["seed"],
     )
-    over_padding = any(term.over_padding for term in module.terms)
+    over_padding = any(entry.term.over_padding for entry in module.objective)
     device = accelerator.device
     packed = packed_layout(
         device,
         precision=precision_of(accelerator),
         attention_dropout=max(map(attention_dropout, module.models)),
-        matches_maps=module.matches_maps,
+        reads_attention=module.reads_attention,
         over_padding=over_padding,
     )
     if device.type == "cpu" and packed:

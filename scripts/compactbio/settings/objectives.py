@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from compactbio.settings.shapes import sizes_of
-
-LAYERED_TERMS = {"hidden_cosine", "hidden_mse", "attention_kl", "attention_mse"}
-TEACHER_TERMS = LAYERED_TERMS | {"logit_kl", "soft_cross_entropy"}
+from compactbio.terms.objective import key_faults, read_entry, shape_faults
+from compactbio.terms.record import Shape
 
 
 def objective_faults(config: dict[str, Any], name: str) -> Iterator[str]:
@@ -28,8 +27,11 @@ def objective_faults(config: dict[str, Any], name: str) -> Iterator[str]:
             yield from _copied_layer_faults(name, model, teacher)
     else:
         return  # a cycle of teachers, reported elsewhere
-    for index, term in enumerate(terms):
-        yield from _term_faults(f"{place}[{index}] ({term['term']})", term, model, student, teacher)
+    for index, given in enumerate(terms):
+        entry = read_entry(given, config["quirks"])
+        has_teacher = model.get("teacher") is not None
+        for fault in (*key_faults(given), *shape_faults(entry, student, teacher, has_teacher=has_teacher)):
+            yield f"{place}[{index}] ({given['term']}){fault}"
 
 
 def _teachers_end(config: dict[str, Any], name: str) -> bool:
@@ -44,51 +46,14 @@ def _teachers_end(config: dict[str, Any], name: str) -> bool:
     return True
 
 
-def _copied_layer_faults(name: str, model: dict[str, Any], teacher: dict[str, int] | None) -> Iterator[str]:
+def _copied_layer_faults(name: str, model: dict[str, Any], teacher: Shape | None) -> Iterator[str]:
     """Yield a fault where layers are copied that the teacher does not have."""
     layers = (model.get("student") or {}).get("teacher_layers") or []
     if teacher is None:
         return
-    beyond = [layer for layer in layers if layer >= teacher["num_hidden_layers"]]
+    beyond = [layer for layer in layers if layer >= teacher.layers]
     if beyond:
         yield (
-            f"models.{name}.student.teacher_layers: {beyond} beyond the teacher's {teacher['num_hidden_layers']} "
-            f"layers, which count from 0 to {teacher['num_hidden_layers'] - 1}"
-        )
-
-
-def _term_faults(
-    place: str,
-    term: dict[str, Any],
-    model: dict[str, Any],
-    student: dict[str, int] | None,
-    teacher: dict[str, int] | None,
-) -> Iterator[str]:
-    """Yield the faults of one term."""
-    kind = term["term"]
-    if kind in TEACHER_TERMS and model.get("teacher") is None:
-        yield f"{place}: needs a teacher; set the model's `teacher`"
-    if kind in LAYERED_TERMS and not term.get("layers"):
-        yield f"{place}.layers: needed: pairs [student, teacher]"
-    if kind not in LAYERED_TERMS and "layers" in term:
-        yield f"{place}.layers: this term has no layers; remove it"
-    if kind != "logit_kl" and "temperature" in term:
-        yield f"{place}.temperature: only logit_kl has one; remove it"
-    lowest = 1 if kind.startswith("attention") else 0
-    for pair in term.get("layers", []):
-        for side, index, shape in (("student", pair[0], student), ("teacher", pair[1], teacher)):
-            if index < lowest or (shape is not None and index > shape["num_hidden_layers"]):
-                depth = "?" if shape is None else shape["num_hidden_layers"]
-                yield f"{place}.layers: {side} layer {index} of {pair} is outside {lowest}..{depth}"
-    if student is None or teacher is None:
-        return
-    if kind.startswith("attention") and student["num_attention_heads"] != teacher["num_attention_heads"]:
-        yield (
-            f"{place}: maps are compared head by head, but the student has {student['num_attention_heads']} heads "
-            f"and the teacher {teacher['num_attention_heads']}; give them the same number or remove the term"
-        )
-    if kind == "hidden_cosine" and student["hidden_size"] != teacher["hidden_size"]:
-        yield (
-            f"{place}: compares hidden states of {student['hidden_size']} and {teacher['hidden_size']} values; "
-            "use hidden_mse, which projects, or equal sizes"
+            f"models.{name}.student.teacher_layers: {beyond} beyond the teacher's {teacher.layers} "
+            f"layers, which count from 0 to {teacher.layers - 1}"
         )

@@ -12,6 +12,7 @@ from compactbio.architectures import ARCHITECTURES
 from compactbio.errors import UserError
 from compactbio.files import read_yaml
 from compactbio.kinds import KINDS
+from compactbio.terms.objective import term_schema
 from compactbio.training.schedules import SCHEDULES
 
 
@@ -34,6 +35,7 @@ def registered_definitions(schema: dict[str, Any]) -> dict[str, Any]:
         "schedule": {"enum": list(SCHEDULES)},
         # every architecture's keys; that a model has those of its own, settings/shapes.py checks
         "student_shape": {"type": ["object", "null"], "properties": shape_keys},
+        "term": term_schema(),  # an entry of an objective; which options its term has, settings/objectives.py checks
         **_kind_definitions(schema["$defs"]["finetuning_options"]),
     }
 

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from compactbio.architectures import ARCHITECTURES
+from compactbio.architectures.record import COMMON_SIZES
 from compactbio.settings.selection import source_of
+from compactbio.terms.record import Shape
 
 POSITIONS = max(record.positions({}) for record in ARCHITECTURES.values())  # that a model has at most, by default
 
@@ -35,13 +37,17 @@ def shape_of(config: dict[str, Any], name: str) -> dict[str, Any]:
     return {**above, "num_hidden_layers": len(student.get("teacher_layers", []))}
 
 
-def sizes_of(config: dict[str, Any], name: str) -> dict[str, int] | None:
-    """Return {"num_hidden_layers", "hidden_size", "num_attention_heads"} of a checkpoint or model.
+def sizes_of(config: dict[str, Any], name: str) -> Shape | None:
+    """Return the sizes of a checkpoint or model.
 
-    None where the configuration does not say all three: the programs check again when the weights are there.
+    None where the configuration does not say them: the programs check again when the weights are there.
     """
     shape = shape_of(config, name)
-    return {key: shape[key] for key in STATED_SIZES} if set(STATED_SIZES) <= set(shape) else None
+    if not set(STATED_SIZES) <= set(shape):
+        return None
+    record = ARCHITECTURES[source_of(config, name)["architecture"]]
+    width = record.attention_width(shape, COMMON_SIZES)
+    return Shape(*(shape[key] for key in STATED_SIZES), shape.get(width, record.usual.get(width, 0)))
 
 
 def shape_faults(place: str, architecture: str, shape: dict[str, Any], max_length: int) -> Iterator[str]:

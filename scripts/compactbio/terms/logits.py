@@ -1,0 +1,47 @@
+"""Terms on the logits of masked positions. Shapes: m masked positions, v vocabulary.
+
+Formulas: the reference code at the commit that config/config.yaml names.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from compactbio.terms.record import LOGITS, Option, Term
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def mlm(student: Tensor, labels: Tensor) -> Tensor:
+    """Return the summed cross-entropy of student logits (m, v) with labels (m,)."""
+    import torch.nn.functional as F
+
+    return F.cross_entropy(student.float(), labels, reduction="sum")
+
+
+def logit_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+    """Return T^2 KL(teacher || student) of logits (m, v) divided by T, summed over vocabulary and positions."""
+    import torch.nn.functional as F
+
+    student_log = F.log_softmax(student.float() / temperature, dim=-1)
+    teacher_log = F.log_softmax(teacher.float() / temperature, dim=-1)
+    return temperature**2 * F.kl_div(student_log, teacher_log, reduction="sum", log_target=True)
+
+
+def soft_cross_entropy(student: Tensor, teacher: Tensor) -> Tensor:
+    """Return -sum p_teacher log p_student of logits (m, v), summed over vocabulary and positions."""
+    return -(teacher.float().softmax(-1) * student.float().log_softmax(-1)).sum()
+
+
+TERMS = (
+    Term("mlm", mlm, (LOGITS,), "masked", needs_teacher=False),
+    Term(
+        "logit_kl",
+        logit_kl,
+        (LOGITS,),
+        "masked",
+        options={"temperature": Option(float, {"exclusiveMinimum": 0}, default=1.0)},
+    ),
+    Term("soft_cross_entropy", soft_cross_entropy, (LOGITS,), "masked"),
+)
