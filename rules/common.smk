@@ -5,7 +5,8 @@ import json
 from compactbio.errors import UserError
 from compactbio.pretraining.sampling import check_split
 from compactbio.reporting.selection import comparison_options, selection_options
-from compactbio.settings import finetuning_run, load_settings, pretraining_run
+from compactbio.settings.runs import finetuning_run, pretraining_run
+from compactbio.settings.load import load_settings
 from compactbio.settings.results import Downloads, Results
 from compactbio.settings.selection import (
     batch_numbers,

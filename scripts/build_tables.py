@@ -17,7 +17,6 @@ from pathlib import Path
 from compactbio.errors import UserError
 from compactbio.logs import run_program
 from compactbio.reporting.cells import build_cells
-from compactbio.reporting.efficiency.names import DEPLOYMENT, MEASUREMENTS
 from compactbio.reporting.explanations import check_quirks
 from compactbio.reporting.gaps import datasets_in, gap_reasons, parse_datasets
 from compactbio.reporting.scores import collect_scores, find_score_tables
@@ -28,6 +27,7 @@ from compactbio.reporting.tables.deployment import read_deployment
 from compactbio.reporting.tables.writing import write_tables
 from compactbio.reporting.trainings import find_trainings, read_trainings
 from compactbio.settings.load import settings_of_files
+from compactbio.settings.results import Results
 
 log = logging.getLogger(__name__)
 
@@ -97,10 +97,10 @@ def main() -> None:
         if not arguments.results.is_dir():
             raise UserError(f"there is no folder {arguments.results}: nothing was run for it yet, or correct its path")
         scores = collect_scores(find_score_tables(arguments.results))
-        measured_here = arguments.results / "reporting" / "efficiency.json"
+        measured_here = Results(arguments.results).reporting.efficiency
         if not efficiency and measured_here.is_file():
             efficiency = [measured_here]
-        deployment_here = arguments.results / DEPLOYMENT / MEASUREMENTS
+        deployment_here = Results(arguments.results).reporting.deployment.measurements
         if deployment is None and deployment_here.is_file():
             deployment = deployment_here
         trainings = trainings or find_trainings(arguments.results)

@@ -28,11 +28,11 @@ from compactbio.errors import UserError
 from compactbio.files import read_yaml
 from compactbio.logs import run_program
 from compactbio.settings.load import settings_of_files
+from compactbio.settings.results import Results
 from compactbio.settings.selection import source_of, trained_models
 
 ROOT = Path(__file__).resolve().parents[1]
 SITE = Path("profiles/slurm/partitions.yaml")
-MEASURED = Path("preflight", "trainings.json")  # in the results; remove it to measure anew
 TRAINING = "pretrain_model"
 
 
@@ -144,7 +144,7 @@ def measure(
 
     Not without the GPUs that are asked for: steps of the paper's size would take hours and tell nothing.
     """
-    path = Path(config["results_dir"]) / MEASURED
+    path = Results(Path(config["results_dir"])).measured_trainings
     trained = trained_models(config)
     models = [name for name in trained if name not in hours.read_trials(config, trained, path)]
     demand = next((one for one in demands if one.rule == TRAINING), None)
@@ -170,7 +170,7 @@ def hours_checks(config: dict[str, Any], demands: list[Demand]) -> list[Check]:
     demand = next((one for one in demands if one.rule == TRAINING), None)
     if not trained or demand is None:
         return []
-    trials = hours.read_trials(config, trained, Path(config["results_dir"]) / MEASURED)
+    trials = hours.read_trials(config, trained, Results(Path(config["results_dir"])).measured_trainings)
     found = hours.forecasts(config, trials, gpus=demand.gpus, minutes=demand.minutes)
     missing = [name for name in trained if name not in trials]
     return preflight.check_hours(found, missing, hours.wall_hours(config, found))

@@ -21,6 +21,7 @@ from compactbio.reporting.pages.trained import read_trained
 from compactbio.reporting.render import Document, to_html, to_markdown
 from compactbio.reporting.scores import collect_scores
 from compactbio.settings.load import settings_of_files
+from compactbio.settings.results import PRETRAINING, TrainingResults
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +59,9 @@ def main() -> None:
     paper = settings_of_files([])
     trained = read_trained(arguments.trainings)
     steps = {
-        path.parent.name: read_json(path.with_name("training.json"))["step"]
+        path.parent.name: read_json(TrainingResults(path.parent).training)["step"]
         for path, job in zip(arguments.trainings, trained, strict=True)
-        if job.stage == "pretraining"
+        if job.stage == PRETRAINING
     }
     scores = collect_scores([arguments.scores])
     checks = arguments.checks.read_text(encoding="utf-8").splitlines()

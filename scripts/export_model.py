@@ -7,7 +7,7 @@ import logging
 import time
 from pathlib import Path
 
-from compactbio.files import read_json, read_manifest, read_yaml
+from compactbio.files import MANIFEST, read_json, read_manifest, read_yaml
 from compactbio.imports import without_collector
 from compactbio.logs import run_program
 
@@ -38,9 +38,7 @@ def main() -> None:
         "checkpoint": read_manifest(Path(training["checkpoint"]))["digest"],
         "student": read_manifest(student)["digest"],
     }
-    write_provenance(
-        arguments.output, inputs, time.perf_counter() - started, outputs={"manifest.json": manifest["digest"]}
-    )
+    write_provenance(arguments.output, inputs, time.perf_counter() - started, outputs={MANIFEST: manifest["digest"]})
     if arguments.metrics:
         export_metrics(training, arguments.metrics)
     if arguments.figure:

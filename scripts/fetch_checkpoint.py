@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from compactbio.errors import UserError
-from compactbio.files import sha256_of_file
+from compactbio.files import MANIFEST, sha256_of_file
 from compactbio.logs import run_program
 
 log = logging.getLogger(__name__)
@@ -43,9 +43,7 @@ def main() -> None:
         raise UserError(f"{arguments.name}: {error}") from error
     published = (source / name for name in (*WEIGHT_FILES, *OTHER_FILES))
     inputs = {path.name: sha256_of_file(path) for path in published if path.is_file()}
-    write_provenance(
-        arguments.output, inputs, time.perf_counter() - started, outputs={"manifest.json": manifest["digest"]}
-    )
+    write_provenance(arguments.output, inputs, time.perf_counter() - started, outputs={MANIFEST: manifest["digest"]})
     log.info(
         "%s: %s, %s MLM head, digest %s",
         arguments.name,

@@ -34,6 +34,7 @@ def main() -> None:
     from compactbio.finetuning.runs.outputs import publish
     from compactbio.finetuning.runs.planning import PlannedRun, plan_runs
     from compactbio.finetuning.runs.records import provenance_record
+    from compactbio.settings.results import Finetuning
     from compactbio.training.deadlines import StopSignal, deadline_after
 
     settings = read_yaml(arguments.run)
@@ -60,7 +61,7 @@ def main() -> None:
     finish(planned)
     training = publish(planned, settings["task"], arguments.output_dir, grid)
     write_json(
-        arguments.output_dir / "provenance.json",
+        Finetuning(arguments.output_dir).provenance,
         provenance_record(settings, digests, planned, trials, training, arguments.output_dir),
     )
     logging.info("results of %d runs are in %s", len(planned), arguments.output_dir)

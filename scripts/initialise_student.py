@@ -7,8 +7,9 @@ import logging
 import time
 from pathlib import Path
 
-from compactbio.files import read_manifest, read_yaml, replacing_folder, sha256_of_file
+from compactbio.files import MANIFEST, read_manifest, read_yaml, replacing_folder, sha256_of_file
 from compactbio.logs import run_program
+from compactbio.settings.results import TrainingResults
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +34,11 @@ def main() -> None:
     student = initialise_student(read_yaml(arguments.run), folders)
     with replacing_folder(arguments.output) as folder:
         manifest = write_model_folder(folder, student.model, student.tokenizer, student.origin)
-    inputs = {"run.yaml": sha256_of_file(arguments.run)}
+    inputs = {TrainingResults.run.name: sha256_of_file(arguments.run)}
     for option in ("teacher", "checkpoint", "tokenizer"):
         if (source := getattr(arguments, option)) is not None:
             inputs[option] = read_manifest(source)["digest"]
-    write_provenance(
-        arguments.output, inputs, time.perf_counter() - started, outputs={"manifest.json": manifest["digest"]}
-    )
+    write_provenance(arguments.output, inputs, time.perf_counter() - started, outputs={MANIFEST: manifest["digest"]})
     log.info(
         "%s: %s parameters (encoder), from %s, MLM head: %s",
         student.origin["model"],

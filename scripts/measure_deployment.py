@@ -12,13 +12,13 @@ import os
 import time
 from pathlib import Path
 
-from compactbio.files import read_json, sha256_of_file, write_json
+from compactbio.files import MANIFEST, read_json, sha256_of_file, write_json
 from compactbio.finetuning.runs.digests import dataset_digest
 from compactbio.imports import without_collector
 from compactbio.logs import run_program
 from compactbio.provenance import write_provenance
-from compactbio.reporting.efficiency.names import INT8_FILE, MEASUREMENTS
 from compactbio.reporting.efficiency.timing import add_options, named_folders, settings_of
+from compactbio.settings.results import Deployment
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def parse_arguments() -> argparse.Namespace:
         "--output-dir",
         type=Path,
         required=True,
-        help=f"{MEASUREMENTS}, provenance.json and a folder per model with {INT8_FILE} go here",
+        help="measurements, provenance and a folder per model with its int8 file go here",
     )
     add_options(parser)
     return parser.parse_args()
@@ -56,9 +56,10 @@ def main() -> None:
 
     log.info("measuring %d models: %s", len(folders), settings)
     measured, weights = measure_deployment(folders, arguments.task, arguments.output_dir, settings)
-    write_json(arguments.output_dir / MEASUREMENTS, measured)
-    outputs = {MEASUREMENTS: sha256_of_file(arguments.output_dir / MEASUREMENTS)}
-    outputs |= {name: read_json(arguments.output_dir / name / "manifest.json")["digest"] for name in folders}
+    measurements = Deployment(arguments.output_dir).measurements
+    write_json(measurements, measured)
+    outputs = {measurements.name: sha256_of_file(measurements)}
+    outputs |= {name: read_json(arguments.output_dir / name / MANIFEST)["digest"] for name in folders}
     inputs = {"dataset": dataset_digest(arguments.task), **weights}
     write_provenance(arguments.output_dir, inputs, time.perf_counter() - started, outputs=outputs)
     log.info("measurements and int8 files are in %s", arguments.output_dir)

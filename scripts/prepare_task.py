@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from compactbio.errors import UserError
-from compactbio.files import read_json, sha256_of_value
+from compactbio.files import MANIFEST, read_json, sha256_of_value
 from compactbio.kinds import KINDS
 from compactbio.logs import run_program
 
@@ -75,7 +75,7 @@ def main() -> None:
         inputs,
         time.perf_counter() - started,
         source=definition.get("source"),
-        outputs={"manifest.json": manifest["digest"]},
+        outputs={MANIFEST: manifest["digest"]},
     )
 
 

@@ -18,7 +18,8 @@ from compactbio.files import read_json, write_json
 from compactbio.imports import without_collector
 from compactbio.logs import run_program
 from compactbio.pretraining.inputs import RunInputs, check_resources, read_inputs
-from compactbio.training.checkpoints import CheckpointFolder
+from compactbio.settings.results import TrainingResults
+from compactbio.training.checkpoints import STATE, CheckpointFolder
 from compactbio.training.deadlines import StopSignal, deadline_after
 from compactbio.training.submissions import Submissions
 from compactbio.training.tries import Tries
@@ -74,7 +75,7 @@ def is_finished(folder: Path) -> bool:
     """Return whether the run is done and its records and last checkpoint are there."""
     checkpoints = CheckpointFolder(folder)
     state = checkpoints.read_state()
-    recorded = all((folder / name).is_file() for name in ("training.json", "provenance.json"))
+    recorded = all(path.is_file() for path in (TrainingResults(folder).training, TrainingResults(folder).provenance))
     return bool(state.get("finished")) and recorded and checkpoints.latest_step() == state["total_steps"]
 
 
@@ -121,18 +122,18 @@ def train(inputs: RunInputs, folder: Path, tries: Tries, arguments: argparse.Nam
         submissions.end(step=result.step, seconds=checkpoints.seconds(), reason=result.reason)
         if result.finished:
             record = training_record(inputs, folder)
-            write_json(folder / "provenance.json", provenance_record(inputs, record, submissions))
-            write_json(folder / "training.json", record)
+            write_json(TrainingResults(folder).provenance, provenance_record(inputs, record, submissions))
+            write_json(TrainingResults(folder).training, record)
 
 
 def publish(folder: Path, arguments: argparse.Namespace) -> None:
     """Copy the state beside the fingerprints' folders for launch.py and, if finished, write the outputs."""
     state = CheckpointFolder(folder).read_state()
-    write_json(arguments.checkpoints / "state.json", state)
+    write_json(arguments.checkpoints / STATE, state)
     if state.get("finished"):
         if arguments.provenance is not None:
-            write_json(arguments.provenance, read_json(folder / "provenance.json"))
-        write_json(arguments.output, read_json(folder / "training.json"))
+            write_json(arguments.provenance, read_json(TrainingResults(folder).provenance))
+        write_json(arguments.output, read_json(TrainingResults(folder).training))
 
 
 if __name__ == "__main__":

@@ -41,10 +41,10 @@ def main() -> None:
 
     from compactbio.publishing.upload import TOKEN, plan_upload, upload
     from compactbio.settings.load import settings_of_files
+    from compactbio.settings.results import Results
 
-    results = arguments.results or Path(settings_of_files(arguments.configfile)["results_dir"])
-    model = results / "pretraining" / arguments.model / "model"
-    card = results / "reporting" / "model_cards" / f"{arguments.model}.md"
+    results = Results(arguments.results or Path(settings_of_files(arguments.configfile)["results_dir"]))
+    model, card = results.pretraining(arguments.model).model.folder, results.reporting.model_card(arguments.model)
     files = plan_upload(model, card, arguments.repository)
     for name, path in files.items():
         log.info("%s: %s, %s bytes", name, path, f"{path.stat().st_size:,}")

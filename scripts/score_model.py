@@ -56,6 +56,7 @@ def main() -> None:
     from compactbio.scoring.runs import score_folder
     from compactbio.scoring.tables import write_scores
     from compactbio.scoring.units import write_units
+    from compactbio.settings.results import Finetuning
 
     scores, units = [], []
     for folder, task_folder in zip(arguments.results, arguments.tasks, strict=True):
@@ -66,7 +67,8 @@ def main() -> None:
     write_scores(arguments.output, scores)
     inputs = {}
     for folder, task_folder in zip(arguments.results, arguments.tasks, strict=True):
-        inputs[f"{folder.name}/predictions.parquet"] = sha256_of_file(folder / "predictions.parquet")
+        predictions = Finetuning(folder).predictions
+        inputs[f"{folder.name}/{predictions.name}"] = sha256_of_file(predictions)
         inputs[f"{folder.name}/dataset"] = dataset_digest(task_folder)
     outputs = {path.name: sha256_of_file(path) for path in (arguments.output, arguments.units)}
     write_provenance(arguments.output.parent, inputs, time.perf_counter() - started, outputs=outputs)

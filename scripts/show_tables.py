@@ -11,6 +11,7 @@ from compactbio.logs import run_program
 from compactbio.reporting.selection import folder_so_far
 from compactbio.reporting.tables.terminal import for_terminal
 from compactbio.settings.load import settings_of_files
+from compactbio.settings.results import Results, Tables
 
 # What a reader looks for first comes last: it stays on the screen.
 TABLES = ("ner", "re", "qa", "finetuning", "sizes", "efficiency", "comparisons", "replication", "summary")
@@ -27,18 +28,18 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=TABLES, default=TABLES, help="tables to print (default: all)")
     arguments = parser.parse_args()
     folder = arguments.folder or folder_so_far(settings_of_files(arguments.configfile))
-    paths = [folder / f"{name}.md" for name in TABLES if name in arguments.only]
+    paths = [Tables(folder).table(name, "md") for name in TABLES if name in arguments.only]
     missing = [str(path) for path in paths if not path.is_file()]
     if missing:
         raise UserError(f"no {', '.join(missing)}: build the tables first, for example with `make tables`")
     styled = sys.stdout.isatty()
     for path in paths:
         sys.stdout.write(for_terminal(path.read_text(encoding="utf-8"), styled=styled) + "\n")
-    index = folder / "index.md"
+    index = Tables(folder).index("md")
     lines = [
         f"Tables (.md, .tex, .html, .csv): {folder}/",
         f"What they are, protocols, numbers of runs, deviations: {index}",
-        f"Figures: {folder.parent / 'figures'}/",
+        f"Figures: {Results(folder.parent).figures.folder}/",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
 

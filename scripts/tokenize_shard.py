@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from compactbio.errors import UserError
-from compactbio.files import sha256_of_file
+from compactbio.files import MANIFEST, sha256_of_file
 from compactbio.logs import run_program
 
 
@@ -56,7 +56,7 @@ def main() -> None:
     )
     seconds = time.perf_counter() - started
     inputs = {arguments.texts.name: sha256_of_file(arguments.texts), "tokenizer": manifest["tokenizer_digest"]}
-    write_provenance(arguments.output, inputs, seconds, outputs={"manifest.json": manifest["digest"]})
+    write_provenance(arguments.output, inputs, seconds, outputs={MANIFEST: manifest["digest"]})
     logging.info(
         "%s sequences, %s tokens, %s truncated at %d; %.1f s, %s tokens/s",
         f"{manifest['documents']:,}",

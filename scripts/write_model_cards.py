@@ -22,9 +22,10 @@ def main() -> None:
 
     from compactbio.publishing.cards import full_card
     from compactbio.publishing.scores import read_model_scores
+    from compactbio.settings.results import Results
 
     for model in arguments.models:
-        scores = read_model_scores(arguments.results / "tables", model)
+        scores = read_model_scores(Results(arguments.results).tables.folder, model)
         card = full_card(arguments.results, model, config, used, scores)
         with replacing_file(arguments.output_dir / f"{model}.md") as temporary:
             temporary.write_text(card, encoding="utf-8")

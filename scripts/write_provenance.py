@@ -29,13 +29,15 @@ def main() -> None:
     config, used = read_run(arguments)
 
     from compactbio.provenance import code_version
-    from compactbio.publishing.contents import CONFIGURATION, find_contents
-    from compactbio.publishing.crate import WORKFLOW, run_crate
+    from compactbio.publishing.contents import find_contents
+    from compactbio.publishing.crate import run_crate
+    from compactbio.settings.results import Results
     from compactbio.settings.selection import finetuned_datasets
 
     results = arguments.results
-    write_yaml(results / CONFIGURATION, config)
-    copy_workflow((results / WORKFLOW).parent)
+    tree = Results(results)
+    write_yaml(tree.reporting.configuration, config)
+    copy_workflow(tree.workflow.parent)
     contents = find_contents(
         results,
         models=config["run"]["models"],
@@ -44,8 +46,8 @@ def main() -> None:
         fetched=arguments.fetched,
     )
     crate = run_crate(results, contents, used, code_version(), agent_name())
-    write_json(results / "ro-crate-metadata.json", crate)
-    log.info("%d entities described in %s", len(crate["@graph"]), results / "ro-crate-metadata.json")
+    write_json(tree.research_object, crate)
+    log.info("%d entities described in %s", len(crate["@graph"]), tree.research_object)
 
 
 def copy_workflow(folder: Path) -> None:

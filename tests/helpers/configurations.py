@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from compactbio.settings import merge
+from compactbio.settings.load import merge
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "config"

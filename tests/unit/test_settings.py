@@ -9,7 +9,8 @@ from helpers.configurations import CONFIG, read
 
 from compactbio.architectures import ARCHITECTURES
 from compactbio.errors import UserError
-from compactbio.settings import finetuning_run, load_settings, merge, pretraining_run, read_configuration
+from compactbio.settings.load import load_settings, merge, read_configuration
+from compactbio.settings.runs import finetuning_run, pretraining_run
 from compactbio.settings.shapes import shape_faults
 from compactbio.training.schedules import SCHEDULES
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compactbio.cluster.commands import minutes_of, output_of, rows_of
+from compactbio.settings.results import SLURM_LOGS
 
 COLUMNS = (
     *("number", "name", "state", "submitted", "eligible", "started", "elapsed", "cpu_time", "tres", "max_rss"),
@@ -52,7 +53,7 @@ def ask_accounting(folder: Path, since: str) -> list[Start]:
 
 def rules_by_log(folder: Path) -> dict[str, str]:
     """Return the comments of jobs by number, from the names of their logs: not every site stores comments."""
-    logs = folder / "results" / "logs" / "slurm"
+    logs = folder / SLURM_LOGS
     return {path.stem: "_wildcards_".join(path.relative_to(logs).parent.parts) for path in logs.rglob("*.log")}
 
 

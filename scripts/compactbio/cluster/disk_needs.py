@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from compactbio.settings.results import Results
 from compactbio.settings.runs import finetuning_run
 from compactbio.settings.selection import finetuned_datasets, kept_weights
 from compactbio.students.parameters import estimated_parameters
@@ -37,7 +38,7 @@ class Need:
 
 def stages(config: dict[str, Any], trained: list[str]) -> list[Need]:
     """Return what each stage leaves when all is done; `trained` are the models that the run trains."""
-    results, downloads = Path(config["results_dir"]), Path(config["downloads_dir"])
+    results, downloads = Results(Path(config["results_dir"])), Path(config["downloads_dir"])
     models, datasets = config["run"]["models"], finetuned_datasets(config)
     given = [name for name in models if config["models"][name]["source"] != "train"]
     fetched = given + (list(config["checkpoints"]) if trained else [])
@@ -45,21 +46,21 @@ def stages(config: dict[str, Any], trained: list[str]) -> list[Need]:
     files, batches, texts, tokens = _corpus(config, trained)
     needs = [
         Need("downloads", weights + DOWNLOAD_BYTES * files, CACHE_FILES * len(fetched) + 2 * files, (downloads,)),
-        Need("tasks", TASK_BYTES * len(datasets), TASK_FILES * len(datasets), (results / "tasks",)),
+        Need("tasks", TASK_BYTES * len(datasets), TASK_FILES * len(datasets), (results.tasks.folder,)),
         _finetuning(config, results),
     ]
     students = weights + sum(WEIGHT_BYTES * estimated_parameters(config, name) for name in trained)
     student_files = SNAPSHOT_FILES * (len(fetched) + len(trained))
-    needs.append(Need("students", students, student_files, (results / "students",)))
+    needs.append(Need("students", students, student_files, (results.students.folder,)))
     tokenizers = len({config["models"][name]["tokenizer"] for name in trained})
     if trained:
-        needs.append(Need("corpus", texts + tokens, (3 + 4 * tokenizers) * batches, (results / "corpus",)))
+        needs.append(Need("corpus", texts + tokens, (3 + 4 * tokenizers) * batches, (results.corpus.folder,)))
         per_parameter = PRETRAINING_STATES * STATE_BYTES + WEIGHT_BYTES
         size = sum(per_parameter * estimated_parameters(config, name) for name in trained)
-        folders = (results / "pretraining", results / "checkpoints" / "pretraining")
+        folders = (results.pretrainings, results.checkpoints.pretrainings)
         needs.append(Need("pretraining", size, PRETRAINING_FILES * len(trained), folders))
     jobs = batches * (2 + tokenizers) + 5 * len(trained) + 3 * len(models) * len(datasets) + 2 * len(fetched) + 20
-    folders = (results / "logs", results / "benchmarks", Path(".snakemake"))
+    folders = (results.logs, results.benchmarks, Path(".snakemake"))
     return [*needs, Need("logs", JOB_BYTES * jobs, JOB_FILES * jobs, folders)]
 
 
@@ -97,7 +98,7 @@ def _corpus(config: dict[str, Any], trained: list[str]) -> tuple[int, int, float
     return to_fetch, -(-files // corpus["files_per_job"]), TEXT_BYTES * files, TOKEN_BYTES * files * tokenizers
 
 
-def _finetuning(config: dict[str, Any], results: Path) -> Need:
+def _finetuning(config: dict[str, Any], results: Results[Path]) -> Need:
     """Return what the runs of all models on all datasets leave, and hold while they are in progress."""
     models, datasets = config["run"]["models"], finetuned_datasets(config)
     runs = sum(len(finetuning_run(config, name, dataset)["runs"]) for name in models for dataset in datasets)
@@ -110,5 +111,5 @@ def _finetuning(config: dict[str, Any], results: Path) -> Need:
         "finetuning",
         FINETUNING_STATES * sum(states[:AT_ONCE]) + weights,
         FINETUNING_FILES * len(states) + RUN_FILES * runs + SNAPSHOT_FILES * kept * len(models),
-        (results / "finetuning", results / "checkpoints" / "finetuning"),
+        (results.finetunings, results.checkpoints.finetunings),
     )

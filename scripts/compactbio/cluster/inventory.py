@@ -13,6 +13,7 @@ from compactbio.cluster.present_runs import IN_USE, PresentRuns, present_finetun
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, read_json
 from compactbio.finetuning.runs.run_files import FINISHED, RESULT
+from compactbio.settings.results import FINETUNING, PRETRAINING, Results
 from compactbio.text_tables import aligned_columns
 from compactbio.training.checkpoints import PREFIX, STATE
 from compactbio.training.tries import LOCK, STALLED
@@ -47,15 +48,15 @@ class StoredRun:
 
 def stored_runs(results: Path) -> list[StoredRun]:
     """Return all runs kept under <results>/checkpoints/, by stage, model, dataset and use."""
-    checkpoints = results / "checkpoints"
+    checkpoints = Results(results).checkpoints
     runs = []
-    for parent in _folders(checkpoints / "pretraining"):
-        runs += _runs_in(parent, "pretraining", parent.name, "", present_pretraining(results, parent.name))
-    for model in _folders(checkpoints / "finetuning"):
+    for parent in _folders(checkpoints.pretrainings):
+        runs += _runs_in(parent, PRETRAINING, parent.name, "", present_pretraining(results, parent.name))
+    for model in _folders(checkpoints.finetunings):
         for parent in _folders(model):
             present = present_finetuning(results, model.name, parent.name)
-            runs += _runs_in(parent, "finetuning", model.name, parent.name, present)
-    order = {"pretraining": 0, "finetuning": 1}
+            runs += _runs_in(parent, FINETUNING, model.name, parent.name, present)
+    order = {PRETRAINING: 0, FINETUNING: 1}
     return sorted(runs, key=lambda run: (order[run.stage], run.model, run.dataset, run.use, run.fingerprint))
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from compactbio.errors import UserError
-from compactbio.files import MANIFEST, read_yaml
+from compactbio.files import read_yaml
 from compactbio.finetuning.runs.digests import dataset_digest, model_digest
 from compactbio.finetuning.runs.grid import choose_point, plan_trials
 from compactbio.finetuning.runs.planning import plan_runs
-from compactbio.finetuning.runs.run_files import MODEL
 from compactbio.pretraining.inputs import RECIPE, read_inputs
+from compactbio.settings.results import Results, find
 from compactbio.training.fingerprint import fingerprint
 
 IN_USE, ORPHANED, UNKNOWN = "in use", "orphaned", "unknown"
@@ -37,16 +37,15 @@ class PresentRuns:
 
 def present_pretraining(results: Path, model: str) -> PresentRuns:
     """Return the fingerprints of a model's pre-training under a results folder, laid out as the rules do."""
-    present = PresentRuns()
-    run_file = results / "pretraining" / model / "run.yaml"
-    student = results / "students" / "initialised" / model
+    present, tree = PresentRuns(), Results(results)
+    run_file, student = tree.pretraining(model).run, tree.students.initialised(model).folder
     try:
         run = _read_run(run_file)
-        stores = sorted((results / "corpus" / "tokens" / str(run.get("tokenizer"))).glob(f"*/{MANIFEST}"))
+        stores = find(tree, tree.corpus.token_store(str(run.get("tokenizer")), "*").manifest)
         if not stores:
             raise UserError(f"no token store of {run.get('tokenizer')} is there")
         teacher = run.get("teacher")
-        for folder in [None] if teacher is None else _model_folders(results, teacher):
+        for folder in [None] if teacher is None else _model_folders(tree, teacher):
             inputs = read_inputs(run_file, student, folder, stores)
             present.in_use.add(inputs.fingerprint)
             # the configuration may use fewer batches of the corpus than lie here; it always uses the first ones
@@ -62,14 +61,14 @@ def present_pretraining(results: Path, model: str) -> PresentRuns:
 
 def present_finetuning(results: Path, model: str, dataset: str) -> PresentRuns:
     """Return the fingerprints of a model's runs on a dataset under a results folder, laid out as the rules do."""
-    present = PresentRuns()
+    present, tree = PresentRuns(), Results(results)
     try:
-        settings = _read_run(results / "finetuning" / model / dataset / "run.yaml")
+        settings = _read_run(tree.finetuning(model, dataset).run)
         stage = settings.get("starts_from")
-        starts = [results / "finetuning" / model / stage / MODEL] if stage else _model_folders(results, model)
+        starts = [tree.finetuning(model, stage).model.folder] if stage else _model_folders(tree, model)
         for folder in starts:
-            digests = {"model": model_digest(folder), "dataset": dataset_digest(results / "tasks" / dataset)}
-            checkpoints = results / "checkpoints" / "finetuning" / model / dataset
+            digests = {"model": model_digest(folder), "dataset": dataset_digest(tree.tasks.dataset(dataset).folder)}
+            checkpoints = tree.checkpoints.finetuning(model, dataset)
             trials = plan_trials(settings, digests, checkpoints)
             present.in_use |= {run.fingerprint for run in trials}
             if all(run.is_finished() for run in trials):
@@ -90,10 +89,10 @@ def _read_run(path: Path) -> dict[str, Any]:
     return run
 
 
-def _model_folders(results: Path, name: str) -> list[Path]:
+def _model_folders(tree: Results[Path], name: str) -> list[Path]:
     """Return where a model may be read from: trained here, fetched, or both, since only the configuration knows."""
-    trained, fetched = results / "pretraining" / name, results / "students" / "fetched" / name
-    folders = [trained / "model"] if trained.is_dir() else []
+    trained, fetched = tree.pretraining(name), tree.students.fetched(name).folder
+    folders = [trained.model.folder] if trained.folder.is_dir() else []
     if fetched.is_dir() or not folders:
         folders.append(fetched)
     return folders

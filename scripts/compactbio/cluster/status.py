@@ -12,6 +12,7 @@ from typing import Any
 from compactbio.cluster.inventory import StoredRun, stored_runs
 from compactbio.cluster.present_runs import ORPHANED
 from compactbio.cluster.queue import QueuedJob, job_of
+from compactbio.settings.results import FINETUNING, PRETRAINING, Results, TrainingResults
 from compactbio.settings.selection import finetuned_datasets, trained_models
 from compactbio.text_tables import aligned_columns
 from compactbio.training.progress import read_metrics
@@ -43,24 +44,24 @@ def trainings(config: dict[str, Any], jobs: Iterable[QueuedJob], folder: Path) -
         jobs: the user's jobs in the queue; none where there is no queue.
         folder: the folder that Snakemake is started in, from which the results are named.
     """
-    results, jobs = folder / config["results_dir"], list(jobs)
-    runs = [run for run in stored_runs(results) if run.use != ORPHANED]
+    results, jobs = Results(folder / config["results_dir"]), list(jobs)
+    runs = [run for run in stored_runs(results.folder) if run.use != ORPHANED]
     found = []
     for model in trained_models(config):
         output, log = (
-            results / "pretraining" / model / "training.json",
-            results / "logs/pretrain_model" / f"{model}.log",
+            results.pretraining(model).training,
+            results.log("pretrain_model", model),
         )
         job = job_of(jobs, str(folder), "pretrain_model", model)
-        kept = [run for run in runs if (run.stage, run.model) == ("pretraining", model)]
-        found.append(_training("pretraining", model, "", output, log, job, kept))
+        kept = [run for run in runs if (run.stage, run.model) == (PRETRAINING, model)]
+        found.append(_training(PRETRAINING, model, "", output, log, job, kept))
     for model in config["run"]["models"]:
         for dataset in finetuned_datasets(config):
-            output = results / "finetuning" / model / dataset / "predictions.parquet"
-            log = results / "logs/finetune_model" / model / f"{dataset}.log"
+            output = results.finetuning(model, dataset).predictions
+            log = results.log("finetune_model", model, dataset)
             job = job_of(jobs, str(folder), "finetune_model", model, dataset)
-            kept = [run for run in runs if (run.stage, run.model, run.dataset) == ("finetuning", model, dataset)]
-            found.append(_training("finetuning", model, dataset, output, log, job, kept))
+            kept = [run for run in runs if (run.stage, run.model, run.dataset) == (FINETUNING, model, dataset)]
+            found.append(_training(FINETUNING, model, dataset, output, log, job, kept))
     return found
 
 
@@ -86,9 +87,9 @@ def _training(
         return Training(stage, model, dataset, STALLED, _steps(runs), job=number, note=note)
     if busy is not None or (job is not None and job.runs):
         current = busy or next((run for run in runs if run.status == "unfinished"), None)
-        lines = [] if current is None else read_metrics(current.folder / "metrics.jsonl")
+        lines = [] if current is None else read_metrics(TrainingResults(current.folder).metrics)
         line = next((line for line in reversed(lines) if "eta_seconds" in line), {})
-        step = _steps(runs) if not line or stage == "finetuning" else f"{line['step']}/{line['total_steps']}"
+        step = _steps(runs) if not line or stage == FINETUNING else f"{line['step']}/{line['total_steps']}"
         speed = (line.get("seconds_per_step"), line.get("eta_seconds"))
         return Training(stage, model, dataset, RUNNING, step, *speed, job=number)
     if job is not None:

@@ -20,9 +20,11 @@ from compactbio.benchmarks.cases import draw_lengths
 from compactbio.corpus.tokens import TokenStoreWriter
 from compactbio.errors import UserError
 from compactbio.files import read_json, write_manifest, write_yaml
+from compactbio.settings.results import CHECKPOINTS, Results, TrainingResults
 from compactbio.settings.runs import pretraining_run
 from compactbio.settings.selection import source_of, student_kind
 from compactbio.settings.shapes import shape_of
+from compactbio.training.checkpoints import STATE
 from compactbio.training.progress import read_metrics
 
 if TYPE_CHECKING:
@@ -62,7 +64,8 @@ def make_trial(config: dict[str, Any], model: str, *, gpus: int, micro_batch_tok
     run = trial_settings(config, model)
     with tempfile.TemporaryDirectory(prefix="trial-") as name:
         folder = Path(name)
-        write_yaml(folder / "run.yaml", run)
+        trial = TrainingResults(folder)
+        write_yaml(trial.run, run)
         inputs = ["--student", str(_write_model(config, model, folder / "student"))]
         if run["teacher"] is not None:
             inputs += ["--teacher", str(_write_model(config, run["teacher"], folder / "teacher"))]
@@ -72,24 +75,24 @@ def make_trial(config: dict[str, Any], model: str, *, gpus: int, micro_batch_tok
             "--gpus",
             str(gpus),
             "--run-state",
-            str(folder / "checkpoints/state.json"),
+            str(folder / CHECKPOINTS / STATE),
         ]
-        program = [str(SCRIPTS / "pretrain_model.py"), "--run", str(folder / "run.yaml"), *inputs]
-        program += ["--checkpoints", str(folder / "checkpoints"), "--output", str(folder / "training.json")]
-        program += ["--provenance", str(folder / "provenance.json"), "--log-every-steps", str(LINE_STEPS)]
+        program = [str(SCRIPTS / "pretrain_model.py"), "--run", str(trial.run), *inputs]
+        program += ["--checkpoints", str(folder / CHECKPOINTS), "--output", str(trial.training)]
+        program += ["--provenance", str(trial.provenance), "--log-every-steps", str(LINE_STEPS)]
         program += ["--micro-batch-tokens", str(micro_batch_tokens)]
         done = subprocess.run([sys.executable, *launch, "--", *program], capture_output=True, text=True)
         if done.returncode != 0:
             raise UserError(f"{model} could not be tried: {_reason(done.stderr)}")
         logging.info("%s: %d steps are done", model, STEPS)
-        return {"settings": run, **_read_trial(folder)}
+        return {"settings": run, **_read_trial(trial)}
 
 
-def _read_trial(folder: Path) -> dict[str, Any]:
+def _read_trial(trial: TrainingResults[Path]) -> dict[str, Any]:
     """Return what a finished trial tells: the median of its lines after the warm-up."""
-    training = read_json(folder / "training.json")
+    training = read_json(trial.training)
     lines = [line for line in read_metrics(Path(training["metrics"])) if "seconds_per_step" in line]
-    hardware = read_json(folder / "provenance.json")["hardware"]
+    hardware = read_json(trial.provenance)["hardware"]
     names = sorted(set(hardware["gpus"]))
     return {
         "seconds_per_step": statistics.median(line["seconds_per_step"] for line in lines[1:]),
@@ -117,7 +120,7 @@ def _transformers_configuration(config: dict[str, Any], name: str) -> Pretrained
     """Return a model's configuration: as its checkpoint has it where that is fetched, else as ours states it."""
     from transformers import AutoConfig
 
-    fetched = Path(config["results_dir"]) / "students" / "fetched" / name
+    fetched = Results(Path(config["results_dir"])).students.fetched(name).folder
     if (fetched / "config.json").is_file():
         return AutoConfig.from_pretrained(str(fetched), local_files_only=True)
     definition = source_of(config, name)

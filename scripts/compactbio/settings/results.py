@@ -1,7 +1,7 @@
 """The trees of results and downloads: each folder and file that one part of the project leaves for another.
 
 A room is a folder; what it holds are its attributes. Rooms over text give text, with Snakemake's wildcards where a name
-is "{model}"; rooms over a `Path` give paths, with a pattern for `present` where a name is "*":
+is "{model}"; rooms over a `Path` give paths, with a pattern for `find` where a name is "*":
 
     Results("results").finetuning("{model}", "{dataset}").run   "results/finetuning/{model}/{dataset}/run.yaml"
     Results(Path("results")).pretraining("TinyBioBERT").model.manifest
@@ -28,6 +28,8 @@ CORPUS, STUDENTS, PRETRAINING, TASKS, FINETUNING = "corpus", "students", "pretra
 REPORTING, TABLES, FIGURES = "reporting", "tables", "figures"
 TABLES_SO_FAR = "tables_so_far"  # made beside a running workflow, apart from those that the workflow makes
 CHECKPOINTS, LOGS, BENCHMARKS = "checkpoints", "logs", "benchmarks"
+MODEL = "model"  # what a training leaves, beside its records
+SLURM_LOGS = "results/logs/slurm"  # slurm-logdir of profiles/slurm/config.yaml, the same for all configurations
 
 
 class Entry:
@@ -113,7 +115,7 @@ class Students(Room[P]):
         return Artefact(self.at("initialised", model))
 
 
-class Training(Room[P]):
+class TrainingResults(Room[P]):
     """What a pre-training, or the fine-tuning of one model on one dataset, leaves."""
 
     run = Entry("run.yaml")
@@ -124,14 +126,10 @@ class Training(Room[P]):
     @property
     def model(self) -> Artefact[P]:
         """The model that it leaves: always of a pre-training, of a fine-tuning where its weights are kept."""
-        return Artefact(self.at("model"))
+        return Artefact(self.at(MODEL))
 
 
-class Pretraining(Training[P]):
-    """What the pre-training of a model leaves."""
-
-
-class Finetuning(Training[P]):
+class Finetuning(TrainingResults[P]):
     """What the fine-tuning of one model on one dataset leaves."""
 
     predictions = Entry("predictions.parquet")
@@ -265,9 +263,9 @@ class Results(Room[P]):
         """Models before training."""
         return Students(self.at(STUDENTS))
 
-    def pretraining(self, model: str) -> Pretraining[P]:
+    def pretraining(self, model: str) -> TrainingResults[P]:
         """Return the pre-training of a model."""
-        return Pretraining(self.at(PRETRAINING, model))
+        return TrainingResults(self.at(PRETRAINING, model))
 
     @property
     def tasks(self) -> Tasks[P]:
@@ -329,6 +327,6 @@ class Downloads(Room[P]):
     pubmed = Entry("pubmed")
 
 
-def present(results: Results[Path], pattern: Path) -> list[Path]:
+def find(results: Results[Path], pattern: Path) -> list[Path]:
     """Return the files and folders of a results folder that fit a path of its with "*" for names, sorted."""
     return sorted(results.folder.glob(str(pattern.relative_to(results.folder))))

@@ -7,7 +7,7 @@ from typing import Any
 
 from compactbio.reporting.render import DASH, Block, Document, Entry, Section
 from compactbio.scoring.tables import POOLED, Score
-from compactbio.settings import finetuning_run
+from compactbio.settings.runs import finetuning_run
 from compactbio.settings.selection import student_kind
 
 
