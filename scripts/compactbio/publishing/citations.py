@@ -76,7 +76,7 @@ def installed_packages() -> list[tuple[str, str, str]]:
         except metadata.PackageNotFoundError:
             continue
         classifiers = facts.get_all("Classifier") or []
-        stated = [facts.get("License-Expression"), facts.get("License")]
+        stated = [text for key in ("License-Expression", "License") for text in facts.get_all(key) or []]
         stated += [line.rsplit(" :: ", 1)[1] for line in classifiers if line.startswith("License :: ")]
         licence = next(
             (text for text in stated if text and len(text) <= _LONGEST_LICENCE and "\n" not in text), _NOT_SAID

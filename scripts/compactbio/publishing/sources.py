@@ -116,11 +116,11 @@ def _models(config: dict[str, Any], sources: dict[str, Any], fetched: Mapping[st
         place = (hub["repository"], commit or hub["revision"]) if hub else (str(definition["path"]), "")
         names.setdefault(place, []).append(name)
     used = []
-    for (place, revision), users in names.items():
-        row = sources.get(place)
-        url = next(iter(row.urls), "") if row else f"https://huggingface.co/{place}" if revision else ""
+    for (origin, revision), users in names.items():
+        row = sources.get(origin)
+        url = next(iter(row.urls), "") if row else f"https://huggingface.co/{origin}" if revision else ""
         licence, citation = (row.licence, row.citation) if row else ("", "")
-        used.append(Used(MODEL, place, tuple(users), url, revision, licence, citation, row.note if row else ""))
+        used.append(Used(MODEL, origin, tuple(users), url, revision, licence, citation, row.note if row else ""))
     return used
 
 

@@ -52,7 +52,7 @@ def upload(hub: Hub, repository: str, files: dict[str, Path], *, fingerprint: st
             token.
     """
     from huggingface_hub import CommitOperationAdd
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError
+    from huggingface_hub import errors as hub_errors
 
     operations = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=str(path)) for name, path in files.items()]
     try:
@@ -60,11 +60,12 @@ def upload(hub: Hub, repository: str, files: dict[str, Path], *, fingerprint: st
         commit = hub.create_commit(
             repository, operations=operations, commit_message=f"Model of training {fingerprint[:16]}"
         )
-    except HfHubHTTPError as error:
+    except hub_errors.HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else "no status"
         raise UserError(
             f"the hub refused {repository} ({status}): see that {TOKEN} may write there and the name is yours"
         ) from None
-    except (HTTPError, ConnectionError, TimeoutError) as error:
+    # HTTPError is of the client that the hub's library uses, which no declared name of it says
+    except (hub_errors.HTTPError, ConnectionError, TimeoutError) as error:  # type: ignore[attr-defined]
         raise UserError(f"the hub cannot be reached ({type(error).__name__}): try again where the network is") from None
     return str(commit.commit_url)

@@ -15,7 +15,7 @@ def cycles(successors: Mapping[str, str | None]) -> Iterator[list[str]]:
     for start in successors:
         chain: list[str] = []
         name: str | None = start
-        while name in successors and name not in seen and name not in chain:
+        while name is not None and name in successors and name not in seen and name not in chain:
             chain.append(name)
             name = successors[name]
         if name in chain:

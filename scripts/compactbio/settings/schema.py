@@ -84,18 +84,21 @@ def _describe(error: jsonschema.ValidationError) -> str:
         error = min(error.context, key=lambda inner: len(inner.context or []))
     place = ".".join(str(part) for part in error.absolute_path)
     where = place or "top level"
-    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
-        known = sorted(error.schema.get("properties", {}))
-        unknown = [key for key in error.instance if key not in known]
+    form: Any = error.schema
+    expected: Any = error.validator_value
+    given: Any = error.instance
+    if error.validator == "additionalProperties" and isinstance(given, dict):
+        known = sorted(form.get("properties", {}))
+        unknown = [key for key in given if key not in known]
         return "; ".join(f"{where}: unknown key `{key}`{_suggestion(key, known)}" for key in unknown)
     if error.validator == "required":
-        missing = [key for key in error.validator_value if key not in error.instance]
+        missing = [key for key in expected if key not in given]
         return f"{where}: missing key(s) {', '.join(f'`{key}`' for key in missing)}"
     if error.validator == "enum":
-        choices = ", ".join(str(choice) for choice in error.validator_value)
-        return f"{where}: {error.instance!r} is not one of {choices}"
-    if error.validator == "type" and isinstance(error.instance, str) and _is_number(error.instance):
-        return f"{where}: {error.instance!r} is text for YAML; write the number with a point, like 1.0e-4"
+        choices = ", ".join(str(choice) for choice in expected)
+        return f"{where}: {given!r} is not one of {choices}"
+    if error.validator == "type" and isinstance(given, str) and _is_number(given):
+        return f"{where}: {given!r} is text for YAML; write the number with a point, like 1.0e-4"
     return f"{where}: {error.message}"
 
 

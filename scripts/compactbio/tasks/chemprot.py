@@ -125,11 +125,12 @@ def make_examples(tables: Tables, labels: tuple[str, ...]) -> tuple[Columns, dic
     columns: Columns = {"id": [], "fold": [], "sentence": [], "label": []}
     counts: Counter[str] = Counter(dict.fromkeys(_COUNTED, 0))
     classes: dict[tuple[str, str, str], set[str]] = defaultdict(set)
-    for document, name, chemical, gene in tables.relations:
+    for document, name, chemical_id, gene_id in tables.relations:
+        found = classes[document, chemical_id, gene_id]
         evaluated = name in known and name != NO_RELATION
         counts["relations" if evaluated else "relations_not_evaluated"] += 1
-        counts["relations_repeated"] += evaluated and name in classes[document, chemical, gene]
-        classes[document, chemical, gene].add(name)
+        counts["relations_repeated"] += evaluated and name in found
+        found.add(name)
 
     reached = 0
     for document, text in tables.texts.items():
@@ -142,7 +143,9 @@ def make_examples(tables: Tables, labels: tuple[str, ...]) -> tuple[Columns, dic
             for chemical in (mention for mention in here if mention.chemical):
                 for gene in (mention for mention in here if not mention.chemical):
                     found = classes.get((document, chemical.identifier, gene.identifier), set())
-                    positive = sorted((name for name in found if name in known and name != NO_RELATION), key=known.get)
+                    positive = sorted(
+                        (name for name in found if name in known and name != NO_RELATION), key=known.__getitem__
+                    )
                     overlap = chemical.overlaps(gene)
                     counts["overlapping_pairs"] += overlap
                     counts["overlapping_pairs_related"] += overlap and bool(positive)

@@ -100,8 +100,9 @@ def _boundaries(text: str) -> Iterable[int]:
 def _ends_sentence(text: str, stop: int, following: int) -> bool:
     """Return whether the full stop at `stop`, followed by a token at `following`, ends a sentence."""
     before = text[max(0, stop - 60) : stop]
-    token = _LAST_TOKEN.search(before).group()
-    next_token = _NEXT_TOKEN.match(text, following).group(1)
+    last, following_token = _LAST_TOKEN.search(before), _NEXT_TOKEN.match(text, following)
+    token = last.group() if last else ""
+    next_token = following_token.group(1) if following_token else ""
     word = token.lower()
     if word in _ABBREVIATIONS and not (token.isupper() and len(token) > 1):
         return False

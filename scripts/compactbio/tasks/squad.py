@@ -199,14 +199,13 @@ def _golden_answers(question: dict[str, Any], path: Path) -> list[list[str]]:
     answers = question.get("exact_answer")
     if isinstance(answers, list) and answers and all(isinstance(answer, str) for answer in answers):
         answers = [answers]
-    sound = (
+    if (
         isinstance(answers, list)
         and any(answers)
         and all(isinstance(answer, list) and all(isinstance(synonym, str) for synonym in answer) for answer in answers)
-    )
-    if not sound:
-        raise UserError(f"{path}: the factoid question {question['id']} has no exact_answer to score against")
-    return answers
+    ):
+        return answers
+    raise UserError(f"{path}: the factoid question {question['id']} has no exact_answer to score against")
 
 
 def _count_answerable(test: Columns, golden: list[dict[str, Any]]) -> int:

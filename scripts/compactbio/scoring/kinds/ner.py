@@ -81,7 +81,7 @@ def _check_gold_words(gold: entities.Labels, test: Rows, what: str) -> None:
     lengths = np.fromiter(map(len, test["labels"]), np.int64, len(test))
     _check_lengths(gold.lengths, lengths, test, what, "words")
     renamed = np.array([code_of_name.get(name, -1) for name in gold.names], np.int64)
-    differing = np.flatnonzero(renamed[gold.codes] != expected) if len(expected) else []
+    differing = np.flatnonzero(renamed[gold.codes] != expected) if len(expected) else np.zeros(0, np.int64)
     if len(differing):
         sentence = int(np.searchsorted(gold.offsets, differing[0], side="right")) - 1
         raise UserError(
