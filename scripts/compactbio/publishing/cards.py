@@ -19,7 +19,6 @@ from compactbio.publishing.sources import CORPUS, MODEL, PUBMED, PUBMED_ATTRIBUT
 from compactbio.reporting.render import DASH, mean_and_std
 
 _FRONT = "---\n"
-_TASK_TYPES = {"ner": "token-classification", "re": "text-classification", "qa": "question-answering"}
 _USE = """\
 Fill-mask, and above all a starting point for fine-tuning on biomedical English text (entities, relations, questions)
 where a model of BERT's size is too slow or too large. It is a research artefact of a replication: measure it on your
@@ -76,7 +75,7 @@ def _front_matter(name: str, run: dict[str, Any], config: dict[str, Any], scores
     """Return the card's metadata as YAML: what the hub lists and searches, scores of the standard protocol included."""
     results = [
         EvalResult(
-            task_type=_TASK_TYPES[row.task],
+            task_type=KINDS[row.task].hub_task,
             task_name=KINDS[row.task].title,
             dataset_type=row.dataset.lower(),
             dataset_name=row.dataset,

@@ -18,10 +18,10 @@ from compactbio.finetuning.features import Feature, collate
 from compactbio.finetuning.model.logits import in_batches
 from compactbio.finetuning.model.task_step import TaskStep
 from compactbio.finetuning.packed.batching import to_tensors
+from compactbio.kinds import KINDS
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")  # the last one where the model takes it
 OUTPUT = "logits"
-AXES = {"ner": {0: "batch", 1: "length"}, "re": {0: "batch"}, "qa": {0: "batch", 1: "length"}}  # of the output
 OPSET = 17  # the first one with LayerNormalization
 TOLERANCE = 1e-3  # of the file's logits, as a share of the largest one of torch
 CHECKED = 8  # sequences of different lengths in the batch that is compared
@@ -48,7 +48,8 @@ def export_onnx(step: TaskStep, path: Path) -> None:
     exported = Exported(step).eval()
     names = INPUTS if step.token_types else INPUTS[:2]
     example = torch.ones((2, 7), dtype=torch.int64)
-    axes = {name: {0: "batch", 1: "length"} for name in names} | {OUTPUT: AXES[step.task]}
+    axes = {name: {0: "batch", 1: "length"} for name in names}
+    axes[OUTPUT] = {0: "batch"} if KINDS[step.task].reads_first_token else {0: "batch", 1: "length"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
