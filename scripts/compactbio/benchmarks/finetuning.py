@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from compactbio.architectures import longest_sequence
-from compactbio.files import read_json, write_yaml
+from compactbio.files import MANIFEST, read_json, write_yaml
 from compactbio.imports import without_collector
+from compactbio.settings.results import Finetuning
 
 SIDES = ("reference", "ours")
 COLUMNS = (
@@ -51,7 +52,7 @@ def measure_dataset(
     The sides take turns seed by seed, so that what else the machine does meets both. They start from the same
     weights, and the same code predicts and scores for both.
     """
-    manifest = read_json(task_folder / "manifest.json")
+    manifest = read_json(task_folder / MANIFEST)
     options = {**COMMON, **OPTIONS[manifest["task"]], "learning_rate": learning_rate, "epochs": epochs}
     options["max_length"] = min(options["max_length"], longest_sequence(read_json(model / "config.json")))
     settings = {
@@ -66,7 +67,7 @@ def measure_dataset(
     taken: dict[str, list[Taken]] = {side: [] for side in SIDES}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_yaml(folder / "run.yaml", settings)
+        write_yaml(Finetuning(folder).run, settings)
         for run in settings["runs"]:
             side = run["run"].partition("-")[0]
             context = multiprocessing.get_context("spawn")
@@ -139,7 +140,7 @@ def _scores(settings: dict[str, Any], folder: Path, task_folder: Path) -> dict[s
     from compactbio.scoring.runs import score_folder
 
     tables = [pq.read_table(folder / f"{run['run']}.parquet") for run in settings["runs"]]
-    pq.write_table(pa.concat_tables(tables), folder / "predictions.parquet")
+    pq.write_table(pa.concat_tables(tables), Finetuning(folder).predictions)
     metric = SCORE[settings["task"]]
     values: dict[str, list[float]] = {side: [] for side in SIDES}
     for score in score_folder(settings["model"], folder, task_folder)[0]:
@@ -154,5 +155,5 @@ def _scores(settings: dict[str, Any], folder: Path, task_folder: Path) -> dict[s
 
 def _first_fold(task_folder: Path) -> int:
     """Return the first fold of a dataset, 0 where it has none."""
-    folds = read_json(task_folder / "manifest.json")["counts"]["test"].get("rows_by_fold", {"0": 0})
+    folds = read_json(task_folder / MANIFEST)["counts"]["test"].get("rows_by_fold", {"0": 0})
     return int(next(iter(folds)))

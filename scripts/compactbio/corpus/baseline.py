@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from compactbio.downloads.transfer import DEFAULT_RETRIES, MissingError, Retries, TransferError, read_url
 from compactbio.errors import UserError
+from compactbio.settings.results import Downloads
 
 _NAME = re.compile(r"pubmed(\d\d)n(\d{4})\.xml\.gz(?![.\w])")
 _CHECKSUM = re.compile(r"(?:MD5\s*\((?P<name>[^)]+)\)\s*=\s*)?(?P<md5>[0-9a-fA-F]{32})(?:\s+\*?(?P<file>\S+))?\s*")
@@ -36,7 +37,7 @@ def cache_folder(downloads: Path, base_url: str, year: int) -> Path:
     """Return where the files of a base URL are kept: <downloads>/pubmed/<year>/<server and path>/."""
     parts = urlsplit(base_url)
     slug = re.sub(r"[^A-Za-z0-9.-]+", "_", f"{parts.netloc}{parts.path}".strip("/"))
-    return downloads / "pubmed" / str(year) / (slug or "local")
+    return Downloads(downloads).pubmed / str(year) / (slug or "local")
 
 
 def parse_checksum(text: str, name: str) -> str | None:

@@ -20,6 +20,7 @@ from compactbio.pretraining.masking import Masking
 from compactbio.pretraining.micro_batches import PretrainingBatches
 from compactbio.pretraining.packed_attention import packed_layout, sees_neighbours
 from compactbio.provenance import gather_provenance
+from compactbio.settings.results import TrainingResults
 from compactbio.students.models import load_masked_lm
 from compactbio.terms.objective import read_objective
 from compactbio.training.checkpoints import CheckpointFolder
@@ -30,7 +31,6 @@ from compactbio.training.progress import MetricsLog, read_metrics
 from compactbio.training.schedules import learning_rate_schedule
 from compactbio.training.submissions import Submissions
 
-METRICS = "metrics.jsonl"
 ENOUGH_TOKENS = 8192  # positions that keep a GPU busy (an estimate): a padded micro-batch ends rather than pad
 PACKED_TOKENS_ON_CPU = 2048  # larger micro-batches need more memory and are no faster
 
@@ -81,7 +81,7 @@ def pretrain(inputs: RunInputs, folder: Path, *, settings: LoopSettings, micro_b
         batches=batches,
         settings=settings,
         checkpoints=CheckpointFolder(folder),
-        metrics=MetricsLog(folder / METRICS, writes=accelerator.is_main_process),
+        metrics=MetricsLog(TrainingResults(folder).metrics, writes=accelerator.is_main_process),
         seed=run["seed"],
         accelerator=accelerator,
     )
@@ -91,7 +91,7 @@ def training_record(inputs: RunInputs, folder: Path) -> dict[str, Any]:
     """Return the content of training.json of a finished run."""
     checkpoints = CheckpointFolder(folder)
     state = checkpoints.read_state()
-    lines = [line for line in read_metrics(folder / METRICS) if "loss" in line]
+    lines = [line for line in read_metrics(TrainingResults(folder).metrics) if "loss" in line]
     checkpoint = checkpoints.latest()
     if checkpoint is None:
         raise UserError(f"{folder} says finished but holds no sound checkpoint: remove the folder and start again")
@@ -101,7 +101,7 @@ def training_record(inputs: RunInputs, folder: Path) -> dict[str, Any]:
         "step": state["step"],
         "total_steps": state["total_steps"],
         "checkpoint": str(checkpoint),
-        "metrics": str(folder / METRICS),
+        "metrics": str(TrainingResults(folder).metrics),
         "seconds": state["seconds"],
         "loss_first": lines[0]["loss"] if lines else None,
         "loss_last": lines[-1]["loss"] if lines else None,

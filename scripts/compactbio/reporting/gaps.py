@@ -8,6 +8,7 @@ from pathlib import Path
 from compactbio.errors import UserError
 from compactbio.kinds import KINDS
 from compactbio.scoring.tables import Score
+from compactbio.settings.results import Results
 
 NOT_SCORED = "fine-tuned, not scored yet"
 
@@ -18,7 +19,7 @@ def gap_reasons(results: Path, models: Sequence[str], datasets: Iterable[str]) -
         (model, dataset): NOT_SCORED
         for dataset in datasets
         for model in models
-        if (results / "finetuning" / model / dataset / "predictions.parquet").is_file()
+        if Results(results).finetuning(model, dataset).predictions.is_file()
     }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from compactbio.errors import UserError
 from compactbio.files import read_json, read_yaml
+from compactbio.settings.results import TrainingResults
 from compactbio.training.progress import read_metrics
 
 
@@ -61,7 +62,8 @@ def read_pretrainings(paths: Iterable[Path]) -> dict[str, Pretraining]:
     """
     found = {}
     for path in paths:
-        run, provenance = read_yaml(path.with_name("run.yaml")), read_json(path.with_name("provenance.json"))
+        made = TrainingResults(path.parent)
+        run, provenance = read_yaml(made.run), read_json(made.provenance)
         lines = [line for line in read_metrics(path) if "loss" in line]
         if not lines:
             raise UserError(f"{path} has no line with a loss: export_model copies it from the training")

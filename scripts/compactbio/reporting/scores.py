@@ -10,6 +10,7 @@ from pathlib import Path
 from compactbio.errors import UserError
 from compactbio.kinds import COUNTS, KINDS
 from compactbio.scoring.tables import Score
+from compactbio.settings.results import Results, find
 
 COLUMNS = Score._fields
 
@@ -85,4 +86,4 @@ def collect_scores(paths: Iterable[Path]) -> list[Score]:
 
 def find_score_tables(results: Path) -> list[Path]:
     """Return the score tables that a results folder holds so far, in alphabetical order."""
-    return sorted((results / "finetuning").glob("*/scores.tsv"))
+    return find(Results(results), Results(results).model_scores("*").scores)

@@ -11,8 +11,7 @@ from typing import Any
 from compactbio.reporting.gaps import parse_datasets
 from compactbio.reporting.published import Assignment, read_assigned
 from compactbio.settings.load import CONFIG_FOLDER
-
-TABLES_SO_FAR = "tables_so_far"  # folder in the results, apart from tables/, which the workflow makes
+from compactbio.settings.results import Results
 
 
 def selection_options(config: dict[str, Any], published: str) -> list[str]:
@@ -65,4 +64,4 @@ def options_so_far(config: dict[str, Any]) -> list[str]:
 
 def folder_so_far(config: dict[str, Any]) -> Path:
     """Return the folder of the tables of what there is so far."""
-    return Path(config["results_dir"]) / TABLES_SO_FAR
+    return Results(Path(config["results_dir"])).tables_so_far.folder

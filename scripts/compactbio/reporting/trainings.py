@@ -13,6 +13,7 @@ from compactbio.files import read_json
 from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.reporting.cells import NOT_RUN, summarise
 from compactbio.reporting.render import DASH, Block, Document, Entry, Section, mean_and_std, number
+from compactbio.settings.results import Finetuning, Results, find
 from compactbio.training.progress import read_metrics
 
 OPTIONS = {"learning_rate": "learning rate", "batch_size": "batch size", "epochs": "epochs"}
@@ -62,19 +63,20 @@ def read_trainings(paths: Iterable[Path]) -> dict[tuple[str, str], Training]:
         facts = read_json(path)
         if not isinstance(facts, dict) or not isinstance(facts.get("runs"), list):
             raise UserError(f"{path} has no list of runs: finetune_model writes it")
+        metrics = Finetuning(path.parent).metrics
         epochs: dict[str, list[dict[str, Any]]] = {}
-        for line in read_metrics(path.with_name("metrics.jsonl")):
+        for line in read_metrics(metrics):
             epochs.setdefault(line["run"], []).append(line)
         lacking = [run["run"] for run in facts["runs"] if run["run"] not in epochs]
         if lacking:
-            raise UserError(f"{path.with_name('metrics.jsonl')} has no line of run {lacking[0]}: finetune again")
+            raise UserError(f"{metrics} has no line of run {lacking[0]}: finetune again")
         trainings[path.parent.parent.name, path.parent.name] = Training(facts, epochs)
     return trainings
 
 
 def find_trainings(results: Path) -> list[Path]:
     """Return the files of fine-tunings that a results folder holds so far."""
-    return sorted((results / "finetuning").glob("*/*/training.json"))
+    return find(Results(results), Results(results).finetuning("*", "*").training)
 
 
 def trainings_document(models: Sequence[str], datasets: Mapping[str, str], trainings: Trainings) -> Document:

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from compactbio.errors import UserError
-from compactbio.files import read_json, read_yaml
+from compactbio.files import MANIFEST, read_json, read_yaml
 from compactbio.kinds import kind_of
 from compactbio.kinds.kind import SEEN_IN_TRAIN, UNSEEN_PREFIX, Kind
 from compactbio.scoring.leakage import seen_in_train
 from compactbio.scoring.predictions import PredictionFile
+from compactbio.settings.results import Finetuning
 from compactbio.tasks.rows import Rows, read_rows
 
 NOT_THESE_DATA = "they were made for other data; run finetune_model again"
@@ -58,7 +59,7 @@ class Finetuned:
         unknown = [name for name in names if name not in known]
         if unknown:
             raise UserError(
-                f"{what}: label {unknown[0]!r} is not among the labels {known} of {self.folder / 'run.yaml'}: "
+                f"{what}: label {unknown[0]!r} is not among the labels {known} of {Finetuning(self.folder).run}: "
                 "run finetune_model again"
             )
 
@@ -74,13 +75,14 @@ def open_finetuned(model: str, folder: Path, task_folder: Path) -> Finetuned:
     Raises:
         UserError: the folders do not belong together, or the predictions lack a column or a run.
     """
-    settings = read_yaml(folder / "run.yaml")
+    run_file = Finetuning(folder).run
+    settings = read_yaml(run_file)
     wanting = [key for key in KEYS if key not in (settings or {})]
     if wanting:
-        raise UserError(f"{folder / 'run.yaml'} lacks {', '.join(wanting)}: it is no run file of finetune_model")
+        raise UserError(f"{run_file} lacks {', '.join(wanting)}: it is no run file of finetune_model")
     if settings["model"] != model:
-        raise UserError(f"{folder / 'run.yaml'} is of model {settings['model']}, not of {model} (--model)")
-    kind = kind_of(settings["task"], f"{folder / 'run.yaml'}: task")
+        raise UserError(f"{run_file} is of model {settings['model']}, not of {model} (--model)")
+    kind = kind_of(settings["task"], f"{run_file}: task")
     _check_task_folder(task_folder, settings, folder)
     splits = {}
     for split in ("train", "test"):
@@ -89,7 +91,7 @@ def open_finetuned(model: str, folder: Path, task_folder: Path) -> Finetuned:
             raise UserError(f"{task_folder / 'data'} has no split {split}: prepare the dataset again")
         splits[split] = rows
     names = [run["run"] for run in settings["runs"]]
-    predictions = PredictionFile(folder / "predictions.parquet", kind.predictions.scored, names)
+    predictions = PredictionFile(Finetuning(folder).predictions, kind.predictions.scored, names)
     return Finetuned(folder, task_folder, settings, kind, splits["train"], splits["test"], predictions)
 
 
@@ -100,7 +102,7 @@ def with_unseen(metrics: Metrics, seen: int, unseen: Metrics | None) -> Metrics:
 
 def _check_task_folder(task_folder: Path, settings: dict[str, Any], folder: Path) -> None:
     """Refuse a prepared dataset that is another one's: the two lists of folders may be in different orders."""
-    manifest = read_json(task_folder / "manifest.json")
+    manifest = read_json(task_folder / MANIFEST)
     named = manifest.get("dataset", settings["dataset"])
     if manifest.get("task") != settings["task"] or named != settings["dataset"]:
         raise UserError(

@@ -29,6 +29,7 @@ REPORTING, TABLES, FIGURES = "reporting", "tables", "figures"
 TABLES_SO_FAR = "tables_so_far"  # made beside a running workflow, apart from those that the workflow makes
 CHECKPOINTS, LOGS, BENCHMARKS = "checkpoints", "logs", "benchmarks"
 MODEL = "model"  # what a training leaves, beside its records
+INT8_FILE = "model.int8.onnx"
 SLURM_LOGS = "results/logs/slurm"  # slurm-logdir of profiles/slurm/config.yaml, the same for all configurations
 
 
@@ -185,7 +186,7 @@ class Deployment(Room[P]):
 
     def int8(self, model: str) -> P:
         """Return a model's weights as int8."""
-        return self.at(model, "model.int8.onnx")
+        return self.at(model, INT8_FILE)
 
 
 class Reporting(Room[P]):

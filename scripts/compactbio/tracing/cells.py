@@ -13,8 +13,8 @@ from compactbio.files import read_json
 from compactbio.finetuning.runs.run_files import PREDICTIONS
 from compactbio.kinds import COUNTS
 from compactbio.provenance import PROVENANCE
-from compactbio.reporting.selection import TABLES_SO_FAR
 from compactbio.scoring.tables import POOLED
+from compactbio.settings.results import TABLES_SO_FAR
 from compactbio.tracing.chain import Chain
 from compactbio.tracing.finetunings import trace_finetuning
 

@@ -9,8 +9,9 @@ from typing import Any
 from compactbio.files import read_json, read_yaml
 from compactbio.finetuning.runs.grid import GRID, at_point
 from compactbio.finetuning.runs.planning import RECIPE, plan_runs
-from compactbio.finetuning.runs.run_files import MODEL, PREDICTIONS
+from compactbio.finetuning.runs.run_files import PREDICTIONS
 from compactbio.provenance import PROVENANCE
+from compactbio.settings.results import MODEL
 from compactbio.tracing.chain import Chain, made_in_words
 from compactbio.tracing.models import finetuned_digest, trace_model
 from compactbio.tracing.tasks import trace_dataset

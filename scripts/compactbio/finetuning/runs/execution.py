@@ -18,9 +18,10 @@ from compactbio.files import replacing_folder, write_json, write_manifest
 from compactbio.finetuning.runs.effort import earlier_tries, with_this_try
 from compactbio.finetuning.runs.kept_weights import FINETUNED
 from compactbio.finetuning.runs.planning import RECIPE, PlannedRun
-from compactbio.finetuning.runs.run_files import METRICS, MODEL, RESULT, SECONDS
+from compactbio.finetuning.runs.run_files import METRICS, RESULT, SECONDS
 from compactbio.imports import without_collector
 from compactbio.provenance import PROVENANCE, gather_provenance
+from compactbio.settings.results import MODEL
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.deadlines import StopSignal
 from compactbio.training.tries import Tries

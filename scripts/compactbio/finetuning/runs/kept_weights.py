@@ -9,7 +9,7 @@ from compactbio.errors import UserError
 from compactbio.files import MANIFEST, read_json, read_manifest, replacing_folder
 from compactbio.finetuning.runs.digests import model_digest
 from compactbio.finetuning.runs.planning import PlannedRun
-from compactbio.finetuning.runs.run_files import MODEL
+from compactbio.settings.results import MODEL, Finetuning
 
 FINETUNED = "finetuned"  # kind of a kept model, in its manifest
 
@@ -44,7 +44,7 @@ def kept_digest(folder: Path) -> str:
     Raises:
         UserError: the folder is not there, or holds other files than the fine-tuning left.
     """
-    training = folder.parent / "training.json"
+    training = Finetuning(folder.parent).training
     recorded = read_json(training).get("weights")
     again = f"delete {training} and run the workflow again"
     if recorded is None:

@@ -9,7 +9,8 @@ from typing import Any
 from compactbio.files import read_json, replacing_file, sha256_of_value, write_json
 from compactbio.finetuning.runs.kept_weights import publish_weights
 from compactbio.finetuning.runs.planning import PlannedRun
-from compactbio.finetuning.runs.run_files import METRICS, MODEL, PREDICTIONS, RESULT
+from compactbio.finetuning.runs.run_files import METRICS, PREDICTIONS, RESULT
+from compactbio.settings.results import MODEL, Finetuning
 
 
 def publish(
@@ -45,5 +46,5 @@ def publish(
         "runs": [{"run": run.name, **result} for run, result in zip(planned, results, strict=True)],
         "weights": publish_weights(planned[0], output / MODEL),
     }
-    write_json(output / "training.json", training)
+    write_json(Finetuning(output).training, training)
     return training

@@ -13,7 +13,8 @@ from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, read_manifest
-from compactbio.finetuning.runs.run_files import FINISHED, MODEL
+from compactbio.finetuning.runs.run_files import FINISHED
+from compactbio.settings.results import MODEL
 from compactbio.training.fingerprint import fingerprint
 
 RECIPE = 3  # raise when the arithmetic of fine-tuning or of its predictions changes

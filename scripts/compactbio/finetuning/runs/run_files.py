@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from compactbio.settings.results import Finetuning
+
 FINISHED = "finished"
-PREDICTIONS = "predictions.parquet"
-METRICS = "metrics.jsonl"
+PREDICTIONS, METRICS = Finetuning.predictions.name, Finetuning.metrics.name
 RESULT = "result.json"
 SECONDS = "seconds.json"
-MODEL = "model"  # folder of kept weights

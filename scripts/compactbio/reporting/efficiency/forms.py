@@ -24,10 +24,11 @@ from compactbio.finetuning.model.task_model import CLASSES
 from compactbio.finetuning.model.task_step import TaskStep
 from compactbio.finetuning.runs.digests import MODEL_FILES
 from compactbio.finetuning.runs.kept_weights import kept_digest
-from compactbio.finetuning.runs.run_files import MODEL, PREDICTIONS
-from compactbio.reporting.efficiency.names import INT8, INT8_FILE, ONNX, TORCH
+from compactbio.finetuning.runs.run_files import PREDICTIONS
+from compactbio.reporting.efficiency.names import INT8, ONNX, TORCH
 from compactbio.reporting.efficiency.onnx_files import OnnxModel, check_agreement, export_onnx, quantise
 from compactbio.scoring.runs import score_folder
+from compactbio.settings.results import INT8_FILE, MODEL, Finetuning
 from compactbio.students.weights import weight_files
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ def make_forms(name: str, folder: Path, task_folder: Path, output: Path, threads
         UserError: the weights were not kept or have changed, the folders do not belong together, or the export is not
             equal to torch's model.
     """
-    settings = read_yaml(folder / "run.yaml")
+    settings = read_yaml(Finetuning(folder).run)
     if settings["model"] != name:
         raise UserError(f"--models: {folder} is of model {settings['model']}, not of {name}")
     settings["runs"] = settings["runs"][:1]
@@ -126,7 +127,7 @@ def _scores(form: str, settings: Mapping[str, Any], table: pa.Table, task_folder
     log.info("%s, %s:", settings["model"], form)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        write_yaml(folder / "run.yaml", dict(settings))
+        write_yaml(Finetuning(folder).run, dict(settings))
         pq.write_table(table, folder / PREDICTIONS)
         scores, _ = score_folder(settings["model"], folder, task_folder)
     by_protocol: dict[str, dict[str, float]] = {}

@@ -9,8 +9,9 @@ from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.files import read_json
+from compactbio.settings.results import FINETUNING, PRETRAINING
 
-STAGES = {"pretraining": "pre-training", "finetuning": "fine-tuning"}
+STAGES = {PRETRAINING: "pre-training", FINETUNING: "fine-tuning"}
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,12 @@ def read_trained(paths: Iterable[Path]) -> list[Trained]:
         if not isinstance(facts, dict) or not {"seconds", "gpu_hours", "packages", "hardware", "code"} <= facts.keys():
             raise UserError(f"{path} is no provenance of a training: pretrain_model and finetune_model write it")
         folder, above = path.parent, path.parent.parent
-        if above.name == "pretraining":
-            found.append(Trained("pretraining", folder.name, "", facts))
-        elif above.parent.name == "finetuning":
-            found.append(Trained("finetuning", above.name, folder.name, facts))
+        if above.name == PRETRAINING:
+            found.append(Trained(PRETRAINING, folder.name, "", facts))
+        elif above.parent.name == FINETUNING:
+            found.append(Trained(FINETUNING, above.name, folder.name, facts))
         else:
-            raise UserError(f"{path} lies neither under pretraining/<model>/ nor under finetuning/<model>/<dataset>/")
+            raise UserError(
+                f"{path} lies neither under {PRETRAINING}/<model>/ nor under {FINETUNING}/<model>/<dataset>/"
+            )
     return found

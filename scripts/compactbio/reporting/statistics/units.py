@@ -15,8 +15,7 @@ import pyarrow.parquet as pq
 
 from compactbio.errors import UserError
 from compactbio.kinds import KINDS
-
-FILE = "units.parquet"
+from compactbio.settings.results import Results
 
 
 @dataclass
@@ -53,7 +52,7 @@ class DatasetUnits:
 
 def find_units(results: Path, models: Sequence[str]) -> list[Path]:
     """Return the files of units that a results folder holds so far, in the order of the models."""
-    paths = (results / "finetuning" / model / FILE for model in models)
+    paths = (Results(results).model_scores(model).units for model in models)
     return [path for path in paths if path.is_file()]
 
 

@@ -9,9 +9,10 @@ from typing import Any
 from compactbio.errors import UserError
 from compactbio.files import read_json
 from compactbio.kinds import KINDS, METRIC_TITLES
-from compactbio.reporting.efficiency.names import DEPLOYMENT, FORMS, INT8_FILE, TORCH
+from compactbio.reporting.efficiency.names import FORMS, TORCH
 from compactbio.reporting.render import DASH, Block, Entry, Section, number, signed
 from compactbio.reporting.tables.costs import QUANTITIES, median_text
+from compactbio.settings.results import Results
 
 KEYS = {"models", "hardware", "settings", "dataset", "task"}
 
@@ -55,7 +56,7 @@ def deployment_sections(models: Sequence[str], deployed: Deployment | None) -> l
         "one whose weights and matrix products are int8 (ONNX Runtime's dynamic quantisation, per channel, 7 bits of "
         f"the weights, so that it answers alike on all processors). {METRIC_TITLES[metric]}: percent, on all test "
         "data, of torch as fine-tuning stored it, and the difference from it in this one run; no test says whether "
-        f"that is more than chance. The int8 files are {DEPLOYMENT}/<model>/{INT8_FILE}.",
+        f"that is more than chance. The int8 files are {Results(Path()).reporting.deployment.int8('<model>')}.",
         f"Measured on {_machine(deployed['hardware'])}; {settings['sequence_length']} tokens, batches of 1 and "
         f"{settings['batch_size']}, {settings['repetitions']} repetitions, models and forms in turn. Median (first to "
         "third quartile). Times do not compare with the table above: that is the encoder alone.",

@@ -18,6 +18,7 @@ from compactbio.scoring.bioasq_files import write_submission
 from compactbio.scoring.finetuned import NOT_THESE_DATA, Finetuned, Metrics, with_unseen
 from compactbio.scoring.kinds import Scorer
 from compactbio.scoring.units import Units
+from compactbio.settings.results import Finetuning
 from compactbio.tasks.rows import Rows
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ def score_run(finetuned: Finetuned, run: dict[str, Any]) -> Iterator[tuple[str, 
         unseen = _metrics(score_factoids(others, lists)) if seen_questions else None
         official = finetuned.task_folder / "golden_bioasq.json"
         if official.is_file():
-            write_submission(finetuned.folder / f"bioasq_{run['run']}_{protocol}.json", official, lists)
+            write_submission(Finetuning(finetuned.folder).bioasq(run["run"], protocol), official, lists)
         counts = count_factoids(golden, lists)
         metrics = with_unseen(_metrics(scores_of_counts(counts)), int(seen.sum()), unseen)
         yield protocol, metrics, Units(list(golden), np.array(counts, np.float64).reshape(-1, 3))

@@ -16,6 +16,7 @@ from compactbio.scoring.kinds import Scorer
 from compactbio.scoring.predictions import in_order, one_array
 from compactbio.scoring.relations import count_relations, find_absent, score_relations
 from compactbio.scoring.units import Units
+from compactbio.settings.results import Finetuning
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ def _metrics(finetuned: Finetuned, parts: Sequence[Predicted]) -> Metrics:
     positive = finetuned.settings.get("positive_labels")
     if not positive:
         raise UserError(
-            f"{finetuned.folder / 'run.yaml'} has no positive_labels: list in datasets."
+            f"{Finetuning(finetuned.folder).run} has no positive_labels: list in datasets."
             f"{finetuned.settings['dataset']}.positive_labels the labels whose scores count"
         )
     gold = [label for part in parts for label in part.gold]
