@@ -9,6 +9,9 @@ from typing import Any
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
+from compactbio.kinds import KINDS
+from compactbio.kinds.columns import features
+
 WORDS = ["alpha", "beta", "gamma", "delta", "is", "in", "of", "the", "who", "binds", "blocks", "gene", "cell"]
 PIECES = ["flu", "##x", "##y", "ab", "##c", "##d", "##e", "@", "$", "disease", "-", ".", "?", ",", "(", ")"]
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *PIECES]
@@ -62,27 +65,8 @@ def write_dataset(folder: Path, task: str, splits: dict[str, dict[str, list]], l
     import datasets
 
     datasets.disable_progress_bars()
-    text, number = datasets.Value("string"), datasets.Value("int32")
-    features = {
-        "ner": lambda: {
-            "id": number,
-            "words": datasets.List(text),
-            "labels": datasets.List(datasets.ClassLabel(names=labels)),
-        },
-        "re": lambda: {"id": number, "fold": number, "sentence": text, "label": datasets.ClassLabel(names=labels)},
-        "qa": lambda: {
-            "id": text,
-            "question_id": text,
-            "snippet": number,
-            "question": text,
-            "context": text,
-            "answers": {"text": datasets.List(text), "answer_start": datasets.List(number)},
-        },
-    }[task]()
-    made = {
-        name: datasets.Dataset.from_dict(columns, features=datasets.Features(features))
-        for name, columns in splits.items()
-    }
+    typed = features(KINDS[task], labels)
+    made = {name: datasets.Dataset.from_dict(columns, features=typed) for name, columns in splits.items()}
     datasets.DatasetDict(made).save_to_disk(str(folder / "data"))
     return folder
 

@@ -12,6 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from compactbio.kinds import KINDS
+from compactbio.kinds.columns import arrow_schema, features
+
 NER_LABELS = ["O", "B", "I"]
 NER_RUNS = [{"run": "seed1", "seed": 1, "fold": 0}, {"run": "seed2", "seed": 2, "fold": 0}]
 
@@ -25,33 +28,13 @@ def write_task(
     train: dict[str, list] | None = None,
 ) -> Path:
     """Write a prepared dataset; label columns hold ids, a train split that is not given has one other row."""
-    from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value, disable_progress_bars
+    from datasets import Dataset, DatasetDict, disable_progress_bars
 
     disable_progress_bars()
-    features = {
-        "ner": {
-            "id": Value("int32"),
-            "words": List(Value("string")),
-            "labels": List(ClassLabel(names=labels)),
-        },
-        "re": {
-            "id": Value("int32"),
-            "fold": Value("int32"),
-            "sentence": Value("string"),
-            "label": ClassLabel(names=labels),
-        },
-        "qa": {
-            "id": Value("string"),
-            "question_id": Value("string"),
-            "snippet": Value("int32"),
-            "question": Value("string"),
-            "context": Value("string"),
-            "answers": {"text": List(Value("string")), "answer_start": List(Value("int32"))},
-        },
-    }[task]
+    columns = features(KINDS[task], labels)
     folder.mkdir(parents=True)
     splits = {"train": train or _other_row(test), "test": test}
-    made = {name: Dataset.from_dict(rows, features=Features(features)) for name, rows in splits.items()}
+    made = {name: Dataset.from_dict(rows, features=columns) for name, rows in splits.items()}
     DatasetDict(made).save_to_disk(str(folder / "data"))
     manifest = {"dataset": dataset, "task": task, "digest": "0" * 64, "files": {}}
     (folder / "manifest.json").write_text(json.dumps(manifest))
@@ -64,12 +47,18 @@ def _other_row(test: dict[str, list]) -> dict[str, list]:
     return {name: [text.get(name, values[0])] for name, values in test.items()}
 
 
-def write_results(folder: Path, settings: dict[str, Any], rows: list[dict[str, Any]], schema: pa.Schema) -> Path:
+def write_results(folder: Path, settings: dict[str, Any], rows: list[dict[str, Any]]) -> Path:
     """Write run.yaml and predictions.parquet."""
     folder.mkdir(parents=True)
     (folder / "run.yaml").write_text(yaml.safe_dump(settings))
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / "predictions.parquet", compression="zstd")
+    write_predictions(folder, settings["task"], rows)
     return folder
+
+
+def write_predictions(folder: Path, task: str, rows: list[dict[str, Any]]) -> None:
+    """Write predictions.parquet."""
+    schema = arrow_schema(KINDS[task].predictions.columns)
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / "predictions.parquet", compression="zstd")
 
 
 def run_settings(model: str, dataset: str, task: str, runs: list[dict], **more: Any) -> dict[str, Any]:
@@ -84,44 +73,6 @@ def run_settings(model: str, dataset: str, task: str, runs: list[dict], **more: 
         "hyperparameters": {"max_length": 512},
         **more,
     }
-
-
-NER_SCHEMA = pa.schema(
-    {
-        "run": pa.string(),
-        "id": pa.int32(),
-        "gold": pa.list_(pa.string()),
-        "predicted": pa.list_(pa.string()),
-        "score": pa.list_(pa.float32()),
-        "piece_words": pa.list_(pa.int32()),
-        "piece_predicted": pa.list_(pa.string()),
-        "piece_score": pa.list_(pa.float32()),
-    }
-)
-RE_SCHEMA = pa.schema(
-    {
-        "run": pa.string(),
-        "fold": pa.int32(),
-        "id": pa.int32(),
-        "gold": pa.string(),
-        "predicted": pa.string(),
-        "probabilities": pa.list_(pa.float32()),
-    }
-)
-QA_SCHEMA = pa.schema(
-    {
-        "run": pa.string(),
-        "question_id": pa.string(),
-        "snippet": pa.int32(),
-        "max_answer_tokens": pa.int32(),
-        "rank": pa.int32(),
-        "text": pa.string(),
-        "score": pa.float32(),
-        "start": pa.int32(),
-        "end": pa.int32(),
-        "probability": pa.float32(),
-    }
-)
 
 
 def ner_row(run: str, number: int, gold: str, predicted: str, pieces: str, piece_words: list[int]) -> dict[str, Any]:

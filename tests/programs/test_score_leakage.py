@@ -6,9 +6,6 @@ import pytest
 from helpers.scoring import (
     NER_LABELS,
     NER_RUNS,
-    NER_SCHEMA,
-    QA_SCHEMA,
-    RE_SCHEMA,
     ner_rows,
     qa_rows,
     re_rows,
@@ -24,7 +21,7 @@ def test_sentences_that_stand_in_train_are_counted_and_left_out(monkeypatch, tmp
     train = {"id": [0, 1], "words": [list("def"), list("ab")], "labels": [[0, 0, 0], [0, 1]]}
     task = write_task(tmp_path / "tasks" / "Mini-NER", "Mini-NER", "ner", rows, NER_LABELS, train)
     settings = run_settings("tiny", "Mini-NER", "ner", NER_RUNS, labels=NER_LABELS)
-    results = write_results(tmp_path / "results" / "Mini-NER", settings, ner_rows(), NER_SCHEMA)
+    results = write_results(tmp_path / "results" / "Mini-NER", settings, ner_rows())
     found = {key[1:]: value for key, value in score(monkeypatch, tmp_path, [results], [task]).items()}
     # left: sentence 0, one entity of the words, O B B I of the pieces
     assert found["seed1", "standard", "seen_in_train"] == 1
@@ -42,7 +39,7 @@ def test_a_fold_s_rows_are_compared_with_its_own_train(monkeypatch, tmp_path):
     task = write_task(tmp_path / "more" / "Mini-GAD", "Mini-GAD", "re", test, ["0", "1"], train)
     runs = [{"run": f"seed1-fold{fold}", "seed": 1, "fold": fold} for fold in (1, 2)]
     settings = run_settings("tiny", "Mini-GAD", "re", runs, labels=["0", "1"], positive_labels=["1"])
-    results = write_results(tmp_path / "results" / "Mini-GAD", settings, re_rows(), RE_SCHEMA)
+    results = write_results(tmp_path / "results" / "Mini-GAD", settings, re_rows())
     scores = score(monkeypatch, tmp_path, [results], [task])
     found = {key[1:]: value for key, value in scores.items()}
     # fold 1 keeps a: 1, found as 1; fold 2 keeps c: 1, found as 1
@@ -65,7 +62,7 @@ def test_questions_with_a_snippet_in_train_are_left_out(monkeypatch, tmp_path):
     golden = [{"question_id": "q1", "answers": [["insulin"]]}, {"question_id": "q2", "answers": [["leptin"]]}]
     (task / "golden.json").write_text(json.dumps(golden))
     settings = run_settings("tiny", "Mini-BioASQ", "qa", NER_RUNS[:1])
-    results = write_results(tmp_path / "results" / "Mini-BioASQ", settings, qa_rows(), QA_SCHEMA)
+    results = write_results(tmp_path / "results" / "Mini-BioASQ", settings, qa_rows())
     scores = score(monkeypatch, tmp_path, [results], [task])
     found = {key[2:]: value for key, value in scores.items()}
     # "w?" with "b" stands in train: q1 is left out, q2 is answered by the standard protocol alone

@@ -9,9 +9,6 @@ import pytest
 from helpers.scoring import (
     NER_LABELS,
     NER_RUNS,
-    NER_SCHEMA,
-    QA_SCHEMA,
-    RE_SCHEMA,
     ner_row,
     ner_rows,
     qa_row,
@@ -19,6 +16,7 @@ from helpers.scoring import (
     re_rows,
     run_settings,
     score,
+    write_predictions,
     write_results,
     write_task,
 )
@@ -39,7 +37,7 @@ def ner(tmp_path):
         NER_LABELS,
     )
     settings = run_settings("tiny", "Mini-NER", "ner", NER_RUNS, labels=NER_LABELS)
-    return write_results(tmp_path / "results" / "Mini-NER", settings, ner_rows(), NER_SCHEMA), task
+    return write_results(tmp_path / "results" / "Mini-NER", settings, ner_rows()), task
 
 
 def test_named_entities_under_both_protocols(monkeypatch, tmp_path, ner):
@@ -91,7 +89,7 @@ def relations(tmp_path):
     )
     runs = [{"run": f"seed1-fold{fold}", "seed": 1, "fold": fold} for fold in (1, 2)]
     settings = run_settings("tiny", "Mini-GAD", "re", runs, labels=RE_LABELS, positive_labels=["1"])
-    return write_results(tmp_path / "results" / "Mini-GAD", settings, re_rows(), RE_SCHEMA), task
+    return write_results(tmp_path / "results" / "Mini-GAD", settings, re_rows()), task
 
 
 def test_relations_per_fold(monkeypatch, tmp_path, relations):
@@ -142,7 +140,7 @@ def qa(tmp_path):
     (task / "golden.json").write_text(json.dumps(golden))
     (task / "golden_bioasq.json").write_text(json.dumps({"questions": GOLDEN}))
     settings = run_settings("tiny", "Mini-BioASQ", "qa", [NER_RUNS[0]])
-    return write_results(tmp_path / "results" / "Mini-BioASQ", settings, qa_rows(), QA_SCHEMA), task
+    return write_results(tmp_path / "results" / "Mini-BioASQ", settings, qa_rows()), task
 
 
 def test_answers_under_both_protocols_and_their_submission_files(monkeypatch, tmp_path, qa):
@@ -205,16 +203,6 @@ def test_units_add_up_to_the_headline_metric_exactly(monkeypatch, tmp_path, ner,
     assert {row["model"] for row in rows} == {"tiny"}
 
 
-def change(folder, make_rows, schema):
-    """Write changed predictions over those of a results folder."""
-    settings = (folder / "run.yaml").read_text()
-    for path in folder.iterdir():
-        path.unlink()
-    folder.rmdir()
-    write_results(folder, json.loads("{}"), make_rows, schema)
-    (folder / "run.yaml").write_text(settings)
-
-
 def replaced(rows, number, **values):
     return [{**row, **values} if index == number else row for index, row in enumerate(rows)]
 
@@ -237,7 +225,7 @@ def replaced(rows, number, **values):
     ],
 )
 def test_unsound_predictions_of_words_are_refused(monkeypatch, tmp_path, ner, rows, message):
-    change(ner[0], rows, NER_SCHEMA)
+    write_predictions(ner[0], "ner", rows)
     with pytest.raises(UserError, match=message):
         score(monkeypatch, tmp_path, [ner[0]], [ner[1]])
     assert not (tmp_path / "scores.tsv").exists()
@@ -253,7 +241,7 @@ def test_unsound_predictions_of_words_are_refused(monkeypatch, tmp_path, ner, ro
     ],
 )
 def test_unsound_answers_are_refused(monkeypatch, tmp_path, qa, rows, message):
-    change(qa[0], rows, QA_SCHEMA)
+    write_predictions(qa[0], "qa", rows)
     with pytest.raises(UserError, match=message):
         score(monkeypatch, tmp_path, [qa[0]], [qa[1]])
 

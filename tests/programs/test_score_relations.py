@@ -1,7 +1,7 @@
 """score_model.py on relations of several classes, all of them positive and one of them without a test sentence."""
 
 import pytest
-from helpers.scoring import RE_SCHEMA, run_settings, score, write_results, write_task
+from helpers.scoring import run_settings, score, write_results, write_task
 
 LABELS = ["a", "b", "c"]
 
@@ -17,7 +17,7 @@ def test_an_absent_class_is_named_and_left_out_of_macro_averages(monkeypatch, tm
         {"run": "seed1", "fold": 0, "id": number, "gold": true, "predicted": found, "probabilities": [0.4, 0.3, 0.3]}
         for number, (true, found) in enumerate(zip(gold, predicted, strict=True))
     ]
-    results = write_results(tmp_path / "results" / "Mini", settings, rows, RE_SCHEMA)
+    results = write_results(tmp_path / "results" / "Mini", settings, rows)
     scores = {key[-1]: value for key, value in score(monkeypatch, tmp_path, [results], [task]).items()}
     assert scores["precision"] == scores["recall"] == scores["f1"] == 3 / 4  # the accuracy
     assert scores["macro_precision"] == 1.0
