@@ -147,6 +147,7 @@ TINY = [
     {"term": "hidden_mse", "weight": 1.0, "layers": [[0, 0], [1, 2], [2, 4]]},
     {"term": "soft_cross_entropy", "weight": 1.0},
 ]
+OPTIMIZER_KEYS = ("optimizer", "parameter_groups")  # of optimisation, which a run of today's defaults lacks
 MLM = [{"term": "mlm", "weight": 1.0}]
 
 
@@ -179,5 +180,5 @@ def run_settings(objective: list[dict[str, Any]], **changes: Any) -> dict[str, A
         "quirks": dict(REFERENCE),
     }
     for key, value in changes.items():
-        (optimisation if key in optimisation else run)[key] = value
+        (optimisation if key in {*optimisation, *OPTIMIZER_KEYS} else run)[key] = value
     return run

@@ -20,7 +20,8 @@ from compactbio.pretraining.distillation import Distillation
 from compactbio.students.tokenizers import save_tokenizer, tokenizer_digest, tokenizer_of_vocabulary
 from compactbio.terms.objective import read_objective
 from compactbio.training.checkpoints import CheckpointFolder
-from compactbio.training.optimizers import adamw
+from compactbio.training.optimizer_settings import OptimizerSettings
+from compactbio.training.optimizers import build_optimizer
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
@@ -47,7 +48,7 @@ def finished(request, tmp_path):
     facts = {"max_length": run["max_length"], "seed": run["seed"]}
     trained = Distillation(request.param(seed=2), None, terms, run["quirks"], **facts)
     folder = tmp_path / "checkpoints"
-    saved = CheckpointFolder(folder).save(6, trained, adamw(trained, weight_decay=0.0))
+    saved = CheckpointFolder(folder).save(6, trained, build_optimizer(trained, OptimizerSettings(0.0)))
     lines = [{"step": step, "loss": 5.0 - step / 10, "terms": {"mlm": 5.0 - step / 10}} for step in range(1, 7)]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     training = {"model": "Small", "fingerprint": "f" * 64, "step": 6, "total_steps": 6, "checkpoint": str(saved)}

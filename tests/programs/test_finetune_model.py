@@ -162,6 +162,19 @@ def test_the_best_epoch_is_taken_and_training_stops_early_also_after_an_interrup
     assert not [path for path in (tmp_path / "whole" / "checkpoints").rglob("*") if path.name == "best"]
 
 
+def test_muon_and_groups_learn_and_go_on_after_an_interruption_in_the_same_bits(model, tasks, tmp_path):
+    groups = [{"parameters": "embeddings", "learning_rate_factor": 0.5, "weight_decay": 0.0}]
+    options = {"epochs": 3, "optimizer": {"name": "muon", "learning_rate": 5.0e-3}, "parameter_groups": groups}
+    settings = run_settings("ner", NER_LABELS, **options)
+    whole = do(settings, model, tasks / "ner", tmp_path / "whole")
+    assert do(settings, model, tasks / "ner", tmp_path / "parts", StopAfter(23)) is None
+    assert do(settings, model, tasks / "ner", tmp_path / "parts") == whole
+    losses = [
+        json.loads(line)["loss"] for line in (tmp_path / "parts" / "output" / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert losses[-1] < 0.5 * losses[0]
+
+
 def test_a_grid_is_tried_with_the_first_run_and_the_choice_is_trained_with_all(model, tasks, tmp_path):
     runs = [{"run": f"seed{seed}", "seed": seed, "fold": 1} for seed in (1, 2)]
     grid = {"learning_rate": [1.0e-5, 3.0e-3], "epochs": [4]}

@@ -74,10 +74,21 @@ def test_two_processes_and_other_micro_batches_give_the_same_losses(world, tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processes", [1, 2])
-def test_a_run_killed_twice_ends_in_the_same_bits(world, tmp_path, processes):
+@pytest.mark.parametrize(
+    ("processes", "optimizer"),
+    [
+        (1, {}),
+        (2, {}),
+        (
+            1,
+            {"optimizer": {"name": "muon"}, "parameter_groups": [{"parameters": "embed", "learning_rate_factor": 0.5}]},
+        ),
+    ],
+    ids=["1", "2", "muon and groups"],
+)
+def test_a_run_killed_twice_ends_in_the_same_bits(world, tmp_path, processes, optimizer):
     """With dropout; a line of metrics over steps before and after a kill is the same too."""
-    settings = {"steps": 80, "more": ("--checkpoint-every-steps", "7", "--log-every-steps", "5")}
+    settings = {"steps": 80, "more": ("--checkpoint-every-steps", "7", "--log-every-steps", "5"), **optimizer}
     whole, cut = (arguments(world, tmp_path / name, **settings) for name in ("whole", "cut"))
     run_ranks(whole, processes)
     chosen = random.Random()  # another place each time: it must not matter

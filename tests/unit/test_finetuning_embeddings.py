@@ -12,10 +12,12 @@ from compactbio.finetuning.model.seen_embeddings import SeenEmbeddings
 from compactbio.finetuning.model.task_model import load_task_model
 from compactbio.finetuning.model.task_step import DENOMINATOR, TaskStep
 from compactbio.finetuning.packed.batching import training_batches
-from compactbio.training.optimizers import adamw
+from compactbio.training.optimizer_settings import GroupRule, OptimizerSettings
+from compactbio.training.optimizers import build_optimizer, set_learning_rates, treatments
 
 torch.set_num_threads(1)
 DECAY, STEPS = 0.1, 6
+ADAMW = OptimizerSettings(DECAY)
 SEEN = [2, 3, 7, 9, 12, 20]  # ids; 0 is the padding piece
 
 
@@ -32,9 +34,15 @@ def features() -> list[Feature]:
     return made
 
 
-def trained(step: TaskStep, examples: list[Feature], packed: bool) -> None:
-    """Take STEPS steps of torch's own AdamW with decoupled weight decay."""
-    optimizer = adamw(step, weight_decay=DECAY)
+def cut_of(step: TaskStep, settings: OptimizerSettings = ADAMW) -> SeenEmbeddings:
+    words = step.model.get_input_embeddings().weight
+    [name] = [name for name, value in step.named_parameters() if value is words]
+    return SeenEmbeddings(step.model, features(), 0, treatments(step, settings)[name].decay_without_gradient(rate))
+
+
+def trained(step: TaskStep, examples: list[Feature], packed: bool, settings: OptimizerSettings = ADAMW) -> None:
+    """Take STEPS steps of an optimizer."""
+    optimizer = build_optimizer(step, settings)
     batches = training_batches(
         examples,
         DENOMINATOR["ner"],
@@ -49,8 +57,7 @@ def trained(step: TaskStep, examples: list[Feature], packed: bool) -> None:
         denominators = {name: sum(batch.counts[name] for batch in made) for name in made[0].counts}
         for batch in made:
             step(batch.tensors, denominators).backward()
-        for group in optimizer.param_groups:
-            group["lr"] = rate(number)
+        set_learning_rates(optimizer, rate(number))
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
@@ -71,7 +78,7 @@ def test_all_weights_are_those_of_training_the_whole_table(architecture, packed,
 
     step = new_step(folder, packed)
     before = step.model.get_input_embeddings().weight.detach().clone()
-    seen = SeenEmbeddings(step.model, features(), 0, learning_rate_at=rate, weight_decay=DECAY)
+    seen = cut_of(step)
     assert step.model.get_input_embeddings().num_embeddings == len(SEEN) + 1
     trained(step, seen.translate(features()), packed)
     with seen.whole(STEPS):
@@ -90,9 +97,39 @@ def test_all_weights_are_those_of_training_the_whole_table(architecture, packed,
     assert not torch.allclose(inside[SEEN], before[SEEN] * kept, atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        OptimizerSettings(DECAY, 1e-2, optimizer={"name": "muon"}),
+        OptimizerSettings(DECAY, groups=[GroupRule("embeddings", 0.5, 0.3)]),
+    ],
+    ids=["muon", "groups"],
+)
+def test_other_optimizers_too(settings, tmp_path):
+    folder = write_model(tmp_path / "model")
+    whole, step = new_step(folder, packed=False), new_step(folder, packed=False)
+    trained(whole, features(), False, settings)
+    seen = cut_of(step, settings)
+    assert step.model.get_input_embeddings().num_embeddings == len(SEEN) + 1
+    trained(step, seen.translate(features()), False, settings)
+    seen.restore(STEPS)
+    for mine, expected in zip(step.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(mine, expected, rtol=1e-5, atol=2e-6)
+
+
+def test_an_optimizer_that_moves_unseen_embeddings_trains_the_whole_table(tmp_path):
+    step = new_step(write_model(tmp_path / "model"), packed=False)
+    before = step.model.get_input_embeddings().weight.detach().clone()
+    seen = SeenEmbeddings(step.model, features(), 0, None)
+    assert step.model.get_input_embeddings().num_embeddings == len(VOCABULARY)
+    assert [one.ids.tolist() for one in seen.translate(features())] == [one.ids.tolist() for one in features()]
+    seen.restore(STEPS)
+    assert torch.equal(step.model.get_input_embeddings().weight, before)
+
+
 def test_padding_keeps_its_row_and_takes_no_gradient(tmp_path):
     step = new_step(write_model(tmp_path / "model"), packed=False)
-    seen = SeenEmbeddings(step.model, features(), 0, learning_rate_at=rate, weight_decay=DECAY)
+    seen = cut_of(step)
     table = step.model.get_input_embeddings()
     assert table.padding_idx == seen.places[0] == 0
     assert seen.places[SEEN].tolist() == [1, 2, 3, 4, 5, 6]

@@ -95,6 +95,19 @@ def test_a_run_block_says_nothing_about_where_it_runs() -> None:
     assert pretraining_run(config, "DistilBioBERT") == pretraining_run(elsewhere, "DistilBioBERT")
 
 
+def test_the_default_optimizer_leaves_no_trace_in_a_run_file() -> None:
+    def runs(**options: object) -> tuple[dict, dict]:
+        config = load_settings(paper(pretraining={"optimisation": options}, finetuning={"ner": options}))
+        return pretraining_run(config, "TinyBioBERT"), finetuning_run(config, "TinyBERT", "BC2GM")
+
+    assert runs(optimizer={"name": "adamw"}, parameter_groups=[]) == runs(optimizer=None) == runs()
+    groups = [{"parameters": r"layer\.0\.", "learning_rate_factor": 0.5}]
+    chosen = {"optimizer": {"name": "muon", "momentum": 0.9}, "parameter_groups": groups}
+    pretraining, finetuning = runs(**chosen)
+    assert {key: pretraining["optimisation"][key] for key in chosen} == chosen
+    assert {key: finetuning["hyperparameters"][key] for key in chosen} == chosen
+
+
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_every_schedule_of_the_training_can_be_chosen(schedule: str) -> None:
     chosen = {"finetuning": {"qa": {"schedule": schedule}}, "pretraining": {"optimisation": {"schedule": schedule}}}
@@ -106,6 +119,22 @@ def test_every_schedule_of_the_training_can_be_chosen(schedule: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (
+            {"pretraining": {"optimisation": {"optimizer": {"name": "moun"}}}},
+            r"optimisation\.optimizer\.name: 'moun' is not one of adamw, muon",
+        ),
+        (
+            {"finetuning": {"re": {"optimizer": {"name": "muon", "momentun": 0.9}}}},
+            r"finetuning\.re\.optimizer: unknown key `momentun` \(did you mean `momentum`",
+        ),
+        (
+            {"models": {"TinyBioBERT": {"optimisation": {"parameter_groups": [{"parameters": "layer("}]}}}},
+            r"models\.TinyBioBERT\.optimisation\.parameter_groups\.0\.parameters: 'layer\(' is no regular expression",
+        ),
+        (
+            {"datasets": {"GAD": {"finetuning": {"parameter_groups": [{"parameters": "["}]}}}},
+            r"datasets\.GAD\.finetuning\.parameter_groups\.0\.parameters: '\[' is no regular expression",
+        ),
         ({"modles": {}}, r"unknown key `modles` \(did you mean `models`\?\)"),
         (
             {"models": {"TinyBioBERT": {"optimisation": {"stepz": 1}}}},

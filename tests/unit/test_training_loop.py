@@ -11,7 +11,8 @@ from compactbio.errors import UserError
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.deadlines import StopSignal, deadline_after
 from compactbio.training.loop import LoopSettings, MicroBatch, StepModule, run_training
-from compactbio.training.optimizers import adamw
+from compactbio.training.optimizer_settings import GroupRule, OptimizerSettings
+from compactbio.training.optimizers import build_optimizer
 from compactbio.training.progress import MetricsLog, read_metrics
 from compactbio.training.schedules import learning_rate_schedule
 
@@ -57,7 +58,7 @@ def train(folder, *, module=None, size=12, batches=None, **changes):
     evaluate = changes.pop("evaluate", None)
     result = run_training(
         module=module,
-        optimizer=adamw(module, weight_decay=0.01),
+        optimizer=build_optimizer(module, changes.pop("optimizer", OptimizerSettings(0.01))),
         learning_rate_at=learning_rate_schedule("linear", peak=0.1, warmup_steps=2, total_steps=STEPS),
         batches=batches or batches_of(size),
         settings=LoopSettings(**{"total_steps": STEPS, "log_every_steps": 1} | changes),
@@ -92,8 +93,17 @@ def test_accumulation_changes_nothing(tmp_path, size):
         assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
-def test_a_run_cut_at_any_step_ends_in_the_same_bits(tmp_path):
-    _, whole, losses = train(tmp_path / "whole", module=Regression(dropout=0.3))
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        OptimizerSettings(0.01),
+        OptimizerSettings(0.01, 0.1, optimizer={"name": "muon", "learning_rate": 0.02}),
+        OptimizerSettings(0.01, groups=[GroupRule("bias", 0.5), GroupRule("0", 2.0, 0.1)]),
+    ],
+    ids=["adamw", "muon", "groups"],
+)
+def test_a_run_cut_at_any_step_ends_in_the_same_bits(tmp_path, optimizer):
+    _, whole, losses = train(tmp_path / "whole", module=Regression(dropout=0.3), optimizer=optimizer)
 
     class CutError(Exception):
         pass
@@ -108,8 +118,9 @@ def test_a_run_cut_at_any_step_ends_in_the_same_bits(tmp_path):
 
     for cut in (3, 6):
         with pytest.raises(CutError):
-            train(tmp_path / "cut", module=Regression(dropout=0.3), batches=cut_at(cut), checkpoint_every_steps=2)
-    result, resumed, same = train(tmp_path / "cut", module=Regression(dropout=0.3))
+            again = {"module": Regression(dropout=0.3), "optimizer": optimizer}
+            train(tmp_path / "cut", batches=cut_at(cut), checkpoint_every_steps=2, **again)
+    result, resumed, same = train(tmp_path / "cut", module=Regression(dropout=0.3), optimizer=optimizer)
     assert result.started_at == 4
     assert same == losses
     for ours, theirs in zip(whole.parameters(), resumed.parameters(), strict=True):
@@ -177,7 +188,7 @@ def test_checkpoints_by_minutes(tmp_path):
     module = Regression()
     run_training(
         module=module,
-        optimizer=adamw(module, weight_decay=0.0),
+        optimizer=build_optimizer(module, OptimizerSettings(0.0)),
         learning_rate_at=lambda step: 0.01,
         batches=slow,
         settings=LoopSettings(total_steps=STEPS, checkpoint_every_minutes=0.25 / 60),

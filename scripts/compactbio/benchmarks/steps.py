@@ -23,7 +23,8 @@ from compactbio.pretraining.sampling import GlobalOrder
 from compactbio.terms.objective import read_objective
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.interface import LoopSettings
-from compactbio.training.optimizers import adamw
+from compactbio.training.optimizer_settings import OptimizerSettings
+from compactbio.training.optimizers import build_optimizer
 from compactbio.training.processes import start_accelerator
 from compactbio.training.progress import MetricsLog
 from compactbio.training.trainer import Trainer
@@ -80,7 +81,7 @@ def our_step(
         "seed": SEED,
     }
     batches = batches_of(settings, store, module, accelerator, micro_batch_tokens)
-    optimizer = adamw(module, weight_decay=WEIGHT_DECAY)
+    optimizer = build_optimizer(module, OptimizerSettings(WEIGHT_DECAY))
     nowhere = Path("nowhere")  # nothing is saved
     trainer = Trainer(
         module,

@@ -69,6 +69,11 @@ class Distillation(StepModule):
         return [self.student] if self.teacher_side is None else [self.student, self.teacher_side.model]
 
     @property
+    def sees_neighbours(self) -> bool:
+        """Whether a token's embedding in one of the models holds those of the tokens beside it (MobileBERT)."""
+        return any(side.borders is not None for side in (self.student_side, self.teacher_side) if side is not None)
+
+    @property
     def reads_attention(self) -> bool:
         """Return whether attention maps of some layers are compared."""
         return self.student_side.reads_attention

@@ -115,6 +115,7 @@ tokenizer = AutoTokenizer.from_pretrained("path/of/this/folder")
 | sequences a step | {optimisation["global_batch_size"]} of at most {run["max_length"]} word pieces |
 | peak learning rate, schedule | {optimisation["peak_learning_rate"]}, {optimisation["schedule"]} |
 | warm-up steps | {optimisation["warmup_steps"]:,} |
+| optimizer | {_optimizer(optimisation)} |
 | weight decay | {optimisation["weight_decay"]} |
 | precision | {optimisation["precision"]} |
 | masked tokens | {run["masked_fraction"]:.0%} |
@@ -142,6 +143,13 @@ def _student(run: dict[str, Any]) -> str:
     if "checkpoint" in student:
         return str(student["checkpoint"])
     return "random weights"
+
+
+def _optimizer(optimisation: dict[str, Any]) -> str:
+    """Return the optimizer, and how many groups of parameters have a rule of their own."""
+    chosen, groups = optimisation.get("optimizer", {"name": "adamw"}), optimisation.get("parameter_groups", [])
+    options = "".join(f", {key} {value}" for key, value in chosen.items() if key != "name")
+    return chosen["name"] + options + (f"; {len(groups)} parameter groups in run.yaml" if groups else "")
 
 
 def _rest(entry: dict[str, Any]) -> str:

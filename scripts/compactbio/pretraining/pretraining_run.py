@@ -18,14 +18,15 @@ from compactbio.pretraining.distillation import Distillation
 from compactbio.pretraining.inputs import RECIPE, RunInputs
 from compactbio.pretraining.masking import Masking
 from compactbio.pretraining.micro_batches import PretrainingBatches
-from compactbio.pretraining.packed_attention import packed_layout, sees_neighbours
+from compactbio.pretraining.packed_attention import packed_layout
 from compactbio.provenance import gather_provenance
 from compactbio.settings.results import TrainingResults
 from compactbio.students.models import load_masked_lm
 from compactbio.terms.objective import read_objective
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.loop import LoopResult, LoopSettings, run_training
-from compactbio.training.optimizers import adamw
+from compactbio.training.optimizer_settings import optimizer_settings
+from compactbio.training.optimizers import build_optimizer
 from compactbio.training.processes import precision_of, start_accelerator
 from compactbio.training.progress import MetricsLog, read_metrics
 from compactbio.training.schedules import learning_rate_schedule
@@ -53,12 +54,10 @@ def pretrain(inputs: RunInputs, folder: Path, *, settings: LoopSettings, micro_b
     store = inputs.open_store()
     _check_vocabulary(store, inputs, student)
     batches = batches_of(run, store, module, accelerator, micro_batch_tokens)
-    optimizer = adamw(
-        module,
-        weight_decay=optimisation["weight_decay"],
-        betas=tuple(optimisation["adam_betas"]),
-        epsilon=optimisation["adam_epsilon"],
+    chosen = optimizer_settings(
+        optimisation, learning_rate=optimisation["peak_learning_rate"], place=f"models.{run['model']}.optimisation"
     )
+    optimizer = build_optimizer(module, chosen)
     schedule = learning_rate_schedule(
         optimisation["schedule"],
         peak=optimisation["peak_learning_rate"],
@@ -163,7 +162,7 @@ def batches_of(
         cost=module.cost(),
         packed=packed,
         to_max_length=over_padding,
-        border=int(any(map(sees_neighbours, module.models))),
+        border=int(module.sees_neighbours),
         enough_tokens=ENOUGH_TOKENS,
         rank=accelerator.process_index,
         processes=accelerator.num_processes,

@@ -13,6 +13,7 @@ from compactbio.settings.messages import unknown
 from compactbio.settings.objectives import objective_faults
 from compactbio.settings.selection import finetuned_datasets, source_of
 from compactbio.settings.shapes import POSITIONS, shape_faults
+from compactbio.training.optimizer_settings import optimizer_faults
 
 
 def check_relations(
@@ -180,6 +181,7 @@ def _optimisation_faults(config: dict[str, Any], name: str, model: dict[str, Any
         yield f"{place}: missing {', '.join(missing)}"
     elif optimisation["warmup_steps"] >= optimisation["steps"]:
         yield (f"{place}.warmup_steps: {optimisation['warmup_steps']} is not below steps = {optimisation['steps']}")
+    yield from optimizer_faults(place, optimisation)
 
 
 def _teacher_cycles(config: dict[str, Any]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from compactbio.settings.messages import unknown
 from compactbio.settings.runs import finetuning_options
 from compactbio.settings.selection import STAGE, stage_before
 from compactbio.settings.shapes import POSITIONS
+from compactbio.training.optimizer_settings import optimizer_faults
 
 TEST_COUNTS = {"also_in_train"}  # counted in every layout
 
@@ -108,6 +109,7 @@ def _finetuning_faults(config: dict[str, Any], place: str, dataset: dict[str, An
         yield f"{place}.finetuning.max_length: {merged['max_length']} exceeds {POSITIONS} positions"
     if "stride" in merged and merged["stride"] >= merged["max_length"]:
         yield f"{place}.finetuning.stride: {merged['stride']} is not below max_length = {merged['max_length']}"
+    yield from optimizer_faults(f"{place}.finetuning", merged)
     weights, labels = merged.get("class_weights"), dataset.get("labels") or []
     if isinstance(weights, list) and len(weights) != len(labels):
         yield f"{place}.finetuning.class_weights: {len(weights)} weights for {len(labels)} labels: give one for each"

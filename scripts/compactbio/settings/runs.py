@@ -6,6 +6,7 @@ from copy import deepcopy
 from typing import Any
 
 from compactbio.settings.selection import STAGE, kept_weights, stage_before, student_kind
+from compactbio.training.optimizer_settings import without_default_optimizer
 
 
 def pretraining_run(config: dict[str, Any], name: str) -> dict[str, Any]:
@@ -20,7 +21,9 @@ def pretraining_run(config: dict[str, Any], name: str) -> dict[str, Any]:
             "teacher": model.get("teacher"),
             "student": {kind: value},
             "objective": model["objective"],
-            "optimisation": {**config["pretraining"]["optimisation"], **model.get("optimisation", {})},
+            "optimisation": without_default_optimizer(
+                {**config["pretraining"]["optimisation"], **model.get("optimisation", {})}
+            ),
             "masked_fraction": config["pretraining"]["masked_fraction"],
             "max_length": config["corpus"]["max_length"],
             "seed": config["pretraining"]["seed"],
@@ -57,7 +60,8 @@ def finetuning_run(config: dict[str, Any], model: str, dataset: str) -> dict[str
 def finetuning_options(config: dict[str, Any], definition: dict[str, Any]) -> dict[str, Any]:
     """Return a dataset's hyper-parameters: its kind's, its own merged over them; null leaves one out."""
     merged = {**config["finetuning"][definition["task"]], **definition.get("finetuning", {})}
-    return {name: value for name, value in merged.items() if value is not None and name != STAGE}
+    options = {name: value for name, value in merged.items() if value is not None and name != STAGE}
+    return without_default_optimizer(options)
 
 
 def _runs(seeds: list[int], folds: list[int] | None) -> list[dict[str, Any]]:

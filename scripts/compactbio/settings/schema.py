@@ -13,6 +13,7 @@ from compactbio.errors import UserError
 from compactbio.files import read_yaml
 from compactbio.kinds import KINDS
 from compactbio.terms.objective import term_schema
+from compactbio.training.optimizer_settings import optimizer_schema
 from compactbio.training.schedules import SCHEDULES
 
 
@@ -32,6 +33,7 @@ def registered_definitions(schema: dict[str, Any]) -> dict[str, Any]:
     shape_keys = {key: form for record in ARCHITECTURES.values() for key, form in record.shape.items()}
     return {
         "architecture": {"enum": list(ARCHITECTURES)},
+        "optimizer": optimizer_schema(),
         "schedule": {"enum": list(SCHEDULES)},
         # every architecture's keys; that a model has those of its own, settings/shapes.py checks
         "student_shape": {"type": ["object", "null"], "properties": shape_keys},

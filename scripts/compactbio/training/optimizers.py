@@ -1,9 +1,35 @@
-"""AdamW with the parameter groups that BERT-like models are trained with."""
+"""The optimizer of a training: AdamW, or Muon for the matrices of the layers with AdamW for the rest."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 from torch import nn
+
+from compactbio.errors import UserError
+from compactbio.training.optimizer_settings import GROUPS, OPTIMIZER, GroupRule, OptimizerSettings
+
+LAYER = re.compile(r"(^|\.)layers?\.\d+\.")  # what the name of a parameter of an encoder's layer has in it
+FACTOR = "learning_rate_factor"  # key of a parameter group
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """What happens to a parameter in a step: by which optimizer, and at what share of the schedule's rate."""
+
+    optimizer: str
+    learning_rate_factor: float
+    weight_decay: float
+
+    def decay_without_gradient(self, learning_rate_at: Callable[[int], float]) -> Callable[[int], float] | None:
+        """Return what a step multiplies values by that never had a gradient; None where that is not all it does."""
+        if self.optimizer != "adamw":
+            return None
+        return lambda step: 1.0 - learning_rate_at(step) * self.learning_rate_factor * self.weight_decay
 
 
 def decayed_parameter_names(module: nn.Module) -> set[str]:
@@ -21,22 +47,122 @@ def decayed_parameter_names(module: nn.Module) -> set[str]:
     return {name for name, _ in module.named_parameters() if name not in excluded}
 
 
-def adamw(
-    module: nn.Module,
-    *,
-    weight_decay: float,
-    betas: tuple[float, float] = (0.9, 0.999),
-    epsilon: float = 1e-8,
-) -> torch.optim.AdamW:
-    """Return a fused AdamW over the parameters that take gradients; the loop sets the learning rate.
+def treatments(module: nn.Module, settings: OptimizerSettings) -> dict[str, Treatment]:
+    """Return how each parameter that takes gradients is trained, by its name.
 
-    The order of the parameters is the module's own, so that a state saved by one process fits another.
+    Raises:
+        UserError: a parameter group or the optimizer has no parameter.
     """
+    trainable = {name: value for name, value in module.named_parameters() if value.requires_grad}
     decayed = decayed_parameter_names(module)
-    trainable = [(name, value) for name, value in module.named_parameters() if value.requires_grad]
-    groups = [
-        {"params": [value for name, value in trainable if name in decayed], "weight_decay": weight_decay},
-        {"params": [value for name, value in trainable if name not in decayed], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(groups, lr=0.0, betas=tuple(betas), eps=epsilon, fused=True)
+    rules = _rules_by_name(list(trainable), settings)
+    options = settings.optimizer
+    found = {}
+    for name, value in trainable.items():
+        rule = rules.get(name, GroupRule(name))
+        factor, decay = rule.learning_rate_factor, settings.weight_decay
+        optimizer = "muon" if options["name"] == "muon" and value.ndim == 2 and LAYER.search(name) else "adamw"
+        if optimizer == "muon":
+            factor *= options.get("learning_rate", settings.learning_rate) / settings.learning_rate
+            decay = options.get("weight_decay", decay)
+        decay = decay if rule.weight_decay is None else rule.weight_decay
+        found[name] = Treatment(optimizer, factor, decay if name in decayed else 0.0)
+    if options["name"] not in {treatment.optimizer for treatment in found.values()}:
+        raise UserError(f"{settings.place}.{OPTIMIZER}: the model has no parameter for {options['name']}; use adamw")
+    return found
+
+
+def build_optimizer(module: nn.Module, settings: OptimizerSettings) -> torch.optim.Optimizer:
+    """Return the optimizer of a module's parameters that take gradients; the loop sets the learning rates.
+
+    Parameters that decay come first, else their order is the module's own, so that a state saved by one process fits
+    another.
+
+    Raises:
+        UserError: torch does not have the optimizer, or a parameter group has no parameter.
+    """
+    parameters = dict(module.named_parameters())
+    decayed = decayed_parameter_names(module)
+    alike: dict[tuple[Treatment, bool], list[nn.Parameter]] = {}
+    planned = treatments(module, settings)
+    for name in sorted(planned, key=lambda name: name not in decayed):
+        alike.setdefault((planned[name], name in decayed), []).append(parameters[name])
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for (treatment, _), values in alike.items():
+        group = {"params": values, "weight_decay": treatment.weight_decay, FACTOR: treatment.learning_rate_factor}
+        groups.setdefault(treatment.optimizer, []).append(group)
+    parts = [BUILDERS[name](groups[name], settings) for name in groups]
+    return parts[0] if len(parts) == 1 else SeveralOptimizers(parts)
+
+
+def set_learning_rates(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+    """Give each parameter group its share of the schedule's learning rate."""
+    for group in optimizer.param_groups:  # a state that an older version saved has no factors
+        group["lr"] = learning_rate * group.get(FACTOR, 1.0)
+
+
+class SeveralOptimizers(torch.optim.Optimizer):
+    """Optimizers of different parameters that take their steps together, for loop and checkpoints like one."""
+
+    def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
+        super().__init__([group for part in parts for group in part.param_groups], {})
+        self.parts = parts
+        self._share()
+
+    def _share(self) -> None:
+        """Show the parts' own groups and states, which they replace when they load and add to in a step."""
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+        self.state.clear()
+        for part in self.parts:
+            self.state.update(part.state)
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]  # no closure is ever given
+        """Take a step of each part."""
+        for part in self.parts:
+            part.step()
+        self._share()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of each part, in their order."""
+        return {"parts": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the state of each part."""
+        for part, state in zip(self.parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+        self._share()
+
+
+def _adamw(groups: list[dict[str, Any]], settings: OptimizerSettings) -> torch.optim.Optimizer:
+    """Return a fused AdamW."""
+    return torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, eps=settings.epsilon, fused=True)
+
+
+def _muon(groups: list[dict[str, Any]], settings: OptimizerSettings) -> torch.optim.Optimizer:
+    """Return Muon (Jordan et al. 2024), its updates scaled so that AdamW's learning rates fit it (Liu et al. 2025)."""
+    muon = getattr(torch.optim, "Muon", None)
+    if muon is None:
+        raise UserError(f"{settings.place}.{OPTIMIZER}: torch {torch.__version__} has no Muon, 2.9 does; or use adamw")
+    options = settings.optimizer
+    adjustment = options.get("adjustment", "match_rms_adamw")
+    return muon(groups, lr=0.0, momentum=options.get("momentum", 0.95), adjust_lr_fn=adjustment)
+
+
+BUILDERS: dict[str, Callable[[list[dict[str, Any]], OptimizerSettings], torch.optim.Optimizer]] = {
+    "adamw": _adamw,
+    "muon": _muon,
+}
+
+
+def _rules_by_name(names: Sequence[str], settings: OptimizerSettings) -> dict[str, GroupRule]:
+    """Return the first rule whose pattern finds something in a name, for the names that have one."""
+    taken: dict[str, GroupRule] = {}
+    for number, rule in enumerate(settings.groups):
+        found = [name for name in names if name not in taken and re.search(rule.parameters, name)]
+        if not found:
+            raise UserError(
+                f"{settings.place}.{GROUPS}.{number}.parameters: {rule.parameters!r} is in no parameter's name that "
+                f"rules above leave; there are {', '.join(names[:3])}, ..."
+            )
+        taken |= dict.fromkeys(found, rule)
+    return taken

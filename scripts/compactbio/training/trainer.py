@@ -20,6 +20,7 @@ from compactbio.training.devices import device_peak, peak_memory_mb
 from compactbio.training.divergence import LossWatch
 from compactbio.training.interface import LoopSettings, MicroBatch, StepModule
 from compactbio.training.interval import Gathered, LossSums, Rates
+from compactbio.training.optimizers import set_learning_rates
 from compactbio.training.processes import Agreement, precision_of
 from compactbio.training.progress import MetricsLog, read_metrics
 
@@ -127,8 +128,7 @@ class Trainer:
             This process's share of the loss, a scalar on the device.
         """
         device, world = self.accelerator.device, self.accelerator.num_processes
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+        set_learning_rates(self.optimizer, learning_rate)
         step_loss = torch.zeros((), device=device)
         for number, batch in enumerate(micro_batches, start=1):
             tensors = {

@@ -23,22 +23,25 @@ from compactbio.finetuning.features import Feature
 
 
 class SeenEmbeddings:
-    """A model's word embeddings while it trains: cut at once, whole again inside `whole` and after `restore`."""
+    """A model's word embeddings while it trains: cut at once, whole again inside `whole` and after `restore`.
+
+    `unseen_decay` is what a step (counted from 1) multiplies an embedding by that never had a gradient. It is None
+    where the optimizer does something else with it: the whole table is trained then.
+    """
 
     def __init__(
         self,
         model: PreTrainedModel,
         features: Sequence[Feature],
         pad: int,
-        *,
-        learning_rate_at: Callable[[int], float],
-        weight_decay: float,
+        unseen_decay: Callable[[int], float] | None,
     ) -> None:
         self.model = model
-        self.learning_rate_at = learning_rate_at
-        self.weight_decay = weight_decay
+        self.unseen_decay = unseen_decay or (lambda step: 1.0)
         self.table: nn.Embedding = model.get_input_embeddings()
         seen = np.unique(np.concatenate([[pad], *(feature.ids for feature in features)]))
+        if unseen_decay is None:
+            seen = np.arange(self.table.num_embeddings)
         self.rows = torch.from_numpy(seen)
         self.places = np.full(self.table.num_embeddings, -1, dtype=np.int64)
         self.places[seen] = np.arange(len(seen))
@@ -64,7 +67,7 @@ class SeenEmbeddings:
     def restore(self, step: int) -> None:
         """Give the model the whole table as it is after a step, for good."""
         cut = self.model.get_input_embeddings()
-        kept = math.prod(1.0 - self.learning_rate_at(past) * self.weight_decay for past in range(1, step + 1))
+        kept = math.prod(map(self.unseen_decay, range(1, step + 1)))
         with torch.no_grad():
             weight = self.table.weight.to(cut.weight.device) * kept
             weight[self.rows] = cut.weight

@@ -28,7 +28,8 @@ from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.deadlines import StopSignal
 from compactbio.training.dropout import replace_dropout
 from compactbio.training.loop import LoopResult, LoopSettings, run_training
-from compactbio.training.optimizers import adamw
+from compactbio.training.optimizer_settings import optimizer_settings
+from compactbio.training.optimizers import build_optimizer, treatments
 from compactbio.training.progress import MetricsLog, read_metrics
 from compactbio.training.schedules import learning_rate_schedule
 
@@ -88,16 +89,14 @@ class OneRun:
             warmup_steps=round(options["warmup_fraction"] * self.total_steps),
             total_steps=self.total_steps,
         )
-        self.seen = SeenEmbeddings(
-            self.step.model,
-            self.train_part.features,
-            self.pad,
-            learning_rate_at=learning_rate_at,
-            weight_decay=options["weight_decay"],
-        )
+        chosen = optimizer_settings(options, learning_rate=options["learning_rate"], place=f"finetuning.{self.task}")
+        words = self.step.model.get_input_embeddings().weight
+        name = next(name for name, value in self.step.named_parameters() if value is words)
+        unseen_decay = treatments(self.step, chosen)[name].decay_without_gradient(learning_rate_at)
+        self.seen = SeenEmbeddings(self.step.model, self.train_part.features, self.pad, unseen_decay)
         trained = run_training(
             module=self.step,
-            optimizer=adamw(self.step, weight_decay=options["weight_decay"]),
+            optimizer=build_optimizer(self.step, chosen),
             learning_rate_at=learning_rate_at,
             batches=training_batches(
                 self.seen.translate(self.train_part.features),
