@@ -9,12 +9,12 @@ from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.logs import run_program
-from compactbio.reporting.cells import build_cells
+from compactbio.reporting.collected_scores import collect_scores
 from compactbio.reporting.gaps import parse_datasets
 from compactbio.reporting.pretrainings import read_pretrainings
-from compactbio.reporting.scores import collect_scores
+from compactbio.reporting.score_cells import build_cells
 from compactbio.reporting.selection import read_published_of
-from compactbio.reporting.tables.costs import read_efficiency
+from compactbio.reporting.tables.model_costs import read_efficiency
 from compactbio.reporting.trainings import read_trainings
 from compactbio.style import LOOKS
 
@@ -69,7 +69,7 @@ def main() -> None:
     from compactbio.reporting.figures.agreement import draw_agreement  # these import matplotlib
     from compactbio.reporting.figures.learning_curves import draw_curves
     from compactbio.reporting.figures.loss_curves import draw_losses
-    from compactbio.reporting.figures.scores import draw_scores, group_looks
+    from compactbio.reporting.figures.score_dots import draw_scores, group_looks
     from compactbio.reporting.figures.tradeoffs import draw_tradeoffs
 
     folder, looks = arguments.output_dir, group_looks(results, groups)

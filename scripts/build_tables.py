@@ -16,15 +16,15 @@ from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.logs import run_program
-from compactbio.reporting.cells import build_cells
+from compactbio.reporting.collected_scores import collect_scores, find_score_tables
 from compactbio.reporting.explanations import check_quirks
 from compactbio.reporting.gaps import datasets_in, gap_reasons, parse_datasets
-from compactbio.reporting.scores import collect_scores, find_score_tables
+from compactbio.reporting.score_cells import build_cells
 from compactbio.reporting.selection import options_so_far, read_published_of
 from compactbio.reporting.statistics.estimates import Estimate, read_estimates
-from compactbio.reporting.tables.costs import read_efficiency
-from compactbio.reporting.tables.deployment import read_deployment
-from compactbio.reporting.tables.writing import write_tables
+from compactbio.reporting.tables.building import write_tables
+from compactbio.reporting.tables.deployed_forms import read_deployment
+from compactbio.reporting.tables.model_costs import read_efficiency
 from compactbio.reporting.trainings import find_trainings, read_trainings
 from compactbio.settings.load import settings_of_files
 from compactbio.settings.results import Results
@@ -77,8 +77,8 @@ def gather_estimates(arguments: argparse.Namespace, models: Sequence[str]) -> li
         return read_estimates(arguments.comparisons)
     if not arguments.results or not arguments.resamples:
         return []
-    from compactbio.reporting.statistics.comparisons import compare
-    from compactbio.reporting.statistics.units import find_units
+    from compactbio.reporting.statistics.differences import compare
+    from compactbio.reporting.statistics.paired_units import find_units
 
     units = find_units(arguments.results, models)
     return compare(units, baseline=arguments.baseline, resamples=arguments.resamples, seed=arguments.seed)

@@ -9,9 +9,9 @@ from pathlib import Path
 from compactbio.errors import UserError
 from compactbio.files import replacing_file
 from compactbio.logs import run_program
-from compactbio.reporting.checks import find_problems, read_expected_runs, report
+from compactbio.reporting.collected_scores import collect_scores
 from compactbio.reporting.gaps import parse_datasets
-from compactbio.reporting.scores import collect_scores
+from compactbio.reporting.result_checks import find_problems, read_expected_runs, report
 from compactbio.reporting.selection import read_published_of
 from compactbio.reporting.table_checks import find_table_problems, read_tables
 

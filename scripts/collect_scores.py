@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from compactbio.logs import run_program
-from compactbio.reporting.scores import collect_scores
+from compactbio.reporting.collected_scores import collect_scores
 from compactbio.scoring.tables import write_scores
 
 log = logging.getLogger(__name__)

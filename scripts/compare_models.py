@@ -30,7 +30,7 @@ def main() -> None:
     if arguments.resamples < 1 or arguments.seed < 0:
         raise UserError("--resamples must be at least 1 and --seed at least 0")
 
-    from compactbio.reporting.statistics.comparisons import compare
+    from compactbio.reporting.statistics.differences import compare
     from compactbio.reporting.statistics.estimates import write_estimates
 
     estimates = compare(

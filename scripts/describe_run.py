@@ -13,13 +13,13 @@ from pathlib import Path
 from compactbio.errors import UserError
 from compactbio.files import read_json, replacing_file
 from compactbio.logs import run_program
-from compactbio.reporting.pages.costs import RECORD_COLUMNS, costs_document, costs_records, read_benchmarks
+from compactbio.reporting.collected_scores import collect_scores
 from compactbio.reporting.pages.deviations import deviations_document
 from compactbio.reporting.pages.environment import environment_document
 from compactbio.reporting.pages.overview import corpus_document, run_document
-from compactbio.reporting.pages.trained import read_trained
+from compactbio.reporting.pages.run_costs import RECORD_COLUMNS, costs_document, costs_records, read_benchmarks
+from compactbio.reporting.pages.training_records import read_trained
 from compactbio.reporting.render import Document, to_html, to_markdown
-from compactbio.reporting.scores import collect_scores
 from compactbio.settings.load import settings_of_files
 from compactbio.settings.results import PRETRAINING, TrainingResults
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import norm
 
-from compactbio.reporting.statistics.units import DatasetUnits
+from compactbio.reporting.statistics.paired_units import DatasetUnits
 from compactbio.scoring.units import RunUnits, Units, write_units
 
 # Test examples (of all folds) and the gold entities or positives in them, as counted in the real test sets.

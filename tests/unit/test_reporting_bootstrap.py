@@ -13,7 +13,7 @@ from compactbio.reporting.statistics.bootstrap import (
     resampled_means,
     two_sided_p,
 )
-from compactbio.reporting.statistics.units import DatasetUnits
+from compactbio.reporting.statistics.paired_units import DatasetUnits
 
 
 def accuracies(right, task="qa", **sizes):

@@ -5,10 +5,10 @@ import pytest
 from helpers.units import run_units
 
 from compactbio.errors import UserError
-from compactbio.reporting.cells import build_cells
 from compactbio.reporting.render import to_markdown
+from compactbio.reporting.score_cells import build_cells
 from compactbio.reporting.statistics.bootstrap import holm
-from compactbio.reporting.statistics.comparisons import compare
+from compactbio.reporting.statistics.differences import compare
 from compactbio.reporting.statistics.estimates import (
     BASELINE,
     MEAN,
@@ -18,7 +18,7 @@ from compactbio.reporting.statistics.estimates import (
     read_estimates,
     write_estimates,
 )
-from compactbio.reporting.statistics.units import files_by_dataset, read_dataset
+from compactbio.reporting.statistics.paired_units import files_by_dataset, read_dataset
 from compactbio.reporting.tables.comparisons import comparison_records, comparisons_document, difference_notes
 from compactbio.scoring.tables import Score
 from compactbio.scoring.units import RunUnits, Units, write_units

@@ -7,11 +7,11 @@ import json
 import pytest
 
 from compactbio.errors import UserError
-from compactbio.reporting.cells import build_cells
 from compactbio.reporting.figures.agreement import compared_cells, draw_agreement
 from compactbio.reporting.figures.loss_curves import draw_losses, objective_title, smoothed
 from compactbio.reporting.pretrainings import read_pretrainings, running_mean
 from compactbio.reporting.published import PublishedValue
+from compactbio.reporting.score_cells import build_cells
 from compactbio.scoring.tables import Score
 from compactbio.style import line_looks
 

@@ -8,11 +8,11 @@ import pytest
 
 from compactbio.errors import UserError
 from compactbio.files import write_json
-from compactbio.reporting.pages.costs import costs_document, costs_records, in_words, read_benchmarks
 from compactbio.reporting.pages.deviations import deviations_document, differences
 from compactbio.reporting.pages.environment import environment_document
 from compactbio.reporting.pages.overview import corpus_document, made_how, run_document
-from compactbio.reporting.pages.trained import read_trained
+from compactbio.reporting.pages.run_costs import costs_document, costs_records, in_words, read_benchmarks
+from compactbio.reporting.pages.training_records import read_trained
 from compactbio.reporting.render import to_markdown
 from compactbio.scoring.tables import POOLED, Score
 from compactbio.settings.load import settings_of_files

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from compactbio.reporting.cells import build_cells
 from compactbio.reporting.published import Assignment, PublishedValue
 from compactbio.reporting.render import to_markdown
-from compactbio.reporting.statistics.replication import (
+from compactbio.reporting.score_cells import build_cells
+from compactbio.reporting.statistics.verdicts import (
     compare_with_paper,
     count_verdicts,
     headline_cells,

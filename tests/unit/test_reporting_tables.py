@@ -2,7 +2,6 @@
 
 import pytest
 
-from compactbio.reporting.cells import build_cells, rank_marks
 from compactbio.reporting.explanations import QUIRKS, explanation_document
 from compactbio.reporting.published import Assignment, PublishedValue
 from compactbio.reporting.render import (
@@ -17,8 +16,9 @@ from compactbio.reporting.render import (
     to_latex,
     to_markdown,
 )
+from compactbio.reporting.score_cells import build_cells, rank_marks
+from compactbio.reporting.tables.kind_scores import task_document, task_records
 from compactbio.reporting.tables.summary import averages, retained, summary_document
-from compactbio.reporting.tables.tasks import task_document, task_records
 from compactbio.reporting.tables.terminal import for_terminal
 from compactbio.scoring.tables import Score
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from compactbio.errors import UserError
 from compactbio.kinds import KINDS
-from compactbio.reporting.cells import Results
 from compactbio.reporting.published import Assignment, PublishedValue
 from compactbio.reporting.render import Block, Document, Entry, Section, number
-from compactbio.reporting.tables.tasks import UNITS_NOTE
+from compactbio.reporting.score_cells import ScoreCells
+from compactbio.reporting.tables.kind_scores import UNITS_NOTE
 
 # What each value of a quirk switch means.
 QUIRKS: dict[str, dict[str, str]] = {
@@ -67,7 +67,7 @@ def check_quirks(quirks: Mapping[str, str]) -> None:
             raise UserError(f"--quirks: {name} is {value!r}; it is one of {', '.join(QUIRKS[name])}")
 
 
-def explanation_document(results: Results, assignment: Assignment, quirks: Mapping[str, str]) -> Document:
+def explanation_document(scored: ScoreCells, assignment: Assignment, quirks: Mapping[str, str]) -> Document:
     """Return the page that stands beside the tables."""
     sections = [
         Section(
@@ -79,35 +79,35 @@ def explanation_document(results: Results, assignment: Assignment, quirks: Mappi
             ],
             [Block("Files", "files", ["files", "content"], [[Entry(a), Entry(b)] for a, b in FILES], numeric=False)],
         ),
-        Section("Protocols", _protocols(results), []),
-        Section("Runs", [], [_runs_block(results)]),
-        Section("Published values", _published(results, assignment), []),
+        Section("Protocols", _protocols(scored), []),
+        Section("Runs", [], [_runs_block(scored)]),
+        Section("Published values", _published(scored, assignment), []),
         _deviations(quirks),
     ]
     return Document("What these tables are", [], sections)
 
 
-def _protocols(results: Results) -> list[str]:
+def _protocols(scored: ScoreCells) -> list[str]:
     """Return a paragraph for each protocol of the kinds of task that were run."""
     return [
         f"{KINDS[task].title}. {KINDS[task].explanation(protocol)}"
         for task in KINDS
-        if results.datasets_of(task)
+        if scored.datasets_of(task)
         for protocol in KINDS[task].protocol_names
     ]
 
 
-def _runs_block(results: Results) -> Block:
+def _runs_block(scored: ScoreCells) -> Block:
     """Return how many runs stand behind the cells of each dataset, and how many models have scores."""
     rows = []
-    for dataset in (name for task in KINDS for name in results.datasets_of(task)):
-        counts = results.run_counts(dataset)
+    for dataset in (name for task in KINDS for name in scored.datasets_of(task)):
+        counts = scored.run_counts(dataset)
         number_of_runs = " or ".join(str(count) for count in sorted(set(counts))) or "0"
-        rows.append([Entry(dataset), Entry(number_of_runs), Entry(f"{len(counts)} of {len(results.models)}")])
+        rows.append([Entry(dataset), Entry(number_of_runs), Entry(f"{len(counts)} of {len(scored.models)}")])
     return Block("Runs behind a cell", "runs", ["dataset", "runs per model", "models scored"], rows)
 
 
-def _published(results: Results, assignment: Assignment) -> list[str]:
+def _published(scored: ScoreCells, assignment: Assignment) -> list[str]:
     """Return what became of each published value."""
     cells = [value for value in assignment.matched if value.protocol == "reference"]
     paragraphs = [

@@ -11,8 +11,8 @@ from typing import Any
 from compactbio.errors import UserError
 from compactbio.files import read_json
 from compactbio.kinds import KINDS, METRIC_TITLES
-from compactbio.reporting.cells import NOT_RUN, summarise
 from compactbio.reporting.render import DASH, Block, Document, Entry, Section, mean_and_std, number
+from compactbio.reporting.score_cells import NOT_RUN, summarise
 from compactbio.settings.results import Finetuning, Results, find
 from compactbio.training.progress import read_metrics
 

@@ -18,8 +18,8 @@ from matplotlib.lines import Line2D
 
 from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.kinds.kind import REFERENCE
-from compactbio.reporting.cells import Cell, Results
 from compactbio.reporting.render import signed
+from compactbio.reporting.score_cells import Cell, ScoreCells
 from compactbio.style import PARAMETERS, line_looks, save_figure, say_nothing_to_draw
 
 NAME = "paper_and_replication"
@@ -30,29 +30,29 @@ _NOTHING = (
 )
 
 
-def draw_agreement(folder: Path, results: Results) -> list[Path]:
+def draw_agreement(folder: Path, scored: ScoreCells) -> list[Path]:
     """Write the figure as SVG and PNG into a folder and return the paths; without a pair it says so in words."""
     with plt.rc_context(PARAMETERS):
-        figure = _draw(results)
+        figure = _draw(scored)
         paths = save_figure(figure, folder, NAME)
         plt.close(figure)
     return paths
 
 
-def compared_cells(results: Results) -> dict[str, list[Cell]]:
+def compared_cells(scored: ScoreCells) -> dict[str, list[Cell]]:
     """Return by dataset the cells of the headline metric that are compared with the paper, in the models' order."""
     compared = {}
-    for dataset, task in results.datasets.items():
-        cells = (results.cells.get((dataset, model, REFERENCE, KINDS[task].headline)) for model in results.models)
+    for dataset, task in scored.datasets.items():
+        cells = (scored.cells.get((dataset, model, REFERENCE, KINDS[task].headline)) for model in scored.models)
         found = [cell for cell in cells if cell is not None and cell.difference is not None]
         if found:
             compared[dataset] = found
     return compared
 
 
-def _draw(results: Results) -> Figure:
+def _draw(scored: ScoreCells) -> Figure:
     """Return the figure: published across, ours upwards with the standard deviation over the runs."""
-    compared = compared_cells(results)
+    compared = compared_cells(scored)
     columns = min(_COLUMNS, max(1, len(compared)))
     rows = max(1, math.ceil(len(compared) / columns))
     size = (max(6.0, 3.1 * columns), 3.2 * rows + 0.5) if compared else (6.0, 1.6)
@@ -62,7 +62,7 @@ def _draw(results: Results) -> Figure:
         say_nothing_to_draw(axes[0][0], _NOTHING)
         axes[0][0].spines[:].set_visible(False)
         return figure
-    looks = line_looks(results.models)
+    looks = line_looks(scored.models)
     for axis in axes.flat[len(compared) :]:
         axis.set_visible(False)
     for axis, (dataset, cells) in zip(axes.flat, compared.items(), strict=False):
@@ -82,13 +82,13 @@ def _draw(results: Results) -> Figure:
             )
         _frame(axis, cells)
         axis.set_title(dataset)
-        metric = METRIC_TITLES[KINDS[results.datasets[dataset]].headline]
+        metric = METRIC_TITLES[KINDS[scored.datasets[dataset]].headline]
         axis.set_xlabel(f"paper, {metric} %")
         axis.set_ylabel(f"this run, {metric} %")
     shown = {cell.model for cells in compared.values() for cell in cells}
     handles = [
         Line2D([], [], ls="", marker=looks[model]["marker"], color=looks[model]["color"], mfc="none", label=model)
-        for model in results.models
+        for model in scored.models
         if model in shown
     ]
     handles.append(Line2D([], [], color="#999999", lw=1.0, label="equal"))

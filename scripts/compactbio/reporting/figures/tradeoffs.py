@@ -18,8 +18,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.kinds.kind import STANDARD
-from compactbio.reporting.cells import Results
-from compactbio.reporting.figures.scores import group_handles
+from compactbio.reporting.figures.score_dots import group_handles
+from compactbio.reporting.score_cells import ScoreCells
 from compactbio.reporting.tables.summary import averages
 from compactbio.style import PARAMETERS, Look, save_figure, say_nothing_to_draw
 
@@ -30,7 +30,7 @@ _TICKS = (1, 2, 5)  # times powers of ten
 
 
 def draw_tradeoffs(
-    folder: Path, results: Results, measured: Mapping[str, Mapping[str, Any]], looks: Mapping[str, Look]
+    folder: Path, scored: ScoreCells, measured: Mapping[str, Mapping[str, Any]], looks: Mapping[str, Look]
 ) -> list[Path]:
     """Write score against parameters and against latency as SVG and PNG into a folder and return the paths.
 
@@ -52,7 +52,7 @@ def draw_tradeoffs(
             ("score_by_parameters", {"encoder parameters, millions (log scale)": parameters}, "smaller"),
             ("score_by_latency", latencies, "faster"),
         ):
-            figure = _draw(results, costs, word, looks)
+            figure = _draw(scored, costs, word, looks)
             paths += save_figure(figure, folder, name)
             plt.close(figure)
     return paths
@@ -78,10 +78,10 @@ def spread_heights(heights: Sequence[float], step: float) -> list[float]:
     return moved
 
 
-def _draw(results: Results, costs: Mapping[str, Costs], word: str, looks: Mapping[str, Look]) -> Figure:
+def _draw(scored: ScoreCells, costs: Mapping[str, Costs], word: str, looks: Mapping[str, Look]) -> Figure:
     """Return a row of panels for each kind of cost, a panel per kind of task: average by the standard protocol."""
-    tasks = [task for task in KINDS if results.datasets_of(task)]
-    table = averages(results, STANDARD)
+    tasks = [task for task in KINDS if scored.datasets_of(task)]
+    table = averages(scored, STANDARD)
     columns = max(1, len(tasks))
     size = (4.8 * columns, 0.5 + 3.5 * len(costs))
     figure, axes = plt.subplots(len(costs), columns, figsize=size, squeeze=False, layout="constrained")
@@ -90,7 +90,7 @@ def _draw(results: Results, costs: Mapping[str, Costs], word: str, looks: Mappin
         for task, axis in zip(tasks, row, strict=False):
             points = [
                 (by_model[model], table[model][task][0], model)
-                for model in results.models
+                for model in scored.models
                 if model in by_model and table[model][task][0] is not None
             ]
             axis.set_title(KINDS[task].title)

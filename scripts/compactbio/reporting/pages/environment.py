@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from compactbio.reporting.pages.trained import STAGES, Trained
+from compactbio.reporting.pages.training_records import STAGES, Trained
 from compactbio.reporting.render import DASH, Block, Document, Entry, Section
 
 

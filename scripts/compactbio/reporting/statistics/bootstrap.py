@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from compactbio.reporting.statistics.units import DatasetUnits
+from compactbio.reporting.statistics.paired_units import DatasetUnits
 
 LEVEL = 0.95
 WEIGHTS_AT_ONCE = 2_000_000  # resamples times examples of one step: some 50 MB of working memory

@@ -7,8 +7,8 @@ from typing import Any
 
 from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.kinds.kind import REFERENCE, STANDARD
-from compactbio.reporting.cells import Results
 from compactbio.reporting.render import DASH, Block, Document, Entry, Section, number, signed
+from compactbio.reporting.score_cells import ScoreCells
 from compactbio.reporting.statistics.estimates import (
     BASELINE,
     MEAN,
@@ -28,9 +28,9 @@ METHOD = (
 )
 
 
-def comparisons_document(results: Results, estimates: Sequence[Estimate]) -> Document:
+def comparisons_document(scored: ScoreCells, estimates: Sequence[Estimate]) -> Document:
     """Return each model's difference to the baseline, a section per protocol."""
-    document = Document(f"Comparisons with {results.baseline}", [METHOD, RULE], [])
+    document = Document(f"Comparisons with {scored.baseline}", [METHOD, RULE], [])
     if not estimates:
         document.text.append(
             "Nothing is compared yet: no model has units.parquet, the counts per test example that score_model leaves."
@@ -39,37 +39,37 @@ def comparisons_document(results: Results, estimates: Sequence[Estimate]) -> Doc
     document.text.append(f"Resamples: {estimates[0].resamples:,}. All pairs of models stand in comparisons.csv.")
     for protocol in (REFERENCE, STANDARD):
         blocks = [
-            _block(dataset, protocol, results, estimates)
+            _block(dataset, protocol, scored, estimates)
             for task in KINDS
             if protocol in KINDS[task].protocol_names
-            for dataset in results.datasets_of(task)
+            for dataset in scored.datasets_of(task)
         ]
         if blocks:
             document.sections.append(Section(f"{protocol.capitalize()} protocol", [], blocks))
     return document
 
 
-def _block(dataset: str, protocol: str, results: Results, estimates: Sequence[Estimate]) -> Block:
+def _block(dataset: str, protocol: str, scored: ScoreCells, estimates: Sequence[Estimate]) -> Block:
     """Return the models on one dataset."""
     means, differences = by_model(estimates, MEAN), by_model(estimates, BASELINE)
     rows = []
-    for model in results.models:
+    for model in scored.models:
         mean, difference = means.get((dataset, protocol, model)), differences.get((dataset, protocol, model))
         texts = [number(mean.value if mean else None), interval_text(mean), str(mean.runs) if mean else DASH]
         texts += [signed(difference.value if difference else None), interval_text(difference)]
         texts += [p_text(difference.p), p_text(difference.holm)] if difference else [DASH, DASH]
         texts.append(difference.verdict if difference else DASH)
         rows.append([Entry(model), *map(Entry, texts)])
-    metric = METRIC_TITLES[KINDS[results.datasets[dataset]].headline]
+    metric = METRIC_TITLES[KINDS[scored.datasets[dataset]].headline]
     header = ["model", metric, "interval", "runs", "difference", "interval", "p", "Holm", "verdict"]
     label = f"comparisons-{protocol}-{dataset}".lower()
-    return Block(dataset, label, header, rows, _notes(dataset, protocol, results, estimates))
+    return Block(dataset, label, header, rows, _notes(dataset, protocol, scored, estimates))
 
 
-def _notes(dataset: str, protocol: str, results: Results, estimates: Sequence[Estimate]) -> list[str]:
+def _notes(dataset: str, protocol: str, scored: ScoreCells, estimates: Sequence[Estimate]) -> list[str]:
     """Return what was resampled, and what the dashes are."""
     means, differences = by_model(estimates, MEAN), by_model(estimates, BASELINE)
-    here = [means[key] for key in ((dataset, protocol, model) for model in results.models) if key in means]
+    here = [means[key] for key in ((dataset, protocol, model) for model in scored.models) if key in means]
     notes = []
     if here:
         notes.append(f"Test examples: {here[0].examples:,}.")
@@ -80,32 +80,32 @@ def _notes(dataset: str, protocol: str, results: Results, estimates: Sequence[Es
                 f"{'all models' if len(single) == len(here) else ', '.join(single)}."
             )
     gaps: dict[str, list[str]] = {}
-    for model in results.models:
+    for model in scored.models:
         if (dataset, protocol, model) not in means:
-            reason = results.cell(dataset, model, protocol, KINDS[results.datasets[dataset]].headline).reason
+            reason = scored.cell(dataset, model, protocol, KINDS[scored.datasets[dataset]].headline).reason
             gaps.setdefault(reason or "no units.parquet", []).append(model)
     notes += [f"{DASH} = {reason}: {', '.join(models)}." for reason, models in gaps.items()]
-    others = [mean.model for mean in here if mean.model != results.baseline]
+    others = [mean.model for mean in here if mean.model != scored.baseline]
     apart = [model for model in others if (dataset, protocol, model) not in differences]
-    if apart and (dataset, protocol, results.baseline) not in means:
-        notes.append(f"No differences: {results.baseline} has no runs to compare with.")
+    if apart and (dataset, protocol, scored.baseline) not in means:
+        notes.append(f"No differences: {scored.baseline} has no runs to compare with.")
     elif apart:
         notes.append(
-            f"No difference to {results.baseline}, since other gold entities were looked for (another vocabulary): "
+            f"No difference to {scored.baseline}, since other gold entities were looked for (another vocabulary): "
             f"{', '.join(apart)}."
         )
     return notes
 
 
-def difference_notes(dataset: str, protocol: str, results: Results, estimates: Sequence[Estimate]) -> list[str]:
+def difference_notes(dataset: str, protocol: str, scored: ScoreCells, estimates: Sequence[Estimate]) -> list[str]:
     """Return in one sentence which models differ from the baseline on a dataset; empty where nothing was compared."""
     differences = by_model(estimates, BASELINE)
     models_of: dict[str, list[str]] = {verdict: [] for verdict in VERDICTS}
-    for model in results.models:
+    for model in scored.models:
         if (dataset, protocol, model) in differences:
             models_of[differences[dataset, protocol, model].verdict].append(model)
     parts = [f"{verdict}: {', '.join(models)}" for verdict, models in models_of.items() if models]
-    return [f"Against {results.baseline} (table comparisons): {'; '.join(parts)}."] if parts else []
+    return [f"Against {scored.baseline} (table comparisons): {'; '.join(parts)}."] if parts else []
 
 
 def comparison_records(estimates: Sequence[Estimate]) -> list[dict[str, Any]]:

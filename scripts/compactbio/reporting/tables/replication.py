@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from compactbio.kinds import KINDS, METRIC_TITLES
-from compactbio.reporting.cells import Results
 from compactbio.reporting.published import Assignment, PublishedValue
 from compactbio.reporting.render import DASH, Block, Document, Entry, Section, mean_and_std, number, signed
+from compactbio.reporting.score_cells import ScoreCells
 from compactbio.reporting.statistics.estimates import MEAN, Estimate, by_model
-from compactbio.reporting.statistics.replication import (
+from compactbio.reporting.statistics.verdicts import (
     LEAST_MODELS,
     RULE,
     Comparison,
@@ -53,26 +53,26 @@ COLUMNS = (
 )
 
 
-def replication_document(results: Results, assignment: Assignment) -> Document:
+def replication_document(scored: ScoreCells, assignment: Assignment) -> Document:
     """Return the verdicts, the rank correlations, and the published rows that are compared with nothing."""
     if assignment.is_empty:
         return Document("Replication", [NOT_THIS_RUN], [])
-    comparisons = compare_with_paper(results, assignment.matched)
-    document = Document("Replication", [*_head(results, assignment, comparisons), RULE], [])
+    comparisons = compare_with_paper(scored, assignment.matched)
+    document = Document("Replication", [*_head(scored, assignment, comparisons), RULE], [])
     if comparisons:
         document.sections.append(Section("Published and ours", [COLUMNS], _cells_blocks(comparisons)))
     ranks = rank_correlations(comparisons)
     if ranks:
         document.sections.append(Section("Order of the models", [], [_ranks_block(ranks)]))
-    rest = _rest_blocks(results, assignment)
+    rest = _rest_blocks(scored, assignment)
     if rest:
         document.sections.append(Section("Published values that decide nothing", [], rest))
     return document
 
 
-def _head(results: Results, assignment: Assignment, comparisons: Sequence[Comparison]) -> list[str]:
+def _head(scored: ScoreCells, assignment: Assignment, comparisons: Sequence[Comparison]) -> list[str]:
     """Return how many cells have a published value, and what was found."""
-    filled, possible = headline_cells(results, assignment.matched)
+    filled, possible = headline_cells(scored, assignment.matched)
     counts = count_verdicts(comparisons)
     total = len(comparable(comparisons))
     found = "; ".join(f"{verdict}: {count}" for verdict, count in counts.items()) or "none"
@@ -129,7 +129,7 @@ def _ranks_block(ranks: Sequence[RankCorrelation]) -> Block:
     return Block("Rank correlation", "rank-correlation", header, rows, notes)
 
 
-def _rest_blocks(results: Results, assignment: Assignment) -> list[Block]:
+def _rest_blocks(scored: ScoreCells, assignment: Assignment) -> list[Block]:
     """Return a table for each kind of published rows that have no verdict."""
     header = ["dataset", "model", "metric", "protocol", "published", "ours"]
     blocks = []
@@ -141,7 +141,7 @@ def _rest_blocks(results: Results, assignment: Assignment) -> list[Block]:
         rows = []
         for value in values:
             texts = [value.dataset, value.model or DASH, _title(value.metric), value.protocol]
-            rows.append([Entry(text) for text in (*texts, number(value.value), _ours(results, value))])
+            rows.append([Entry(text) for text in (*texts, number(value.value), _ours(scored, value))])
         if rows:
             label = f"replication-{title.lower().replace(' ', '-')}"
             sources = _notes((value.source, f"{value.dataset} {number(value.value)}") for value in values)
@@ -155,19 +155,19 @@ def _title(metric: str) -> str:
     return {**METRIC_TITLES, "retained": "% of baseline"}.get(metric, metric)
 
 
-def _ours(results: Results, value: PublishedValue) -> str:
+def _ours(scored: ScoreCells, value: PublishedValue) -> str:
     """Return our cell of a published value, a dash where there is none."""
-    cell = results.cells.get(value.cell)
+    cell = scored.cells.get(value.cell)
     return DASH if cell is None else mean_and_std(cell.mean, cell.std)
 
 
 def replication_records(
-    results: Results, assignment: Assignment, estimates: Sequence[Estimate]
+    scored: ScoreCells, assignment: Assignment, estimates: Sequence[Estimate]
 ) -> list[dict[str, Any]]:
     """Return one row per published value, every digit kept: those with a verdict first."""
     means = by_model(estimates, MEAN)
     records = []
-    for one in compare_with_paper(results, assignment.matched):
+    for one in compare_with_paper(scored, assignment.matched):
         value, ours = one.value, one.ours
         is_headline = value.metric == KINDS[ours.task].headline
         mean = means.get((value.dataset, value.protocol, value.model)) if is_headline else None

@@ -8,27 +8,27 @@ from typing import Any
 
 from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.kinds.kind import REFERENCE, STANDARD
-from compactbio.reporting.cells import Cell, Results, rank_marks
 from compactbio.reporting.published import SUMMARY, Assignment
 from compactbio.reporting.render import DASH, MARKS_NOTE, Block, Document, Entry, Section, number
+from compactbio.reporting.score_cells import Cell, ScoreCells, rank_marks
 
 ALL = "all"
 RECORD_COLUMNS = ("protocol", "model", "task", "metric", "datasets", "average", "percent_of_baseline", "reason")
 
 
-def averages(results: Results, protocol: str) -> dict[str, dict[str, tuple[float | None, str]]]:
+def averages(scored: ScoreCells, protocol: str) -> dict[str, dict[str, tuple[float | None, str]]]:
     """Return for each model and each kind of task (and `all`) the average in percent, or None with the reason.
 
     Per kind of task: the mean over its datasets of the headline metric's mean over runs. Over all kinds: the mean
     of those, each kind counting once. A model that lacks a dataset has no average, since it would not compare.
     """
-    tasks = [task for task in KINDS if results.datasets_of(task)]
+    tasks = [task for task in KINDS if scored.datasets_of(task)]
     table: dict[str, dict[str, tuple[float | None, str]]] = {}
-    for model in results.models:
+    for model in scored.models:
         row: dict[str, tuple[float | None, str]] = {}
         for task in tasks:
             used = protocol if protocol in KINDS[task].protocol_names else STANDARD
-            cells = [results.cell(dataset, model, used, KINDS[task].headline) for dataset in results.datasets_of(task)]
+            cells = [scored.cell(dataset, model, used, KINDS[task].headline) for dataset in scored.datasets_of(task)]
             missing = [cell for cell in cells if cell.mean is None]
             row[task] = (None, _reason(cells)) if missing else (statistics.fmean(cell.mean for cell in cells), "")
         values = [value for value, _ in row.values()]
@@ -66,12 +66,12 @@ def retained(
     return shares
 
 
-def _definition(results: Results, baseline: str) -> list[str]:
+def _definition(scored: ScoreCells, baseline: str) -> list[str]:
     """Return the paragraphs that say what is averaged."""
     parts = [
-        f"{KINDS[task].short}: mean {METRIC_TITLES[KINDS[task].headline]} over {', '.join(results.datasets_of(task))}"
+        f"{KINDS[task].short}: mean {METRIC_TITLES[KINDS[task].headline]} over {', '.join(scored.datasets_of(task))}"
         for task in KINDS
-        if results.datasets_of(task)
+        if scored.datasets_of(task)
     ]
     return [
         f"Percent. Averages of the means over runs. {'; '.join(parts)}. All: mean of these averages, each kind of task "
@@ -82,25 +82,25 @@ def _definition(results: Results, baseline: str) -> list[str]:
     ]
 
 
-def summary_document(results: Results, assignment: Assignment) -> Document:
+def summary_document(scored: ScoreCells, assignment: Assignment) -> Document:
     """Return the summary table, a section per protocol."""
-    tasks = [task for task in KINDS if results.datasets_of(task)]
-    document = Document("Summary", _definition(results, results.baseline), [])
+    tasks = [task for task in KINDS if scored.datasets_of(task)]
+    document = Document("Summary", _definition(scored, scored.baseline), [])
     document.text.extend(
         f"Published, not assigned to a model: up to {number(value.value, 1)} % of the baseline ({value.source})."
         for value in assignment.unassigned
         if value.table == SUMMARY
     )
     for protocol in (REFERENCE, STANDARD) if tasks else ():
-        table = averages(results, protocol)
-        shares = retained(table, results.baseline)
+        table = averages(scored, protocol)
+        shares = retained(table, scored.baseline)
         columns = [*tasks, ALL] if len(tasks) > 1 else tasks
         text = "NER and QA by the reference protocol; relation extraction has the standard one only."
         if protocol == STANDARD:
             text = "All tasks by the standard protocol."
         blocks = [
-            _block("Averages", f"summary-{protocol}", table, columns, results, marked=True),
-            _block(f"Percent of {results.baseline}", f"retained-{protocol}", shares, columns, results, marked=False),
+            _block("Averages", f"summary-{protocol}", table, columns, scored, marked=True),
+            _block(f"Percent of {scored.baseline}", f"retained-{protocol}", shares, columns, scored, marked=False),
         ]
         document.sections.append(Section(f"{protocol.capitalize()} protocol", [text], blocks))
     return document
@@ -111,18 +111,18 @@ def _block(
     label: str,
     table: dict[str, dict[str, tuple[float | None, str]]],
     columns: Sequence[str],
-    results: Results,
+    scored: ScoreCells,
     *,
     marked: bool,
 ) -> Block:
     """Return models by kinds of task, with the reasons of the gaps under it."""
     entries = []
     for task in columns:
-        values = [table[model][task][0] for model in results.models]
+        values = [table[model][task][0] for model in scored.models]
         marks = rank_marks(values) if marked else [""] * len(values)
         entries.append([Entry(number(value), mark) for value, mark in zip(values, marks, strict=True)])
     models_of: dict[str, list[str]] = {}
-    for model in results.models:
+    for model in scored.models:
         reason = table[model][columns[-1]][1]
         if reason:
             models_of.setdefault(reason, []).append(model)
@@ -130,21 +130,21 @@ def _block(
         title=title,
         label=label,
         header=["model", *((ALL if task == ALL else KINDS[task].short) for task in columns)],
-        rows=[[Entry(model), *(column[i] for column in entries)] for i, model in enumerate(results.models)],
+        rows=[[Entry(model), *(column[i] for column in entries)] for i, model in enumerate(scored.models)],
         notes=[f"{DASH} = {reason}: {', '.join(models)}." for reason, models in models_of.items()],
     )
 
 
-def summary_records(results: Results) -> list[dict[str, Any]]:
+def summary_records(scored: ScoreCells) -> list[dict[str, Any]]:
     """Return one tidy row per protocol, model and kind of task, every digit kept."""
     records = []
     for protocol in (REFERENCE, STANDARD):
-        table = averages(results, protocol)
-        shares = retained(table, results.baseline)
-        for model in results.models:
+        table = averages(scored, protocol)
+        shares = retained(table, scored.baseline)
+        for model in scored.models:
             for task, (value, reason) in table[model].items():
                 share, share_reason = shares[model][task]
-                names = results.datasets_of(task) if task != ALL else list(results.datasets)
+                names = scored.datasets_of(task) if task != ALL else list(scored.datasets)
                 records.append(
                     {
                         "protocol": protocol,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from compactbio.reporting.cells import Cell, Results, rank_marks
 from compactbio.reporting.render import DASH, Entry
+from compactbio.reporting.score_cells import Cell, ScoreCells, rank_marks
 
 
 def marked_column(texts: Sequence[str], cells: Sequence[Cell]) -> list[Entry]:
@@ -15,7 +15,7 @@ def marked_column(texts: Sequence[str], cells: Sequence[Cell]) -> list[Entry]:
     return [Entry(text, mark) for text, mark in zip(texts, marks, strict=True)]
 
 
-def gap_notes(cells: Iterable[Cell], results: Results) -> list[str]:
+def gap_notes(cells: Iterable[Cell], scored: ScoreCells) -> list[str]:
     """Return a note for each reason that cells are empty for, naming the models (and datasets, if not all)."""
     cells = list(cells)
     shown = list(dict.fromkeys(cell.dataset for cell in cells))
@@ -27,12 +27,12 @@ def gap_notes(cells: Iterable[Cell], results: Results) -> list[str]:
     for reason, models in gaps.items():
         if not models:
             continue
-        if len(models) == len(results.models) and all(len(names) == len(shown) for names in models.values()):
+        if len(models) == len(scored.models) and all(len(names) == len(shown) for names in models.values()):
             notes.append(f"{DASH} = {reason}: all models.")
             continue
         parts = [
             model if len(models[model]) == len(shown) else f"{model} ({', '.join(models[model])})"
-            for model in results.models
+            for model in scored.models
             if model in models
         ]
         notes.append(f"{DASH} = {reason}: {', '.join(parts)}.")

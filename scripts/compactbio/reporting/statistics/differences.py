@@ -11,7 +11,7 @@ import numpy as np
 from compactbio.kinds import KINDS
 from compactbio.reporting.statistics.bootstrap import holm, interval, observed_means, resampled_means, two_sided_p
 from compactbio.reporting.statistics.estimates import BASELINE, MEAN, PAIR, Estimate
-from compactbio.reporting.statistics.units import DatasetUnits, files_by_dataset, read_dataset
+from compactbio.reporting.statistics.paired_units import DatasetUnits, files_by_dataset, read_dataset
 
 
 def compare(paths: Sequence[Path], *, baseline: str, resamples: int, seed: int) -> list[Estimate]:

@@ -33,7 +33,7 @@ class Cell:
 
 
 @dataclass
-class Results:
+class ScoreCells:
     """Everything the tables are made of: what was asked for, and the cells that the scores give."""
 
     models: tuple[str, ...]
@@ -72,7 +72,7 @@ def build_cells(
     baseline: str,
     published: Mapping[tuple[str, str, str, str], PublishedValue] | None = None,
     reasons: Mapping[tuple[str, str], str] | None = None,
-) -> Results:
+) -> ScoreCells:
     """Return a cell for each dataset, model, protocol and metric; scores of other models or datasets are left out.
 
     Args:
@@ -82,20 +82,20 @@ def build_cells(
     """
     published, reasons = published or {}, reasons or {}
     values: dict[tuple[str, str, str, str], list[float]] = defaultdict(list)
-    scored: set[tuple[str, str]] = set()
+    with_scores: set[tuple[str, str]] = set()
     for score in scores:
         factor = 1 if score.metric in COUNTS else 100
         values[score.dataset, score.model, score.protocol, score.metric].append(factor * score.value)
-        scored.add((score.model, score.dataset))
-    results = Results(tuple(models), dict(datasets), baseline)
+        with_scores.add((score.model, score.dataset))
+    scored = ScoreCells(tuple(models), dict(datasets), baseline)
     for dataset, task in datasets.items():
         for model in models:
-            gap = "not scored" if (model, dataset) in scored else reasons.get((model, dataset), NOT_RUN)
+            gap = "not scored" if (model, dataset) in with_scores else reasons.get((model, dataset), NOT_RUN)
             for protocol in KINDS[task].protocol_names:
                 for metric in KINDS[task].known_metrics():
                     key = (dataset, model, protocol, metric)
-                    results.cells[key] = _cell(task, key, values.get(key, []), published.get(key), gap)
-    return results
+                    scored.cells[key] = _cell(task, key, values.get(key, []), published.get(key), gap)
+    return scored
 
 
 def _cell(

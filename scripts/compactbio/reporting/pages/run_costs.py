@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compactbio.reporting.pages.trained import STAGES, Trained
+from compactbio.reporting.pages.training_records import STAGES, Trained
 from compactbio.reporting.render import DASH, Block, Document, Entry, Section, number
 
 RECORD_COLUMNS = ("stage", "model", "dataset", "seconds", "gpu_hours", "gpus", "processor", "cores")

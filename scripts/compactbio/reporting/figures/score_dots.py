@@ -17,42 +17,42 @@ from matplotlib.lines import Line2D
 
 from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.kinds.kind import REFERENCE, STANDARD
-from compactbio.reporting.cells import Results
+from compactbio.reporting.score_cells import ScoreCells
 from compactbio.scoring.tables import Score
 from compactbio.style import LOOKS, PARAMETERS, PUBLISHED_COLOUR, QUIET, Look, save_figure
 
 _COLUMNS = 4  # panels side by side at most
 
 
-def group_looks(results: Results, groups: Mapping[str, str]) -> dict[str, Look]:
+def group_looks(scored: ScoreCells, groups: Mapping[str, str]) -> dict[str, Look]:
     """Return the look of each model: its group's, a key of `LOOKS` (`given` where none is said), or the baseline's."""
-    looks = {model: LOOKS[groups.get(model, "given")] for model in results.models}
-    if results.baseline in looks:
-        looks[results.baseline] = LOOKS["baseline"]
+    looks = {model: LOOKS[groups.get(model, "given")] for model in scored.models}
+    if scored.baseline in looks:
+        looks[scored.baseline] = LOOKS["baseline"]
     return looks
 
 
-def draw_scores(folder: Path, results: Results, scores: Sequence[Score], looks: Mapping[str, Look]) -> list[Path]:
+def draw_scores(folder: Path, scored: ScoreCells, scores: Sequence[Score], looks: Mapping[str, Look]) -> list[Path]:
     """Write the dot plots of both protocols as SVG and PNG into a folder and return their paths."""
     paths = []
     with plt.rc_context(PARAMETERS):
         for name, protocol in (("scores", REFERENCE), ("scores_standard", STANDARD)):
-            figure = _draw_runs(results, scores, protocol, looks)
+            figure = _draw_runs(scored, scores, protocol, looks)
             paths += save_figure(figure, folder, name)
             plt.close(figure)
     return paths
 
 
-def _draw_runs(results: Results, scores: Sequence[Score], protocol: str, looks: Mapping[str, Look]) -> Figure:
+def _draw_runs(scored: ScoreCells, scores: Sequence[Score], protocol: str, looks: Mapping[str, Look]) -> Figure:
     """Return a panel per dataset: every run a mark, the mean a bar, the published value a cross."""
     values: dict[tuple[str, str, str], list[float]] = {}
     for score in scores:
         if score.metric == KINDS[score.task].headline:
             values.setdefault((score.dataset, score.model, score.protocol), []).append(100 * score.value)
-    names = [name for task in KINDS for name in results.datasets_of(task)]
+    names = [name for task in KINDS for name in scored.datasets_of(task)]
     columns = min(_COLUMNS, max(1, len(names)))
     rows = max(1, math.ceil(len(names) / columns))
-    height = 1.2 + 0.24 * len(results.models)
+    height = 1.2 + 0.24 * len(scored.models)
     figure, axes = plt.subplots(
         rows, columns, figsize=(1.6 + 2.6 * columns, 0.5 + height * rows), squeeze=False, layout="constrained"
     )
@@ -61,9 +61,9 @@ def _draw_runs(results: Results, scores: Sequence[Score], protocol: str, looks: 
         if place >= len(names):
             axis.set_visible(False)
             continue
-        used = protocol if protocol in KINDS[results.datasets[names[place]]].protocol_names else STANDARD
-        any_published |= _draw_dataset(axis, names[place], used, results, values, looks)
-        axis.set_yticks(range(len(results.models)), results.models if place % columns == 0 else [])
+        used = protocol if protocol in KINDS[scored.datasets[names[place]]].protocol_names else STANDARD
+        any_published |= _draw_dataset(axis, names[place], used, scored, values, looks)
+        axis.set_yticks(range(len(scored.models)), scored.models if place % columns == 0 else [])
     handles = [*group_handles(looks.values()), Line2D([], [], color="#555555", marker="|", ls="", ms=11, mew=1.8)]
     labels = [*(handle.get_label() for handle in handles[:-1]), "mean"]
     if any_published:
@@ -77,15 +77,15 @@ def _draw_dataset(
     axis: Axes,
     dataset: str,
     protocol: str,
-    results: Results,
+    scored: ScoreCells,
     values: Mapping[tuple[str, str, str], Sequence[float]],
     looks: Mapping[str, Look],
 ) -> bool:
     """Draw one dataset's runs and tell whether a published value is among them."""
-    metric = KINDS[results.datasets[dataset]].headline
+    metric = KINDS[scored.datasets[dataset]].headline
     published = False
-    for row, model in enumerate(results.models):
-        cell = results.cell(dataset, model, protocol, metric)
+    for row, model in enumerate(scored.models):
+        cell = scored.cell(dataset, model, protocol, metric)
         runs = values.get((dataset, model, protocol), [])
         look = looks[model]
         axis.plot(runs, [row] * len(runs), look.marker, ms=4.5, mfc="none", mec=look.colour, mew=1.0, alpha=0.85)
@@ -97,7 +97,7 @@ def _draw_dataset(
         if cell.published:
             axis.plot([cell.published.value], [row], "x", color=PUBLISHED_COLOUR, ms=6.5, mew=1.4)
             published = True
-    axis.set_ylim(len(results.models) - 0.4, -0.6)
+    axis.set_ylim(len(scored.models) - 0.4, -0.6)
     axis.set_title(dataset)
     axis.set_xlabel(f"{METRIC_TITLES[metric]}, % ({protocol})")
     axis.margins(x=0.08)

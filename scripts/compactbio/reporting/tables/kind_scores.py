@@ -8,7 +8,6 @@ from typing import Any
 
 from compactbio.kinds import COUNTS, KINDS, METRIC_TITLES
 from compactbio.kinds.kind import REFERENCE
-from compactbio.reporting.cells import NOT_CONFIRMED, Cell, Results
 from compactbio.reporting.published import Assignment, PublishedValue
 from compactbio.reporting.render import (
     DASH,
@@ -21,10 +20,11 @@ from compactbio.reporting.render import (
     number,
     signed,
 )
+from compactbio.reporting.score_cells import NOT_CONFIRMED, Cell, ScoreCells
 from compactbio.reporting.statistics.estimates import MEAN, Estimate, by_model
-from compactbio.reporting.tables.columns import gap_notes, marked_column
 from compactbio.reporting.tables.comparisons import difference_notes
-from compactbio.reporting.tables.variants import seen_notes, variant_blocks
+from compactbio.reporting.tables.metric_variants import seen_notes, variant_blocks
+from compactbio.reporting.tables.score_columns import gap_notes, marked_column
 
 UNITS_NOTE = (
     "Percent. Mean ± sample standard deviation over the runs (seeds, or folds where a dataset has them); "
@@ -32,9 +32,11 @@ UNITS_NOTE = (
 )
 
 
-def task_document(task: str, results: Results, assignment: Assignment, estimates: Sequence[Estimate] = ()) -> Document:
+def task_document(
+    task: str, scored: ScoreCells, assignment: Assignment, estimates: Sequence[Estimate] = ()
+) -> Document:
     """Return the tables of one kind of task, a section per protocol; `estimates` say which models differ."""
-    datasets = results.datasets_of(task)
+    datasets = scored.datasets_of(task)
     document = Document(KINDS[task].title, [UNITS_NOTE, MARKS_NOTE], [])
     if not datasets:
         document.text = ["No dataset of this kind is part of this run."]
@@ -42,38 +44,38 @@ def task_document(task: str, results: Results, assignment: Assignment, estimates
     for protocol in KINDS[task].protocol_names:
         blocks = []
         if len(datasets) > 1:
-            blocks.append(_overview(task, protocol, datasets, results))
+            blocks.append(_overview(task, protocol, datasets, scored))
         for dataset in datasets:
-            block = _dataset_block(task, protocol, dataset, results, assignment)
-            block.notes += difference_notes(dataset, protocol, results, estimates)
+            block = _dataset_block(task, protocol, dataset, scored, assignment)
+            block.notes += difference_notes(dataset, protocol, scored, estimates)
             blocks.append(block)
-            blocks += variant_blocks(task, protocol, dataset, results)
+            blocks += variant_blocks(task, protocol, dataset, scored)
         document.sections.append(
             Section(f"{protocol.capitalize()} protocol", [KINDS[task].explanation(protocol)], blocks)
         )
     return document
 
 
-def _overview(task: str, protocol: str, datasets: Sequence[str], results: Results) -> Block:
+def _overview(task: str, protocol: str, datasets: Sequence[str], scored: ScoreCells) -> Block:
     """Return models by datasets with the mean of the headline metric."""
     metric = KINDS[task].headline
-    columns = [[results.cell(dataset, model, protocol, metric) for model in results.models] for dataset in datasets]
+    columns = [[scored.cell(dataset, model, protocol, metric) for model in scored.models] for dataset in datasets]
     entries = [marked_column([number(cell.mean) for cell in column], column) for column in columns]
-    rows = [[Entry(model), *(column[i] for column in entries)] for i, model in enumerate(results.models)]
+    rows = [[Entry(model), *(column[i] for column in entries)] for i, model in enumerate(scored.models)]
     return Block(
         title=f"{METRIC_TITLES[metric]} of all datasets",
         label=f"{task}-{protocol}-{metric}",
         header=["model", *datasets],
         rows=rows,
-        notes=gap_notes([cell for column in columns for cell in column], results),
+        notes=gap_notes([cell for column in columns for cell in column], scored),
     )
 
 
-def _dataset_block(task: str, protocol: str, dataset: str, results: Results, assignment: Assignment) -> Block:
+def _dataset_block(task: str, protocol: str, dataset: str, scored: ScoreCells, assignment: Assignment) -> Block:
     """Return one dataset's metrics by model, with published values beside the metrics that have some."""
     header, columns, notes, seen = ["model"], [], [], []
     for metric in KINDS[task].metric_names:
-        cells = [results.cell(dataset, model, protocol, metric) for model in results.models]
+        cells = [scored.cell(dataset, model, protocol, metric) for model in scored.models]
         seen.extend(cells)
         header.append(METRIC_TITLES[metric])
         columns.append(marked_column([mean_and_std(cell.mean, cell.std) for cell in cells], cells))
@@ -87,20 +89,20 @@ def _dataset_block(task: str, protocol: str, dataset: str, results: Results, ass
         elif metric == KINDS[task].headline and protocol == REFERENCE and not assignment.is_empty:
             notes.append(f"No published {METRIC_TITLES[metric]} of a known model is confirmed for {dataset}.")
     header.append("runs")
-    headline = [results.cell(dataset, model, protocol, KINDS[task].headline) for model in results.models]
+    headline = [scored.cell(dataset, model, protocol, KINDS[task].headline) for model in scored.models]
     columns.append([Entry(str(cell.runs) if cell.runs else DASH) for cell in headline])
-    rows = [[Entry(model), *(column[i] for column in columns)] for i, model in enumerate(results.models)]
+    rows = [[Entry(model), *(column[i] for column in columns)] for i, model in enumerate(scored.models)]
     return Block(
         title=dataset,
         label=f"{task}-{protocol}-{dataset}".lower(),
         header=header,
         rows=rows,
         notes=[
-            *gap_notes(seen, results),
+            *gap_notes(seen, scored),
             *notes,
             *loose_notes(dataset, protocol, assignment),
-            *_entity_notes(task, protocol, dataset, results),
-            *seen_notes(task, protocol, dataset, results),
+            *_entity_notes(task, protocol, dataset, scored),
+            *seen_notes(task, protocol, dataset, scored),
         ],
     )
 
@@ -137,13 +139,13 @@ def loose_notes(dataset: str, protocol: str, assignment: Assignment) -> list[str
     return notes
 
 
-def _entity_notes(task: str, protocol: str, dataset: str, results: Results) -> list[str]:
+def _entity_notes(task: str, protocol: str, dataset: str, scored: ScoreCells) -> list[str]:
     """Return how many gold entities were scored, by model where vocabularies make them differ."""
     if "entities" not in KINDS[task].count_names:
         return []
     models_of: dict[float, list[str]] = defaultdict(list)
-    for model in results.models:
-        count = results.cell(dataset, model, protocol, "entities").mean
+    for model in scored.models:
+        count = scored.cell(dataset, model, protocol, "entities").mean
         if count is not None:
             models_of[count].append(model)
     if not models_of:
@@ -154,15 +156,15 @@ def _entity_notes(task: str, protocol: str, dataset: str, results: Results) -> l
     return [f"Gold entities: {'; '.join(parts)}."]
 
 
-def task_records(task: str, results: Results, estimates: Sequence[Estimate] = ()) -> list[dict[str, Any]]:
+def task_records(task: str, scored: ScoreCells, estimates: Sequence[Estimate] = ()) -> list[dict[str, Any]]:
     """Return one tidy row per cell of a task's tables, every digit kept; empty where there is nothing."""
     means = by_model(estimates, MEAN)
     records = []
-    for dataset in results.datasets_of(task):
+    for dataset in scored.datasets_of(task):
         for protocol in KINDS[task].protocol_names:
-            for model in results.models:
+            for model in scored.models:
                 for metric in KINDS[task].known_metrics():
-                    cell = results.cell(dataset, model, protocol, metric)
+                    cell = scored.cell(dataset, model, protocol, metric)
                     if cell.mean is None and metric not in KINDS[task].metric_names:
                         continue
                     interval = means.get((dataset, protocol, model)) if metric == KINDS[task].headline else None

@@ -11,7 +11,7 @@ from compactbio.files import read_json
 from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.reporting.efficiency.names import FORMS, TORCH
 from compactbio.reporting.render import DASH, Block, Entry, Section, number, signed
-from compactbio.reporting.tables.costs import QUANTITIES, median_text
+from compactbio.reporting.tables.model_costs import QUANTITIES, median_text
 from compactbio.settings.results import Results
 
 KEYS = {"models", "hardware", "settings", "dataset", "task"}

@@ -10,70 +10,70 @@ from typing import Any
 from compactbio.files import replacing_file
 from compactbio.kinds import KINDS
 from compactbio.reporting import trainings
-from compactbio.reporting.cells import Results
 from compactbio.reporting.explanations import explanation_document
 from compactbio.reporting.published import Assignment
 from compactbio.reporting.render import Document, to_html, to_latex, to_markdown
+from compactbio.reporting.score_cells import ScoreCells
 from compactbio.reporting.statistics.estimates import Estimate
-from compactbio.reporting.tables import comparisons, costs, deployment, replication, summary, tasks
+from compactbio.reporting.tables import comparisons, deployed_forms, kind_scores, model_costs, replication, summary
 
 
 def write_tables(
     folder: Path,
-    results: Results,
+    scored: ScoreCells,
     assignment: Assignment,
     measured: dict[str, dict[str, Any]],
-    deployed: deployment.Deployment | None,
+    deployed: deployed_forms.Deployment | None,
     quirks: Mapping[str, str],
     trained: trainings.Trainings,
     estimates: Sequence[Estimate],
 ) -> None:
     """Write all tables of `explanations.FILES` as {csv,md,tex,html}, and index.{md,html}, into a folder."""
     for task in KINDS:
-        records = tasks.task_records(task, results, estimates)
-        document = tasks.task_document(task, results, assignment, estimates)
-        _write(folder, task, document, tasks.RECORD_COLUMNS, records)
+        records = kind_scores.task_records(task, scored, estimates)
+        document = kind_scores.task_document(task, scored, assignment, estimates)
+        _write(folder, task, document, kind_scores.RECORD_COLUMNS, records)
     _write(
         folder,
         "comparisons",
-        comparisons.comparisons_document(results, estimates),
+        comparisons.comparisons_document(scored, estimates),
         comparisons.RECORD_COLUMNS,
         comparisons.comparison_records(estimates),
     )
     _write(
         folder,
         "replication",
-        replication.replication_document(results, assignment),
+        replication.replication_document(scored, assignment),
         replication.RECORD_COLUMNS,
-        replication.replication_records(results, assignment, estimates),
+        replication.replication_records(scored, assignment, estimates),
     )
     _write(
         folder,
         "summary",
-        summary.summary_document(results, assignment),
+        summary.summary_document(scored, assignment),
         summary.RECORD_COLUMNS,
-        summary.summary_records(results),
+        summary.summary_records(scored),
     )
-    models = results.models
+    models = scored.models
     _write(
         folder,
         "finetuning",
-        trainings.trainings_document(models, results.datasets, trained),
+        trainings.trainings_document(models, scored.datasets, trained),
         trainings.RECORD_COLUMNS,
-        trainings.trainings_records(models, results.datasets, trained),
+        trainings.trainings_records(models, scored.datasets, trained),
     )
     _write(
         folder,
         "sizes",
-        costs.sizes_document(models, measured),
-        costs.SIZE_COLUMNS,
-        costs.sizes_records(models, measured),
+        model_costs.sizes_document(models, measured),
+        model_costs.SIZE_COLUMNS,
+        model_costs.sizes_records(models, measured),
     )
-    efficiency = costs.efficiency_document(models, measured)
-    efficiency.sections += deployment.deployment_sections(models, deployed)
-    records = costs.efficiency_records(models, measured) + deployment.deployment_records(models, deployed)
-    _write(folder, "efficiency", efficiency, costs.EFFICIENCY_COLUMNS, records)
-    explanation = explanation_document(results, assignment, quirks)
+    efficiency = model_costs.efficiency_document(models, measured)
+    efficiency.sections += deployed_forms.deployment_sections(models, deployed)
+    records = model_costs.efficiency_records(models, measured) + deployed_forms.deployment_records(models, deployed)
+    _write(folder, "efficiency", efficiency, model_costs.EFFICIENCY_COLUMNS, records)
+    explanation = explanation_document(scored, assignment, quirks)
     _write_text(folder / "index.md", to_markdown(explanation))
     _write_text(folder / "index.html", to_html(explanation))
 

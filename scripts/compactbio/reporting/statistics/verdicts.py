@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from compactbio.kinds import KINDS
 from compactbio.kinds.kind import REFERENCE, STANDARD
-from compactbio.reporting.cells import Cell, Results
 from compactbio.reporting.published import PAPER_MODELS, PublishedValue
+from compactbio.reporting.score_cells import Cell, ScoreCells
 from compactbio.reporting.statistics.estimates import HIGHER, LEAST_RUNS, LOWER
 
 REPLICATED, TOO_FEW, NOT_COMPARED = "replicated", "too few runs to say", "not compared"
@@ -78,15 +78,15 @@ def prediction_interval(mean: float, std: float | None, runs: int) -> tuple[floa
     return mean - half, mean + half
 
 
-def compare_with_paper(results: Results, values: Sequence[PublishedValue]) -> list[Comparison]:
-    """Return a comparison for each published value whose cell is part of the results."""
-    return [_comparison(results, value) for value in values]
+def compare_with_paper(scored: ScoreCells, values: Sequence[PublishedValue]) -> list[Comparison]:
+    """Return a comparison for each published value whose cell is one of ours."""
+    return [_comparison(scored, value) for value in values]
 
 
-def _comparison(results: Results, value: PublishedValue) -> Comparison:
+def _comparison(scored: ScoreCells, value: PublishedValue) -> Comparison:
     """Return what is said of one published value, by `RULE`."""
-    ours = results.cell(*value.cell)
-    standard = results.cell(value.dataset, value.model, STANDARD, value.metric).mean
+    ours = scored.cell(*value.cell)
+    standard = scored.cell(value.dataset, value.model, STANDARD, value.metric).mean
     interval = None
     if ours.mean is not None and value.is_comparable:
         interval = prediction_interval(ours.mean, ours.std, ours.runs)
@@ -120,13 +120,13 @@ def comparable(comparisons: Sequence[Comparison]) -> list[Comparison]:
     return [one for one in comparisons if one.value.is_comparable]
 
 
-def headline_cells(results: Results, values: Sequence[PublishedValue]) -> tuple[int, int]:
+def headline_cells(scored: ScoreCells, values: Sequence[PublishedValue]) -> tuple[int, int]:
     """Return how many cells of the headline metric have one of the values, and how many the paper could fill.
 
     Counted are the paper's models on this run's datasets that have a reference protocol.
     """
-    models = [model for model in results.models if model in PAPER_MODELS]
-    tasks = [task for task in results.datasets.values() if REFERENCE in KINDS[task].protocol_names]
+    models = [model for model in scored.models if model in PAPER_MODELS]
+    tasks = [task for task in scored.datasets.values() if REFERENCE in KINDS[task].protocol_names]
     filled = sum(
         value.is_comparable and value.metric == KINDS[value.table].headline and value.model in models
         for value in values

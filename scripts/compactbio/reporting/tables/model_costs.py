@@ -8,8 +8,8 @@ from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.files import read_json
-from compactbio.reporting.cells import NOT_RUN
 from compactbio.reporting.render import DASH, Block, Document, Entry, Section, number
+from compactbio.reporting.score_cells import NOT_RUN
 
 SIZE_COLUMNS = (
     "model",
