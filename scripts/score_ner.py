@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("predicted", type=Path, metavar="PREDICTED.tsv", help="the same words, predicted labels")
     arguments = parser.parse_args()
 
-    from compactbio.scoring.tagged_words import score_tagged_files
+    from compactbio.scoring.tagged_files import score_tagged_files
 
     scores = score_tagged_files(arguments.gold, arguments.predicted)
     shown = {name: getattr(scores, name) for name in ("precision", "recall", "f1", "entities")}

@@ -87,7 +87,7 @@ def test_gold_entities_of_the_real_test_sets(tmp_path, dataset):
     import numpy as np
 
     from compactbio.scoring.entities import count_pieces, labels_of_lists, offsets_of, scores_of_counts
-    from compactbio.scoring.tagged_words import read_tagged_sentences, score_tagged_files
+    from compactbio.scoring.tagged_files import read_tagged_sentences, score_tagged_files
     from compactbio.students.tokenizers import build_tokenizer
 
     mirror = Path(os.environ["COMPACTBIO_MIRROR"])

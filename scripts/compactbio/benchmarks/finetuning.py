@@ -137,7 +137,7 @@ def _scores(settings: dict[str, Any], folder: Path, task_folder: Path) -> dict[s
     import pyarrow.parquet as pq
 
     from compactbio.finetuning.runs.grid import SCORE
-    from compactbio.scoring.runs import score_folder
+    from compactbio.scoring.folder_scores import score_folder
 
     tables = [pq.read_table(folder / f"{run['run']}.parquet") for run in settings["runs"]]
     pq.write_table(pa.concat_tables(tables), Finetuning(folder).predictions)

@@ -16,7 +16,7 @@ from compactbio.kinds.kind import SEEN_IN_TRAIN, UNSEEN_PREFIX, Kind
 from compactbio.scoring.leakage import seen_in_train
 from compactbio.scoring.predictions import PredictionFile
 from compactbio.settings.results import Finetuning
-from compactbio.tasks.rows import Rows, read_rows
+from compactbio.tasks.rows import DATA, Rows, read_rows
 
 NOT_THESE_DATA = "they were made for other data; run finetune_model again"
 KEYS = ("model", "dataset", "task", "runs", "hyperparameters")
@@ -86,9 +86,9 @@ def open_finetuned(model: str, folder: Path, task_folder: Path) -> Finetuned:
     _check_task_folder(task_folder, settings, folder)
     splits = {}
     for split in ("train", "test"):
-        rows = read_rows(task_folder / "data", split, kind)
+        rows = read_rows(task_folder / DATA, split, kind)
         if rows is None:
-            raise UserError(f"{task_folder / 'data'} has no split {split}: prepare the dataset again")
+            raise UserError(f"{task_folder / DATA} has no split {split}: prepare the dataset again")
         splits[split] = rows
     names = [run["run"] for run in settings["runs"]]
     predictions = PredictionFile(Finetuning(folder).predictions, kind.predictions.scored, names)

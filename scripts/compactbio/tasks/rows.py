@@ -13,6 +13,9 @@ from compactbio.errors import UserError
 from compactbio.files import read_json
 from compactbio.kinds.kind import Kind, Labels
 
+# In the folder of a prepared dataset: its rows, and the golden answers of questions, ours and the challenge's file.
+DATA, GOLDEN, GOLDEN_COPY = "data", "golden.json", "golden_bioasq.json"
+
 
 @dataclass(frozen=True)
 class Rows:

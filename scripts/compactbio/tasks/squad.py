@@ -8,9 +8,9 @@ from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.tasks.prepared import Columns, Definition, Prepared
+from compactbio.tasks.rows import GOLDEN_COPY
 from compactbio.tasks.texts import read_json_text
 
-GOLDEN_COPY = "golden_bioasq.json"
 _SHOWN_MISMATCHES = 3
 _SHAPE = "SQuAD's form: data > paragraphs > context and qas > id, question, answers > text and answer_start"
 

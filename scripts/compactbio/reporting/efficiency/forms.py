@@ -27,7 +27,7 @@ from compactbio.finetuning.runs.kept_weights import kept_digest
 from compactbio.finetuning.runs.run_files import PREDICTIONS
 from compactbio.reporting.efficiency.names import INT8, ONNX, TORCH
 from compactbio.reporting.efficiency.onnx_files import OnnxModel, check_agreement, export_onnx, quantise
-from compactbio.scoring.runs import score_folder
+from compactbio.scoring.folder_scores import score_folder
 from compactbio.settings.results import INT8_FILE, MODEL, Finetuning
 from compactbio.students.weights import weight_files
 

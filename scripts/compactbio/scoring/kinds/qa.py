@@ -19,7 +19,7 @@ from compactbio.scoring.finetuned import NOT_THESE_DATA, Finetuned, Metrics, wit
 from compactbio.scoring.kinds import Scorer
 from compactbio.scoring.units import Units
 from compactbio.settings.results import Finetuning
-from compactbio.tasks.rows import Rows
+from compactbio.tasks.rows import GOLDEN, GOLDEN_COPY, Rows
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 def score_run(finetuned: Finetuned, run: dict[str, Any]) -> Iterator[tuple[str, Metrics, Units]]:
     """Yield the protocols with their scores and the counts of each golden question; write the submission files."""
     what = finetuned.what(run["run"])
-    golden = {entry["question_id"]: entry["answers"] for entry in read_json(finetuned.task_folder / "golden.json")}
+    golden = {entry["question_id"]: entry["answers"] for entry in read_json(finetuned.task_folder / GOLDEN)}
     seen = finetuned.seen(finetuned.train, finetuned.test)
     seen_questions = {question for question, shared in zip(finetuned.test["question_id"], seen, strict=True) if shared}
     others = {question: texts for question, texts in golden.items() if question not in seen_questions}
@@ -40,7 +40,7 @@ def score_run(finetuned: Finetuned, run: dict[str, Any]) -> Iterator[tuple[str, 
         _check_questions(candidates, golden, finetuned.test, f"{what}, answers of at most {limit} tokens")
         lists = {question: make_list(found) for question, found in candidates.items()}
         unseen = _metrics(score_factoids(others, lists)) if seen_questions else None
-        official = finetuned.task_folder / "golden_bioasq.json"
+        official = finetuned.task_folder / GOLDEN_COPY
         if official.is_file():
             write_submission(Finetuning(finetuned.folder).bioasq(run["run"], protocol), official, lists)
         counts = count_factoids(golden, lists)
