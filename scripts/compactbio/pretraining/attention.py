@@ -1,4 +1,4 @@
-"""The attention that pre-training runs with: a fast kernel, and explicit maps in the layers that are matched."""
+"""The attention that pre-training runs with: a fast kernel, and what terms read of it in the layers they compare."""
 
 from __future__ import annotations
 
@@ -19,39 +19,45 @@ from compactbio.training.dropout import dropout as drop
 ATTENTION = "compactbio_captured"
 
 
-class MapCapture:
-    """The attention maps of one forward pass of a model: a list by (layer from 1, kind).
+class StateCapture:
+    """The states of attention of one forward pass of a model that terms read: a list by (layer from 1, state).
 
-    The list holds one tensor (b, heads, length, length) fp32 for a padded micro-batch, and one with b = 1 for each
-    sequence of a packed one. `probabilities` are zero at padding keys, after dropout where `after_dropout`; `scores`
-    are the scaled products before mask and softmax.
+    The list holds one tensor for a padded micro-batch, and one with b = 1 for each sequence of a packed one. Maps are
+    (b, heads, length, length) fp32: `probabilities` are zero at padding keys, after dropout where `after_dropout`;
+    `scores` are the scaled products before mask and softmax. `query`, `key` and `value` are (b, heads, length, size)
+    of the model's own type.
     """
 
     def __init__(self, wanted: dict[int, set[str]], after_dropout: bool) -> None:
         self.wanted = wanted
         self.after_dropout = after_dropout
-        self.maps: dict[tuple[int, str], list[Tensor]] = {}
+        self.states: dict[tuple[int, str], list[Tensor]] = {}
 
-    def add(self, layer: int, kind: str, tensor: Tensor) -> None:
-        """Keep a map if it is wanted."""
-        if kind in self.wanted[layer]:
-            self.maps.setdefault((layer, kind), []).append(tensor)
+    def wants_maps(self, layer: int) -> bool:
+        """Return whether maps of a layer are wanted, which the fast kernels do not give."""
+        return not self.wanted[layer].isdisjoint((PROBABILITIES, SCORES))
+
+    def add(self, layer: int, **states: Tensor) -> None:
+        """Keep those states of a layer that are wanted."""
+        for state, tensor in states.items():
+            if state in self.wanted[layer]:
+                self.states.setdefault((layer, state), []).append(tensor)
 
     def take(self) -> dict[tuple[int, str], list[Tensor]]:
-        """Return the maps of the last forward pass and forget them."""
-        taken, self.maps = self.maps, {}
+        """Return the states of the last forward pass and forget them."""
+        taken, self.states = self.states, {}
         return taken
 
 
-def install_attention(model: PreTrainedModel, wanted: dict[int, set[str]], *, after_dropout: bool) -> MapCapture:
-    """Make a model use this module's attention; return where the maps of the wanted layers will be.
+def install_attention(model: PreTrainedModel, wanted: dict[int, set[str]], *, after_dropout: bool) -> StateCapture:
+    """Make a model use this module's attention; return where the wanted states will be.
 
     Args:
-        wanted: kinds of maps by layer, counted from 1.
+        wanted: states of attention by layer, counted from 1.
         after_dropout: the captured probabilities are those that multiply the values, after dropout.
     """
     model.set_attn_implementation(ATTENTION)
-    capture = MapCapture(wanted, after_dropout)
+    capture = StateCapture(wanted, after_dropout)
     for layer, module in enumerate(architecture_of(model).attention_modules(model), start=1):
         module.capture = (capture, layer) if wanted.get(layer) else None
     return capture
@@ -104,7 +110,7 @@ def captured_attention(
 
 
 def _attend(
-    flagged: tuple[MapCapture, int] | None,
+    flagged: tuple[StateCapture, int] | None,
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -114,8 +120,11 @@ def _attend(
 ) -> Tensor:
     """Return attention's output (b, length, heads, size), by way of explicit maps where they are captured."""
     if flagged is not None:
-        output = _explicit(*flagged, query, key, value, mask, dropout, scaling)
-    elif dropout > 0.0 and query.device.type == "cpu":
+        capture, layer = flagged
+        capture.add(layer, query=query, key=key, value=value)
+        if capture.wants_maps(layer):
+            return _explicit(capture, layer, query, key, value, mask, dropout, scaling).transpose(1, 2)
+    if dropout > 0.0 and query.device.type == "cpu":
         added = None if mask is None else torch.zeros(mask.shape).masked_fill_(~mask, torch.finfo(torch.float32).min)
         output = _with_dropout(query, key, value, added, dropout, scaling)
     else:
@@ -137,7 +146,7 @@ def _with_dropout(
 
 
 def _explicit(
-    capture: MapCapture,
+    capture: StateCapture,
     layer: int,
     query: Tensor,
     key: Tensor,
@@ -152,8 +161,7 @@ def _explicit(
         allowed = scores if mask is None else scores.masked_fill(~mask, torch.finfo(torch.float32).min)
         probabilities = torch.softmax(allowed, dim=-1)
     dropped = drop(probabilities, dropout)
-    capture.add(layer, SCORES, scores)
-    capture.add(layer, PROBABILITIES, dropped if capture.after_dropout else probabilities)
+    capture.add(layer, scores=scores, probabilities=dropped if capture.after_dropout else probabilities)
     return torch.matmul(dropped.to(value.dtype), value)
 
 

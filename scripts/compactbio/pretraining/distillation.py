@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from compactbio.architectures import architecture_of
 from compactbio.errors import UserError
-from compactbio.pretraining.attention import MapCapture, install_attention
+from compactbio.pretraining.attention import StateCapture, install_attention
 from compactbio.pretraining.flops import forward_cost, shape_of_model, step_cost
 from compactbio.pretraining.last_layer import install_last_layer
 from compactbio.terms.cost import Cost
@@ -31,7 +31,7 @@ class Outputs:
 
     logits: Tensor | None  # (m, vocabulary)
     hidden: dict[int, Tensor]  # (b, length, hidden) by index, 0 = embeddings
-    attention: dict[tuple[int, str], list[Tensor]]  # by (layer from 1, state): see `attention.Capture`
+    attention: dict[tuple[int, str], list[Tensor]]  # by (layer from 1, state): see `attention.StateCapture`
 
 
 class Distillation(StepModule):
@@ -75,7 +75,7 @@ class Distillation(StepModule):
 
     @property
     def reads_attention(self) -> bool:
-        """Return whether attention maps of some layers are compared."""
+        """Return whether states of attention are compared in some layers."""
         return self.student_side.reads_attention
 
     def cost(self) -> Cost:
@@ -163,7 +163,7 @@ class _Side:
         self.reads_attention = bool(attention)
         self.last_at_masked = self.logits and model.config.num_hidden_layers not in wanted and install_last_layer(model)
         replace_dropout(model)
-        self.capture: MapCapture = install_attention(model, attention, after_dropout=after_dropout)
+        self.capture: StateCapture = install_attention(model, attention, after_dropout=after_dropout)
         self.architecture = architecture_of(model)
         self.borders = self.architecture.borders(model, max_length)
 
@@ -172,7 +172,7 @@ class _Side:
         return forward_cost(self.model, head=self.logits, last_at_masked=self.last_at_masked)
 
     def run(self, tensors: dict[str, Any]) -> Outputs:
-        """Return logits at the masked positions, hidden states and maps of a micro-batch."""
+        """Return logits at the masked positions, hidden states and states of attention of a micro-batch."""
         real = tensors.get("real_tokens")
         packed = {name: tensors[name] for name in PACKED if name in tensors}
         masked = {name: tensors[name] for name in MASKED} if self.last_at_masked else {}
