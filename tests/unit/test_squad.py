@@ -8,7 +8,8 @@ from helpers.tasks import BIOASQ, SQUAD, squad_json, write, write_bioasq
 
 from compactbio.errors import UserError
 from compactbio.tasks.prepared import parse_definition
-from compactbio.tasks.squad import GOLDEN_COPY, read_bioasq, read_squad
+from compactbio.tasks.rows import GOLDEN_COPY
+from compactbio.tasks.squad import read_bioasq, read_squad
 
 
 def bioasq(root: Path):
