@@ -8,8 +8,8 @@ from pathlib import Path, PureWindowsPath
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from compactbio.downloads.extraction import check_member_name
 from compactbio.errors import UserError
-from compactbio.tasks.archives import check_member_name
 
 PART = st.sampled_from(["a", "..", ".", "", "~", "C:", "b c", "é", "\0", "...", " "])
 NAME = st.lists(PART, max_size=5).flatmap(

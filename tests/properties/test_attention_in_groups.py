@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from compactbio.finetuning.grouped_attention import grouped_attention
-from compactbio.finetuning.packing import pack
+from compactbio.finetuning.packed.grouped_attention import grouped_attention
+from compactbio.finetuning.packed.groups import pack
 
 torch.set_num_threads(1)
 

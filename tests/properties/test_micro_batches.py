@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compactbio.finetuning.cuts import cheapest_cuts, fewest_cuts
+from compactbio.finetuning.packed.cuts import cheapest_cuts, fewest_cuts
 from compactbio.pretraining.sampling import micro_batch_bounds, packed_bounds, padded_length, share_of_process
 
 ASCENDING = st.lists(st.integers(1, 30), min_size=1, max_size=9).map(sorted)

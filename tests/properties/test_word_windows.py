@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compactbio.finetuning.windows import window_ranges
-from compactbio.finetuning.word_pieces import OVERLAP, split_words, window_of_words
+from compactbio.finetuning.kinds.context_windows import window_ranges
+from compactbio.finetuning.kinds.word_windows import OVERLAP, split_words, window_of_words
 
 WORDS = st.lists(st.integers(0, 12), min_size=1, max_size=40).map(np.array)
 ROOM = st.integers(1, 20)

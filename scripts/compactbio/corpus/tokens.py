@@ -19,9 +19,9 @@ import numpy as np
 
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, read_manifest, sha256_of_value, write_manifest
-from compactbio.settings.results import TokenStore
+from compactbio.settings.results import TokenStoreFolder
 
-IDS, OFFSETS = TokenStore.ids.name, TokenStore.offsets.name
+IDS, OFFSETS = TokenStoreFolder.ids.name, TokenStoreFolder.offsets.name
 LARGEST_VOCABULARY = 65_535  # ids are uint16; one value is left unused so that none can be a sentinel by accident
 FIXED_FACTS = ("tokenizer_digest", "vocabulary_size", "special_ids", "max_length")
 

@@ -71,7 +71,7 @@ class Artefact(Room[P]):
 # ---- corpus
 
 
-class TokenStore(Artefact[P]):
+class TokenStoreFolder(Artefact[P]):
     """The token ids of one batch of texts."""
 
     ids = Entry("ids.npy")
@@ -96,9 +96,9 @@ class Corpus(Room[P]):
         """Return what was read, kept and dropped for a batch's texts."""
         return self.at("text", f"{batch}.counts.json")
 
-    def token_store(self, tokenizer: str, batch: str) -> TokenStore[P]:
+    def token_store(self, tokenizer: str, batch: str) -> TokenStoreFolder[P]:
         """Return the tokens of a batch."""
-        return TokenStore(self.at("tokens", tokenizer, batch))
+        return TokenStoreFolder(self.at("tokens", tokenizer, batch))
 
 
 # ---- models and their trainings
