@@ -1,10 +1,10 @@
-"""Start a training program in as many processes as there are GPUs, and tell by the exit code whether it finished.
+"""Start a training program in as many processes as there are GPUs, and return by the exit code whether it finished.
 
     python scripts/launch.py --gpus 4 --run-state STATE.json -- scripts/pretrain_model.py --run ...
 
 One process is started by python, several on one node by torchrun, several nodes by srun and torchrun. The exit code is
 0 if the program says in its state file that every step is done, else 1: torchrun knows no other codes.
-Without any NVIDIA GPU on the machine, --gpus is taken as a wish and one process runs on the CPU (a warning says so).
+Without any NVIDIA GPU on the machine, one process runs on the CPU whatever --gpus is (with a warning).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 from compactbio.files import read_json
 from compactbio.logs import run_program
 from compactbio.pretraining.sampling import check_split
+from compactbio.training.checkpoints import TrainingState
 from compactbio.training.launching import (
     ClaimedGpus,
     find_rendezvous,
@@ -80,7 +81,7 @@ def main() -> None:
     environment.setdefault("HF_HUB_OFFLINE", "1")  # everything is in the folders given; nodes have no network
     # threads that wait by spinning made a step three times as long where processes shared cores
     environment.setdefault("OMP_WAIT_POLICY", "passive")
-    arguments.run_state.unlink(missing_ok=True)  # what an earlier try said is not believed
+    arguments.run_state.unlink(missing_ok=True)  # an earlier try left it
     logging.info("%s", shlex.join(command))
     code = run_and_forward(command, environment)
     if claimed is not None:
@@ -101,7 +102,7 @@ def exit_code(code: int, state_file: Path) -> int:
     if not state_file.is_file():
         logging.error("the program ended with code %d and left no state: see the messages above", code)
         return 1
-    state = read_json(state_file)
+    state: TrainingState = read_json(state_file)
     if state.get("finished"):
         return 0
     logging.warning(

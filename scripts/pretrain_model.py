@@ -51,7 +51,7 @@ def main() -> None:
     started = time.monotonic()
     arguments = parse_arguments()
     if os.environ.get("RANK", "0") != "0":
-        logging.getLogger().setLevel(logging.WARNING)  # one process tells what all do
+        logging.getLogger().setLevel(logging.WARNING)  # one process logs for all
     inputs = read_inputs(arguments.run, arguments.student, arguments.teacher, arguments.tokens)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     check_resources(inputs.run, processes=processes, micro_batch_tokens=arguments.micro_batch_tokens)
@@ -93,7 +93,7 @@ def train(inputs: RunInputs, folder: Path, tries: Tries, arguments: argparse.Nam
     with without_collector():
         from compactbio.pretraining.pretraining_run import pretrain, provenance_record, training_record
         from compactbio.provenance import gpu_count
-        from compactbio.training.loop import LoopSettings
+        from compactbio.training.interface import LoopSettings
 
     settings = LoopSettings(
         total_steps=inputs.total_steps,

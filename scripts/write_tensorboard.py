@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def run_names(paths: list[Path]) -> list[str]:
     return ["/".join(parts[shared:]) for parts in parents]
 
 
-def scalars(lines: list[dict[str, Any]]) -> Iterator[tuple[int, str, float]]:
+def scalars(lines: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, str, float]]:
     """Yield (step, tag, value) of every number in the lines; nested ones are tagged with their group's name."""
     for line in lines:
         for name, value in line.items():

@@ -98,6 +98,17 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def read_json_lines(path: Path) -> list[Any]:
+    """Return the values in the lines of a file, none where there is no file; what follows a torn line is left out."""
+    values: list[Any] = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            values.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return values
+
+
 def read_yaml(path: Path) -> Any:
     """Return the value in a YAML file.
 

@@ -29,7 +29,7 @@ def start_logging() -> None:
 
 
 def run_program(main: Callable[[], None]) -> None:
-    """Run a program's main function; turn what the user can mend into one line and exit code 1."""
+    """Run a program's main function; turn what the user can fix into one line and exit code 1."""
     start_logging()
     try:
         main()

@@ -47,14 +47,14 @@ def test_the_reason_and_what_to_do_are_told(stalled: Checkout) -> None:
     assert "free disk space or quota" in printed
     line = next(line for line in status.splitlines() if line.startswith(f"pretraining  {STALLED} "))
     assert " stalled " in line and "free disk space or quota" in line
-    assert re.search(r"mend it, then rm (\S+/stalled)$", line)
+    assert re.search(r"fix it, then rm (\S+/stalled)$", line)
 
 
 def test_without_the_marker_it_goes_on(stalled: Checkout) -> None:
     [marker] = stalled.path("checkpoints/pretraining", STALLED).glob("*/stalled")
     marker.unlink()
-    workflow = stalled.start_workflow(*WORKFLOW, log="mended.log")
-    assert workflow.wait(timeout=600) == 0, stalled.log("mended.log")
+    workflow = stalled.start_workflow(*WORKFLOW, log="fixed.log")
+    assert workflow.wait(timeout=600) == 0, stalled.log("fixed.log")
     assert jobs_of(STALLED)[-1]["JobState"] == "COMPLETED"
     assert len(jobs_of(STALLED)) == 1 + RETRIES + 1
     training = read_json(stalled.folder / target(STALLED))

@@ -67,7 +67,7 @@ def test_done_failed_and_stalled(folder: Path) -> None:
         ("finetuning", "Given"): "failed",
     }
     text = table(trainings(CONFIG, [], folder))
-    assert "the loss diverges" in text and f"mend it, then rm {stalled}/stalled" in text
+    assert "the loss diverges" in text and f"fix it, then rm {stalled}/stalled" in text
     assert f"see {folder}/results/logs/finetune_model/Given/toy.log" in text
 
 

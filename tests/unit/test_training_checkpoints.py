@@ -121,5 +121,5 @@ def test_optimizer_states_are_read_as_data_not_as_code(tmp_path):
 def test_state_is_read_as_written(tmp_path):
     folder = CheckpointFolder(tmp_path)
     assert folder.read_state() == {}
-    folder.write_state(step=3, finished=False)
+    folder.write_state({"step": 3, "finished": False})
     assert json.loads((tmp_path / "state.json").read_text()) == folder.read_state() == {"step": 3, "finished": False}

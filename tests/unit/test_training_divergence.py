@@ -10,7 +10,8 @@ from test_training_loop import Regression, batches_of
 from compactbio.errors import UserError
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.divergence import LossWatch
-from compactbio.training.loop import LoopSettings, run_training
+from compactbio.training.interface import LoopSettings
+from compactbio.training.loop import run_training
 from compactbio.training.progress import MetricsLog, read_metrics
 
 

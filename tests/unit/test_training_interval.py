@@ -7,7 +7,7 @@ import torch
 from test_training_loop import batches_of, train
 
 from compactbio.training.devices import PEAKS, PRECISIONS, known_peak
-from compactbio.training.interval import LossSums, Rates
+from compactbio.training.interval import LossSums, Stopwatch
 from compactbio.training.progress import read_metrics
 
 
@@ -54,7 +54,7 @@ def test_the_first_bad_step_of_any_process_is_named():
 
 
 def test_rates_leave_out_what_was_no_training():
-    rates = Rates(100.0)
+    rates = Stopwatch(100.0)
     for _ in range(4):
         rates.add_counts({"tokens": 50.0, "sequences": 2.0, "flops": 3e12})
         rates.steps += 1

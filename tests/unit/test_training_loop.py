@@ -10,7 +10,8 @@ import torch
 from compactbio.errors import UserError
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.deadlines import StopSignal, deadline_after
-from compactbio.training.loop import LoopSettings, MicroBatch, StepModule, run_training
+from compactbio.training.interface import LoopSettings, MicroBatch, StepModule
+from compactbio.training.loop import run_training
 from compactbio.training.optimizer_settings import GroupRule, OptimizerSettings
 from compactbio.training.optimizers import build_optimizer
 from compactbio.training.progress import MetricsLog, read_metrics

@@ -83,7 +83,7 @@ def _training(
     busy = next((run for run in runs if run.status == "running"), None)
     number = "" if job is None else job.number
     if stalled is not None and busy is None:
-        note = f"{stalled.reason}; mend it, then rm {stalled.folder}/stalled"
+        note = f"{stalled.reason}; fix it, then rm {stalled.folder}/stalled"
         return Training(stage, model, dataset, STALLED, _steps(runs), job=number, note=note)
     if busy is not None or (job is not None and job.runs):
         current = busy or next((run for run in runs if run.status == "unfinished"), None)

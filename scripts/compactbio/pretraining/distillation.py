@@ -19,7 +19,7 @@ from compactbio.terms.cost import Cost
 from compactbio.terms.objective import Entry, shape_faults
 from compactbio.terms.record import HIDDEN, LOGITS
 from compactbio.training.dropout import replace_dropout
-from compactbio.training.loop import StepModule
+from compactbio.training.interface import StepModule
 
 PACKED = ("position_ids", "lengths", "boundaries")  # what a packed micro-batch gives beside its ids
 MASKED = ("masked_positions", "masked_lengths")  # what a last layer at these positions alone needs

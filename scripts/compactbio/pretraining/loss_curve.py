@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from compactbio.style import PARAMETERS, line_looks, write_figure
+from compactbio.training.progress import MetricsLine
 
 
-def draw_loss_curve(title: str, lines: list[dict[str, Any]], files: list[Path]) -> None:
+def draw_loss_curve(title: str, lines: list[MetricsLine], files: list[Path]) -> None:
     """Write the loss and each term by step, in the format of each file's suffix.
 
     Args:

@@ -24,7 +24,8 @@ from compactbio.settings.results import TrainingResults
 from compactbio.students.models import load_masked_lm
 from compactbio.terms.objective import read_objective
 from compactbio.training.checkpoints import CheckpointFolder
-from compactbio.training.loop import LoopResult, LoopSettings, run_training
+from compactbio.training.interface import LoopResult, LoopSettings
+from compactbio.training.loop import run_training
 from compactbio.training.optimizer_settings import optimizer_settings
 from compactbio.training.optimizers import build_optimizer
 from compactbio.training.processes import precision_of, start_accelerator

@@ -12,7 +12,7 @@ import numpy as np
 from compactbio.errors import UserError
 from compactbio.files import read_json, read_yaml
 from compactbio.settings.results import TrainingResults
-from compactbio.training.progress import read_metrics
+from compactbio.training.progress import MetricsLine, read_metrics
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Pretraining:
 
     run: dict[str, Any]
     provenance: dict[str, Any]
-    lines: list[dict[str, Any]]
+    lines: list[MetricsLine]
 
     @property
     def objective(self) -> tuple[tuple[str, float, float | None], ...]:

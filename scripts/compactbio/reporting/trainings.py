@@ -9,12 +9,11 @@ from statistics import fmean
 from typing import Any
 
 from compactbio.errors import UserError
-from compactbio.files import read_json
+from compactbio.files import read_json, read_json_lines
 from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.reporting.render import DASH, Block, Document, Entry, Section, mean_and_std, number
 from compactbio.reporting.score_cells import NOT_RUN, summarise
 from compactbio.settings.results import Finetuning, Results, find
-from compactbio.training.progress import read_metrics
 
 OPTIONS = {"learning_rate": "learning rate", "batch_size": "batch size", "epochs": "epochs"}
 RECORD_COLUMNS = (
@@ -65,7 +64,7 @@ def read_trainings(paths: Iterable[Path]) -> dict[tuple[str, str], Training]:
             raise UserError(f"{path} has no list of runs: finetune_model writes it")
         metrics = Finetuning(path.parent).metrics
         epochs: dict[str, list[dict[str, Any]]] = {}
-        for line in read_metrics(metrics):
+        for line in read_json_lines(metrics):
             epochs.setdefault(line["run"], []).append(line)
         lacking = [run["run"] for run in facts["runs"] if run["run"] not in epochs]
         if lacking:

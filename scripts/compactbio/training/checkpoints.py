@@ -6,7 +6,7 @@ import json
 import logging
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from compactbio.errors import UserError
 from compactbio.files import read_json, read_manifest, replacing_folder, write_json, write_manifest
@@ -19,6 +19,28 @@ OPTIMIZER = "optimizer.pt"
 EXTRA = "extra.json"
 STATE = "state.json"
 PREFIX = "step-"
+
+
+class TrainingState(TypedDict, total=False):
+    """Content of state.json, the truth about how far a run is; empty before its first try."""
+
+    step: int
+    total_steps: int
+    finished: bool
+    """Whether step equals total_steps."""
+    reason: str
+    """Why the last try ended (`finished`, `deadline`, `signal`), `running` after a save in a try that goes on."""
+    seconds: float
+    """Of training, earlier tries included."""
+    model: str
+    fingerprint: str
+
+
+class OptimizerStates(TypedDict):
+    """Content of optimizer.pt: what the optimizer and, with loss scaling, the scaler gave."""
+
+    optimizer: dict[str, Any]
+    scaler: dict[str, Any] | None
 
 
 class CheckpointFolder:
@@ -51,7 +73,7 @@ class CheckpointFolder:
         optimizer: torch.optim.Optimizer,
         extra: dict[str, Any] | None = None,
         *,
-        scaler: Any = None,
+        scaler: torch.amp.GradScaler | None = None,
     ) -> Path:
         """Write the checkpoint of a step and return its folder; older ones go when it is complete.
 
@@ -69,14 +91,15 @@ class CheckpointFolder:
             self._check_room(module, optimizer)
             with replacing_folder(target) as temporary:
                 save_model(module, str(temporary / WEIGHTS))
-                torch.save(
-                    {"optimizer": optimizer.state_dict(), "scaler": scaler.state_dict() if scaler else None},
-                    temporary / OPTIMIZER,
-                )
+                states: OptimizerStates = {
+                    "optimizer": optimizer.state_dict(),
+                    "scaler": scaler.state_dict() if scaler else None,
+                }
+                torch.save(states, temporary / OPTIMIZER)
                 (temporary / EXTRA).write_text(json.dumps(extra or {}) + "\n", encoding="utf-8")
                 write_manifest(temporary, step=step)
         except (OSError, RuntimeError, SafetensorError) as error:
-            # torch and safetensors report a full disk in their own ways, so any failure to write is one
+            # torch and safetensors report a full disk in ways of their own, so any failure to write counts as one
             raise UserError(
                 f"the checkpoint of step {step} could not be written to {self.folder} ({error}): free disk space or "
                 f"quota and start again; {self._last_good_in_words()}"
@@ -89,7 +112,7 @@ class CheckpointFolder:
         checkpoint = self.latest()
         return 0 if checkpoint is None else step_of(checkpoint)
 
-    def restore(self, checkpoint: Path, module: torch.nn.Module) -> tuple[int, dict[str, Any], dict[str, Any]]:
+    def restore(self, checkpoint: Path, module: torch.nn.Module) -> tuple[int, OptimizerStates, dict[str, Any]]:
         """Load a checkpoint's weights into a module; return (step, optimizer and scaler state, extra)."""
         import torch
         from safetensors.torch import load_model
@@ -98,18 +121,18 @@ class CheckpointFolder:
         states = torch.load(checkpoint / OPTIMIZER, map_location="cpu", weights_only=True)
         return step_of(checkpoint), states, read_json(checkpoint / EXTRA)
 
-    def write_state(self, **facts: Any) -> None:
-        """Write state.json, the truth about how far the run is."""
-        write_json(self.folder / STATE, facts)
+    def write_state(self, state: TrainingState) -> None:
+        """Write state.json."""
+        write_json(self.folder / STATE, state)
 
-    def read_state(self) -> dict[str, Any]:
+    def read_state(self) -> TrainingState:
         """Return state.json, empty where there is none."""
         path = self.folder / STATE
-        return read_json(path) if path.is_file() else {}
+        return cast(TrainingState, read_json(path)) if path.is_file() else {}
 
     def seconds(self) -> float:
-        """Return the seconds of training that state.json counts, those of earlier tries included."""
-        return float(self.read_state().get("seconds", 0.0))
+        """Return the seconds of training that state.json counts."""
+        return self.read_state().get("seconds", 0.0)
 
     def _check_room(self, module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Refuse a save that cannot fit, before anything is written."""

@@ -44,7 +44,7 @@ def known_peak(name: str, precision: str) -> float | None:
 
 
 def device_peak(device: torch.device, precision: str) -> float | None:
-    """Return the dense peak of a process's device in FLOP/s; None for processors and unknown GPUs."""
+    """Return the dense peak of a process's device in FLOP/s; None for CPUs and unknown GPUs."""
     return known_peak(torch.cuda.get_device_name(device), precision) if device.type == "cuda" else None
 
 

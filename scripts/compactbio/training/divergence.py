@@ -1,4 +1,4 @@
-"""A loss that has left for good, told from the lines of metrics alone."""
+"""A loss that has diverged, recognised from the lines of metrics alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PATIENCE_STEPS = 100
 
 
 class LossWatch:
-    """Tells a diverging loss from a healthy one by the means between lines of metrics.
+    """Recognises a diverging loss by the means between lines of metrics.
 
     The first loss is the largest of the lines up to step 50, of two lines at least. A later line is high where its
     loss is above 1 and above twice the first loss; once a later line was below half of the first loss, lines are high

@@ -1,4 +1,4 @@
-"""Dropout on a processor at a third of the cost of torch's own, which draws a float for every value.
+"""Dropout on a CPU at a third of the cost of torch's own, which draws a float for every value.
 
 A value is dropped by 16 random bits of its own, four values to a draw of torch's default generator, so that the
 probability is the nearest multiple of 1/65,536 (0.1 becomes 0.100006); what is kept is divided by what is then left,
@@ -28,7 +28,7 @@ def draw_factors(shape: Sequence[int], probability: float) -> Tensor:
 
 
 def dropout(values: Tensor, probability: float) -> Tensor:
-    """Return values with dropout, of the same shape; by 16 bits a value where they are float32 on a processor."""
+    """Return values with dropout, of the same shape; by 16 bits a value where they are float32 on a CPU."""
     if probability == 0.0:
         return values
     if values.dtype is torch.float32 and values.device.type == "cpu":

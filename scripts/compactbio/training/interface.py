@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from compactbio.training.checkpoints import TrainingState
 from compactbio.training.deadlines import StopSignal
 
 
@@ -54,8 +55,8 @@ class LoopSettings:
     deadline: float | None = None
     """A `time.monotonic()` value; the time of a save is subtracted."""
     stop: StopSignal | None = None
-    state_facts: dict[str, Any] = field(default_factory=dict)
-    """Written to state.json beside the step."""
+    state_facts: TrainingState = field(default_factory=TrainingState)
+    """Written to state.json beside the step: model and fingerprint."""
 
 
 @dataclass

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
+
+from compactbio.training.progress import Rates
+
+
+class SavedInterval(TypedDict):
+    """What a checkpoint's extra.json keeps of the steps since the last line; fields as in `Gathered`."""
+
+    steps: int
+    names: list[str]
+    rows: list[list[float]]
 
 
 @dataclass(frozen=True)
@@ -35,7 +45,7 @@ class Gathered:
             name: sum(row[column] for row in self.rows) / self.steps for column, name in enumerate(self.names, start=2)
         }
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> SavedInterval:
         """Return what a checkpoint keeps, so that the line after a resumption is that of an uninterrupted run."""
         return {"steps": self.steps, "names": self.names, "rows": self.rows}
 
@@ -74,7 +84,7 @@ class LossSums:
         vector = torch.stack([self.first_bad, self.loss, *(self.terms[name] for name in names)])
         return Gathered(self.steps, names, self.accelerator.gather(vector[None].double()).tolist())
 
-    def restore(self, saved: dict[str, Any] | None) -> None:
+    def restore(self, saved: SavedInterval | None) -> None:
         """Take up the interval that a checkpoint was saved in; None: a new one.
 
         Another number of processes gives the sums to the first of them.
@@ -91,7 +101,7 @@ class LossSums:
         self.terms = dict(zip(saved["names"], terms, strict=True))
 
 
-class Rates:
+class Stopwatch:
     """Steps and counts per second of training since the last line; saves and evaluations are no part of it."""
 
     def __init__(self, now: float) -> None:
@@ -112,7 +122,7 @@ class Rates:
         """Take time that was no training out of the rates."""
         self.began += seconds
 
-    def read(self, now: float, *, steps_left: int, peak_flops: float | None) -> dict[str, float]:
+    def read(self, now: float, *, steps_left: int, peak_flops: float | None) -> Rates:
         """Return the rates and the time left as fields of a line of metrics.
 
         Args:
@@ -120,7 +130,7 @@ class Rates:
         """
         seconds = max(now - self.began, 1e-9)
         per_step = seconds / max(self.steps, 1)
-        rates = {
+        rates: Rates = {
             "tokens_per_second": self.counts.get("tokens", 0.0) / seconds,
             "sequences_per_second": self.counts.get("sequences", 0.0) / seconds,
             "seconds_per_step": per_step,

@@ -22,7 +22,7 @@ from compactbio.errors import UserError
 # torchrun would die of SIGUSR1 without handing it on; it kills processes that need longer than this to save and leave
 TORCHRUN = ("--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1", "--shutdown-timeout=120")
 # torchrun finds out whether it is the meeting place by what its host's name resolves to, which on many clusters is a
-# loopback address or another network's: all then wait for a host. The first node is told that it is the one.
+# loopback address or another network's: all then wait for a host. The first node gets the flag that it is the one.
 ON_EACH_NODE = 'if [ "$SLURM_NODEID" = 0 ]; then host=1; else host=0; fi; export PET_RDZV_CONF=is_host=$host; exec "$@"'
 
 
@@ -126,7 +126,7 @@ def visible_gpus(environment: Mapping[str, str], devices: Path = Path("/dev")) -
     """Return the names of the NVIDIA GPUs that a program started here would see.
 
     A GPU counts if its device file exists (or, as under WSL, nvidia-smi lists it): CUDA_VISIBLE_DEVICES alone proves
-    nothing, some schedulers set it on machines without any. Where it is set, it tells which ones are ours.
+    nothing, some schedulers set it on machines without any. Where it is set, it names the ones that are ours.
     """
     present = sorted(path.name.removeprefix("nvidia") for path in devices.glob("nvidia[0-9]*"))
     if not present and devices == Path("/dev") and shutil.which("nvidia-smi"):
@@ -150,13 +150,13 @@ class ClaimedGpus:
     def wait(self, poll_seconds: float = 5.0) -> list[str]:
         """Return the names of the claimed GPUs, once enough are free."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        told = False
+        logged = False
         while not self._try():
-            if not told:
+            if not logged:
                 logging.info(
                     "waiting for %d free GPU(s) of %d (locks in %s)", self.count, len(self.present), self.folder
                 )
-                told = True
+                logged = True
             time.sleep(poll_seconds)
         return list(self._held)
 
@@ -167,7 +167,7 @@ class ClaimedGpus:
         self._held = {}
 
     def _try(self) -> bool:
-        """Take what is free; keep it only if it is enough, lest two launchers wait for each other."""
+        """Take what is free; keep it only if it is enough: else two launchers would wait for each other."""
         for name in self.present:
             if len(self._held) == self.count:
                 break
@@ -186,8 +186,8 @@ class ClaimedGpus:
 
 def threads_per_process(environment: Mapping[str, str], processes_on_node: int) -> int:
     """Return the threads that each process of a node may use: the job's cores shared equally."""
-    told = environment.get("OMP_NUM_THREADS", "")
-    cores = int(told) if told.isdigit() and int(told) > 0 else len(os.sched_getaffinity(0))
+    given = environment.get("OMP_NUM_THREADS", "")
+    cores = int(given) if given.isdigit() and int(given) > 0 else len(os.sched_getaffinity(0))
     return max(1, cores // processes_on_node)
 
 

@@ -17,8 +17,6 @@ from compactbio.training.processes import start_accelerator
 from compactbio.training.progress import MetricsLog
 from compactbio.training.trainer import Trainer
 
-__all__ = ["LoopResult", "LoopSettings", "MicroBatch", "StepModule", "run_training", "seed_step"]
-
 
 def seed_step(seed: int, step: int, rank: int) -> None:
     """Seed torch (dropout) for one step of one process, so that no generator state has to be saved."""

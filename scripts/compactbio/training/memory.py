@@ -12,7 +12,7 @@ NEVER = 2**31 - 1  # the largest threshold that mallopt's int takes
 
 
 def keep_freed_memory() -> None:
-    """Tell the C library to keep freed blocks of up to 32 MB, for the life of this process.
+    """Have the C library keep freed blocks of up to 32 MB, for the life of this process.
 
     By default glibc returns what is free at the heap's end, and the kernel fills it with zeros page by page when the
     next step asks again. Larger blocks still go back: kept as well, they broke the heap into pieces, and the peak of

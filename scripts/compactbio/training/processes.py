@@ -21,7 +21,7 @@ def start_accelerator(precision: str = "fp32", *, unused_parameters: bool = Fals
 
     Args:
         precision: fp32, bf16 or fp16 (autocast; fp16 with loss scaling, on a GPU only).
-        unused_parameters: some parameters get no gradient, which data parallelism has to be told.
+        unused_parameters: some parameters get no gradient, which data parallelism has to expect.
 
     Raises:
         UserError: the precision is unknown or this machine does not have it.

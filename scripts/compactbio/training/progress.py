@@ -7,20 +7,39 @@ import logging
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict, cast
 
-from compactbio.files import replacing_file
+from compactbio.files import read_json_lines, replacing_file
+
+
+class Rates(TypedDict, total=False):
+    """How fast a training was since the line before, all processes together; FLOPs where the batches count them."""
+
+    tokens_per_second: float
+    sequences_per_second: float
+    seconds_per_step: float
+    eta_seconds: float
+    model_flops_per_second: float
+    model_flop_utilisation: float
+    """Share of the dense peak, for GPUs in `devices.PEAKS`."""
+
+
+class MetricsLine(Rates, total=False):
+    """A line of metrics: of a training step with all fields but `evaluation`, of an evaluation with step and that."""
+
+    step: Required[int]
+    total_steps: int
+    loss: float
+    """Mean over the steps since the line before, as are the terms."""
+    terms: dict[str, float]
+    learning_rate: float
+    gradient_norm: float
+    peak_memory_mb: float
+    evaluation: dict[str, Any]
 
 
 class MetricsLog:
-    """Appends one JSON line per logged step to a file; only the main process writes.
-
-    Fields of a training line: step, total_steps, loss (mean over the steps since the line before), terms,
-    learning_rate, gradient_norm, tokens_per_second, sequences_per_second, seconds_per_step, eta_seconds,
-    peak_memory_mb; of all processes together, where the batches count FLOPs, model_flops_per_second, and
-    model_flop_utilisation (its share of the dense peak) on GPUs that `devices.PEAKS` knows. A line from an evaluation
-    has step and evaluation.
-    """
+    """Appends a JSON line per logged step to a file; only the main process writes."""
 
     def __init__(self, path: Path, *, writes: bool = True) -> None:
         self.path = path
@@ -44,8 +63,8 @@ class MetricsLog:
         if self._bar is not None:
             self._bar.update(1)
 
-    def write(self, line: dict[str, Any]) -> None:
-        """Append a line, and say the same to the log in words."""
+    def write(self, line: MetricsLine) -> None:
+        """Append a line, and write it to the log in words."""
         if not self.writes:
             return
         with self.path.open("a", encoding="utf-8") as stream:
@@ -62,19 +81,12 @@ class MetricsLog:
             self._bar = None
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a metrics file; a last line torn by a kill is left out."""
-    lines: list[dict[str, Any]] = []
-    if path.is_file():
-        for text in path.read_text(encoding="utf-8").splitlines():
-            try:
-                lines.append(json.loads(text))
-            except json.JSONDecodeError:
-                break
-    return lines
+def read_metrics(path: Path) -> list[MetricsLine]:
+    """Return the lines that a MetricsLog wrote; none where there is no file."""
+    return cast(list[MetricsLine], read_json_lines(path))
 
 
-def _in_words(line: dict[str, Any]) -> str:
+def _in_words(line: MetricsLine) -> str:
     """Return a line of metrics as a sentence for the log."""
     if "loss" not in line:
         return f"step {line['step']}: " + ", ".join(
@@ -89,6 +101,6 @@ def _in_words(line: dict[str, Any]) -> str:
         parts.append(f"{line['tokens_per_second']:,.0f} tokens/s")
     if "model_flop_utilisation" in line:
         parts.append(f"{line['model_flop_utilisation']:.0%} of the peak")
-    if line.get("eta_seconds") is not None:
+    if "eta_seconds" in line:
         parts.append(f"ready in {timedelta(seconds=round(line['eta_seconds']))}")
     return " ".join(parts)

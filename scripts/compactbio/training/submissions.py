@@ -6,7 +6,7 @@ import os
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from compactbio.files import read_json, write_json
 
@@ -14,24 +14,46 @@ SUBMISSIONS = "submissions.json"
 KILLED = "killed"
 
 
+class Submission(TypedDict, total=False):
+    """A start of the program; `before` is there until its end is noted, the last three fields from then on."""
+
+    job: str | None
+    """The number that SLURM gave."""
+    host: str
+    started: str
+    processes: int
+    gpus: int
+    from_step: int
+    before: float
+    """Seconds of training of the submissions before this one."""
+    to_step: int
+    seconds: float
+    reason: str
+
+
 class Submissions:
     """A list kept beside the checkpoints; the main process writes it.
 
-    A submission that was killed cannot say how far it came: the next one notes for it what the last checkpoint holds.
+    A submission that was killed could not note its end: the next one notes for it what the last checkpoint holds.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / SUBMISSIONS
-        self.all: list[dict[str, Any]] = read_json(self.path) if self.path.is_file() else []
+        self.all: list[Submission] = read_json(self.path) if self.path.is_file() else []
 
     def begin(self, *, step: int, seconds: float) -> None:
         """Note a start at the step and with the seconds that earlier submissions left in a checkpoint."""
         if self.all and "reason" not in self.all[-1]:
             self.end(step=step, seconds=seconds, reason=KILLED)
-        known = {"job": os.environ.get("SLURM_JOB_ID"), "host": socket.gethostname()}
-        started = datetime.now(UTC).isoformat(timespec="seconds")
-        processes = int(os.environ.get("WORLD_SIZE", 1))
-        self.all.append(known | {"started": started, "processes": processes, "from_step": step, "before": seconds})
+        submission: Submission = {
+            "job": os.environ.get("SLURM_JOB_ID"),
+            "host": socket.gethostname(),
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "processes": int(os.environ.get("WORLD_SIZE", 1)),
+            "from_step": step,
+            "before": seconds,
+        }
+        self.all.append(submission)
         write_json(self.path, self.all)
 
     def use(self, gpus: int) -> None:
@@ -42,8 +64,8 @@ class Submissions:
     def end(self, *, step: int, seconds: float, reason: str) -> None:
         """Note how the newest submission ended: its step, and the seconds of all together up to here."""
         newest = self.all[-1]
-        before = newest.pop("before")
-        newest |= {"to_step": step, "seconds": round(max(seconds - before, 0.0), 3), "reason": reason}
+        gained = max(seconds - newest.pop("before"), 0.0)
+        newest.update({"to_step": step, "seconds": round(gained, 3), "reason": reason})
         write_json(self.path, self.all)
 
     def gpu_hours(self) -> float:

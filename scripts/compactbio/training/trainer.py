@@ -15,14 +15,14 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
 from compactbio.errors import UserError
-from compactbio.training.checkpoints import CheckpointFolder
+from compactbio.training.checkpoints import CheckpointFolder, OptimizerStates, TrainingState
 from compactbio.training.devices import device_peak, peak_memory_mb
 from compactbio.training.divergence import LossWatch
 from compactbio.training.interface import LoopSettings, MicroBatch, StepModule
-from compactbio.training.interval import Gathered, LossSums, Rates
+from compactbio.training.interval import Gathered, LossSums, Stopwatch
 from compactbio.training.optimizers import set_learning_rates
 from compactbio.training.processes import Agreement, precision_of
-from compactbio.training.progress import MetricsLog, read_metrics
+from compactbio.training.progress import MetricsLine, MetricsLog, read_metrics
 
 WHAT_TO_TRY = (
     "Lower the learning rate (pretraining: optimisation.peak_learning_rate; finetuning: learning_rate), lengthen the "
@@ -50,7 +50,7 @@ class Trainer:
         self.accelerator = accelerator
         self.agreement = Agreement(accelerator)
         self.sums = LossSums(accelerator)
-        self.rates = Rates(time.monotonic())
+        self.rates = Stopwatch(time.monotonic())
         self.watch = LossWatch()
         peak = device_peak(accelerator.device, precision_of(accelerator))
         self.peak_flops = None if peak is None else peak * accelerator.num_processes
@@ -61,12 +61,14 @@ class Trainer:
 
     def resume(self) -> int:
         """Load the newest sound checkpoint, hand the module to accelerate, return the finished steps."""
-        chosen: list[Any] = [None, []]
+        chosen: list[Any] = [None, []]  # a checkpoint and the lines of metrics
         if self.accelerator.is_main_process:
             chosen = [self.checkpoints.latest(), read_metrics(self.metrics.path)]
         broadcast_object_list(chosen)  # one process decides: a shared disk may show the others less
         checkpoint: Path | None = chosen[0]
-        step, states, extra = 0, None, {}
+        step = 0
+        states: OptimizerStates | None = None
+        extra: dict[str, Any] = {}
         self.began = time.monotonic()
         if checkpoint is not None:
             step, states, extra = self.checkpoints.restore(checkpoint, self.plain)
@@ -80,7 +82,7 @@ class Trainer:
             self.optimizer.load_state_dict(states["optimizer"])
             if states["scaler"] and self.accelerator.scaler is not None:
                 self.accelerator.scaler.load_state_dict(states["scaler"])
-        self.seconds_before = float(self.checkpoints.read_state().get("seconds", 0.0)) if step else 0.0
+        self.seconds_before = self.checkpoints.seconds() if step else 0.0
         self.saved_step = step
         self.parameters = [value for value in self.plain.parameters() if value.requires_grad]
         self.module.train()
@@ -102,17 +104,17 @@ class Trainer:
         self.asked_at = now
         reserve = 1.5 * self.save_seconds + 2.0 * self.step_seconds
         late = settings.deadline is not None and now + reserve >= settings.deadline
-        told = settings.stop is not None and settings.stop.reason is not None
+        stopped = settings.stop is not None and settings.stop.reason is not None
         minutes = settings.checkpoint_every_minutes
         due = minutes is not None and now - self.saved_at >= 60.0 * minutes
         main = self.accelerator.is_main_process
-        *sums, late_sum, told_sum, due_sum = self.agreement.sums(
-            [*counts, float(late), float(told), float(due and main)]
+        *sums, late_sum, stopped_sum, due_sum = self.agreement.sums(
+            [*counts, float(late), float(stopped), float(due and main)]
         )
         # a term that nothing in the whole batch contributes to is zero, not zero divided by zero
         denominators = {name: total or 1.0 for name, total in zip(names, sums, strict=True)}
         self.rates.add_counts(dict(zip(names, sums, strict=True)))
-        leave = "deadline" if late_sum else "signal" if told_sum else ""
+        leave = "deadline" if late_sum else "signal" if stopped_sum else ""
         return denominators, bool(due_sum), leave
 
     def take_step(
@@ -143,7 +145,7 @@ class Trainer:
             step_loss += loss.detach().float()
             self.sums.add_terms(self.plain.last_terms)
         norm = self._clip()
-        # without loss scaling accelerate's own step only looks, anew each time, for a library of other optimizers
+        # accelerate's own step is needed for loss scaling only; without it, it would spend time on checks
         (self.optimizer if self.accelerator.scaler is None else self.prepared_optimizer).step()
         self.optimizer.zero_grad(set_to_none=True)
         finite = torch.isfinite(step_loss)
@@ -162,7 +164,7 @@ class Trainer:
         rates = self.rates.read(
             time.monotonic(), steps_left=self.settings.total_steps - step, peak_flops=self.peak_flops
         )
-        line = {
+        line: MetricsLine = {
             "step": step,
             "total_steps": self.settings.total_steps,
             "loss": gathered.loss,
@@ -192,7 +194,7 @@ class Trainer:
     def save(self, step: int) -> None:
         """Save a checkpoint, unless the numbers since the last one are not finite or the loss looks diverged.
 
-        The last good checkpoint must not give way to a state that may be spoilt: `saved_step` then stays behind. The
+        The last good checkpoint must not give way to a state that may be unusable: `saved_step` then stays behind. The
         last step is saved all the same: a loss that was high for so short a time has not diverged.
         """
         began = time.monotonic()
@@ -216,9 +218,10 @@ class Trainer:
         """Write state.json (main process)."""
         if self.accelerator.is_main_process:
             total = self.settings.total_steps
-            facts: dict[str, Any] = {"step": step, "total_steps": total, "finished": step == total, "reason": reason}
-            facts["seconds"] = round(self.seconds_before + time.monotonic() - self.began, 3)
-            self.checkpoints.write_state(**facts, **self.settings.state_facts)
+            state: TrainingState = {"step": step, "total_steps": total, "finished": step == total, "reason": reason}
+            state["seconds"] = round(self.seconds_before + time.monotonic() - self.began, 3)
+            state.update(self.settings.state_facts)
+            self.checkpoints.write_state(state)
 
     def release(self) -> None:
         """Take the module back from accelerate, which would keep it for the life of the process."""
@@ -232,7 +235,7 @@ class Trainer:
             limit = float("inf")
         if self.accelerator.device.type != "cpu":
             return self.accelerator.clip_grad_norm_(self.parameters, limit)
-        # a processor's norm can be looked at without waiting: gradients within the limit are not multiplied by 1
+        # on a CPU the norm can be read without waiting: gradients within the limit are not multiplied by 1
         gradients = [value.grad for value in self.parameters if value.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         if not norm <= limit:

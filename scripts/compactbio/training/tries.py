@@ -1,7 +1,7 @@
 """Tries of a run: a later one starts only where an earlier one could have gained something.
 
-Retries are the profile's business and may be many. A run that cannot get ahead (no time for one step, memory that is
-never enough, a loss that is not a number) would use them all up. So a try that gained no step leaves a file `stalled`
+The profile sets the number of retries, which may be large. A run that cannot get ahead (no time for one step, never
+enough memory, a loss that is not a number) would use them all up. So a try that gained no step leaves a file `stalled`
 with the reason, and later tries end at once.
 """
 
@@ -13,7 +13,7 @@ import os
 import socket
 from datetime import datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, TypedDict
 
 from compactbio.errors import UserError
 from compactbio.files import read_json, write_json
@@ -21,7 +21,16 @@ from compactbio.files import read_json, write_json
 STALLED = "stalled"
 TRIES = "tries.json"
 LOCK = "lock"
-DEATHS_ALLOWED = 2  # tries from the same step that ended without a word: a node may fail, twice is our own doing
+DEATHS_ALLOWED = 2  # tries from the same step that were killed: one may be a node's failure, two are the run's own
+
+
+class UnendedTries(TypedDict):
+    """Content of tries.json, which a try that notes its end removes."""
+
+    step: int
+    """The step that the tries started from; -1 where there were none."""
+    deaths: int
+    """How many tries began there and noted no end."""
 
 
 class Tries:
@@ -36,15 +45,13 @@ class Tries:
         """Raise UserError where an earlier try left the marker; costs no import of torch."""
         if self.marker.is_file():
             reason = self.marker.read_text(encoding="utf-8").strip()
-            raise UserError(
-                f"this run is stalled: {reason}. Mend the cause, then remove the marker: rm '{self.marker}'"
-            )
+            raise UserError(f"this run is stalled: {reason}. Fix the cause, then remove the marker: rm '{self.marker}'")
 
     def begin(self, step: int) -> None:
-        """Note that a try starts from `step`; refuse where two such tries died without a word."""
+        """Note that a try starts from `step`; refuse where two such tries were killed."""
         self._refuse_a_second_process()
         path = self.folder / TRIES
-        before = read_json(path) if path.is_file() else {"step": -1, "deaths": 0}
+        before: UnendedTries = read_json(path) if path.is_file() else {"step": -1, "deaths": 0}
         deaths = before["deaths"] if before["step"] == step else 0
         if deaths >= DEATHS_ALLOWED:
             self.stall(
@@ -53,14 +60,15 @@ class Tries:
             )
             path.unlink()
             self.refuse_if_stalled()
-        write_json(path, {"step": step, "deaths": deaths + 1})
+        now: UnendedTries = {"step": step, "deaths": deaths + 1}
+        write_json(path, now)
 
     def end(self, *, started_at: int, step: int, finished: bool, reason: str) -> None:
-        """Note how a try ended; without a gained step and by its own doing, it leaves the marker."""
+        """Note how a try ended; one that gained no step and was not stopped by a signal leaves the marker."""
         (self.folder / TRIES).unlink(missing_ok=True)
         if self._lock is not None:
             self._lock.close()
-        if finished or step > started_at or reason == "signal":  # who sent the signal may start it again
+        if finished or step > started_at or reason == "signal":  # the sender of the signal may start it again
             return
         if reason == "deadline":
             reason = "the time limit was reached before one step from step {} was done and saved; allow more minutes"
@@ -74,15 +82,14 @@ class Tries:
             UserError: another process trains this run.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock = (self.folder / LOCK).open("a+", encoding="utf-8")  # what its holder wrote stays until it is ours
+        lock = (self.folder / LOCK).open("a+", encoding="utf-8")  # what its holder wrote stays until we hold it
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = (self.folder / LOCK).read_text(encoding="utf-8").strip() or "who does not say"
+            holder = (self.folder / LOCK).read_text(encoding="utf-8").strip() or "which left no name"
             lock.close()
             raise UserError(
-                f"another process is training this run ({self.folder}), {holder}: wait for it, or end it and start "
-                "again"
+                f"another process is training this run ({self.folder}), {holder}: wait for its end, or stop it first"
             ) from None
         except OSError as error:  # a file system without locks: no reason not to train
             logging.warning("%s cannot be locked (%s)", self.folder, error)

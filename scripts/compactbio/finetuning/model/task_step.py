@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from compactbio.architectures import architecture_of
 from compactbio.finetuning.features import IGNORED
 from compactbio.finetuning.packed.packed_model import PackedModel
-from compactbio.training.loop import StepModule
+from compactbio.training.interface import StepModule
 
 DENOMINATOR = {"ner": "pieces", "re": "examples", "qa": "windows"}
 MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")

@@ -22,7 +22,7 @@ import torch
 from compactbio.finetuning.features import IGNORED, Feature, collate, join
 from compactbio.finetuning.packed.cuts import cheapest_cuts, fewest_cuts
 from compactbio.finetuning.packed.groups import pack
-from compactbio.training.loop import MicroBatch
+from compactbio.training.interface import MicroBatch
 
 PACKED_PIECES = 2048  # of a packed micro-batch at most, where it has more than one sequence
 START_COST = 4096  # pieces of padding that one micro-batch more is worth on a GPU

@@ -28,7 +28,7 @@ from compactbio.training.tries import Tries
 
 if TYPE_CHECKING:
     from compactbio.finetuning.runs.one_run import OneRun
-    from compactbio.training.loop import LoopResult
+    from compactbio.training.interface import LoopResult
 
 
 def finetune(

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from compactbio.errors import UserError
-from compactbio.files import read_json
+from compactbio.files import read_json, read_json_lines
 from compactbio.finetuning.runs.planning import PlannedRun, plan_runs
 from compactbio.finetuning.runs.run_files import METRICS, RESULT
-from compactbio.training.progress import read_metrics
 
 GRID = "grid"
 SCORE = {"ner": "f1", "re": "f1", "qa": "mrr"}  # by which a point is chosen
@@ -73,7 +72,7 @@ def choose_point(settings: dict[str, Any], trials: list[PlannedRun]) -> tuple[di
 
 def _validation_score(run: PlannedRun, metric: str) -> float:
     """Return a finished run's validation score of the epoch whose weights it took."""
-    lines = read_metrics(run.finished / METRICS)
+    lines = read_json_lines(run.finished / METRICS)
     validation = lines[read_json(run.finished / RESULT).get("epoch", len(lines)) - 1]["validation"]
     if validation is None:
         raise UserError(

@@ -27,10 +27,11 @@ from compactbio.finetuning.runs.run_files import METRICS, PREDICTIONS
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.deadlines import StopSignal
 from compactbio.training.dropout import replace_dropout
-from compactbio.training.loop import LoopResult, LoopSettings, run_training
+from compactbio.training.interface import LoopResult, LoopSettings
+from compactbio.training.loop import run_training
 from compactbio.training.optimizer_settings import optimizer_settings
 from compactbio.training.optimizers import build_optimizer, treatments
-from compactbio.training.progress import MetricsLog, read_metrics
+from compactbio.training.progress import MetricsLine, MetricsLog, read_metrics
 from compactbio.training.schedules import learning_rate_schedule
 
 LOG_EVERY = 50  # steps
@@ -184,7 +185,7 @@ class OneRun:
         )
 
 
-def epoch_lines(lines: list[dict[str, Any]], epoch_steps: int, epochs: int) -> list[dict[str, Any]]:
+def epoch_lines(lines: list[MetricsLine], epoch_steps: int, epochs: int) -> list[dict[str, Any]]:
     """Return one line an epoch: epoch (from 1), step, loss (mean over its steps), validation (or None).
 
     Args:
