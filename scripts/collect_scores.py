@@ -8,7 +8,7 @@ from pathlib import Path
 
 from compactbio.logs import run_program
 from compactbio.reporting.collected_scores import collect_scores
-from compactbio.scoring.tables import write_scores
+from compactbio.scoring.score_rows import write_scores
 
 log = logging.getLogger(__name__)
 

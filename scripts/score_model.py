@@ -54,7 +54,7 @@ def main() -> None:
     from compactbio.finetuning.runs.digests import dataset_digest
     from compactbio.provenance import write_provenance
     from compactbio.scoring.folder_scores import score_folder
-    from compactbio.scoring.tables import write_scores
+    from compactbio.scoring.score_rows import write_scores
     from compactbio.scoring.units import write_units
     from compactbio.settings.results import Finetuning
 

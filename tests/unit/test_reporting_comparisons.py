@@ -20,7 +20,7 @@ from compactbio.reporting.statistics.estimates import (
 )
 from compactbio.reporting.statistics.paired_units import files_by_dataset, read_dataset
 from compactbio.reporting.tables.comparisons import comparison_records, comparisons_document, difference_notes
-from compactbio.scoring.tables import Score
+from compactbio.scoring.score_rows import Score
 from compactbio.scoring.units import RunUnits, Units, write_units
 
 LEVELS = {"base": 0.80, "same": 0.80, "worse": 0.70}

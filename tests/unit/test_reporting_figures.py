@@ -12,7 +12,7 @@ from compactbio.reporting.figures.loss_curves import draw_losses, objective_titl
 from compactbio.reporting.pretrainings import read_pretrainings, running_mean
 from compactbio.reporting.published import PublishedValue
 from compactbio.reporting.score_cells import build_cells
-from compactbio.scoring.tables import Score
+from compactbio.scoring.score_rows import Score
 from compactbio.style import line_looks
 
 MLM = [{"term": "mlm", "weight": 1.0}]

@@ -14,7 +14,7 @@ from compactbio.reporting.pages.overview import corpus_document, made_how, run_d
 from compactbio.reporting.pages.run_costs import costs_document, costs_records, in_words, read_benchmarks
 from compactbio.reporting.pages.training_records import read_trained
 from compactbio.reporting.render import to_markdown
-from compactbio.scoring.tables import POOLED, Score
+from compactbio.scoring.score_rows import POOLED, Score
 from compactbio.settings.load import settings_of_files
 
 

@@ -14,7 +14,7 @@ from compactbio.reporting.statistics.verdicts import (
     rank_correlations,
 )
 from compactbio.reporting.tables.replication import replication_document, replication_records
-from compactbio.scoring.tables import Score
+from compactbio.scoring.score_rows import Score
 
 MODELS = ("DistilBioBERT", "CompactBioBERT", "TinyBioBERT", "BioMobileBERT")
 DATASETS = {"BC2GM": "ner", "GAD": "re", "BioASQ-7b": "qa"}

@@ -8,7 +8,7 @@ from helpers.reporting import write_rows
 from compactbio.errors import UserError
 from compactbio.reporting.collected_scores import collect_scores, read_scores
 from compactbio.reporting.published import PAPER_DATASETS, PublishedValue, assign, read_published
-from compactbio.scoring.tables import Score, write_scores
+from compactbio.scoring.score_rows import Score, write_scores
 
 ROW = ("ner", "BC2GM", "A", "seed42", "standard", "f1", "0.5")
 

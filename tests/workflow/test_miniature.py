@@ -10,7 +10,7 @@ import pytest
 import yaml
 from helpers.configurations import ROOT, read
 
-from compactbio.scoring.tables import POOLED
+from compactbio.scoring.score_rows import POOLED
 from workflow.conftest import demo_configuration, jobs_of, run_snakemake
 
 pytestmark = pytest.mark.slow

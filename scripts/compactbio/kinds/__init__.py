@@ -10,7 +10,8 @@ from compactbio.errors import UserError
 from compactbio.kinds import ner, qa, re
 from compactbio.kinds.kind import Kind
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (ner.KIND, re.KIND, qa.KIND)}  # in the order of the tables
+# in the order of the tables
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (ner.KIND, re.KIND, qa.KIND)}
 
 COUNTS = frozenset(name for kind in KINDS.values() for name in kind.count_names)  # numbers that are no fractions
 METRIC_TITLES: dict[str, str] = {

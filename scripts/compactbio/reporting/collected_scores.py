@@ -9,7 +9,7 @@ from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.kinds import COUNTS, KINDS
-from compactbio.scoring.tables import Score
+from compactbio.scoring.score_rows import Score
 from compactbio.settings.results import Results, find
 
 COLUMNS = Score._fields

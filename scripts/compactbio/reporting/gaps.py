@@ -7,7 +7,7 @@ from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.kinds import KINDS
-from compactbio.scoring.tables import Score
+from compactbio.scoring.score_rows import Score
 from compactbio.settings.results import Results
 
 NOT_SCORED = "fine-tuned, not scored yet"

@@ -13,7 +13,7 @@ from compactbio.files import read_yaml
 from compactbio.kinds import KINDS
 from compactbio.kinds.kind import STANDARD
 from compactbio.reporting.published import Assignment
-from compactbio.scoring.tables import POOLED, Score
+from compactbio.scoring.score_rows import POOLED, Score
 
 _TOLERANCE = 1e-6  # of identities between fractions
 

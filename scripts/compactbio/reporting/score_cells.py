@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from compactbio.kinds import COUNTS, KINDS
 from compactbio.reporting.published import PublishedValue
-from compactbio.scoring.tables import Score
+from compactbio.scoring.score_rows import Score
 
 NOT_RUN = "not run"
 NOT_CONFIRMED = "no confirmed published value"

@@ -17,7 +17,7 @@ from compactbio.kinds import COUNTS, KINDS
 from compactbio.reporting.efficiency.names import FORMS, INT8, ONNX, TORCH
 from compactbio.reporting.published import Assignment
 from compactbio.reporting.statistics.estimates import MEAN
-from compactbio.scoring.tables import Score
+from compactbio.scoring.score_rows import Score
 
 Table = list[dict[str, str]]
 Place = tuple[str, str, str, str]  # dataset, model, protocol, metric

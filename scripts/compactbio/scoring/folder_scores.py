@@ -8,7 +8,7 @@ from pathlib import Path
 
 from compactbio.scoring.finetuned import Finetuned, Metrics, open_finetuned
 from compactbio.scoring.kinds import scorer_of
-from compactbio.scoring.tables import POOLED, Score
+from compactbio.scoring.score_rows import POOLED, Score
 from compactbio.scoring.units import RunUnits, Units
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from compactbio.files import read_json
 from compactbio.finetuning.runs.run_files import PREDICTIONS
 from compactbio.kinds import COUNTS
 from compactbio.provenance import PROVENANCE
-from compactbio.scoring.tables import POOLED
+from compactbio.scoring.score_rows import POOLED
 from compactbio.settings.results import TABLES_SO_FAR
 from compactbio.tracing.chain import Chain
 from compactbio.tracing.finetunings import trace_finetuning

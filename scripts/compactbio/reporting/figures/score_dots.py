@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.kinds.kind import REFERENCE, STANDARD
 from compactbio.reporting.score_cells import ScoreCells
-from compactbio.scoring.tables import Score
+from compactbio.scoring.score_rows import Score
 from compactbio.style import LOOKS, PARAMETERS, PUBLISHED_COLOUR, QUIET, Look, save_figure
 
 _COLUMNS = 4  # panels side by side at most

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from compactbio.reporting.render import DASH, Block, Document, Entry, Section
-from compactbio.scoring.tables import POOLED, Score
+from compactbio.scoring.score_rows import POOLED, Score
 from compactbio.settings.runs import finetuning_run
 from compactbio.settings.selection import student_kind
 
