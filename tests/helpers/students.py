@@ -56,8 +56,6 @@ def random_model(architecture: str, class_name: str = "AutoModelForPreTraining",
     """Return a tiny model by transformers alone, with every weight random (biases and norms as well)."""
     import transformers
 
-    if architecture == "distilbert" and class_name == "AutoModelForPreTraining":
-        class_name = "AutoModelForMaskedLM"
     configuration = transformers.AutoConfig.for_model(architecture, **SHAPES[architecture], vocab_size=len(VOCABULARY))
     generator = torch.Generator().manual_seed(seed)
     model = getattr(transformers, class_name).from_config(configuration)

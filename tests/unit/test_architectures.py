@@ -86,7 +86,7 @@ def test_random_weights_follow_the_seed_alone(architecture):
         ("bert", {"hidden_size": 32, "num_attention_heads": 5}, "32 cannot be split over 5"),
         ("bert", {"hidden_act": "sometimes"}, "sometimes"),
         ("bert", {"num_hidden_layers": 0}, "at least 1"),
-        ("roberta", {}, "choose bert, distilbert, mobilebert"),
+        ("roberta", {}, "choose bert, distilbert"),
     ],
 )
 def test_an_impossible_shape_is_refused(architecture, shape, message):

@@ -6,12 +6,11 @@ import pytest
 import torch
 from helpers.students import DEFINITION, SHAPES, definition, random_model, write_published, write_vocabulary
 
+from compactbio.architectures import ARCHITECTURES
 from compactbio.errors import UserError
 from compactbio.students.checkpoints import import_checkpoint
 from compactbio.students.initialisation import SourceFolders, initialise_student, student_of_layers
 from compactbio.students.tokenizers import build_tokenizer, save_tokenizer
-
-STACKS = {"bert": "encoder.layer", "distilbert": "transformer.layer", "mobilebert": "encoder.layer"}
 
 
 def run_of(student, architecture="bert", head="reference", seed=42):
@@ -42,7 +41,7 @@ def test_layers_and_embeddings_come_from_the_teacher(tmp_path, architecture, hea
     folders = SourceFolders(teacher=folder_of(tmp_path, architecture))
     result = initialise_student(run_of({"teacher_layers": [3, 1]}, architecture, head), folders)
     given, made = teacher.state_dict(), result.model.state_dict()
-    stack = f"{architecture}.{STACKS[architecture]}."
+    stack = f"{architecture}.{ARCHITECTURES[architecture].layers}."
     assert result.model.config.num_hidden_layers == 2
     in_encoder = 0
     for name, value in made.items():

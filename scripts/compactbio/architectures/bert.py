@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from compactbio.architectures.record import NAME, POSITIVE, PROBABILITY, SIZE, Architecture
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-    from transformers import PreTrainedModel
+    from torch import Tensor
 
 
-def mlm_logits(model: PreTrainedModel, rows: Tensor) -> Tensor:
+def mlm_logits(model: Any, rows: Tensor) -> Tensor:
     """Return the head's logits (m, vocabulary) of last hidden states (m, hidden)."""
     return model.cls(rows)
 
 
-def _finish_layer(layer: nn.Module, attended: Tensor, rows: Tensor) -> Tensor:
+def _finish_layer(layer: Any, attended: Tensor, rows: Tensor) -> Tensor:
     """Return a layer's output from attention's and from its input."""
     return layer.feed_forward_chunk(layer.attention.output(attended, rows))
 

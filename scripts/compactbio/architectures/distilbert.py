@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from compactbio.architectures.record import NAME, POSITIVE, PROBABILITY, SIZE, SWITCH, Architecture, Sizes, no_pooler
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-    from transformers import PreTrainedModel
+    from torch import Tensor
 
 
-def _mlm_logits(model: PreTrainedModel, rows: Tensor) -> Tensor:
+def _mlm_logits(model: Any, rows: Tensor) -> Tensor:
     """Return the logits of the head, whose layers stand in the model itself."""
     return model.vocab_projector(model.vocab_layer_norm(model.activation(model.vocab_transform(rows))))
 
 
-def _finish_layer(layer: nn.Module, attended: Tensor, rows: Tensor) -> Tensor:
+def _finish_layer(layer: Any, attended: Tensor, rows: Tensor) -> Tensor:
     """Return a layer's output from attention's and from its input."""
     rows = layer.sa_layer_norm(layer.attention.out_lin(attended) + rows)
     return layer.output_layer_norm(layer.ffn(rows) + rows)

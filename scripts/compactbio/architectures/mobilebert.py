@@ -42,7 +42,8 @@ class TrigramBorders:
         self.model = model
         self.max_length = max_length
         self.positions: Tensor | None = None  # (1, tokens), of the packed micro-batch at hand; None: it is padded
-        model.base_model.embeddings.embedding_transformation.register_forward_pre_hook(self._separate)
+        transformation = model.base_model.get_submodule("embeddings.embedding_transformation")
+        transformation.register_forward_pre_hook(self._separate)
 
     def _separate(self, module: nn.Module, arguments: tuple[Tensor]) -> tuple[Tensor] | None:
         """Replace the neighbours of first and last tokens in [next, own, previous], (1, tokens, 3 x width)."""
@@ -53,7 +54,7 @@ class TrigramBorders:
         following, own, previous = arguments[0].chunk(3, dim=-1)
         first = (self.positions == 0)[..., None]
         last = first.roll(-1, dims=1)
-        table = self.model.get_input_embeddings()
+        table: Any = self.model.get_input_embeddings()
         pad = table.weight[table.padding_idx].detach()
         full = (self.positions == self.max_length - 1)[..., None]
         behind = torch.where(full, torch.zeros_like(pad), pad)

@@ -75,6 +75,7 @@ class Architecture:
         name: transformers' `model_type`, which is the configuration's `architecture`.
         title: for messages.
         encoder: name of the encoder inside classes with a head, and so the prefix of its weights.
+        embeddings: names of the encoder's modules before its layers.
         layers: path of the list of layers inside the encoder.
         attention: path of self-attention inside a layer.
         projections: names of the query, key and value projections inside self-attention.
@@ -103,6 +104,7 @@ class Architecture:
     usual: Mapping[str, int]
     dropouts: tuple[str, str]
     mlm_logits: Callable[[PreTrainedModel, Tensor], Tensor]
+    embeddings: tuple[str, ...] = (EMBEDDINGS,)
     sizes: Sizes = COMMON_SIZES
     attention_width: Callable[[Mapping[str, Any], Sizes], str] = whole_width
     token_types: bool = True
@@ -119,7 +121,7 @@ class Architecture:
     def part_of(self, weight: str) -> str:
         """Return the part of a model (one of `PARTS`) that a weight belongs to, by its name in any class."""
         root = weight.removeprefix(f"{self.encoder}.").split(".")[0]
-        return {EMBEDDINGS: EMBEDDINGS, self.stack: LAYERS, POOLER: POOLER}.get(root, HEAD)
+        return {**dict.fromkeys(self.embeddings, EMBEDDINGS), self.stack: LAYERS, POOLER: POOLER}.get(root, HEAD)
 
     def common_names(self, shape: Mapping[str, Any]) -> dict[str, Any]:
         """Return a shape with its sizes under the names that all architectures answer to."""
@@ -139,8 +141,11 @@ class Architecture:
         """Return the position ids of tokens at these places in their sequences, which count from 0."""
         return places + self.first_position if self.first_position else places
 
-    def attention_modules(self, model: PreTrainedModel) -> list[nn.Module]:
-        """Return a model's self-attention modules, first layer first."""
+    def attention_modules(self, model: PreTrainedModel) -> list[Any]:
+        """Return a model's self-attention modules, first layer first.
+
+        Each has `dropout` (a module), `scaling` and `attention_head_size`, which torch's types do not know.
+        """
         return [layer.get_submodule(self.attention) for layer in self.layers_of(model)]
 
     def layers_of(self, model: PreTrainedModel) -> list[nn.Module]:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from compactbio.architectures import architecture_of
 from compactbio.errors import UserError
 from compactbio.files import read_manifest, replacing_file, replacing_folder, write_manifest
 from compactbio.students.models import load_masked_lm, quiet_transformers
@@ -60,7 +61,7 @@ def export_model(run: dict[str, Any], training: dict[str, Any], student: Path, o
         return write_manifest(
             folder,
             kind="checkpoint",
-            architecture=model.config.model_type,
+            architecture=architecture_of(model).name,
             tokenizer_digest=start["tokenizer_digest"],
             mlm_head=True,
             origin={"source": "train", "model": run["model"], "fingerprint": training["fingerprint"]},

@@ -27,10 +27,10 @@ class LastLayer:
     """
 
     layer: nn.Module
-    attention: nn.Module
-    query: nn.Linear
-    key: nn.Linear
-    value: nn.Linear
+    attention: Any  # a module, with `dropout`, `scaling` and `attention_head_size`
+    query: nn.Module
+    key: nn.Module
+    value: nn.Module
     finish: Callable[[Tensor, Tensor], Tensor]
 
     def linear_at_masked(self) -> list[nn.Linear]:
@@ -67,7 +67,7 @@ def install_last_layer(model: PreTrainedModel) -> bool:
             return ordinary(last.layer, states, attention_mask, *others, **options)
         return _at_masked(last, states, attention_mask, masked_positions, **options)
 
-    last.layer.forward = forward
+    last.layer.forward = forward  # of this one layer
     return True
 
 
@@ -88,18 +88,23 @@ def _at_masked(
     one_by_one = lengths is not None and boundaries is None
     if not one_by_one:  # all sequences at once, as many queries as keys: zeros where nothing is read
         query = key.new_zeros(key.shape).flatten(0, 1).index_copy(0, masked_positions, query[0]).view_as(key)
-    size = last.attention.attention_head_size
-    attended, _ = captured_attention(
+    attended = captured_attention(
         last.attention,
-        *(tensor.unflatten(-1, (-1, size)).transpose(1, 2) for tensor in (query, key, value)),
+        _by_head(query, last.attention),
+        _by_head(key, last.attention),
+        _by_head(value, last.attention),
         attention_mask,
         dropout=last.attention.dropout.p if last.attention.training else 0.0,
         scaling=last.attention.scaling,
         lengths=lengths,
         boundaries=boundaries,
         query_lengths=masked_lengths if one_by_one else None,
-    )
-    attended = attended.flatten(2)
+    )[0].flatten(2)
     if not one_by_one:
         attended = attended.flatten(0, 1).index_select(0, masked_positions)[None]
     return last.finish(attended, rows)
+
+
+def _by_head(rows: Tensor, attention: Any) -> Tensor:
+    """Return (b, heads, length, size) of (b, length, heads x size)."""
+    return rows.unflatten(-1, (-1, attention.attention_head_size)).transpose(1, 2)

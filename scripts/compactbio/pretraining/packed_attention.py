@@ -47,22 +47,31 @@ def variable_length_attention(
     from torch.nn.attention.varlen import varlen_attn
 
     size = query.shape[-1]
-    rows = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]  # (tokens, heads, size)
-    if size % HEAD_SIZE_MULTIPLE:  # zeros behind change no product; the scale stays that of the true size
-        rows = [F.pad(tensor, (0, -size % HEAD_SIZE_MULTIPLE)) for tensor in rows]
+    queries, keys, values = (_as_rows(tensor) for tensor in (query, key, value))
     longest = max(lengths)
-    output = varlen_attn(*rows, boundaries, boundaries, longest, longest, scale=scaling)[..., :size]
+    output = varlen_attn(queries, keys, values, boundaries, boundaries, longest, longest, scale=scaling)
+    assert isinstance(output, Tensor)  # nothing else was asked for
+    output = output[..., :size]
     if (size, query.dtype) not in _agreed:
         _require_agreement(query, key, value, output, lengths[0], scaling)
         _agreed.add((size, query.dtype))
     return output[None].contiguous()
 
 
+def _as_rows(tensor: Tensor) -> Tensor:
+    """Return (tokens, heads, size) of (1, heads, tokens, size), size filled up to what the kernel takes.
+
+    Zeros behind change no product; the scale stays that of the true size.
+    """
+    rows, missing = tensor[0].transpose(0, 1), -tensor.shape[-1] % HEAD_SIZE_MULTIPLE
+    return F.pad(rows, (0, missing)) if missing else rows
+
+
 @torch.no_grad()
 def _require_agreement(query: Tensor, key: Tensor, value: Tensor, output: Tensor, length: int, scaling: float) -> None:
     """Compare the first packed sequence with plain attention in fp32."""
-    first = [tensor[:, :, :length].float() for tensor in (query, key, value)]
-    plain = F.scaled_dot_product_attention(*first, scale=scaling)[0].transpose(0, 1)
+    queries, keys, values = (tensor[:, :, :length].float() for tensor in (query, key, value))
+    plain = F.scaled_dot_product_attention(queries, keys, values, scale=scaling)[0].transpose(0, 1)
     difference = (output[:length].float() - plain).abs().max() / plain.abs().max().clamp_min(1e-6)
     if not difference <= AGREEMENT:
         raise RuntimeError(

@@ -12,8 +12,6 @@ from compactbio.terms.record import Shape
 
 POSITIONS = max(record.positions({}) for record in ARCHITECTURES.values())  # that a model has at most, by default
 
-STATED_SIZES = ("num_hidden_layers", "hidden_size", "num_attention_heads")
-
 
 def shape_of(config: dict[str, Any], name: str) -> dict[str, Any]:
     """Return what the configuration says of a checkpoint's or model's shape, as keys of transformers.
@@ -34,7 +32,7 @@ def shape_of(config: dict[str, Any], name: str) -> dict[str, Any]:
         return shape_of(config, student["checkpoint"])
     teacher = definition.get("teacher")
     above = {} if teacher in (None, name) else shape_of(config, teacher)
-    return {**above, "num_hidden_layers": len(student.get("teacher_layers", []))}
+    return {**above, COMMON_SIZES.depth: len(student.get("teacher_layers", []))}
 
 
 def sizes_of(config: dict[str, Any], name: str) -> Shape | None:
@@ -42,12 +40,14 @@ def sizes_of(config: dict[str, Any], name: str) -> Shape | None:
 
     None where the configuration does not say them: the programs check again when the weights are there.
     """
-    shape = shape_of(config, name)
-    if not set(STATED_SIZES) <= set(shape):
+    definition, shape = source_of(config, name), shape_of(config, name)
+    keys = (COMMON_SIZES.depth, COMMON_SIZES.width, COMMON_SIZES.heads)
+    if definition is None or not set(keys) <= set(shape):
         return None
-    record = ARCHITECTURES[source_of(config, name)["architecture"]]
-    width = record.attention_width(shape, COMMON_SIZES)
-    return Shape(*(shape[key] for key in STATED_SIZES), shape.get(width, record.usual.get(width, 0)))
+    record = ARCHITECTURES[definition["architecture"]]
+    attention = record.attention_width(shape, COMMON_SIZES)
+    layers, width, heads = (shape[key] for key in keys)
+    return Shape(layers, width, heads, shape.get(attention, record.usual.get(attention, 0)))
 
 
 def shape_faults(place: str, architecture: str, shape: dict[str, Any], max_length: int) -> Iterator[str]:

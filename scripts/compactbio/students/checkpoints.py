@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compactbio.architectures import Architecture, architecture_named
+from compactbio.architectures import Architecture, architecture_named, architecture_of
 from compactbio.architectures.record import HEAD, POOLER
 from compactbio.errors import UserError
 from compactbio.files import read_json, replacing_folder, write_manifest
@@ -81,7 +81,7 @@ def write_model_folder(
     with quiet_transformers():
         model.save_pretrained(str(folder))
     save_tokenizer(tokenizer, folder)
-    return write_facts(folder, model.config.model_type, mlm_head=True, origin=origin)
+    return write_facts(folder, architecture_of(model).name, mlm_head=True, origin=origin)
 
 
 def write_facts(folder: Path, architecture: str, *, mlm_head: bool, origin: dict[str, Any]) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def read_configuration(folder: Path, architecture: Architecture) -> PretrainedCo
         raise UserError(f"{path}: only absolute position embeddings are supported")
     example = AutoConfig.for_model(architecture.name)
     known = (set(example.to_dict()) - set(PretrainedConfig().to_dict())) | set(GENERAL_KEYS)
-    known |= set(example.attribute_map)  # DistilBERT's other names
+    known |= set(example.attribute_map)  # the names that all architectures answer to
     try:
         return AutoConfig.for_model(architecture.name, **{key: value for key, value in stored.items() if key in known})
     except Exception as error:  # transformers' checks have no exception of their own in common
@@ -223,6 +223,6 @@ def _merge_tied(weights: dict[str, Tensor], tied: dict[str, str], where: str) ->
 
 def _class_name(configuration: PretrainedConfig, mlm_head: bool) -> str:
     """Return the name of the transformers class that a checkpoint is of."""
-    from transformers import MODEL_FOR_MASKED_LM_MAPPING, MODEL_MAPPING
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES, MODEL_MAPPING_NAMES
 
-    return (MODEL_FOR_MASKED_LM_MAPPING if mlm_head else MODEL_MAPPING)[type(configuration)].__name__
+    return str((MODEL_FOR_MASKED_LM_MAPPING_NAMES if mlm_head else MODEL_MAPPING_NAMES)[configuration.model_type])

@@ -12,7 +12,6 @@ from compactbio.architectures import ARCHITECTURES, architecture_named, architec
 from compactbio.architectures.record import EMBEDDINGS, HEAD, LAYERS, POOLER
 from compactbio.errors import UserError
 from compactbio.files import read_json
-from compactbio.settings.selection import source_of
 from compactbio.settings.shapes import POSITIONS, shape_of
 from compactbio.students.weights import read_shapes, weight_files
 
@@ -71,7 +70,7 @@ def encoder_parameters(model: PreTrainedModel, with_pooler: bool) -> int:
     architecture, encoder = architecture_of(model), model.base_model
     weights = {name: weight.numel() for name, weight in encoder.named_parameters()}
     total = sum(size for name, size in weights.items() if architecture.part_of(name) != POOLER)
-    return total + (architecture.pooler(encoder.config.to_dict()) if with_pooler else 0)
+    return total + (architecture.pooler(model.config.to_dict()) if with_pooler else 0)
 
 
 def estimated_parameters(config: dict[str, Any], name: str) -> int:
@@ -79,7 +78,7 @@ def estimated_parameters(config: dict[str, Any], name: str) -> int:
 
     Embeddings, and 12 width^2 in each layer as in BERT: too many for MobileBERT.
     """
-    definition = source_of(config, name)
+    definition = {**config["models"], **config["checkpoints"]}[name]
     record = ARCHITECTURES[definition["architecture"]]
     shape = {**record.common_names(record.usual), **shape_of(config, name)}
     width, layers = shape["hidden_size"], shape["num_hidden_layers"]

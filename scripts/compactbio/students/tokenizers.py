@@ -61,10 +61,10 @@ def tokenizer_of_vocabulary(
     vocabulary: dict[str, int], lower_case: bool, max_length: int = 512
 ) -> PreTrainedTokenizerFast:
     """Return the BERT tokenizer of {token: id}; `max_length` is recorded as its model_max_length."""
-    from transformers import BertTokenizerFast
+    from transformers import BertTokenizer
 
     # `vocab=` and not `vocab_file=`: transformers 5 ignores the latter and builds five tokens in silence.
-    tokenizer = BertTokenizerFast(
+    tokenizer = BertTokenizer(
         vocab=dict(vocabulary),
         do_lower_case=lower_case,
         strip_accents=None,  # follows do_lower_case
@@ -136,9 +136,8 @@ def digest_of(vocabulary: dict[str, int], lower_case: bool) -> str:
 
 def special_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
     """Return {"pad", "unk", "cls", "sep", "mask"} with their ids."""
-    return {
-        name.removesuffix("_token"): tokenizer.convert_tokens_to_ids(token) for name, token in SPECIAL_TOKENS.items()
-    }
+    vocabulary = tokenizer.get_vocab()
+    return {name.removesuffix("_token"): vocabulary[token] for name, token in SPECIAL_TOKENS.items()}
 
 
 def check_tokenizer(tokenizer: PreTrainedTokenizerFast, definition: dict[str, Any], name: str = "<name>") -> None:
