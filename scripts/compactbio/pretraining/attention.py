@@ -104,9 +104,9 @@ def captured_attention(
         return _attend(flagged, query, key, value, attention_mask, dropout, scaling).contiguous(), None
     if boundaries is not None and flagged is None:
         return variable_length_attention(query, key, value, lengths, boundaries, scaling), None
-    split = ((query, query_lengths or lengths), (key, lengths), (value, lengths))
-    parts = zip(*(tensor.split(sizes, dim=2) for tensor, sizes in split), strict=True)
-    return torch.cat([_attend(flagged, *part, None, dropout, scaling) for part in parts], dim=1), None
+    queries, keys, values = query.split(query_lengths or lengths, 2), key.split(lengths, 2), value.split(lengths, 2)
+    parts = zip(queries, keys, values, strict=True)
+    return torch.cat([_attend(flagged, q, k, v, None, dropout, scaling) for q, k, v in parts], dim=1), None
 
 
 def _attend(
