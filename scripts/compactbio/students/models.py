@@ -78,17 +78,13 @@ def masked_lm_of_configuration(configuration: PretrainedConfig, seed: int) -> Pr
         return AutoModelForMaskedLM.from_config(configuration, dtype=torch.float32)
 
 
-def load_masked_lm(folder: Path, attention: str | None = None) -> PreTrainedModel:
+def load_masked_lm(folder: Path) -> PreTrainedModel:
     """Return the masked language model of a checkpoint folder, fp32, in evaluation mode.
-
-    Args:
-        folder: with config.json and model.safetensors.
-        attention: transformers' attn_implementation; None leaves its own choice.
 
     Raises:
         UserError: the folder has no masked-language-model head, or its encoder is not whole.
     """
-    model, missing = _load("AutoModelForMaskedLM", folder, attention)
+    model, missing = _load("AutoModelForMaskedLM", folder)
     if missing:
         raise UserError(
             f"{folder} has no masked-language-model head (missing: {_some(missing)}): it cannot be a teacher "
@@ -97,13 +93,13 @@ def load_masked_lm(folder: Path, attention: str | None = None) -> PreTrainedMode
     return model
 
 
-def load_encoder(folder: Path, attention: str | None = None) -> PreTrainedModel:
+def load_encoder(folder: Path) -> PreTrainedModel:
     """Return the encoder of a checkpoint folder, fp32; a pooler that the folder lacks stays random.
 
     Raises:
         UserError: the encoder is not whole.
     """
-    model, missing = _load("AutoModel", folder, attention)
+    model, missing = _load("AutoModel", folder)
     missing = [name for name in missing if not name.startswith(f"{POOLER}.")]
     if missing:
         raise UserError(f"{folder} does not hold a whole encoder (missing: {_some(missing)})")
@@ -128,7 +124,7 @@ def quiet_transformers() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def _load(auto_class: str, folder: Path, attention: str | None) -> tuple[PreTrainedModel, list[str]]:
+def _load(auto_class: str, folder: Path) -> tuple[PreTrainedModel, list[str]]:
     """Return a model of a folder and the names of the weights that the folder lacks."""
     import torch
     import transformers
@@ -136,7 +132,6 @@ def _load(auto_class: str, folder: Path, attention: str | None) -> tuple[PreTrai
     for name in ("config.json", WEIGHTS):
         if not (folder / name).is_file():
             raise UserError(f"{folder} has no {name}: give a folder made by this workflow")
-    options = {} if attention is None else {"attn_implementation": attention}
     with quiet_transformers():
         try:
             model, report = getattr(transformers, auto_class).from_pretrained(
@@ -145,7 +140,6 @@ def _load(auto_class: str, folder: Path, attention: str | None) -> tuple[PreTrai
                 local_files_only=True,
                 use_safetensors=True,
                 output_loading_info=True,
-                **options,
             )
         except Exception as error:
             raise UserError(f"{folder} cannot be loaded: {_last_line(error)}") from error

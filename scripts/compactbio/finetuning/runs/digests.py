@@ -6,8 +6,9 @@ from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, read_manifest, sha256_of_file, sha256_of_value
+from compactbio.students.weights import WEIGHTS
 
-MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+MODEL_FILES = ("config.json", WEIGHTS, "tokenizer.json", "tokenizer_config.json")
 
 
 def model_digest(folder: Path) -> str:
