@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from compactbio.style import PARAMETERS, line_looks, write_figure
@@ -25,7 +26,7 @@ def draw_loss_curve(title: str, lines: list[MetricsLine], files: list[Path]) -> 
     with plt.rc_context(PARAMETERS):
         figure, axes = plt.subplots(figsize=(7.0, 4.0), layout="constrained")
         curves = {"loss": [line["loss"] for line in lines]} if len(names) != 1 else {}
-        curves |= {name: [line["terms"].get(name) for line in lines] for name in names}
+        curves |= {name: [line["terms"].get(name, math.nan) for line in lines] for name in names}
         every = max(1, round(len(steps) / 20))  # curves are told apart by marks, not by colour alone
         for name, look in line_looks(list(curves)).items():
             axes.plot(steps, curves[name], label=name, lw=1.2, ms=4, mfc="none", markevery=every, **look)
