@@ -1,8 +1,8 @@
-"""Check a cluster before days of work: one table, each line well or what to do. Part of it is a short job on a node.
+"""Check a cluster before days of work: a table whose lines are ok or say what to do. A part is a short job on a node.
 
     snakemake --profile profiles/slurm preflight
 
-gives it what the configuration's rules ask for. The exit code is 1 where something is not as it has to be.
+gives it what the configuration's rules ask for. The exit code is 1 where a line is not ok.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from compactbio.files import read_yaml
 from compactbio.logs import run_program
 from compactbio.settings.load import settings_of_files
 from compactbio.settings.results import Results
-from compactbio.settings.selection import source_of, trained_models
+from compactbio.settings.selection import definition_of, trained_models
 
 ROOT = Path(__file__).resolve().parents[1]
 SITE = Path("profiles/slurm/partitions.yaml")
@@ -82,7 +82,7 @@ def storage_checks(config: dict[str, Any], trained: list[str]) -> list[Check]:
 def cluster_checks(
     demands: list[Demand], gpus: int, arguments: argparse.Namespace, config: dict[str, Any]
 ) -> list[Check]:
-    """Return the checks that ask SLURM; steps of the trainings that were not measured yet are, in a job."""
+    """Return the checks that ask SLURM; steps of trainings that were not measured yet are measured in a job."""
     try:
         partitions, configuration = ask_partitions(), output_of("scontrol", "show", "config")
     except UserError as error:
@@ -103,7 +103,7 @@ def cluster_checks(
 
 def urls_of(config: dict[str, Any]) -> list[str]:
     """Return where a configuration's downloads come from."""
-    sources = [source_of(config, name)["source"] for name in (*config["run"]["models"], *config["checkpoints"])]
+    sources = [definition_of(config, name)["source"] for name in (*config["run"]["models"], *config["checkpoints"])]
     hub = ["https://huggingface.co"] if "hub" in sources else []
     return [*hub, config["corpus"]["baseline"]["base_url"], *config["data_urls"].values()]
 
@@ -140,13 +140,13 @@ def measure(
     *,
     has_gpus: bool,
 ) -> list[Check]:
-    """Time some steps of the trainings that were not, in a job that asks for what one of them does on a node.
+    """Time some steps of the trainings that were not timed yet, in a job with the resources of one of them on a node.
 
-    Not without the GPUs that are asked for: steps of the paper's size would take hours and tell nothing.
+    Not without the GPUs that are asked for: on a CPU, steps of the paper's size would take hours.
     """
     path = Results(Path(config["results_dir"])).measured_trainings
     trained = trained_models(config)
-    models = [name for name in trained if name not in hours.read_trials(config, trained, path)]
+    models = [name for name in trained if name not in hours.read_timings(config, trained, path)]
     demand = next((one for one in demands if one.rule == TRAINING), None)
     if not models or demand is None or (demand.gpus and not has_gpus):
         return []
@@ -170,9 +170,9 @@ def hours_checks(config: dict[str, Any], demands: list[Demand]) -> list[Check]:
     demand = next((one for one in demands if one.rule == TRAINING), None)
     if not trained or demand is None:
         return []
-    trials = hours.read_trials(config, trained, Results(Path(config["results_dir"])).measured_trainings)
-    found = hours.forecasts(config, trials, gpus=demand.gpus, minutes=demand.minutes)
-    missing = [name for name in trained if name not in trials]
+    timings = hours.read_timings(config, trained, Results(Path(config["results_dir"])).measured_trainings)
+    found = hours.forecasts(config, timings, gpus=demand.gpus, minutes=demand.minutes)
+    missing = [name for name in trained if name not in timings]
     return preflight.check_hours(found, missing, hours.wall_hours(config, found))
 
 

@@ -1,9 +1,9 @@
-"""Time a few steps of each pre-training of a configuration here, and say what the whole will take.
+"""Time a few steps of each pre-training of a configuration here, and print what the whole will take.
 
     python scripts/measure_training.py --configfile config/demo.yaml --output trials.json
 
 Weights and texts are random and of the configured sizes, so nothing has to be downloaded. `preflight` calls this in a
-job with the GPUs that pretrain_model asks for; on a machine without any it times one process on the processors.
+job with the GPUs that pretrain_model asks for; on a machine without any it times one process on the CPU.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import sys
 from pathlib import Path
 
 from compactbio.cluster import hours
-from compactbio.cluster.trials import make_trial
+from compactbio.cluster.timings import time_steps
 from compactbio.errors import UserError
 from compactbio.files import read_json, write_json
 from compactbio.logs import run_program
 from compactbio.settings.load import settings_of_files
 from compactbio.settings.selection import trained_models
+from compactbio.text_tables import aligned_columns
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -35,7 +36,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Try the models in turn, keeping each as soon as it is tried, and print what they will take."""
+    """Time the models in turn, keeping each as soon as it is timed, and print what they will take."""
     arguments = parse_arguments()
     config = settings_of_files(arguments.configfile)
     trained = trained_models(config)
@@ -47,18 +48,16 @@ def main() -> None:
     failed = []
     for name in models:
         try:
-            trial = make_trial(config, name, **options)
-        except UserError as error:  # the others may well be measured
+            timing = time_steps(config, name, **options)
+        except UserError as error:  # the others may still be measured
             failed.append(str(error))
             continue
         kept = read_json(arguments.output) if arguments.output.is_file() else {}
-        write_json(arguments.output, kept | {name: trial})
-    from tabulate import tabulate
-
-    trials = hours.read_trials(config, models, arguments.output)
-    found = hours.forecasts(config, trials, gpus=arguments.gpus, minutes=arguments.minutes)
+        write_json(arguments.output, kept | {name: timing})
+    timings = hours.read_timings(config, models, arguments.output)
+    found = hours.forecasts(config, timings, gpus=arguments.gpus, minutes=arguments.minutes)
     logging.info("measured on %s", "; ".join(sorted({forecast.hardware for forecast in found})))
-    sys.stdout.write(tabulate(map(hours.cells, found), hours.COLUMNS, disable_numparse=True) + "\n")
+    sys.stdout.write(aligned_columns([hours.COLUMNS, *map(hours.cells, found)]))
     if failed:
         raise UserError("; ".join(failed))
 

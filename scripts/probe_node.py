@@ -1,4 +1,4 @@
-"""Say as JSON what a job finds on its node: the GPUs that torch sees, and whether the checkout's folder is there."""
+"""Print as JSON what a job finds on its node: the GPUs that torch sees, and whether the checkout's folder is there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write drafts of what a site says about itself: profiles/slurm/partitions.yaml and profiles/slurm/site.env.
+"""Write drafts of the site's own values: profiles/slurm/partitions.yaml and profiles/slurm/site.env.
 
 Partitions come from sinfo and scontrol, accounts from sacctmgr. Files that are there are kept.
 """
@@ -39,7 +39,7 @@ def main() -> None:
             continue
         with replacing_file(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
-        logging.info("%s is written: read it, it says what to check", path)
+        logging.info("%s is written: its comments say what to check", path)
     left_out = [partition.name for partition in partitions if preemptible(partition, partitions)]
     if left_out:
         logging.info("commented out, since jobs may be preempted there: %s", ", ".join(left_out))

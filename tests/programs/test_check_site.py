@@ -11,8 +11,9 @@ from pathlib import Path
 import check_site
 from helpers.configurations import CONFIG, read
 
-from compactbio.cluster.trials import trial_settings
+from compactbio.cluster.timings import timed_settings
 from compactbio.files import write_json
+from compactbio.settings.results import Results
 
 DEMANDS = {"pretrain_model": {"runtime": 60, "mem_mb": 32000, "threads": 8, "gpu": 2, "nodes": 1}}
 
@@ -20,8 +21,8 @@ DEMANDS = {"pretrain_model": {"runtime": 60, "mem_mb": 32000, "threads": 8, "gpu
 def test_the_table_without_slurm(tmp_path: Path) -> None:
     """With a measurement of one model: 40 steps of 54 s, tried with one GPU, are 18 minutes with two."""
     trial = {"seconds_per_step": 54.0, "peak_memory_mb": 100.0, "gpus": 1, "hardware": "A100"}
-    kept = {"TinyBioBERT": trial | {"settings": trial_settings(read("demo.yaml"), "TinyBioBERT")}}
-    write_json(tmp_path / "results/demo" / check_site.MEASURED, kept)
+    kept = {"TinyBioBERT": trial | {"settings": timed_settings(read("demo.yaml"), "TinyBioBERT")}}
+    write_json(Results(tmp_path / "results/demo").measured_trainings, kept)
     command = [sys.executable, check_site.__file__, "--configfile", CONFIG / "demo.yaml"]
     command += ["--demands", json.dumps(DEMANDS), "--missing-downloads", "0", "9"]
     done = subprocess.run(

@@ -32,7 +32,7 @@ def test_steps_of_a_student_and_its_teacher_are_timed(tmp_path, monkeypatch, cap
     trial = kept["TinyBioBERT"]
     assert 0 < trial["seconds_per_step"] < 600 and trial["peak_memory_mb"] > 100
     assert trial["settings"]["objective"] == read("demo.yaml")["models"]["TinyBioBERT"]["objective"]
-    assert set(hours.read_trials(read("demo.yaml"), ["TinyBioBERT"], output)) == {"TinyBioBERT"}
+    assert set(hours.read_timings(read("demo.yaml"), ["TinyBioBERT"], output)) == {"TinyBioBERT"}
     row = capsys.readouterr().out.splitlines()[-1].split()
     assert row[:2] == ["TinyBioBERT", "40"]
 
@@ -41,7 +41,7 @@ def test_steps_of_a_student_and_its_teacher_are_timed(tmp_path, monkeypatch, cap
 def test_sizes_that_only_the_checkpoint_knows_are_said(tmp_path, monkeypatch) -> None:
     """The miniature's MobileBERT differs from the real one in more than its configuration states."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"^BioMobileBERT: its sizes are not wholly known before"):
+    with pytest.raises(UserError, match=r"^BioMobileBERT: its sizes are not all known before"):
         call(monkeypatch, "--models", "BioMobileBERT", "--output", tmp_path / "trainings.json")
 
 

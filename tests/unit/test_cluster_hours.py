@@ -9,18 +9,18 @@ from helpers.configurations import read
 
 from compactbio.cluster import hours, preflight
 from compactbio.cluster.preflight import BAD, GOOD, UNSURE
-from compactbio.cluster.trials import trial_settings
+from compactbio.cluster.timings import timed_settings
 from compactbio.files import write_json
 
 
 def trial(config, model, seconds=0.72, gpus=1):
-    """What a trial of a model's settings leaves."""
+    """What timing a model's settings leaves."""
     return {
-        "settings": trial_settings(config, model),
+        "settings": timed_settings(config, model),
         "seconds_per_step": seconds,
         "peak_memory_mb": 9000.0,
         "gpus": gpus,
-        "hardware": "A100" if gpus else "some processor",
+        "hardware": "A100" if gpus else "some CPU",
     }
 
 
@@ -55,15 +55,15 @@ def test_a_student_waits_for_its_teacher() -> None:
     assert hours.wall_hours(config, []) == 0
 
 
-def test_trials_of_other_settings_do_not_count(tmp_path: Path) -> None:
+def test_timings_of_other_settings_do_not_count(tmp_path: Path) -> None:
     config, path = read(), tmp_path / "trainings.json"
-    assert hours.read_trials(config, ["DistilBioBERT"], path) == {}
+    assert hours.read_timings(config, ["DistilBioBERT"], path) == {}
     write_json(path, {name: trial(config, name) for name in ("DistilBioBERT", "TinyBioBERT")})
-    assert set(hours.read_trials(config, ["DistilBioBERT", "BioTinyBERT"], path)) == {"DistilBioBERT"}
+    assert set(hours.read_timings(config, ["DistilBioBERT", "BioTinyBERT"], path)) == {"DistilBioBERT"}
     config["models"]["DistilBioBERT"]["optimisation"]["steps"] = 5  # neither steps nor their rate change what one takes
-    assert set(hours.read_trials(config, ["DistilBioBERT"], path)) == {"DistilBioBERT"}
+    assert set(hours.read_timings(config, ["DistilBioBERT"], path)) == {"DistilBioBERT"}
     config["pretraining"]["optimisation"]["precision"] = "bf16"
-    assert hours.read_trials(config, ["DistilBioBERT"], path) == {}
+    assert hours.read_timings(config, ["DistilBioBERT"], path) == {}
 
 
 def test_what_preflight_says() -> None:

@@ -1,1 +1,1 @@
-"""What a SLURM cluster says of itself and of this workflow's jobs; nothing that decides a result."""
+"""What a SLURM cluster reports of itself and of this workflow's jobs; nothing that decides a result."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from compactbio.cluster.commands import minutes_of, output_of, rows_of
@@ -69,7 +69,7 @@ def read_accounting(text: str, folder: str, comments: Mapping[str, str]) -> list
         elif inside:
             last = starts[-1]
             peak, used = max(last.peak_mb, _megabytes(row["max_rss"])), max(last.cpu_seconds, _seconds(row["cpu_time"]))
-            starts[-1] = Start(**{**vars(last), "peak_mb": peak, "cpu_seconds": used})
+            starts[-1] = replace(last, peak_mb=peak, cpu_seconds=used)
     return starts
 
 

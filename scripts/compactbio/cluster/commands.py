@@ -7,7 +7,7 @@ import subprocess
 
 from compactbio.errors import UserError
 
-SECONDS = 60.0  # a controller under load answers late; one that is away never does
+SECONDS = 60.0  # a controller under load answers late; one that is down never does
 
 
 def slurm_is_here() -> bool:
@@ -16,7 +16,7 @@ def slurm_is_here() -> bool:
 
 
 def output_of(*command: str, seconds: float = SECONDS, check: bool = True) -> str:
-    """Return what a command prints; without `check` also where its exit code says that something is wrong.
+    """Return what a command prints; without `check` also where its exit code is not 0.
 
     Raises:
         UserError: it is missing, failed, or did not answer in time.
@@ -28,8 +28,8 @@ def output_of(*command: str, seconds: float = SECONDS, check: bool = True) -> st
     except subprocess.TimeoutExpired:
         raise UserError(f"`{' '.join(command)}` did not answer within {seconds:.0f} s: try again later") from None
     except subprocess.CalledProcessError as error:
-        said = " ".join((error.stderr or error.stdout or "").split())
-        raise UserError(f"`{' '.join(command)}` failed: {said or f'code {error.returncode}'}") from None
+        printed = " ".join((error.stderr or error.stdout or "").split())
+        raise UserError(f"`{' '.join(command)}` failed: {printed or f'code {error.returncode}'}") from None
     return done.stdout
 
 

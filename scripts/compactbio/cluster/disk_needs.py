@@ -1,4 +1,4 @@
-"""Before a run: the bytes and files that its stages will leave, from the configuration. Rough, and rather too much."""
+"""Before a run: the bytes and files that its stages will leave, estimated from the configuration, rather too many."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ def stages(config: dict[str, Any], trained: list[str]) -> list[Need]:
         folders = (results.pretrainings, results.checkpoints.pretrainings)
         needs.append(Need("pretraining", size, PRETRAINING_FILES * len(trained), folders))
     jobs = batches * (2 + tokenizers) + 5 * len(trained) + 3 * len(models) * len(datasets) + 2 * len(fetched) + 20
-    folders = (results.logs, results.benchmarks, Path(".snakemake"))
-    return [*needs, Need("logs", JOB_BYTES * jobs, JOB_FILES * jobs, folders)]
+    notes = (results.logs, results.benchmarks, Path(".snakemake"))
+    return [*needs, Need("logs", JOB_BYTES * jobs, JOB_FILES * jobs, notes)]
 
 
 def still_to_come(need: Need) -> Need:
-    """Return what is left of a need after what lies in its folders already."""
+    """Return what is left of a need after what is in its folders already."""
     sizes = []
     for path in (path for folder in need.folders for path in folder.rglob("*")):
         with contextlib.suppress(FileNotFoundError):  # a run in progress removes files
@@ -74,7 +74,7 @@ def still_to_come(need: Need) -> Need:
 
 
 def by_file_system(needs: Iterable[Need]) -> dict[Path, list[Need]]:
-    """Return the needs by a folder, which exists, on the file system that they will lie on."""
+    """Return the needs by a folder, which exists, on the file system that they will be on."""
     places: dict[int, Path] = {}
     grouped: dict[Path, list[Need]] = {}
     for need in needs:

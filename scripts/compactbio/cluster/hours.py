@@ -1,4 +1,4 @@
-"""GPU-hours and wall time of the pre-trainings, told from the steps that were tried."""
+"""GPU-hours and wall time of the pre-trainings, from the steps that were timed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compactbio.cluster.trials import trial_settings
+from compactbio.cluster.timings import Timing, timed_settings
 from compactbio.files import read_json
 from compactbio.settings.runs import pretraining_run
-from compactbio.training.deadlines import deadline_after
+from compactbio.training.deadlines import usable_seconds
 
 START_MINUTES = 2.0  # of each submission, for imports, inputs and the last checkpoint
 COLUMNS = ("model", "steps", "s/step", "peak MB", "GPUs", "time", "GPU-hours", "submissions")
@@ -19,7 +19,7 @@ COLUMNS = ("model", "steps", "s/step", "peak MB", "GPUs", "time", "GPU-hours", "
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a model's pre-training will take with so many GPUs (0: processors) and a time limit."""
+    """What a model's pre-training will take with so many GPUs (0: on the CPU) and a time limit."""
 
     model: str
     steps: int
@@ -40,31 +40,29 @@ class Forecast:
         return self.hours * self.gpus
 
 
-def read_trials(config: dict[str, Any], trained: Iterable[str], path: Path) -> dict[str, dict[str, Any]]:
-    """Return the trials in a file by model, those left out that were made with other settings than now."""
-    found = read_json(path) if path.is_file() else {}
+def read_timings(config: dict[str, Any], trained: Iterable[str], path: Path) -> dict[str, Timing]:
+    """Return the timings in a file by model, without those of other settings than the present ones."""
+    found: dict[str, Timing] = read_json(path) if path.is_file() else {}
     return {
         name: found[name]
         for name in trained
-        if name in found and found[name]["settings"] == trial_settings(config, name)
+        if name in found and found[name]["settings"] == timed_settings(config, name)
     }
 
 
-def forecasts(
-    config: dict[str, Any], trials: Mapping[str, dict[str, Any]], *, gpus: int, minutes: float
-) -> list[Forecast]:
-    """Return what the trials tell of each model with so many GPUs and a time limit a submission.
+def forecasts(config: dict[str, Any], timings: Mapping[str, Timing], *, gpus: int, minutes: float) -> list[Forecast]:
+    """Return what each timed model will take with so many GPUs and a time limit a submission.
 
-    With other GPUs than were tried, the time of a step is taken to go down as their number goes up.
+    With another number of GPUs than was timed, the time of a step is taken to fall as their number rises.
     """
-    usable = max(1.0, deadline_after(minutes, started=0.0) / 60 - START_MINUTES)
+    usable = max(1.0, usable_seconds(minutes) / 60 - START_MINUTES)
     found = []
-    for name, trial in trials.items():
+    for name, timing in timings.items():
         steps = pretraining_run(config, name)["optimisation"]["steps"]
-        seconds = trial["seconds_per_step"] * max(trial["gpus"], 1) / max(gpus, 1)
+        seconds = timing["seconds_per_step"] * max(timing["gpus"], 1) / max(gpus, 1)
         submissions = math.ceil(steps * seconds / 60 / usable)
-        peak, hardware = trial["peak_memory_mb"], trial["hardware"]
-        found.append(Forecast(name, steps, seconds, peak, gpus if trial["gpus"] else 0, submissions, hardware))
+        peak, hardware = timing["peak_memory_mb"], timing["hardware"]
+        found.append(Forecast(name, steps, seconds, peak, gpus if timing["gpus"] else 0, submissions, hardware))
     return found
 
 

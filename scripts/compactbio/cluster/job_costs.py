@@ -15,7 +15,7 @@ COLUMNS = (
     "peak MB",
 )
 MEMORY_MARGIN, TIME_MARGIN = 1.3, 1.5  # above the largest that was seen
-SLICED = ("pretrain_model", "finetune_model")  # they use up their limit and go on: time says nothing of need
+SLICED = ("pretrain_model", "finetune_model")  # they use their limit up and are continued: their time is not their need
 
 
 def table(grouped: Mapping[tuple[str, str], list[Start]]) -> str:

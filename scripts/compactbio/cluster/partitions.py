@@ -1,4 +1,4 @@
-"""The partitions of a cluster, as sinfo and scontrol tell them, and the plugin's file of their limits."""
+"""The partitions of a cluster, as sinfo and scontrol print them, and the plugin's file of their limits."""
 
 from __future__ import annotations
 
@@ -85,14 +85,14 @@ def read_gpus(gres: str) -> dict[str, int]:
 
 
 def preemptible(partition: Partition, others: Iterable[Partition]) -> bool:
-    """Return whether jobs of another partition may push out those of this one."""
+    """Return whether jobs of another partition may preempt those of this one."""
     return partition.preempt_mode not in ("OFF", "") and any(other.priority > partition.priority for other in others)
 
 
 def partition_file(partitions: Iterable[Partition]) -> str:
     """Return the plugin's file of limits, with what to check beside it.
 
-    Partitions whose jobs may be pushed out are there as comments: using them is a choice.
+    Partitions whose jobs may be preempted are there as comments: using them is a choice.
     """
     listed = [partition for partition in partitions if partition.up and partition.nodes]
     lines = [

@@ -1,4 +1,4 @@
-"""The checks of a site before days of work: each says that all is well, or what to do."""
+"""The checks of a site before days of work: each line is ok or says what to do."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def check_versions(requirements: str) -> list[Check]:
     if any(found is None for found in installed.values()):
         return [Check("versions", BAD, f"{', '.join(others)}: pip install -r envs/requirements.txt")]
     if others:
-        return [Check("versions", UNSURE, f"{python}; not what was tried: {', '.join(others)}")]
+        return [Check("versions", UNSURE, f"{python}; not the pinned versions: {', '.join(others)}")]
     return [Check("versions", GOOD, f"{python}, {', '.join(f'{name} {found}' for name, found in installed.items())}")]
 
 
 def check_account(accounts: Accounts, named: str | None) -> list[Check]:
     """Check that the account that jobs are charged to is one of the user's."""
     if accounts.unknown:
-        return [Check("account", UNSURE, f"sacctmgr tells none; {named or 'none named'}; the short job below decides")]
+        return [Check("account", UNSURE, f"sacctmgr lists none; {named or 'none named'}; the short job below decides")]
     if named and named not in accounts.names:
         return [
             Check("account", BAD, f"{named} is not yours ({', '.join(accounts.names) or 'none is'}): edit site.env")
@@ -94,7 +94,7 @@ def check_partition_file(path: Path, listed: Iterable[str], partitions: Sequence
 
 
 def check_controller(configuration: str) -> list[Check]:
-    """Check what `scontrol show config` says of how long ended jobs are known, and of jobs put back into the queue."""
+    """Check in `scontrol show config` how long ended jobs are known, and whether jobs are put back into the queue."""
     facts = {
         key.strip(): value.strip() for key, _, value in (line.partition("=") for line in configuration.splitlines())
     }
@@ -144,7 +144,7 @@ def check_quotas(quotas: Sequence[Quota], unknown: str, needs: Sequence[Need]) -
 
 
 def check_hours(found: Sequence[Forecast], missing: Sequence[str], wall_hours: float) -> list[Check]:
-    """Say what the pre-trainings will take, each and together; more submissions than there are tries are a fault."""
+    """Return what the pre-trainings will take, each and together; more submissions than retries are a fault."""
     checks = []
     for one in found:
         where = f"{one.gpus} GPU{'s' if one.gpus > 1 else ''}" if one.gpus else "no GPU"
@@ -196,7 +196,7 @@ def check_probe(probe: dict[str, Any] | None, why_not: str, gpus: int) -> list[C
         checks.append(Check("GPU", GOOD, ", ".join(probe["gpus"])))
     else:
         text = f"torch sees none (CUDA_VISIBLE_DEVICES={probe['visible'] or 'not set'}): does the torch wheel fit the "
-        checks.append(Check("GPU", BAD, text + "driver? nvidia-smi in a job tells the driver's version"))
+        checks.append(Check("GPU", BAD, text + "driver? nvidia-smi in a job prints the driver's version"))
     return checks
 
 

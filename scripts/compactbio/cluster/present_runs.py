@@ -20,12 +20,12 @@ IN_USE, ORPHANED, UNKNOWN = "in use", "orphaned", "unknown"
 
 @dataclass
 class PresentRuns:
-    """Fingerprints in use, and fingerprints of which that cannot be said, with the reason."""
+    """Fingerprints in use, and those for which it is not known, with the reason."""
 
     in_use: set[str] = field(default_factory=set)
     doubtful: dict[str, str] = field(default_factory=dict)
     reason: str = ""
-    """Why nothing can be said of any, where that is so."""
+    """Why it is not known for any, where that is so."""
 
     def use_of(self, name: str) -> tuple[str, str]:
         """Return `in use`, `orphaned` or `unknown` for a fingerprint, and the reason for unknown."""
@@ -48,7 +48,7 @@ def present_pretraining(results: Path, model: str) -> PresentRuns:
         for folder in [None] if teacher is None else _model_folders(tree, teacher):
             inputs = read_inputs(run_file, student, folder, stores)
             present.in_use.add(inputs.fingerprint)
-            # the configuration may use fewer batches of the corpus than lie here; it always uses the first ones
+            # the configuration may use fewer batches of the corpus than there are; it always uses the first ones
             for count in range(1, len(stores)):
                 left_out = {f"tokens/{number:04d}" for number in range(count + 1, len(stores) + 1)}
                 digests = {role: digest for role, digest in inputs.digests.items() if role not in left_out}

@@ -1,4 +1,4 @@
-"""What a site says about itself in files that are not tracked: the drafts that `make site` writes."""
+"""The site's own values, in files that are not tracked: the drafts that `make site` writes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Accounts:
 
 
 def ask_accounts(user: str) -> Accounts:
-    """Return the accounts of a user; unknown where the site keeps no accounts or does not tell them."""
+    """Return the accounts of a user; unknown where the site keeps no accounts or does not show them."""
     options = ("--noheader", "--parsable2", "show")
     try:
         associations = output_of("sacctmgr", *options, "associations", f"user={user}", "format=Account,Partition")
@@ -62,17 +62,17 @@ def read_accounts(associations: str, defaults: str) -> Accounts:
 def environment_file(accounts: Accounts, scratch: str) -> str:
     """Return the draft of site.env."""
     if accounts.unknown or not accounts.names:
-        said = "sacctmgr names none; a site that asks for one tells you which"
+        known = "sacctmgr names none; ask your site whether it needs one"
         line = "# export SBATCH_ACCOUNT=NAME"
     else:
-        said = f"yours are {', '.join(accounts.names)}"
-        said += f"; without this line jobs go to {accounts.default}" if accounts.default else ""
+        known = f"yours are {', '.join(accounts.names)}"
+        known += f"; without this line jobs go to {accounts.default}" if accounts.default else ""
         line = f"export SBATCH_ACCOUNT={accounts.default or accounts.names[0]}"
-    return ENVIRONMENT.format(accounts=said, account_line=line, scratch=scratch)
+    return ENVIRONMENT.format(accounts=known, account_line=line, scratch=scratch)
 
 
 def likely_scratch() -> str:
-    """Return where the site's environment says that large files go, as a shell word."""
+    """Return the folder for large files that the site's environment names, as a shell word."""
     for name in ("SCRATCH", "WORK", "SCRATCHDIR", "TMPDIR"):
         if os.environ.get(name):
             return f"${name}/compactbio"

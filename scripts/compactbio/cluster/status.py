@@ -1,4 +1,4 @@
-"""How far each training is: from what lies in the results folder and, on a cluster, from the queue."""
+"""How far each training is: from the files in the results folder and, on a cluster, from the queue."""
 
 from __future__ import annotations
 
@@ -48,10 +48,7 @@ def trainings(config: dict[str, Any], jobs: Iterable[QueuedJob], folder: Path) -
     runs = [run for run in stored_runs(results.folder) if run.use != ORPHANED]
     found = []
     for model in trained_models(config):
-        output, log = (
-            results.pretraining(model).training,
-            results.log("pretrain_model", model),
-        )
+        output, log = results.pretraining(model).training, results.log("pretrain_model", model)
         job = job_of(jobs, str(folder), "pretrain_model", model)
         kept = [run for run in runs if (run.stage, run.model) == (PRETRAINING, model)]
         found.append(_training(PRETRAINING, model, "", output, log, job, kept))
@@ -88,9 +85,11 @@ def _training(
     if busy is not None or (job is not None and job.runs):
         current = busy or next((run for run in runs if run.status == "unfinished"), None)
         lines = [] if current is None else read_metrics(TrainingResults(current.folder).metrics)
-        line = next((line for line in reversed(lines) if "eta_seconds" in line), {})
-        step = _steps(runs) if not line or stage == FINETUNING else f"{line['step']}/{line['total_steps']}"
-        speed = (line.get("seconds_per_step"), line.get("eta_seconds"))
+        line = next((line for line in reversed(lines) if "eta_seconds" in line), None)
+        if line is None:
+            return Training(stage, model, dataset, RUNNING, _steps(runs), job=number)
+        step = _steps(runs) if stage == FINETUNING else f"{line['step']}/{line['total_steps']}"
+        speed = (line["seconds_per_step"], line["eta_seconds"])
         return Training(stage, model, dataset, RUNNING, step, *speed, job=number)
     if job is not None:
         return Training(stage, model, dataset, QUEUED, _steps(runs), job=number, note=job.reason)

@@ -13,7 +13,7 @@ from pathlib import Path
 from compactbio.cluster.commands import output_of
 from compactbio.errors import UserError
 
-SECONDS = 20.0  # a file server that is away does not answer at all
+SECONDS = 20.0  # a file server that is down does not answer at all
 HOLDER = re.compile(r"Disk quotas for (user|usr|group|grp) (\S+) \(")
 # file system, then used, soft limit, hard limit and grace of space (kibibytes) and of files; a long name has a line of
 # its own, `*` marks what is over its soft limit, brackets what Lustre is not sure of
@@ -42,7 +42,7 @@ class Quota:
 def room_in(folder: Path) -> Room:
     """Return what the file system of a folder has left."""
     facts = os.statvfs(folder)
-    counted = facts.f_files > 0  # file systems that make inodes as they go say 0
+    counted = facts.f_files > 0  # 0 on file systems that make inodes as they need them
     return Room(float(facts.f_bavail * facts.f_frsize), facts.f_favail if counted else None)
 
 

@@ -15,6 +15,11 @@ def source_of(config: dict[str, Any], name: str) -> dict[str, Any] | None:
     return config["checkpoints"].get(name) or config["models"].get(name)
 
 
+def definition_of(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the definition of a checkpoint or model that the configuration has."""
+    return config["checkpoints"].get(name) or config["models"][name]
+
+
 def is_trained(config: dict[str, Any], name: str) -> bool:
     """Return whether a checkpoint or model is trained here; all others are fetched."""
     return name in config["models"] and config["models"][name]["source"] == "train"
@@ -60,8 +65,7 @@ def described_models(config: dict[str, Any]) -> list[str]:
 def names_in_use(config: dict[str, Any]) -> list[str]:
     """Return the models, checkpoints, datasets and tokenizers that take part in the run, sorted."""
     sources = {*config["run"]["models"], *trained_models(config), *fetched_names(config)}
-    definitions = [source_of(config, name) for name in sources]
-    tokenizers = {definition["tokenizer"] for definition in definitions if definition is not None}
+    tokenizers = {definition_of(config, name)["tokenizer"] for name in sources}
     return sorted({*sources, *tokenizers, *finetuned_datasets(config)})
 
 
@@ -76,7 +80,7 @@ def origin_groups(config: dict[str, Any]) -> dict[str, str]:
 
 def fetch_definition(config: dict[str, Any], name: str) -> dict[str, Any]:
     """Return what fetching a checkpoint or model depends on: where from, and what must arrive."""
-    definition = source_of(config, name) or {}
+    definition = definition_of(config, name)
     where = "hub" if definition["source"] == "hub" else "path"
     keys = ("source", where, "architecture", "tokenizer", "shape")
     return {key: definition[key] for key in keys if definition.get(key) is not None}

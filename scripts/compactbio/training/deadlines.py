@@ -13,14 +13,20 @@ LONGEST_MARGIN_SECONDS = 120.0
 def deadline_after(max_minutes: float | None, *, started: float | None = None) -> float | None:
     """Return the `time.monotonic()` value at which a program should have left, or None without a limit.
 
-    A tenth of the time, at most two minutes, is kept for what happens around the training (start of the job,
-    end of the program). The loop subtracts the time that a save takes, which it measures.
+    The loop subtracts the time that a save takes, which it measures.
     """
     if max_minutes is None:
         return None
+    return (time.monotonic() if started is None else started) + usable_seconds(max_minutes)
+
+
+def usable_seconds(max_minutes: float) -> float:
+    """Return what a time limit leaves for a program.
+
+    A tenth, at most two minutes, is kept for what happens around it (start of the job, end of the process).
+    """
     seconds = 60.0 * max_minutes
-    start = time.monotonic() if started is None else started
-    return start + seconds - min(LONGEST_MARGIN_SECONDS, 0.1 * seconds)
+    return seconds - min(LONGEST_MARGIN_SECONDS, 0.1 * seconds)
 
 
 class StopSignal:

@@ -1,7 +1,7 @@
 """A few steps of a model's pre-training, on random weights and texts of its sizes: how long they take on this hardware.
 
 They are made by the program that trains, with the configuration's own objective, batch and precision, so that several
-GPUs and what stands between them count as well. Nothing has to be downloaded for it.
+GPUs and the network between them count as well. Nothing has to be downloaded for it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from compactbio.errors import UserError
 from compactbio.files import read_json, write_manifest, write_yaml
 from compactbio.settings.results import CHECKPOINTS, Results, TrainingResults
 from compactbio.settings.runs import pretraining_run
-from compactbio.settings.selection import source_of, student_kind
+from compactbio.settings.selection import definition_of, student_kind
 from compactbio.settings.shapes import shape_of
 from compactbio.training.checkpoints import STATE
 from compactbio.training.progress import read_metrics
@@ -38,63 +38,65 @@ SEED = 42
 DIGEST = "0" * 64  # of a tokenizer that is not there
 
 
-def trial_settings(config: dict[str, Any], model: str) -> dict[str, Any]:
+class Timing(TypedDict):
+    """How long steps of a model's pre-training take; gpus is 0 where they ran on the CPU."""
+
+    settings: dict[str, Any]
+    """The run that was timed."""
+    seconds_per_step: float
+    peak_memory_mb: float
+    gpus: int
+    hardware: str
+
+
+def timed_settings(config: dict[str, Any], model: str) -> dict[str, Any]:
     """Return the run that is timed: the model's own, without what decides only its length and its learning."""
     run = pretraining_run(config, model)
     run["optimisation"] |= {"steps": STEPS, "warmup_steps": 0, "peak_learning_rate": 1e-6}
     return run
 
 
-def make_trial(config: dict[str, Any], model: str, *, gpus: int, micro_batch_tokens: int) -> dict[str, Any]:
-    """Train a few steps and return what they took.
+def time_steps(config: dict[str, Any], model: str, *, gpus: int, micro_batch_tokens: int) -> Timing:
+    """Train a few steps and return how long they took.
 
     Args:
         config: checked settings.
         model: one that is trained.
-        gpus: of this machine; without any, one process runs on its processors.
+        gpus: of this machine; without any, one process runs on its CPU.
         micro_batch_tokens: as in the rule's resources.
-
-    Returns:
-        {"settings": the run, "seconds_per_step", "peak_memory_mb", "gpus": how many, "hardware": their name or that
-        of the processor}.
 
     Raises:
         UserError: the training failed.
     """
-    run = trial_settings(config, model)
-    with tempfile.TemporaryDirectory(prefix="trial-") as name:
+    run = timed_settings(config, model)
+    with tempfile.TemporaryDirectory(prefix="timing-") as name:
         folder = Path(name)
-        trial = TrainingResults(folder)
-        write_yaml(trial.run, run)
+        made = TrainingResults(folder)
+        write_yaml(made.run, run)
         inputs = ["--student", str(_write_model(config, model, folder / "student"))]
         if run["teacher"] is not None:
             inputs += ["--teacher", str(_write_model(config, run["teacher"], folder / "teacher"))]
         inputs += ["--tokens", str(_write_texts(run, _vocabulary(config, model), folder / "tokens"))]
-        launch = [
-            str(SCRIPTS / "launch.py"),
-            "--gpus",
-            str(gpus),
-            "--run-state",
-            str(folder / CHECKPOINTS / STATE),
-        ]
-        program = [str(SCRIPTS / "pretrain_model.py"), "--run", str(trial.run), *inputs]
-        program += ["--checkpoints", str(folder / CHECKPOINTS), "--output", str(trial.training)]
-        program += ["--provenance", str(trial.provenance), "--log-every-steps", str(LINE_STEPS)]
+        launch = [str(SCRIPTS / "launch.py"), "--gpus", str(gpus), "--run-state", str(folder / CHECKPOINTS / STATE)]
+        program = [str(SCRIPTS / "pretrain_model.py"), "--run", str(made.run), *inputs]
+        program += ["--checkpoints", str(folder / CHECKPOINTS), "--output", str(made.training)]
+        program += ["--provenance", str(made.provenance), "--log-every-steps", str(LINE_STEPS)]
         program += ["--micro-batch-tokens", str(micro_batch_tokens)]
         done = subprocess.run([sys.executable, *launch, "--", *program], capture_output=True, text=True)
         if done.returncode != 0:
-            raise UserError(f"{model} could not be tried: {_reason(done.stderr)}")
+            raise UserError(f"{model} could not be timed: {_reason(done.stderr)}")
         logging.info("%s: %d steps are done", model, STEPS)
-        return {"settings": run, **_read_trial(trial)}
+        return _read_timing(made, run)
 
 
-def _read_trial(trial: TrainingResults[Path]) -> dict[str, Any]:
-    """Return what a finished trial tells: the median of its lines after the warm-up."""
-    training = read_json(trial.training)
+def _read_timing(made: TrainingResults[Path], run: dict[str, Any]) -> Timing:
+    """Return how long the steps of a finished training took: the median of its lines after the warm-up."""
+    training = read_json(made.training)
     lines = [line for line in read_metrics(Path(training["metrics"])) if "seconds_per_step" in line]
-    hardware = read_json(trial.provenance)["hardware"]
+    hardware = read_json(made.provenance)["hardware"]
     names = sorted(set(hardware["gpus"]))
     return {
+        "settings": run,
         "seconds_per_step": statistics.median(line["seconds_per_step"] for line in lines[1:]),
         "peak_memory_mb": max(line["peak_memory_mb"] for line in lines),
         "gpus": len(hardware["gpus"]),
@@ -111,19 +113,19 @@ def _write_model(config: dict[str, Any], name: str, folder: Path) -> Path:
             model = masked_lm_of_configuration(_transformers_configuration(config, name), SEED)
             model.save_pretrained(str(folder))
     except (RuntimeError, ValueError) as error:  # MobileBERT's sizes have to go together
-        raise UserError(f"{name}: its sizes are not wholly known before `downloads` ({error})") from None
+        raise UserError(f"{name}: its sizes are not all known before `downloads` ({error})") from None
     write_manifest(folder, tokenizer_digest=DIGEST)
     return folder
 
 
 def _transformers_configuration(config: dict[str, Any], name: str) -> PretrainedConfig:
-    """Return a model's configuration: as its checkpoint has it where that is fetched, else as ours states it."""
+    """Return a model's configuration: as its checkpoint has it where that is fetched, else as ours has it."""
     from transformers import AutoConfig
 
     fetched = Results(Path(config["results_dir"])).students.fetched(name).folder
     if (fetched / "config.json").is_file():
         return AutoConfig.from_pretrained(str(fetched), local_files_only=True)
-    definition = source_of(config, name)
+    definition = definition_of(config, name)
     if definition["source"] == "train":
         kind, value = student_kind(definition)
         if kind == "checkpoint":
@@ -138,7 +140,7 @@ def _transformers_configuration(config: dict[str, Any], name: str) -> Pretrained
 
 def _vocabulary(config: dict[str, Any], name: str) -> int:
     """Return the size of a model's vocabulary."""
-    return config["tokenizers"][source_of(config, name)["tokenizer"]]["vocabulary_size"]
+    return config["tokenizers"][definition_of(config, name)["tokenizer"]]["vocabulary_size"]
 
 
 def _write_texts(run: dict[str, Any], vocabulary: int, folder: Path) -> Path:
@@ -154,7 +156,7 @@ def _write_texts(run: dict[str, Any], vocabulary: int, folder: Path) -> Path:
     return folder
 
 
-def _reason(said: str) -> str:
+def _reason(log: str) -> str:
     """Return the first error that a program logged, else its last line."""
-    lines = said.strip().splitlines() or ["it said nothing"]
+    lines = log.strip().splitlines() or ["it printed nothing"]
     return next((line.partition("ERROR ")[2] for line in lines if " ERROR " in line), lines[-1])
