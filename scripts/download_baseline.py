@@ -1,6 +1,6 @@
-"""Fetch a batch of PubMed baseline files into the cache, verified, and list them in a manifest.
+"""Fetch some files of a PubMed baseline into the cache, verified, and list them in a manifest.
 
-A batch with a file that cannot be had exits with 1 after trying all others, which stay in the cache; its
+Where a file cannot be fetched, it exits with 1 after trying all others, which stay in the cache; its
 manifest lists what succeeded and, under `failed`, what did not.
 """
 
@@ -27,14 +27,14 @@ def main() -> None:
     arguments = parser.parse_args()
 
     from compactbio.corpus.baseline import parse_numbers
-    from compactbio.corpus.baseline_files import fetch_batch, require_complete
-    from compactbio.downloads.transfer import Retries
+    from compactbio.corpus.baseline_files import fetch_baseline_files, require_complete
+    from compactbio.downloads.retries import Patience
 
-    retries = Retries(arguments.tries, arguments.first_wait)
+    patience = Patience(arguments.tries, arguments.first_wait)
     numbers = parse_numbers(arguments.numbers)
-    manifest = fetch_batch(arguments.base_url, arguments.year, numbers, arguments.downloads, retries)
+    manifest = fetch_baseline_files(arguments.base_url, arguments.year, numbers, arguments.downloads, patience)
     write_json(arguments.output, manifest)
-    require_complete(manifest, retries)
+    require_complete(manifest, patience)
     total = sum(file["bytes"] for file in manifest["files"])
     logging.info("%d files, %s bytes", len(manifest["files"]), f"{total:,}")
 

@@ -7,8 +7,7 @@ import logging
 import time
 from pathlib import Path
 
-from compactbio.errors import UserError
-from compactbio.files import read_json, sha256_of_file, write_json
+from compactbio.files import sha256_of_file, write_json
 from compactbio.logs import run_program
 
 
@@ -16,7 +15,7 @@ def main() -> None:
     """Parse the files named on the command line, or those of a download manifest."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE.xml.gz")
-    parser.add_argument("--manifest", type=Path, help="files of a batch, as download_baseline lists them")
+    parser.add_argument("--manifest", type=Path, help="the list that download_baseline writes")
     parser.add_argument(
         "--text",
         required=True,
@@ -30,6 +29,7 @@ def main() -> None:
     if bool(arguments.files) == (arguments.manifest is not None):
         parser.error("give either files or --manifest")
 
+    from compactbio.corpus.baseline_files import read_baseline_manifest
     from compactbio.corpus.parsing import as_of_date, parse_baseline
     from compactbio.provenance import gather_provenance
 
@@ -37,7 +37,8 @@ def main() -> None:
     if arguments.manifest is None:
         digests = {path: sha256_of_file(path) for path in arguments.files}
     else:
-        digests = files_of_manifest(arguments.manifest)
+        listed = read_baseline_manifest(arguments.manifest)["files"]
+        digests = {Path(file["path"]): file["sha256"] for file in listed}
     files = list(digests)
     started = time.perf_counter()
     counts = parse_baseline(files, arguments.output, mode=arguments.text, as_of=as_of)
@@ -54,19 +55,6 @@ def main() -> None:
         counts["dropped"] or "none",
         counts["ignored"] or "none",
     )
-
-
-def files_of_manifest(path: Path) -> dict[Path, str]:
-    """Return the files of a download manifest with their sha256, each of the size that it had when that was checked."""
-    manifest = read_json(path)
-    if manifest.get("failed"):
-        names = ", ".join(manifest["failed"])
-        raise UserError(f"{path} lacks {names}, which could not be downloaded: run download_baseline again")
-    for file in manifest["files"]:
-        found = Path(file["path"])
-        if not found.is_file() or found.stat().st_size != file["bytes"]:
-            raise UserError(f"{found} is missing or changed since {path} was written: delete {path} and rerun")
-    return {Path(file["path"]): file["sha256"] for file in manifest["files"]}
 
 
 if __name__ == "__main__":

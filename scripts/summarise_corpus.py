@@ -36,12 +36,12 @@ def main() -> None:
     from compactbio.corpus.corpus_figures import draw_files, draw_lengths
     from compactbio.corpus.summary import add_counts, read_lengths, summary_rows, write_table
 
-    counts = [read_json(path) for path in arguments.counts]
-    total = add_counts(counts)
+    total = add_counts([read_json(path) for path in arguments.counts])
     lengths = read_lengths(arguments.stores)
-    write_table(summary_rows(total, lengths), *arguments.table, total["settings"])
+    csv_path, markdown_path = arguments.table
+    write_table(summary_rows(total, lengths), csv_path, markdown_path, total["settings"])
     draw_lengths(lengths, arguments.lengths_figure)
-    draw_files(counts, arguments.files_figure)
+    draw_files(total, arguments.files_figure)
 
 
 if __name__ == "__main__":

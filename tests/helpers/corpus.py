@@ -1,15 +1,11 @@
-"""Awkward PubMed records, a plain parser of them as the oracle, and a small server that misbehaves on demand."""
+"""Awkward PubMed records, and a plain parser of them as the oracle."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import random
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -178,72 +174,3 @@ def _reference_text(element) -> str:
     copy = ElementTree.fromstring(etree.tostring(element, with_tail=False, encoding="utf-8"))
     text = ElementTree.tostring(copy).decode().strip()
     return text[len(f"<{element.tag}>") : -len(f"</{element.tag}>")]
-
-
-class Server:
-    """Files of a folder over HTTP. `faults[name]` is a list of faults, one taken at each request of that file:
-    "503", "cut" (half of the content, then the connection ends), "wrong" (other bytes), "no range"."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.faults: dict[str, list[str]] = {}
-        self.requests: list[tuple[str, str | None]] = []
-        self.url = ""
-
-
-@contextmanager
-def serving(folder: Path) -> Iterator[Server]:
-    """Serve a folder on 127.0.0.1 with the faults that the test sets."""
-    state = Server(folder)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            name = self.path.rpartition("/")[2]
-            state.requests.append((name, self.headers.get("Range")))
-            faults = state.faults.get(name, [])
-            fault = faults.pop(0) if faults else ""
-            path = state.folder / name
-            if name == "":
-                listing = "\n".join(f'<a href="{p.name}">{p.name}</a>' for p in sorted(folder.iterdir()))
-                self._answer(200, listing.encode())
-            elif fault == "503":
-                self._answer(503, b"busy")
-            elif not path.is_file():
-                self._answer(404, b"no such file")
-            else:
-                self._send(path.read_bytes(), fault)
-
-        def _send(self, content: bytes, fault: str) -> None:
-            if fault == "wrong":
-                content = bytes(len(content))
-            asked = self.headers.get("Range")
-            first = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and fault != "no range" else 0
-            if first and first >= len(content):
-                return self._answer(416, b"")
-            headers = {"Content-Range": f"bytes {first}-{len(content) - 1}/{len(content)}"} if first else {}
-            part = content[first:]
-            self._answer(206 if first else 200, part, headers, cut=fault == "cut")
-            return None
-
-        def _answer(
-            self, status: int, body: bytes, headers: dict[str, str] | None = None, *, cut: bool = False
-        ) -> None:
-            self.send_response(status)
-            for key, value in (headers or {}).items():
-                self.send_header(key, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body[: len(body) // 2] if cut else body)
-            if cut:
-                self.close_connection = True
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        state.url = f"http://127.0.0.1:{server.server_address[1]}/baseline/"
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        yield state
-        server.shutdown()
-        thread.join()

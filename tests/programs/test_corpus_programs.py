@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from helpers.corpus import awkward_records, plain_parse, serving, write_baseline
+from helpers.corpus import awkward_records, plain_parse, write_baseline
+from helpers.mirror import serving
 
 from compactbio.corpus.tokens import TokenStore
 from compactbio.students.tokenizers import save_tokenizer, tokenizer_of_vocabulary

@@ -1,12 +1,15 @@
 """The table of sources: the shipped one serves the shipped configuration, members are found and verified."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
 from helpers.configurations import CONFIG, read
+from helpers.mirror import serving
 from helpers.tasks import chemprot_files, write, write_tar, zip_of
 
+from compactbio.downloads.checksums import Digest
 from compactbio.errors import UserError
 from compactbio.tasks.data_sources import COLUMNS, fetch_source, read_sources
 
@@ -150,13 +153,13 @@ def test_files_of_a_folder_on_a_server_are_fetched_each_by_its_name(
     )
     asked = []
 
-    def stand_in(urls: list[str], target: Path, *, sha256: str) -> str:
-        asked.append((urls, sha256))
+    def stand_in(urls: list[str], target: Path, *, expected: Digest, **_: object) -> str:
+        asked.append((urls, expected.value))
         write(target, target.name)
-        write(target.with_name(f"{target.name}.lock"), str(len(asked)))
+        write(target.with_name(f".{target.name}.rejected"), str(len(asked)))
         return urls[0]
 
-    monkeypatch.setattr("compactbio.tasks.data_sources.download", stand_in)
+    monkeypatch.setattr("compactbio.tasks.data_sources.fetch_file", stand_in)
     source = read_sources(path)["s"]
     first, again = (fetch_source(source, tmp_path / "cache", path) for _ in range(2))
     assert asked[:2] == [
@@ -179,12 +182,12 @@ def test_another_address_does_not_meet_the_first_ones_archive(tmp_path: Path, mo
     path = table(tmp_path, {"name": "s", "version": "1", "url": "https://a.org/x.zip", "sha256": "0" * 64})
     asked = []
 
-    def stand_in(urls: tuple[str, ...], target: Path, *, sha256: str) -> str:
-        asked.append((urls, target, sha256))
+    def stand_in(urls: tuple[str, ...], target: Path, *, expected: Digest | None, **_: object) -> str:
+        asked.append((urls, target, expected.value if expected else ""))
         write(target, zip_of({"a": urls[0]}))
         return urls[0]
 
-    monkeypatch.setattr("compactbio.tasks.data_sources.download", stand_in)
+    monkeypatch.setattr("compactbio.tasks.data_sources.fetch_file", stand_in)
     source = read_sources(path)["s"]
     folders = [
         Path(fetch_source(source, tmp_path / "cache", path, url)["folder"]) for url in (None, "https://b.org/x.zip")
@@ -192,3 +195,44 @@ def test_another_address_does_not_meet_the_first_ones_archive(tmp_path: Path, mo
     assert [(folder / "a").read_text() for folder in folders] == ["https://a.org/x.zip", "https://b.org/x.zip"]
     assert asked[0][1] != asked[1][1]
     assert [digests for _, _, digests in asked] == ["0" * 64, ""]
+
+
+def test_what_the_table_has_no_digest_for_is_pinned_when_first_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("compactbio.downloads.retries.time.sleep", lambda _: None)
+    folder, cache = tmp_path / "server", tmp_path / "cache"
+    first = write(folder / "x.zip", zip_of({"a": "1"})).read_bytes()
+    with serving(folder) as server:
+        path = table(tmp_path, {"name": "s", "version": "1", "url": f"{server.url}x.zip"})
+        source = read_sources(path)["s"]
+        server.faults["x.zip"] = ["html"]
+        manifest = fetch_source(source, cache, path)
+        lock_file = cache / "digests.lock.json"
+        assert json.loads(lock_file.read_text()) == {"s/1/x.zip": hashlib.sha256(first).hexdigest()}
+        archive = Path(manifest["archive"]["path"])
+        archive.unlink()
+        write(folder / "x.zip", zip_of({"a": "2"}))
+        with pytest.raises(UserError, match=r"digests\.lock\.json, as first seen \(remove its line of s/1/x\.zip"):
+            fetch_source(source, cache, path)
+        lock_file.unlink()
+        assert fetch_source(source, cache, path)["digest"] != manifest["digest"]
+        # members whose digests the table gives decide by themselves: the archive may be packed anew
+        path = table(
+            tmp_path,
+            {"name": "s", "version": "2", "url": f"{server.url}x.zip"},
+            {"name": "s", "member": "a", "sha256": digest("2")},
+        )
+        fetch_source(read_sources(path)["s"], cache, path)
+        assert "s/2/x.zip" not in json.loads(lock_file.read_text())
+        # nor is a file kept that is no archive, whatever its name
+        path = table(tmp_path, {"name": "s", "version": "3", "url": "https://a.org/x.zip"})
+        write(folder / "get", "<html>")
+        with pytest.raises(UserError, match="HTML page"):
+            fetch_source(read_sources(path)["s"], cache, path, f"{server.url}get?id=3")
+
+
+def test_a_source_that_never_ends_is_refused(tmp_path: Path) -> None:
+    path = table(tmp_path, {"name": "s"})
+    with pytest.raises(UserError, match="neither a file nor a folder"):
+        fetch_source(read_sources(path)["s"], tmp_path, path, "file:///dev/zero")

@@ -1,5 +1,7 @@
 """Archives: what is wanted comes out, what could harm is refused as a whole."""
 
+import io
+import random
 import tarfile
 import zipfile
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import pytest
 from helpers.tasks import write, write_tar, zip_of
 
-from compactbio.downloads.extraction import check_member_name, extract_entry, read_entries
+from compactbio.downloads.extraction import check_archive, check_member_name, extract_entry, read_entries
 from compactbio.errors import UserError
 
 
@@ -104,3 +106,52 @@ def test_extraction_stays_in_its_folder(tmp_path: Path) -> None:
             extract_entry(entry, tmp_path / "out", "../c")
     for name in ("a/b.tsv", "./a", "a..b", "...", "a/ b"):
         check_member_name(name, "x")
+
+
+def test_every_flipped_bit_of_a_compressed_tar_is_noticed(tmp_path: Path) -> None:
+    archive = write_tar(tmp_path / "x.tar.gz", {f"d/{number}.tsv": f"{number}" * 400 for number in range(13)})
+    whole, files = archive.read_bytes(), contents(archive)
+    assert len(files) == 13
+    generator = random.Random(3)
+    noticed = 0
+    for place in generator.sample(range(10, len(whole)), 60):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << generator.randrange(8)
+        try:
+            # in gzip's own header stands the name of the packed file, which is no content
+            assert contents(write(archive, bytes(damaged))) == files and place < 30
+        except UserError as error:
+            assert "is damaged" in str(error) or "is no sound" in str(error)
+            noticed += 1
+    assert noticed >= 55
+
+
+def test_a_damaged_header_of_a_plain_tar_does_not_hide_the_members_behind_it(tmp_path: Path) -> None:
+    archive = tmp_path / "x.tar"
+    with tarfile.open(archive, "w") as tar:
+        for name in ("a", "b", "c"):
+            member = tarfile.TarInfo(name)
+            member.size = 600
+            tar.addfile(member, io.BytesIO(b"x" * 600))
+    whole = archive.read_bytes()
+    assert set(contents(archive)) == {"a", "b", "c"}
+    for place in (0, 512 * 3, 512 * 3 + 150, 512 * 6 + 100):
+        damaged = whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :]
+        with pytest.raises(UserError, match=r"x\.tar (is damaged|is no sound)"):
+            contents(write(archive, damaged))
+    for length in (512 * 3, 512 * 9, 512 * 3 + 100):
+        with pytest.raises(UserError, match=r"is damaged or cut short"):
+            contents(write(archive, whole[:length]))
+
+
+def test_what_is_larger_or_more_than_any_benchmark_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("compactbio.downloads.extraction._MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr("compactbio.downloads.extraction._MAX_FILES", 3)
+    bomb = zip_of({"a.tsv": bytes(1001)})
+    for files in ({"a.tsv": bytes(1001)}, {"in.zip": bomb}):
+        with pytest.raises(UserError, match="longer than 1,000 bytes"):
+            check_archive(write(tmp_path / "x.zip", zip_of(files)), "x.zip")
+    many = dict.fromkeys("abcd", "x")
+    for archive in (write(tmp_path / "x.zip", zip_of(many)), write_tar(tmp_path / "x.tgz", many)):
+        with pytest.raises(UserError, match="more than 3 members"):
+            contents(archive)

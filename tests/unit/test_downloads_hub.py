@@ -3,10 +3,13 @@
 import json
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from helpers.hub import FakeHub, serving_hub
 
 from compactbio.downloads import hub
+from compactbio.downloads.retries import Patience, TransferError
 from compactbio.errors import UserError
 
 COMMIT, LATER = "a" * 40, "b" * 40
@@ -75,11 +78,11 @@ def test_a_complete_cache_needs_no_network(tmp_path, monkeypatch):
         assert snapshot == hub.Snapshot(folder, COMMIT)
 
 
-def test_a_cache_filled_by_hand_tells_its_own_revision(tmp_path, monkeypatch):
+def test_a_cache_filled_by_hand_states_its_own_revision(tmp_path, monkeypatch):
     def unreachable(*_):
-        raise hub._NetworkError("no network")
+        raise TransferError("no network")
 
-    monkeypatch.setattr(hub, "_retrying", unreachable)
+    monkeypatch.setattr(hub, "_asking", unreachable)
     fill_cache(tmp_path / "cache", COMMIT, "config.json", "model.safetensors", "tokenizer.json")
     reference = tmp_path / "cache" / "models--owner--name" / "refs" / "main"
     reference.parent.mkdir()
@@ -90,8 +93,8 @@ def test_a_cache_filled_by_hand_tells_its_own_revision(tmp_path, monkeypatch):
         hub.fetch_snapshot("owner/name", "other", tmp_path / "cache", lock)
 
 
-def test_network_failures_are_tried_again_and_others_not(monkeypatch):
-    monkeypatch.setattr(hub.time, "sleep", lambda _: None)
+def test_failures_that_may_pass_are_tried_again_and_others_not(monkeypatch):
+    monkeypatch.setattr("compactbio.downloads.retries.time.sleep", lambda _: None)
     tries = []
 
     def flaky() -> str:
@@ -100,10 +103,79 @@ def test_network_failures_are_tried_again_and_others_not(monkeypatch):
             raise ConnectionError("reset")
         return "done"
 
-    assert hub._retrying(flaky, "owner/name", (0, 0)) == "done"
+    patience = Patience(tries=3)
+    assert hub._asking(flaky, "owner/name", patience) == "done"
     tries.clear()
-    with pytest.raises(UserError, match="cannot be reached"):
-        hub._retrying(flaky, "owner/name", (0,))
+    with pytest.raises(UserError, match=r"given up after 2 tries.*cannot be reached"):
+        hub._asking(flaky, "owner/name", Patience(tries=2))
     assert len(tries) == 2
-    with pytest.raises(ZeroDivisionError):
-        hub._retrying(lambda: 1 / 0, "owner/name", (0, 0))
+    with pytest.raises(OSError, match="No space left"):
+        hub._asking(lambda: full_disk(), "owner/name", patience)
+
+
+def full_disk() -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_lock_file_with_what_is_no_commit_is_named(tmp_path):
+    lock = tmp_path / "revisions.lock.json"
+    lock.write_text(json.dumps({"owner/name@main": "<html>"}))
+    with pytest.raises(UserError, match=r"records '<html>' for owner/name@main.*remove its line"):
+        hub.locked_commit("owner/name", "main", lock, forbidden)
+
+
+@pytest.mark.parametrize(
+    ("lie", "message"),
+    [
+        ({"api": b"<html>log in</html>"}, "malformed"),
+        ({"api": b"[1, 2]"}, "malformed"),
+        ({"api": b'{"id": "owner/name"}'}, "names 'None' as the commit"),
+        ({"api": b'{"id": "owner/name", "sha": "../../x"}'}, "as the commit"),
+        ({"headers": {"ETag": '"../../../evil"'}}, "which is no name of a file"),
+        ({"headers": {"ETag": ""}}, "which is no name of a file"),
+        ({"headers": {"X-Repo-Commit": "../../evil"}}, "which is no name of a file"),
+        ({"headers": {"X-Repo-Commit": "e" * 40}}, "of the commit eeee"),
+        ({"headers": {"X-Linked-Size": "10"}}, "malformed"),
+        ({"flip": True}, "arrived damaged"),
+    ],
+    ids=["page", "list", "empty", "commit", "etag", "no-etag", "commit-path", "other-commit", "length", "flip"],
+)
+def test_a_hub_that_lies_is_asked_again_then_named(tmp_path, monkeypatch, lie, message):
+    monkeypatch.setattr("compactbio.downloads.retries.time.sleep", lambda _: None)
+    published, cache, lock = tmp_path / "published", tmp_path / "cache", tmp_path / "revisions.lock.json"
+    published.mkdir()
+    for name, content in (("config.json", "{}"), ("pytorch_model.bin", "weights"), ("vocab.txt", "[PAD]")):
+        (published / name).write_text(content)
+    fake = FakeHub("owner/name", published, COMMIT)
+    fake.lie = lie
+    with serving_hub(fake):
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", fake.url)
+        monkeypatch.setattr(
+            "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE",
+            fake.url + "/{repo_id}/resolve/{revision}/{filename}",
+        )
+        with pytest.raises(TransferError, match=f"given up after 3 tries.*{message}"):
+            hub.fetch_snapshot("owner/name", "main", cache, lock, Patience(tries=3))
+        if "api" in lie:
+            assert not lock.exists()
+        assert not list(tmp_path.rglob("*evil*"))
+        fake.lie = {}
+        snapshot = hub.fetch_snapshot("owner/name", "main", cache, lock, Patience(tries=3))
+    for file in published.iterdir():
+        assert (snapshot.folder / file.name).read_bytes() == file.read_bytes()
+
+
+def test_a_commit_that_the_hub_does_not_have_is_not_recorded(tmp_path, monkeypatch):
+    answers = iter([SimpleNamespace(sha=LATER), None])
+
+    def model_info(*_: object, **__: object) -> object:
+        answer = next(answers)
+        if answer is None:
+            raise UserError("no revision")
+        return answer
+
+    monkeypatch.setattr(hub, "_api", lambda: SimpleNamespace(model_info=model_info))
+    lock = tmp_path / "revisions.lock.json"
+    with pytest.raises(UserError, match="no revision"):
+        hub.fetch_snapshot("owner/name", "main", tmp_path / "cache", lock, Patience(tries=1))
+    assert not lock.exists()

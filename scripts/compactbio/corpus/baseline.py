@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-from compactbio.downloads.transfer import DEFAULT_RETRIES, MissingError, Retries, TransferError, read_url
+from compactbio.downloads.addresses import local_path
+from compactbio.downloads.retries import PATIENCE, Patience, TransferError
+from compactbio.downloads.transfer import read_text
 from compactbio.errors import UserError
 from compactbio.settings.results import Downloads
 
 _NAME = re.compile(r"pubmed(\d\d)n(\d{4})\.xml\.gz(?![.\w])")
-_CHECKSUM = re.compile(r"(?:MD5\s*\((?P<name>[^)]+)\)\s*=\s*)?(?P<md5>[0-9a-fA-F]{32})(?:\s+\*?(?P<file>\S+))?\s*")
 
 
 def file_name(year: int, number: int) -> str:
@@ -25,14 +26,6 @@ def with_slash(base_url: str) -> str:
     return base_url if base_url.endswith("/") else base_url + "/"
 
 
-def local_folder(base_url: str) -> Path | None:
-    """Return the folder of a file:// URL, None for another scheme; file://a/b is read as the relative a/b."""
-    parts = urlsplit(base_url)
-    if parts.scheme != "file":
-        return None
-    return Path(unquote(parts.path if parts.netloc in ("", "localhost") else parts.netloc + parts.path))
-
-
 def cache_folder(downloads: Path, base_url: str, year: int) -> Path:
     """Return where the files of a base URL are kept: <downloads>/pubmed/<year>/<server and path>/."""
     parts = urlsplit(base_url)
@@ -40,29 +33,21 @@ def cache_folder(downloads: Path, base_url: str, year: int) -> Path:
     return Downloads(downloads).pubmed / str(year) / (slug or "local")
 
 
-def parse_checksum(text: str, name: str) -> str | None:
-    """Return the md5 in the text of a .md5 file, `MD5(name)= hex` or `hex  name`; None if it is not for `name`."""
-    found = _CHECKSUM.fullmatch(text.strip())
-    if found is None or (found["name"] or found["file"] or name) != name:
-        return None
-    return found["md5"].lower()
-
-
-def list_baseline(base_url: str, retries: Retries = DEFAULT_RETRIES) -> dict[int, list[int]]:
+def list_baseline(base_url: str, patience: Patience = PATIENCE) -> dict[int, list[int]]:
     """Return {year: sorted file numbers} that a folder or a server's listing has.
 
     Raises:
         UserError: the folder or the listing cannot be read.
     """
-    folder = local_folder(base_url)
+    folder = local_path(base_url)
     if folder is not None:
         if not folder.is_dir():
             raise UserError(f"{base_url} is no folder: correct corpus.baseline.base_url (or the mirror's path)")
         text = "\n".join(path.name for path in folder.iterdir())
     else:
         try:
-            text = read_url(with_slash(base_url), retries).decode(errors="replace")
-        except (MissingError, TransferError) as error:
+            text = read_text(with_slash(base_url), patience)
+        except TransferError as error:
             raise UserError(f"the listing of {base_url} cannot be read: {error}") from None
     numbers: defaultdict[int, set[int]] = defaultdict(set)
     for year, number in _NAME.findall(text):

@@ -1,85 +1,112 @@
-"""A batch of baseline files: fetched into the cache, or found in a mirror, and listed in a manifest."""
+"""Some files of a baseline: fetched into the cache, or found in a mirror, and listed in a manifest."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
-from compactbio.corpus.baseline import (
-    cache_folder,
-    describe_offer,
-    file_name,
-    list_baseline,
-    local_folder,
-    parse_checksum,
-    with_slash,
-)
-from compactbio.downloads.transfer import (
-    DEFAULT_RETRIES,
-    MissingError,
-    Retries,
-    TransferError,
-    fetch_file,
-    md5_of_file,
-    read_url,
-)
+from compactbio.corpus.baseline import cache_folder, describe_offer, file_name, list_baseline, with_slash
+from compactbio.downloads.addresses import local_path
+from compactbio.downloads.checksums import Digest, digest_of_file, parse_md5
+from compactbio.downloads.pins import pinned, read_pins
+from compactbio.downloads.retries import PATIENCE, MissingError, Patience, TransferError, TransientError, with_retries
+from compactbio.downloads.transfer import fetch_file, read_text
 from compactbio.errors import UserError
-from compactbio.files import replacing_file, sha256_of_file
+from compactbio.files import read_json, replacing_file, sha256_of_file
+
+PINS = "digests.lock.json"  # in a cache's folder: sha256 of files whose server states no checksum, as first seen
 
 log = logging.getLogger(__name__)
 
 
-def fetch_batch(
-    base_url: str, year: int, numbers: Sequence[int], downloads: Path, retries: Retries = DEFAULT_RETRIES
-) -> dict[str, Any]:
-    """Return the manifest of a batch after trying every file of it.
+class BaselineFile(TypedDict):
+    """A file of a manifest, as it was when its digests were compared."""
+
+    name: str
+    path: str
+    bytes: int
+    md5: str
+    sha256: str
+
+
+class BaselineManifest(TypedDict):
+    """What download_baseline writes: the files there are, and what failed and why.
+
+    `missing` are those failed files that the server says it does not have.
+    """
+
+    base_url: str
+    year: int
+    files: list[BaselineFile]
+    failed: dict[str, str]
+    missing: list[str]
+
+
+def read_baseline_manifest(path: Path) -> BaselineManifest:
+    """Return a manifest after checking that none of its files failed, is gone or has another size since.
+
+    Raises:
+        UserError: it is no such manifest, or a file is not what it says.
+    """
+    manifest: BaselineManifest = read_json(path)
+    try:
+        if manifest["failed"]:
+            names = ", ".join(manifest["failed"])
+            raise UserError(f"{path} lacks {names}, which could not be downloaded: run download_baseline again")
+        for file in manifest["files"]:
+            found = Path(file["path"])
+            if not found.is_file() or found.stat().st_size != file["bytes"]:
+                raise UserError(f"{found} is missing or changed since {path} was written: delete {path} and rerun")
+            _ = file["sha256"]
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path} is no list of baseline files ({error}): delete it and rerun") from None
+    return manifest
+
+
+def fetch_baseline_files(
+    base_url: str, year: int, numbers: Sequence[int], downloads: Path, patience: Patience = PATIENCE
+) -> BaselineManifest:
+    """Return the manifest of some files after trying every one of them.
 
     Args:
         base_url: https://, http:// or file://; files of the last are verified and used where they are.
         year: the baseline's year.
         numbers: numbers of the files.
         downloads: the cache; files are kept in <downloads>/pubmed/<year>/<server>/.
-        retries: tries and waits of each transfer.
-
-    Returns:
-        {"base_url", "year", "files": [{"name", "path", "bytes", "md5", "sha256"}], "failed": {name: reason},
-        "missing": [name]}; `missing` are those failed files that the server says it does not have.
+        patience: tries and waits of each transfer.
     """
-    folder = local_folder(base_url)
-    if folder is None:
-        folder, find = cache_folder(downloads, base_url, year), _fetch
-    else:
-        find = _find
-    manifest: dict[str, Any] = {"base_url": base_url, "year": year, "files": [], "failed": {}, "missing": []}
+    mirror = local_path(base_url)
+    folder = cache_folder(downloads, base_url, year) if mirror is None else mirror
+    manifest = BaselineManifest(base_url=base_url, year=year, files=[], failed={}, missing=[])
     for number in numbers:
         name = file_name(year, number)
         path = folder / name
         try:
-            md5 = find(with_slash(base_url) + name, path, retries)
-        except (MissingError, TransferError) as error:
+            md5 = _fetch(with_slash(base_url) + name, path, patience) if mirror is None else _find(path)
+        except TransferError as error:
             log.error("%s", error)
             manifest["failed"][name] = str(error)
             if isinstance(error, MissingError):
                 manifest["missing"].append(name)
             continue
-        facts = {"name": name, "path": str(path), "bytes": path.stat().st_size, "md5": md5}
-        manifest["files"].append({**facts, "sha256": sha256_of_file(path)})
+        size, sha256 = path.stat().st_size, sha256_of_file(path)
+        manifest["files"].append({"name": name, "path": str(path), "bytes": size, "md5": md5, "sha256": sha256})
     return manifest
 
 
-def require_complete(manifest: dict[str, Any], retries: Retries = DEFAULT_RETRIES) -> None:
-    """Raise UserError where files of a batch failed, with what the server offers if some are not there."""
+def require_complete(manifest: BaselineManifest, patience: Patience = PATIENCE) -> None:
+    """Raise UserError where files failed, with what the server offers if some are not there."""
     failed, missing = manifest["failed"], manifest["missing"]
     if not failed:
         return
-    lines = [f"{len(failed)} of {len(failed) + len(manifest['files'])} files of this batch could not be had:"]
+    lines = [f"{len(failed)} of {len(failed) + len(manifest['files'])} files could not be fetched:"]
     lines += [f"  {name}: {reason}" for name, reason in failed.items()]
     if missing:
         base_url = manifest["base_url"]
         try:
-            offer = f"{base_url} offers now: {describe_offer(list_baseline(base_url, retries))}."
+            offer = f"{base_url} offers now: {describe_offer(list_baseline(base_url, patience))}."
         except UserError as error:
             offer = str(error)
         lines += [
@@ -89,43 +116,72 @@ def require_complete(manifest: dict[str, Any], retries: Retries = DEFAULT_RETRIE
             "or corpus.baseline.base_url to a mirror that holds that year."
         ]
     if manifest["files"]:
-        lines.append("The other files of the batch are kept: starting again fetches the failed ones only.")
+        lines.append("The other files are kept: starting again fetches the failed ones only.")
     raise UserError("\n".join(lines))
 
 
-def _fetch(url: str, path: Path, retries: Retries) -> str:
+def _fetch(url: str, path: Path, patience: Patience) -> str:
     """Return the md5 of a file in the cache, fetched unless it is there and sound."""
     checksum = path.with_name(f"{path.name}.md5")
     if path.is_file() and checksum.is_file():
-        md5 = parse_checksum(checksum.read_text(errors="replace"), path.name)
-        if md5 is not None and md5_of_file(path) == md5:
+        md5 = parse_md5(_text(checksum), path.name)
+        if md5 is not None and digest_of_file(path, "md5") == md5:
             log.info("%s is in the cache", path.name)
             return md5
         log.warning("%s does not have the md5 noted beside it: fetching it again", path)
-    text = read_url(f"{url}.md5", retries).decode(errors="replace")
-    md5 = parse_checksum(text, path.name)
-    if md5 is None:
-        raise TransferError(f"{url}.md5 is no checksum of {path.name}: it reads {text[:80]!r}")
-    fetch_file(url, path, md5, retries)
+    try:
+        text, md5 = _stated_md5(f"{url}.md5", path.name, patience)
+    except MissingError:
+        return _fetch_without_checksum(url, path, patience)
+    fetch_file([url], path, expected=Digest("md5", md5, f"its .md5 file ({url}.md5)"), patience=patience)
     with replacing_file(checksum) as temporary:
-        temporary.write_text(text)
-    log.info("%s fetched, %s bytes", path.name, f"{path.stat().st_size:,}")
+        temporary.write_text(text, encoding="utf-8")
     return md5
 
 
-def _find(url: str, path: Path, retries: Retries) -> str:
+def _stated_md5(url: str, name: str, patience: Patience) -> tuple[str, str]:
+    """Return the text of a .md5 file on a server and the md5 in it; something else in its place is asked for again."""
+
+    def attempt() -> tuple[str, str]:
+        text = read_text(url, patience)
+        md5 = parse_md5(text, name)
+        if md5 is None:
+            raise TransientError(f"it is no checksum of {name}, it reads {text[:80]!r}")
+        return text, md5
+
+    return with_retries(attempt, url, patience)
+
+
+def _fetch_without_checksum(url: str, path: Path, patience: Patience) -> str:
+    """Return the md5 of a file whose server states none: opened to its end, and the same as when first seen."""
+    lock_file = path.with_name(PINS)
+    first_seen = read_pins(lock_file).get(url)
+    stated_by = f"{lock_file}, as first seen (remove its line there to take what is served today),"
+    expected = Digest("sha256", first_seen, stated_by) if first_seen else None
+    fetch_file([url], path, expected=expected, patience=patience)
+    pinned(lock_file, url, lambda: sha256_of_file(path))
+    log.warning("%s has no .md5 beside it on the server and is taken as it is", url)
+    return digest_of_file(path, "md5")
+
+
+def _find(path: Path) -> str:
     """Return the md5 of a file of a mirror, after comparing it with the .md5 beside it if there is one."""
     if not path.is_file():
         raise MissingError(f"{path} does not exist")
     checksum = path.with_name(f"{path.name}.md5")
-    got = md5_of_file(path)
     if not checksum.is_file():
         log.warning("%s has no .md5 beside it and is taken as it is", path)
-        return got
-    text = checksum.read_text(errors="replace")
-    expected = parse_checksum(text, path.name)
-    if expected is None:
+        return digest_of_file(path, "md5")
+    text = _text(checksum)
+    md5 = parse_md5(text, path.name)
+    if md5 is None:
         raise TransferError(f"{checksum} is no checksum of {path.name}: it reads {text[:80]!r}")
-    if got != expected:
-        raise TransferError(f"{path} has the md5 {got} where {checksum.name} says {expected}: copy it again")
-    return got
+    fault = Digest("md5", md5, checksum.name).mismatch(path)
+    if fault:
+        raise TransferError(f"{path}: {fault}. Copy it again")
+    return md5
+
+
+def _text(path: Path) -> str:
+    """Return the text of a small file, whatever its encoding makes of it."""
+    return path.read_text(encoding="utf-8", errors="replace")

@@ -29,6 +29,7 @@ FULL, REFERENCE = "full", "reference"
 Date = tuple[int, int, int]  # year, month, day
 
 _PMID = re.compile(rb'<PMID(?: Version="(\d+)")?>(\d+)</PMID>')
+_LONGEST_PMID = 18  # digits, which fit into 64 bits
 _SECTION_START = re.compile(rb'\s*<AbstractText(?: [\w:.-]+="[^"<>&]*")*')
 _ENTREZ = b'<PubMedPubDate PubStatus="entrez">'
 _DATE = re.compile(rb"\s*<Year>(\d+)</Year>\s*<Month>(\d+)</Month>\s*<Day>(\d+)</Day>")
@@ -85,7 +86,7 @@ def _citation(
 def _read_by_bytes(xml: bytes, mode: str, with_date: bool) -> Citation | None:
     """Return the citation of a well-formed record without comments and CDATA, or None if in doubt."""
     pmid = _PMID.search(xml)
-    if pmid is None:
+    if pmid is None or len(pmid[2]) > _LONGEST_PMID:
         return None
     find = xml.find
     article_end = find(b"</Article>", pmid.end())
@@ -200,14 +201,17 @@ def _read_by_parser(record: Record, mode: str) -> Citation:
     """Return the citation of a record read by ElementTree."""
     root = ElementTree.fromstring(b"<set" + record.namespaces + b">" + record.xml + b"</set>")
     citation = root.find("PubmedArticle/MedlineCitation")
-    pmid = citation.find("PMID") if citation is not None else None
-    if pmid is None or not (pmid.text or "").strip().isdecimal():
-        raise ValueError("it has no PMID")
+    if citation is None:
+        raise ValueError("it has no MedlineCitation")
+    pmid = citation.find("PMID")
+    number = "" if pmid is None else (pmid.text or "").strip()
+    if pmid is None or not number.isdecimal() or len(number) > _LONGEST_PMID:
+        raise ValueError("it has no PMID" if not number else f"its PMID is {number[:40]!r}")
     title = citation.find("Article/ArticleTitle")
     sections = citation.findall("Article/Abstract/AbstractText")
     wanted = sections if mode == FULL else sections[:1]
     return _citation(
-        int(pmid.text),
+        int(number),
         int(pmid.get("Version", "1")),
         "" if title is None else _element_text(title, mode),
         [_element_text(section, mode) for section in wanted],

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
+from compactbio.corpus.shards import ShardCounts
 from compactbio.corpus.summary import Lengths
 from compactbio.style import COLOURS, LINES, PARAMETERS, write_figure
 
@@ -36,14 +37,11 @@ def draw_lengths(lengths: Sequence[Lengths], paths: Sequence[Path]) -> None:
         write_figure(figure, paths)
 
 
-def draw_files(counts: Sequence[dict[str, Any]], paths: Sequence[Path]) -> None:
-    """Draw how many texts each file of the corpus holds and how many were kept, in order, into each path.
-
-    Args:
-        counts: of the text shards in order, each with its `sources` (name, citations read, kept).
-    """
-    sources = [source for count in counts for source in count["sources"]]
-    read, kept = (np.array([source[key] for source in sources]) for key in ("citations", "kept"))
+def draw_files(total: ShardCounts, paths: Sequence[Path]) -> None:
+    """Draw how many texts each file of the corpus holds and how many were kept, in order, into each path."""
+    sources = total["sources"]
+    read = np.array([source["citations"] for source in sources])
+    kept = np.array([source["kept"] for source in sources])
     with matplotlib.rc_context(PARAMETERS):
         figure = Figure(figsize=(6.4, 3.2), layout="constrained")
         axes = figure.add_subplot()
@@ -52,13 +50,13 @@ def draw_files(counts: Sequence[dict[str, Any]], paths: Sequence[Path]) -> None:
         axes.stairs(read, edges, baseline=None, color="#000000", linewidth=1.1, label=f"read ({read.sum():,})")
         if len(sources) <= _NAMED:
             names = [source["name"].split(".")[0] for source in sources]
-            turned = {"rotation": 45, "ha": "right"} if len(names) > 4 else {}
+            turned: dict[str, Any] = {"rotation": 45, "ha": "right"} if len(names) > 4 else {}
             axes.set_xticks(edges[1:] - 0.5, names, **turned)
             axes.tick_params(axis="x", length=0)
         else:
             axes.set_xlabel("file of the corpus, in order")
         axes.grid(axis="x", visible=False)
-        axes.set_ylabel(f"{counts[0]['kind']} of a file")
+        axes.set_ylabel(f"{total['kind']} of a file")
         axes.yaxis.set_major_formatter(EngFormatter(sep=""))
         axes.set_xlim(edges[0], edges[-1])
         axes.set_ylim(bottom=0)

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import gzip
 import json
-import zlib
 from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
 
-from compactbio.corpus.shards import TextShardWriter, read_texts
+from compactbio.corpus.shards import ShardCounts, TextShardWriter, read_texts
+from compactbio.downloads.content import GZIP_ERRORS
 from compactbio.errors import UserError
 from compactbio.files import replacing_file
 
 ENDINGS = (".txt", ".txt.gz", ".jsonl", ".jsonl.gz", ".parquet")
 BATCH = 1000
+LONGEST_LINE_BYTES = 2**26  # of a document
 
 
-def import_documents(path: Path, output: Path) -> dict[str, Any]:
+def import_documents(path: Path, output: Path) -> ShardCounts:
     """Write the documents of a file as a text shard and return the counts; `pmid` is their number from 1.
 
     Documents without text are dropped, their numbers stay unused.
@@ -70,13 +70,16 @@ def _read_lines(path: Path, *, compressed: bool) -> Iterator[tuple[int, str]]:
     number = 0
     try:
         with gzip.open(path, "rb") if compressed else path.open("rb") as stream:
-            for number, line in enumerate(stream, start=1):
+            while line := stream.readline(LONGEST_LINE_BYTES + 1):
+                number += 1
+                if len(line) > LONGEST_LINE_BYTES:
+                    raise UserError(f"{path}, line {number}, has more than {LONGEST_LINE_BYTES:,} bytes: split it")
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: correct the key corpus.documents") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}, line {number}, is not UTF-8 ({error.reason}): convert the file") from None
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except GZIP_ERRORS as error:
         raise UserError(f"{path} is not sound gzip after line {number} ({error}): copy it again") from None
 
 
@@ -84,9 +87,13 @@ def _text_of_json(line: str, path: Path, number: int) -> str:
     """Return the field `text` of a line of JSON."""
     try:
         value = json.loads(line)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}, line {number}, is not JSON ({error}): one object a line is expected") from None
     text = value.get("text") if isinstance(value, dict) else None
     if not isinstance(text, str):
         raise UserError(f"{path}, line {number}, has no field `text` with a string")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # JSON can escape half of a character
+        raise UserError(f"{path}, line {number}, has a `text` that is not Unicode ({error}): correct it") from None
     return text

@@ -10,19 +10,20 @@ fails a check is not an error yet: its records are marked as doubtful, and a rea
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from isal import igzip, isal_zlib
+from isal import igzip
 
+from compactbio.downloads.content import GZIP_ERRORS
 from compactbio.errors import UserError
 
 BLOCK_BYTES = 2**18  # what is made of a block fits a core's cache: 2**20 takes half as long again
 LARGEST_PROLOGUE = 2**16
+LARGEST_RECORD = 2**26  # the real ones have up to a few megabytes
 _GZIP = b"\x1f\x8b"  # what every gzip file begins with
 ARTICLE, BOOK_ARTICLE, DELETION = "article", "book_article", "deletion"
 
@@ -32,7 +33,7 @@ _ENCODING = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([^"']+)["']""")
 _NAMESPACES = re.compile(rb"""\sxmlns(?::[\w.-]+)?\s*=\s*(?:"[^"]*"|'[^']*')""")
 _SPACE = re.compile(rb"\s*")
 _ENTITY = re.compile(rb"&(?:amp|lt|gt|quot|apos|#[0-9]+|#x[0-9A-Fa-f]+);")
-_ENDS = {  # how an element below the root starts: its kind, and how it ends
+_ENDS: dict[bytes, tuple[str | None, bytes]] = {  # how an element below the root starts: its kind, and how it ends
     b"<PubmedArticle>": (ARTICLE, b"</PubmedArticle>"),
     b"<PubmedArticle ": (ARTICLE, b"</PubmedArticle>"),
     b"<PubmedBookArticle>": (BOOK_ARTICLE, b"</PubmedBookArticle>"),
@@ -100,6 +101,8 @@ def read_records(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[Record]
             if not block:
                 raise broken_file(path, _unfinished(buffer[end:]))
             buffer, position = buffer[end:] + block, 0
+            if len(buffer) > LARGEST_RECORD + block_bytes:
+                raise broken_file(path, f"one element has more than {LARGEST_RECORD:,} bytes")
 
 
 def _read_blocks(stream: igzip.IGzipFile, path: Path, block_bytes: int) -> Iterator[bytes]:
@@ -107,7 +110,7 @@ def _read_blocks(stream: igzip.IGzipFile, path: Path, block_bytes: int) -> Itera
     try:
         while block := stream.read(block_bytes):
             yield block
-    except (EOFError, igzip.BadGzipFile, isal_zlib.error, zlib.error) as error:
+    except GZIP_ERRORS as error:
         raise broken_file(path, _gzip_fault(path, error)) from None
 
 
@@ -130,7 +133,7 @@ def _read_root(blocks: Iterator[bytes], path: Path) -> tuple[bytes, int, bytes, 
         if not block:
             break
         buffer += block
-        root = _ROOT.match(buffer, _PROLOGUE.match(buffer).end())
+        root = _ROOT.match(buffer, _end(_PROLOGUE, buffer))
     if root is None:
         raise broken_file(path, "no root element follows its first lines, so it is not XML")
     encoding = _ENCODING.search(buffer, 0, root.start())
@@ -154,13 +157,14 @@ def _cut_elements(buffer: bytes, position: int, path: Path) -> tuple[list[tuple[
         [(kind, first, last)], the position after the last of them, and the position after the root's end tag
         or 0 if that is not reached.
     """
-    elements = []
+    elements: list[tuple[str, int, int]] = []
     find, startswith = buffer.find, buffer.startswith
     while True:
-        first = _SPACE.match(buffer, position).end()
-        if startswith(b"<PubmedArticle>", first):  # the usual case, without the search below
-            kind, ending = ARTICLE, b"</PubmedArticle>"
-        else:
+        first = _end(_SPACE, buffer, position)
+        start: bytes | None = b"<PubmedArticle>"
+        kind: str | None = ARTICLE
+        ending = b"</PubmedArticle>"
+        if not startswith(b"<PubmedArticle>", first):  # in the usual case the search below is spared
             root_end = _ROOT_END.match(buffer, first)
             if root_end:
                 return elements, first, root_end.end()
@@ -168,16 +172,23 @@ def _cut_elements(buffer: bytes, position: int, path: Path) -> tuple[list[tuple[
             if start is None:
                 found = buffer[first : first + 60]
                 if len(found) < 60 and (not found or _may_grow(found)):
-                    return elements, position, 0
+                    return elements, first, 0
                 text = found.decode(errors="replace").split("\n")[0]
                 raise broken_file(path, f"below the root stands {text!r} where a PubmedArticle should start")
             kind, ending = _ENDS[start]
         last = find(ending, first)
         if last < 0:
             return elements, position, 0
-        position = last + len(ending) if ending else first + len(start)
+        position = last + len(ending) if ending else first + len(start or b"")
         if kind is not None:
             elements.append((kind, first, position))
+
+
+def _end(pattern: re.Pattern[bytes], buffer: bytes, position: int = 0) -> int:
+    """Return where the match of a pattern that always matches, if only nothing, ends."""
+    found = pattern.match(buffer, position)
+    assert found is not None
+    return found.end()
 
 
 def _may_grow(found: bytes) -> bool:
@@ -196,8 +207,12 @@ def _unfinished(rest: bytes) -> str:
 
 def _require_nothing_after(rest: bytes, blocks: Iterator[bytes], path: Path) -> None:
     """Refuse content behind the root's end tag."""
-    rest += b"".join(blocks)
-    if _TAIL.match(rest).end() != len(rest):
+    rest = rest.lstrip()
+    for block in blocks:
+        rest = (rest + block).lstrip()
+        if len(rest) > LARGEST_PROLOGUE + len(block):
+            break
+    if _end(_TAIL, rest) != len(rest):
         raise broken_file(path, "something stands behind the end tag of PubmedArticleSet")
 
 

@@ -7,12 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 from compactbio.corpus.citation_texts import FULL, Citation, read_citation
 from compactbio.corpus.medline import ARTICLE, Record, broken_file, read_records
-from compactbio.corpus.shards import TextShardWriter
+from compactbio.corpus.shards import ShardCounts, SourceCounts, TextShardWriter
 from compactbio.errors import UserError
 from compactbio.files import replacing_file
 
@@ -22,7 +21,7 @@ OLDER_VERSION, WITHOUT_TEXT = "older_version", "without_text"
 log = logging.getLogger(__name__)
 
 
-def parse_baseline(paths: Sequence[Path], output: Path, *, mode: str, as_of: date | None) -> dict[str, Any]:
+def parse_baseline(paths: Sequence[Path], output: Path, *, mode: str, as_of: date | None) -> ShardCounts:
     """Write the texts of baseline files as one shard, in the order of files and records; return the counts.
 
     Args:
@@ -43,7 +42,7 @@ def parse_baseline(paths: Sequence[Path], output: Path, *, mode: str, as_of: dat
     totals: Counter[str] = Counter()
     dropped: Counter[str] = Counter()
     ignored: Counter[str] = Counter()
-    sources = []
+    sources: list[SourceCounts] = []
     with replacing_file(output) as temporary, TextShardWriter(temporary) as writer:
         for path in paths:
             citations, seen = _read_file(path, mode, as_of, dropped, ignored)

@@ -1,11 +1,11 @@
-"""Text shards: parquet files with the columns pmid (int64) and text (string)."""
+"""Text shards: parquet files with the columns pmid (int64) and text (string), and the counts beside them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Literal, Self, TypedDict
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +14,32 @@ from compactbio.errors import UserError
 
 ROW_GROUP = 10_000
 SCHEMA = pa.schema([("pmid", pa.int64()), ("text", pa.string())])
+
+
+class SourceCounts(TypedDict):
+    """What was read and kept of one file."""
+
+    name: str
+    citations: int
+    kept: int
+
+
+class ShardCounts(TypedDict):
+    """What was read and kept of the files of a shard, and why the rest was not; a corpus is counted alike.
+
+    `with_abstract`, `structured` and `bracketed_titles` are of the citations kept.
+    """
+
+    kind: Literal["citations", "documents"]
+    citations: int
+    kept: int
+    dropped: dict[str, int]
+    ignored: dict[str, int]
+    with_abstract: int
+    structured: int
+    bracketed_titles: int
+    settings: dict[str, Any]
+    sources: list[SourceCounts]
 
 
 class TextShardWriter:
@@ -73,5 +99,8 @@ def read_texts(path: Path, batch_size: int = 1000) -> Iterator[list[str]]:
                 yield column.to_pylist()
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{path} is not parquet ({error}): remake it") from None
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        reason = str(error).split("\n", 1)[0][:200]
+        raise UserError(f"{path} is not parquet, or damaged ({reason}): remake it") from None

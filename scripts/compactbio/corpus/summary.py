@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from compactbio.corpus.shards import ShardCounts
 from compactbio.corpus.tokens import TokenStore
 from compactbio.errors import UserError
 from compactbio.files import replacing_file
@@ -61,7 +62,7 @@ class Row:
     of: str = ""
 
 
-def add_counts(counts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def add_counts(counts: Sequence[ShardCounts]) -> ShardCounts:
     """Return the sum of the counts of text shards.
 
     Raises:
@@ -70,16 +71,23 @@ def add_counts(counts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     settings = counts[0]["settings"]
     if any(count["settings"] != settings for count in counts):
         raise UserError("the text shards were made with different settings: remake them (rule parse_baseline)")
-    total: dict[str, Any] = {"kind": counts[0]["kind"], "settings": settings, "files": 0}
-    total |= {"dropped": Counter(), "ignored": Counter()}
-    numbers = ("citations", "kept", "with_abstract", "structured", "bracketed_titles")
+    dropped: Counter[str] = Counter()
+    ignored: Counter[str] = Counter()
     for count in counts:
-        total["files"] += len(count["sources"])
-        for key in ("dropped", "ignored"):
-            total[key].update(count[key])
-        for key in numbers:
-            total[key] = total.get(key, 0) + count[key]
-    return total
+        dropped.update(count["dropped"])
+        ignored.update(count["ignored"])
+    return {
+        "kind": counts[0]["kind"],
+        "citations": sum(count["citations"] for count in counts),
+        "kept": sum(count["kept"] for count in counts),
+        "dropped": dropped,
+        "ignored": ignored,
+        "with_abstract": sum(count["with_abstract"] for count in counts),
+        "structured": sum(count["structured"] for count in counts),
+        "bracketed_titles": sum(count["bracketed_titles"] for count in counts),
+        "settings": settings,
+        "sources": [source for count in counts for source in count["sources"]],
+    }
 
 
 def read_lengths(manifests: Sequence[Path]) -> list[Lengths]:
@@ -95,11 +103,11 @@ def read_lengths(manifests: Sequence[Path]) -> list[Lengths]:
     return found
 
 
-def summary_rows(total: dict[str, Any], lengths: Sequence[Lengths]) -> list[Row]:
+def summary_rows(total: ShardCounts, lengths: Sequence[Lengths]) -> list[Row]:
     """Return the table: the texts first, then each tokenizer."""
     noun = total["kind"]
     read, kept = total["citations"], total["kept"]
-    rows = [Row("text", "files", total["files"]), Row("text", f"{noun} read", read)]
+    rows = [Row("text", "files", len(total["sources"])), Row("text", f"{noun} read", read)]
     rows += [
         Row("text", f"dropped: {reason.replace('_', ' ')}", number, _share(number, read), f"{noun} read")
         for reason, number in sorted(total["dropped"].items())

@@ -129,7 +129,8 @@ class TokenStore:
         self._ids = [_map_array(folder / IDS, np.uint16) for folder in self.folders]
         self._offsets = [_map_array(folder / OFFSETS, np.int64) for folder in self.folders]
         for folder, ids, offsets, manifest in zip(self.folders, self._ids, self._offsets, manifests, strict=True):
-            if len(offsets) != manifest["documents"] + 1 or int(offsets[-1]) != len(ids):
+            ends = len(offsets) == manifest["documents"] + 1 and offsets[0] == 0 and offsets[-1] == len(ids)
+            if not ends or bool(np.any(np.diff(offsets) < 0)):
                 raise UserError(f"{folder}: {IDS}, {OFFSETS} and {MANIFEST} disagree: remake the folder")
         self._first = np.cumsum([0] + [len(offsets) - 1 for offsets in self._offsets])
         self.lengths: np.ndarray = np.concatenate([np.diff(offsets).astype(np.int32) for offsets in self._offsets])
@@ -204,7 +205,10 @@ def _require_same_tokenizer(folders: Sequence[Path], manifests: list[dict[str, A
 
 def _map_array(path: Path, dtype: type[np.generic]) -> np.ndarray:
     """Return a one-dimensional array of a file, mapped and read-only."""
-    array = np.load(path, mmap_mode="r")
+    try:
+        array = np.load(path, mmap_mode="r")
+    except (ValueError, EOFError, SyntaxError, MemoryError) as error:
+        raise UserError(f"{path} is no sound array ({str(error)[:200]}): remake {path.parent}") from None
     if array.dtype != dtype or array.ndim != 1:
         raise UserError(f"{path} holds {array.dtype} of {array.ndim} dimensions, not one of {np.dtype(dtype)}")
     return array.view(np.ndarray)  # slices of numpy.memmap itself are several times slower

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import lzma
 import re
-import shutil
 import stat
 import tarfile
 import tempfile
@@ -13,14 +12,18 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from compactbio.errors import UserError
 
-_ARCHIVE_NAME = re.compile(r"\.(zip|tar|tgz|tar\.(gz|bz2|xz))$", re.IGNORECASE)
+ARCHIVE_NAME = re.compile(r"\.(zip|tar|tgz|tar\.(gz|bz2|xz))$", re.IGNORECASE)
 _MAX_DEPTH = 3  # archives within archives
-_MAX_FILE_BYTES = 2**31  # of one file; far above any benchmark, it stops a file made to fill the disk
+# Far above any benchmark; they stop archives that are made to fill the disk or to take for ever.
+_MAX_FILE_BYTES = 2**31
+_MAX_FILES = 200_000
+_CHUNK_BYTES = 2**20
 _DAMAGE = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -29,7 +32,16 @@ _DAMAGE = (
     EOFError,
     NotImplementedError,  # a compression or encryption that zipfile does not know
     RuntimeError,  # zipfile: a password is required
+    ValueError,  # numbers of a header that are none, or names that no file can have
 )
+
+
+class DamagedError(UserError):
+    """An archive that is not whole; `fault` says in what way."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__(f"{fault}: delete it and download it again")
+        self.fault = fault
 
 
 @dataclass(frozen=True)
@@ -40,20 +52,36 @@ class Entry:
     open: Callable[[], IO[bytes]]  # valid only until the next entry is asked for
 
 
-def read_entries(path: Path) -> Iterator[Entry]:
+def read_entries(path: Path, name: str = "") -> Iterator[Entry]:
     """Yield the regular files of an archive, or of a folder, nested archives opened.
 
+    Args:
+        path: the archive or folder.
+        name: what messages call it, if not by its path.
+
     Raises:
-        UserError: the archive is damaged or of no known kind, or any member of it is a link, a device or has
-            a path outside the archive. The whole archive is refused then, whatever was wanted from it.
+        UserError: the archive is of no known kind, or damaged: a tar archive is read to its end and checksum
+            before its first file is yielded, a file of a zip archive is checked as it is read. Or any member of it
+            is a link, a device or has a path outside the archive: it is refused as a whole, whatever was wanted.
     """
     if path.is_dir():
         for file in sorted(path.rglob("*")):
             if file.is_file():
-                yield from _open_entry(file.relative_to(path).as_posix(), lambda file=file: file.open("rb"), 1)
+                yield from _open_entry(file.relative_to(path).as_posix(), partial(_open_file, file), 1)
         return
     with path.open("rb") as stream:
-        yield from _read_archive(stream, str(path), "", 1)
+        yield from _read_archive(stream, name or str(path), "", 1)
+
+
+def check_archive(path: Path, name: str) -> None:
+    """Read every file of an archive to its end and checksum.
+
+    Raises:
+        UserError: it is damaged or unsafe; the message calls it `name`.
+    """
+    for entry in read_entries(path, name):
+        for _ in _chunks(entry):
+            pass
 
 
 def extract_entry(entry: Entry, folder: Path, name: str) -> Path:
@@ -65,12 +93,8 @@ def extract_entry(entry: Entry, folder: Path, name: str) -> Path:
     check_member_name(name, str(folder))
     target = folder / name
     target.parent.mkdir(parents=True, exist_ok=True)
-    written = 0
-    with _naming_damage(entry.name), entry.open() as source, target.open("wb") as output:
-        while chunk := source.read(2**20):
-            written += len(chunk)
-            if written > _MAX_FILE_BYTES:
-                raise UserError(f"{entry.name} is longer than {_MAX_FILE_BYTES} bytes: not extracted")
+    with target.open("wb") as output:
+        for chunk in _chunks(entry):
             output.write(chunk)
     return target
 
@@ -93,6 +117,17 @@ def check_member_name(name: str, archive: str) -> None:
         )
 
 
+def _chunks(entry: Entry) -> Iterator[bytes]:
+    """Yield the content of an entry."""
+    length = 0
+    with _naming_damage(entry.name), entry.open() as source:
+        while chunk := source.read(_CHUNK_BYTES):
+            length += len(chunk)
+            if length > _MAX_FILE_BYTES:
+                raise UserError(f"{entry.name} is longer than {_MAX_FILE_BYTES:,} bytes: not extracted")
+            yield chunk
+
+
 def _read_archive(stream: IO[bytes], archive: str, prefix: str, depth: int) -> Iterator[Entry]:
     """Yield the files of one archive whose names get `prefix`."""
     with _naming_damage(archive):
@@ -104,9 +139,7 @@ def _read_archive(stream: IO[bytes], archive: str, prefix: str, depth: int) -> I
             yield from _read_zip(stream, archive, prefix, depth)
             return
         if not tarfile.is_tarfile(stream):
-            raise UserError(
-                f"{archive} is no sound tar or zip archive (it begins with {head!r}): delete it and download it again"
-            )
+            raise DamagedError(f"{archive} is no sound tar or zip archive (it begins with {head!r})")
         stream.seek(0)
         with tarfile.open(fileobj=stream, mode="r:*") as tar:
             yield from _read_tar(tar, archive, prefix, depth)
@@ -116,6 +149,7 @@ def _read_zip(stream: IO[bytes], archive: str, prefix: str, depth: int) -> Itera
     """Yield the files of a zip archive, all names checked first."""
     with zipfile.ZipFile(stream) as content:
         members = content.infolist()
+        _check_number(len(members), archive)
         for member in members:
             # `filename` is cleaned by zipfile, `orig_filename` is what the archive says.
             check_member_name(member.orig_filename, archive)
@@ -124,19 +158,51 @@ def _read_zip(stream: IO[bytes], archive: str, prefix: str, depth: int) -> Itera
                 raise UserError(_special(archive, member.filename))
         for member in members:
             if not member.is_dir():
-                yield from _open_entry(prefix + member.filename, lambda member=member: content.open(member), depth)
+                yield from _open_entry(prefix + member.filename, partial(content.open, member), depth)
 
 
 def _read_tar(tar: tarfile.TarFile, archive: str, prefix: str, depth: int) -> Iterator[Entry]:
-    """Yield the files of a tar archive, all members checked first (which reads it to its end once)."""
-    members = tar.getmembers()
-    for member in members:
+    """Yield the files of a tar archive, all members checked first, and that they are all."""
+    members = []
+    for member in tar:
+        members.append(member)
+        _check_number(len(members), archive)
         check_member_name(member.name, archive)
         if not (member.isfile() or member.isdir()):
             raise UserError(_special(archive, member.name))
+    _require_end(tar)
     for member in members:
         if member.isfile():
-            yield from _open_entry(prefix + member.name, lambda member=member: tar.extractfile(member), depth)
+            yield from _open_entry(prefix + member.name, partial(_open_member, tar, member), depth)
+
+
+def _require_end(tar: tarfile.TarFile) -> None:
+    """Read what follows the last member that was found: zeros only, else a damaged header hides other members.
+
+    Reading to the end of the compressed stream also compares its checksum.
+    """
+    stream = tar.fileobj
+    assert stream is not None  # it is open
+    stream.seek(tar.offset)
+    length = 0
+    while chunk := stream.read(_CHUNK_BYTES):
+        length += len(chunk)
+        if chunk.count(0) != len(chunk):
+            raise tarfile.ReadError(f"after {len(tar.getmembers())} members, it goes on with what is no member")
+    if length < tarfile.BLOCKSIZE:
+        raise tarfile.ReadError(f"it ends after {len(tar.getmembers())} members without the mark of its end")
+
+
+def _open_file(path: Path) -> IO[bytes]:
+    """Return a file of a folder, opened."""
+    return path.open("rb")
+
+
+def _open_member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    """Return a regular file of a tar archive, opened."""
+    stream = tar.extractfile(member)
+    assert stream is not None  # only folders and devices have none
+    return stream
 
 
 def _open_entry(name: str, open_file: Callable[[], IO[bytes]], depth: int) -> Iterator[Entry]:
@@ -144,16 +210,23 @@ def _open_entry(name: str, open_file: Callable[[], IO[bytes]], depth: int) -> It
     path = PurePosixPath(name)
     if path.name.startswith("._") or "__MACOSX" in path.parts:
         return  # resource forks that macOS adds to its archives
-    if not _ARCHIVE_NAME.search(name):
-        yield Entry(path.as_posix(), open_file)
+    entry = Entry(path.as_posix(), open_file)
+    if not ARCHIVE_NAME.search(name):
+        yield entry
         return
     if depth >= _MAX_DEPTH:
         raise UserError(f"{name}: archives within archives are opened {_MAX_DEPTH} deep only")
     with tempfile.TemporaryFile() as buffer:
-        with _naming_damage(name), open_file() as source:
-            shutil.copyfileobj(source, buffer)
+        for chunk in _chunks(entry):
+            buffer.write(chunk)
         buffer.seek(0)
         yield from _read_archive(buffer, name, f"{path.as_posix()}/", depth + 1)
+
+
+def _check_number(members: int, archive: str) -> None:
+    """Refuse an archive with more members than any benchmark has."""
+    if members > _MAX_FILES:
+        raise UserError(f"{archive} has more than {_MAX_FILES:,} members: nothing was extracted")
 
 
 def _special(archive: str, name: str) -> str:
@@ -170,11 +243,9 @@ def _naming_damage(archive: str) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        raise UserError(
-            f"{archive} is damaged or cut short ({type(error).__name__}: {error}): delete it and download it again"
-        ) from None
+        raise DamagedError(f"{archive} is damaged or cut short ({type(error).__name__}: {error})") from None
     except OSError as error:
         # gzip and bz2 report damage as OSError without a number; a full disk has one.
         if error.errno is not None:
             raise
-        raise UserError(f"{archive} is damaged ({error}): delete it and download it again") from None
+        raise DamagedError(f"{archive} is damaged ({error})") from None

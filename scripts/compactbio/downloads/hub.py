@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import re
@@ -11,15 +10,31 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache as once
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from compactbio.downloads.pins import pinned
+from compactbio.downloads.retries import Patience, TransferError, TransientError, with_retries
+from compactbio.downloads.transfer import LOG_EVERY_SECONDS
 from compactbio.errors import UserError
-from compactbio.files import read_json, sha256_of_file, write_json
+from compactbio.files import sha256_of_file
+
+if TYPE_CHECKING:
+    import httpx2
+    from huggingface_hub import HfApi
+    from tqdm import tqdm
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")  # the first one there is used
 OTHER_FILES = ("config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json")
-PAUSES_SECONDS = (3.0, 15.0)  # between tries, when the network fails
+HUB_PATIENCE = Patience(tries=4, first_wait_seconds=3.0)  # the hub's client tries each request several times itself
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_NAMES = ("ETag", "X-Linked-ETag", "X-Repo-Commit", "X-Xet-Hash")  # what the client makes file names of
+_ADVICE = (
+    "run the target `downloads` on a machine with network, "
+    "or set `source: path` and the folder of a copy in the definition"
+)
 
 Value = TypeVar("Value")
 log = logging.getLogger(__name__)
@@ -34,30 +49,23 @@ class Snapshot:
 
 
 def fetch_snapshot(
-    repository: str,
-    revision: str,
-    cache: Path,
-    lock_file: Path,
-    pauses_seconds: tuple[float, ...] = PAUSES_SECONDS,
+    repository: str, revision: str, cache: Path, lock_file: Path, patience: Patience = HUB_PATIENCE
 ) -> Snapshot:
-    """Return the files of a repository at a revision, downloading only what the cache lacks.
+    """Return the files of a repository at a revision, downloading only what the cache lacks or has damaged.
 
     Raises:
-        UserError: no network, unknown repository or revision, terms to accept, damaged cache.
+        UserError: no network, unknown repository or revision, terms to accept, or what comes is damaged.
     """
-    commit = locked_commit(
-        repository, revision, lock_file, lambda: _resolve(repository, revision, cache, pauses_seconds)
-    )
-    cached = _cached_files(repository, commit, cache)
-    if not _is_complete(cached):
-        wanted = _retrying(lambda: _files_at(repository, revision, commit, lock_file), repository, pauses_seconds)
-        log.info("downloading %s of %s at %s", ", ".join(wanted), repository, commit)
-        _retrying(lambda: _download(repository, commit, wanted, cache), repository, pauses_seconds)
-        cached = _cached_files(repository, commit, cache)
-    else:
+    commit = locked_commit(repository, revision, lock_file, lambda: _resolve(repository, revision, cache, patience))
+    cached = _sound_files(repository, commit, cache)
+    if _is_complete(cached):
         log.info("%s at %s is in %s", repository, commit, cache)
-    for path in cached.values():
-        _check_digest(path)
+    else:
+        for name in _files_at(repository, revision, commit, lock_file, patience):
+            if name not in cached:
+                log.info("downloading %s of %s at %s", name, repository, commit)
+                _asking(partial(_download, repository, commit, name, cache), repository, patience)
+        cached = _sound_files(repository, commit, cache)
     return Snapshot(cached["config.json"].parent, commit)
 
 
@@ -65,57 +73,64 @@ def locked_commit(repository: str, revision: str, lock_file: Path, resolve: Call
     """Return the commit that a revision stands for: itself, or what the lock file or else `resolve` says.
 
     The lock file is JSON, {"repository@revision": commit}; several processes may use it at once.
+
+    Raises:
+        UserError: the lock file records something that is no commit.
     """
-    if re.fullmatch(r"[0-9a-f]{40}", revision):
+    if _COMMIT.fullmatch(revision):
         return revision
-    from filelock import FileLock
-
-    key = f"{repository}@{revision}"
-    lock_file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(str(lock_file.with_name(f".{lock_file.name}.lock"))):
-        locked = read_json(lock_file) if lock_file.exists() else {}
-        if not isinstance(locked, dict):
-            raise UserError(f'{lock_file} should hold {{"repository@revision": commit}}: remove it')
-        if key not in locked:
-            locked[key] = resolve()
-            write_json(lock_file, dict(sorted(locked.items())))
-            log.info("%s is commit %s, recorded in %s", key, locked[key], lock_file)
-    return locked[key]
+    commit = pinned(lock_file, f"{repository}@{revision}", resolve)
+    if not _COMMIT.fullmatch(commit):
+        raise UserError(
+            f"{lock_file} records {commit[:60]!r} for {repository}@{revision}, which is no commit: "
+            "remove its line there"
+        )
+    return commit
 
 
-def _resolve(repository: str, revision: str, cache: Path, pauses_seconds: tuple[float, ...]) -> str:
-    """Return the commit that a moving revision is today or, without network, in the cache."""
+def _resolve(repository: str, revision: str, cache: Path, patience: Patience) -> str:
+    """Return the commit that a moving revision is today or, without network, in the cache.
+
+    The hub must have a model at this commit: what it does not have is not recorded.
+    """
 
     def ask() -> str:
-        from huggingface_hub import HfApi
-
-        return HfApi().model_info(repository, revision=revision, token=_token()).sha
+        commit = _api().model_info(repository, revision=revision).sha
+        if not _COMMIT.fullmatch(str(commit)):
+            raise TransientError(f"the hub names {str(commit)[:60]!r} as the commit of {repository}@{revision}")
+        return str(commit)
 
     try:
-        return _retrying(ask, repository, pauses_seconds, revision)
-    except _UnreachableError:
+        commit = _asking(ask, repository, patience, revision)
+    except TransferError:
         reference = cache / f"models--{repository.replace('/', '--')}" / "refs" / revision
         if reference.is_file():
             log.warning("the hub cannot be asked; taking %s@%s as the cache has it", repository, revision)
-            return reference.read_text(encoding="ascii").strip()
+            commit = reference.read_text(encoding="ascii").strip()
+            if _COMMIT.fullmatch(commit):
+                return commit
         raise
+    _files_at(repository, commit, commit, None, patience)
+    return commit
 
 
-def _files_at(repository: str, revision: str, commit: str, lock_file: Path) -> list[str]:
+def _files_at(repository: str, revision: str, commit: str, lock_file: Path | None, patience: Patience) -> list[str]:
     """Return the names of the files to download: one file of weights, and what goes with it."""
-    from huggingface_hub import HfApi
     from huggingface_hub.errors import RevisionNotFoundError
 
-    try:
-        information = HfApi().model_info(repository, revision=commit, token=_token())
-    except RevisionNotFoundError:
-        if commit == revision:
-            raise
-        raise UserError(
-            f"{repository} no longer has commit {commit}, which {lock_file} records for {revision}: "
-            f"remove its line there to take what {revision} is today"
-        ) from None
-    there = {file.rfilename for file in information.siblings or []}
+    def ask() -> set[str]:
+        try:
+            siblings = _api().model_info(repository, revision=commit).siblings
+        except RevisionNotFoundError:
+            if lock_file is None or commit == revision:
+                raise
+            raise UserError(
+                f"{repository} no longer has commit {commit}, which {lock_file} records for {revision}: "
+                f"remove its line there to take what {revision} is today"
+            ) from None
+        return {file.rfilename for file in siblings or []}
+
+    there = _asking(ask, repository, patience, commit)
     weights = [name for name in WEIGHT_FILES if name in there][:1]
     if not weights or "config.json" not in there:
         raise UserError(
@@ -125,20 +140,36 @@ def _files_at(repository: str, revision: str, commit: str, lock_file: Path) -> l
     return weights + [name for name in OTHER_FILES if name in there]
 
 
-def _download(repository: str, commit: str, names: list[str], cache: Path) -> None:
-    """Bring the named files into the cache; what is already there, whole or in part, is used."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.utils import disable_progress_bars
+def _download(repository: str, commit: str, name: str, cache: Path) -> None:
+    """Bring a file into the cache; what came of it before is used. Its length and digest are compared."""
+    from huggingface_hub import hf_hub_download
 
-    disable_progress_bars()  # this output goes to a log file
-    snapshot_download(repository, revision=commit, cache_dir=str(cache), allow_patterns=names, token=_token())
+    place = hf_hub_download(
+        repository, name, revision=commit, cache_dir=str(cache), token=_token(), tqdm_class=_progress_class()
+    )
+    path = Path(place)
+    if path.parent.name != commit:
+        raise TransientError(f"the hub sends {name} of the commit {path.parent.name} where {commit} was asked for")
+    fault = _digest_fault(path)
+    if fault:
+        _set_aside(path)
+        raise TransientError(f"{name} of {repository} arrived damaged: {fault}")
 
 
-def _cached_files(repository: str, commit: str, cache: Path) -> dict[str, Path]:
-    """Return {name: path} of the files that the cache holds at a commit (a name there is a whole file)."""
+def _sound_files(repository: str, commit: str, cache: Path) -> dict[str, Path]:
+    """Return {name: path} of the files that the cache holds at a commit; damaged ones are set aside."""
     folder = cache / f"models--{repository.replace('/', '--')}" / "snapshots" / commit
-    names = (*WEIGHT_FILES, *OTHER_FILES)
-    return {name: folder / name for name in names if (folder / name).is_file()}
+    found = {}
+    for name in (*WEIGHT_FILES, *OTHER_FILES):
+        path = folder / name
+        if not path.is_file():
+            continue
+        fault = _digest_fault(path)
+        if fault:
+            log.warning("%s is damaged: %s; it is fetched again, and kept as %s", path, fault, _set_aside(path))
+        else:
+            found[name] = path
+    return found
 
 
 def _is_complete(cached: dict[str, Path]) -> bool:
@@ -147,10 +178,11 @@ def _is_complete(cached: dict[str, Path]) -> bool:
     return has_weights and "config.json" in cached and ("vocab.txt" in cached or "tokenizer.json" in cached)
 
 
-def _check_digest(path: Path) -> None:
-    """Compare a cached file with its digest: the cache names contents by it, and links to them.
+def _digest_fault(path: Path) -> str:
+    """Return in words how a cached file differs from its digest, "" if it does not.
 
-    Large files are named by their sha256, small ones as git names them; other names say nothing.
+    The cache links to contents which it names: large files by their sha256, small ones as git names them. Other
+    names state nothing.
     """
     content = path.resolve()
     if re.fullmatch(r"[0-9a-f]{64}", content.name):
@@ -159,12 +191,17 @@ def _check_digest(path: Path) -> None:
         data = content.read_bytes()
         found = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
     else:
-        return
-    if found != content.name:
-        raise UserError(
-            f"{path} is damaged: its digest is {found}, not {content.name}. "
-            f"Delete {content} and start again to download it anew"
-        )
+        return ""
+    return "" if found == content.name else f"its digest is {found}, not {content.name}"
+
+
+def _set_aside(path: Path) -> Path:
+    """Rename the content of a cached file, so that it is fetched again; return the new name."""
+    content = path.resolve()
+    aside = content.with_name(f"{content.name}.rejected")
+    content.replace(aside)
+    path.unlink(missing_ok=True)
+    return aside
 
 
 def _token() -> str | bool:
@@ -172,28 +209,63 @@ def _token() -> str | bool:
     return os.environ.get("HF_TOKEN") or False
 
 
-def _retrying(
-    action: Callable[[], Value], repository: str, pauses_seconds: tuple[float, ...], revision: str = ""
-) -> Value:
-    """Return what `action` returns, trying again after network failures, with errors made readable."""
-    for pause in (*pauses_seconds, None):
-        try:
-            with _readable_errors(repository, revision):
-                return action()
-        except _NetworkError as error:
-            if pause is None:
-                raise
-            log.warning("%s; next try in %g s", str(error).split(":", 1)[0], pause)
-            time.sleep(pause)
-    raise AssertionError("unreachable")
+@once
+def _progress_class() -> type[tqdm]:
+    """Return a progress bar that is a line of the log now and then."""
+    from tqdm import tqdm
+
+    class LoggedProgress(tqdm):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            self.logged = time.monotonic()
+            super().__init__(*arguments, **options)
+
+        def display(self, *_: Any, **__: Any) -> None:
+            if time.monotonic() - self.logged >= LOG_EVERY_SECONDS:
+                self.logged = time.monotonic()
+                log.info("%s", self)
+
+    return LoggedProgress
 
 
-class _UnreachableError(UserError):
-    """The hub cannot be asked."""
+@once
+def _prepare_client() -> None:
+    """Let the hub's client refuse answers whose names lead out of its cache."""
+    from huggingface_hub import set_client_factory
+    from huggingface_hub.utils._http import default_client_factory
+
+    def require_plain_names(response: httpx2.Response) -> None:
+        for header in _NAMES:
+            name = response.headers.get(header, "-").removeprefix("W/").strip('"')
+            if not name or ".." in name or "/" in name or "\\" in name:
+                raise TransientError(f"the hub's answer has {name[:60]!r} as its {header}, which is no name of a file")
+
+    def client() -> httpx2.Client:
+        made = default_client_factory()
+        made.event_hooks = {**made.event_hooks, "response": [require_plain_names]}
+        return made
+
+    set_client_factory(client)
 
 
-class _NetworkError(_UnreachableError):
-    """The hub cannot be asked just now: a failure that may pass."""
+def _api() -> HfApi:
+    """Return the hub's client."""
+    from huggingface_hub import HfApi
+
+    return HfApi(token=_token())
+
+
+def _asking(action: Callable[[], Value], repository: str, patience: Patience, revision: str = "") -> Value:
+    """Return what a question to the hub returns, asked again after failures that may pass."""
+
+    def attempt() -> Value:
+        _prepare_client()
+        with _readable_errors(repository, revision):
+            return action()
+
+    try:
+        return with_retries(attempt, repository, patience)
+    except TransferError as error:
+        raise TransferError(f"{error}. Or {_ADVICE}") from None
 
 
 @contextmanager
@@ -201,10 +273,6 @@ def _readable_errors(repository: str, revision: str) -> Iterator[None]:
     """Turn the hub client's errors into ours; none of them repeats the request, which holds the token."""
     from huggingface_hub import errors
 
-    advice = (
-        "run the target `downloads` on a machine with network, "
-        "or set `source: path` and the folder of a copy in the definition"
-    )
     try:
         yield
     except errors.GatedRepoError:
@@ -223,15 +291,33 @@ def _readable_errors(repository: str, revision: str) -> Iterator[None]:
     except errors.HFValidationError:
         raise UserError(f"{repository!r} is no repository name: `hub.repository` is owner/name") from None
     except errors.OfflineModeIsEnabled:
-        raise _UnreachableError(f"{repository} is not in the cache and HF_HUB_OFFLINE is set: {advice}") from None
+        raise TransferError(f"{repository} is not in the cache and HF_HUB_OFFLINE is set: {_ADVICE}") from None
     except errors.HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else 0
-        message = f"the hub answered {status} for {repository}: {advice}"
         if status in (0, 408, 429) or status >= 500:
-            raise _NetworkError(message) from None
-        raise UserError(message) from None
-    # errors.HTTPError is the base class of the HTTP library that the client uses, whichever that is
-    except (errors.HTTPError, ConnectionError, errors.LocalEntryNotFoundError) as error:
-        raise _NetworkError(f"the hub cannot be reached for {repository} ({type(error).__name__}): {advice}") from None
-    except json.JSONDecodeError:
-        raise _NetworkError(f"what answered for {repository} is not the hub: {advice}") from None
+            raise TransientError(f"the hub answered {status}") from None
+        raise UserError(f"the hub answered {status} for {repository}: {_ADVICE}") from None
+    except (UserError, TransientError):
+        raise
+    except Exception as error:
+        # The client has many errors for an answer that is no hub's: KeyError, TypeError, OSError without a number.
+        # A full disk has one, and what our own code raises is a defect.
+        has_number = isinstance(error, OSError) and error.errno is not None
+        is_network = isinstance(error, (ConnectionError, TimeoutError))
+        if not is_network and (has_number or not _is_of_client(error)):
+            raise
+        raise TransientError(f"the hub cannot be reached, or its answer is malformed ({_short(error)})") from None
+
+
+def _is_of_client(error: Exception) -> bool:
+    """Return whether an error was raised while the hub's client or a library below it ran, not by our own code."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and not trace.tb_frame.f_globals.get("__name__", "").startswith("compactbio.")
+
+
+def _short(error: Exception) -> str:
+    """Return an error's kind and its first line, without addresses, which may hold what is secret."""
+    line = str(error).split("\n", 1)[0][:200]
+    return f"{type(error).__name__}: {line}" if line and "://" not in line else type(error).__name__

@@ -1,186 +1,407 @@
-"""One file over HTTP: retried with back-off, resumed where it stopped, named only when complete and verified."""
+"""One file over HTTP: resumed where it stopped, tried again, named only when it is complete and verified."""
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import http.client
+import json
 import logging
 import os
-import random
 import re
+import ssl
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
 
-TIMEOUT_SECONDS = 60.0
+from compactbio.downloads.checksums import Digest, digest_of_file
+from compactbio.downloads.content import content_fault
+from compactbio.downloads.pins import locked
+from compactbio.downloads.retries import (
+    PATIENCE,
+    MissingError,
+    Patience,
+    TransferError,
+    TransientError,
+    asked_wait,
+    with_retries,
+)
+
+if TYPE_CHECKING:
+    import requests
+
 CHUNK_BYTES = 2**18
-LONGEST_WAIT_SECONDS = 120.0
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)")
+LONGEST_TEXT_BYTES = 2**25  # of a listing
+LOG_EVERY_SECONDS = 30.0
+_HEADERS = {"User-Agent": "compactbio", "Accept-Encoding": "identity"}
+_PASSING_STATUS = frozenset({408, 425, 429})  # and all from 500 on
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
 
 log = logging.getLogger(__name__)
-Value = TypeVar("Value")
 
 
-class MissingError(Exception):
-    """The server says that there is no such file (404 or 410): trying again is of no use."""
-
-
-class TransferError(Exception):
-    """A file could not be had: all tries failed, or the server refuses, or its digest is wrong."""
-
-
-class _TransientError(Exception):
-    """Something that may pass; `wait_seconds` is what the server asked for."""
-
-    def __init__(self, message: str, wait_seconds: float | None = None) -> None:
-        super().__init__(message)
-        self.wait_seconds = wait_seconds
-
-
-@dataclass(frozen=True)
-class Retries:
-    """How often a transfer is tried, and how long it waits: first_wait_seconds, doubled after each try."""
-
-    tries: int = 6
-    first_wait_seconds: float = 2.0
-
-
-DEFAULT_RETRIES = Retries()
-
-
-def read_url(url: str, retries: Retries = DEFAULT_RETRIES) -> bytes:
-    """Return the content of a small file.
+def read_text(url: str, patience: Patience = PATIENCE) -> str:
+    """Return the text of a small file, such as a listing; a byte-order mark is dropped.
 
     Raises:
         MissingError: there is no such file.
-        TransferError: it could not be had.
+        TransferError: it could not be read.
     """
 
-    def attempt() -> bytes:
-        with _open(url, {}) as response:
-            return _translate(lambda: response.read(), url)
+    def attempt() -> str:
+        with _response(url, {}, patience) as response:
+            content = b"".join(_body(response, url, patience, largest=LONGEST_TEXT_BYTES, decode=True))
+        return content.decode("utf-8-sig", errors="replace")
 
-    return _with_retries(attempt, url, retries)
+    return with_retries(attempt, url, patience)
 
 
-def fetch_file(url: str, target: Path, md5: str, retries: Retries = DEFAULT_RETRIES) -> None:
-    """Leave the file of a URL at `target`, verified; a partial one is kept beside it to be resumed.
+def fetch_file(
+    urls: Sequence[str],
+    target: Path,
+    *,
+    expected: Digest | None = None,
+    fault_of: Callable[[Path, str], str] = content_fault,
+    patience: Patience = PATIENCE,
+) -> str:
+    """Bring the first URL that has the file to `target`, unless it is there and sound; return the URL.
 
-    A partial file whose end does not fit (wrong md5) is fetched once more from its start before giving up.
+    A cut transfer leaves a hidden partial file beside the target, which the next try goes on with if the server's
+    file is still the same. What comes is opened as what the target's name says and compared with `expected`; what
+    fails is kept as .<name>.rejected and fetched again. A lock lets one process at a time do so.
+
+    Args:
+        urls: http(s) addresses of the same file, in order of preference.
+        target: the file to make.
+        expected: the digest that it should have, if one is known.
+        fault_of: returns in words why a file cannot be the one of a name, "" if it can.
+        patience: tries and waits at each address.
 
     Raises:
-        MissingError: there is no such file.
-        TransferError: all tries failed, or what the server sends does not have this md5.
+        MissingError: no address has such a file.
+        TransferError: no address gave the file.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    with partial.open("ab") as stream:
-        _lock(stream)
-        if target.is_file() and md5_of_file(target) == md5:  # another process had the lock and fetched it
-            return
-        for last_chance in (False, True):
-            _with_retries(lambda: _append(url, stream), url, retries)
-            got = md5_of_file(partial)
-            if got == md5:
-                partial.replace(target)
-                return
-            stream.truncate(0)
-            if not last_chance:
-                log.warning("%s arrived with a wrong md5: fetching it again from its start", url)
-    raise TransferError(
-        f"{url} has the md5 {got} where its .md5 file says {md5}: it is damaged on the server or on the way, "
-        "or is being replaced there; try again later or from a mirror"
-    )
 
+    def is_there() -> bool:
+        if not target.is_file():
+            return False
+        fault = expected.mismatch(target) if expected else fault_of(target, target.name)
+        if fault:
+            log.warning("%s is in the cache, but %s: fetching it again", target, fault)
+        return not fault
 
-def md5_of_file(path: Path) -> str:
-    """Return the hexadecimal md5 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-def _lock(stream: BinaryIO) -> None:
-    """Wait until no other process writes into the file; where locks are not supported, go on without."""
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-    except OSError as error:
-        log.warning("no lock on %s (%s): do not fetch into one folder twice at a time", stream.name, error)
-
-
-def _append(url: str, stream: BinaryIO) -> None:
-    """Fetch what a partial file, open for appending, lacks."""
-    size = os.fstat(stream.fileno()).st_size
-    try:
-        response = _open(url, {"Range": f"bytes={size}-"} if size else {})
-    except _UnsatisfiableError:
-        log.info("%s: the server has nothing after %d bytes; the digest decides", url, size)
-        return
-    received = 0
-    with response:
-        if size:
-            found = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
-            if response.status == 206 and found and int(found[1]) == size:
-                log.info("%s: resumed at byte %s", url, f"{size:,}")
+    if is_there():  # without the lock, so that a cache which others own can be read
+        log.info("%s is there already", target)
+        return urls[0]
+    with locked(target):
+        if is_there():
+            return urls[0]
+        failures: list[TransferError] = []
+        for url in urls:
+            try:
+                _fetch_from(url, _Partial(target), expected, fault_of, patience)
+            except TransferError as error:
+                failures.append(error)
+                if len(urls) > 1:
+                    log.warning("%s", error)
             else:
-                log.info("%s: the server does not resume, starting again", url)
-                stream.truncate(0)
-        expected = response.headers.get("Content-Length")
+                return url
+    kind = MissingError if all(isinstance(error, MissingError) for error in failures) else TransferError
+    raise kind("; ".join(map(str, failures)))
+
+
+class _Partial:
+    """The part of a file that has come, and what its server said that tells this version of it from others."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.path = target.with_name(f".{target.name}.partial")
+        self.note = target.with_name(f".{target.name}.partial.json")
+        self.rejected = target.with_name(f".{target.name}.rejected")
+
+    @property
+    def size(self) -> int:
+        """Bytes that have come."""
+        return self.path.stat().st_size if self.path.is_file() else 0
+
+    def validator(self, url: str) -> str:
+        """Return the ETag or date of what was begun from this URL; "" if none is known."""
         try:
-            while chunk := _translate(lambda: response.read(CHUNK_BYTES), url):
-                stream.write(chunk)
-                received += len(chunk)
-        finally:
-            stream.flush()
-    if expected is not None and received != int(expected):
-        raise _TransientError(f"the connection ended after {received:,} of {int(expected):,} bytes")
+            noted = json.loads(self.note.read_text(encoding="utf-8"))
+            return str(noted["validator"]) if noted["url"] == url else ""
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+
+    def begin(self, url: str, validator: str) -> None:
+        """Forget what has come and note what is coming."""
+        self.drop()
+        self.note.write_text(json.dumps({"url": url, "validator": validator}), encoding="utf-8")
+
+    def finish(self) -> None:
+        """Give the file its name."""
+        self.path.replace(self.target)
+        self.note.unlink(missing_ok=True)
+        self.rejected.unlink(missing_ok=True)
+
+    def reject(self) -> None:
+        """Set what has come aside, for a look at it."""
+        self.path.replace(self.rejected)
+        self.note.unlink(missing_ok=True)
+
+    def drop(self) -> None:
+        """Remove what has come."""
+        self.path.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
 
 
-class _UnsatisfiableError(Exception):
-    """The server has nothing from the asked byte on (416)."""
+def _fetch_from(
+    url: str,
+    partial: _Partial,
+    expected: Digest | None,
+    fault_of: Callable[[Path, str], str],
+    patience: Patience,
+) -> None:
+    """Bring the file of one URL to its place."""
+    came = 0  # bytes of a body of unknown length so far
+    rejected: set[str] = set()  # digests of bodies that were not the file
+
+    def attempt() -> None:
+        nonlocal came
+        has_length = _receive(url, partial, expected, patience)
+        fault = fault_of(partial.path, partial.target.name) or (expected.mismatch(partial.path) if expected else "")
+        if not fault:
+            partial.finish()
+            return
+        if not has_length and partial.validator(url) and partial.size > came:
+            came = partial.size
+            raise TransientError(f"{fault}; the server stated no length, so what may be missing is asked for")
+        came = 0
+        digest = digest_of_file(partial.path, "sha256")
+        partial.reject()
+        if digest in rejected:
+            raise TransferError(
+                f"{url} is not the file wanted: {fault}. It is another release, is being replaced, or is damaged on "
+                f"the server: try again later or from a mirror (what came, twice, is kept as {partial.rejected})"
+            )
+        rejected.add(digest)
+        raise TransientError(fault)
+
+    with_retries(attempt, url, patience)
+    log.info("%s fetched, %s bytes", partial.target.name, f"{partial.target.stat().st_size:,}")
 
 
-def _open(url: str, headers: dict[str, str]) -> http.client.HTTPResponse:
-    """Return the response to a request, errors sorted into missing, transient and final ones."""
-    request = urllib.request.Request(url, headers={"User-Agent": "compactbio", **headers})
-    try:
-        return urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code in (404, 410):
-            raise MissingError(f"{url} does not exist ({error.code})") from None
-        if error.code == 416:
-            raise _UnsatisfiableError from None
-        if error.code in (408, 425, 429) or error.code >= 500:
-            wait = error.headers.get("Retry-After", "")
-            raise _TransientError(f"HTTP {error.code}", float(wait) if wait.isdecimal() else None) from None
-        raise TransferError(f"{url}: the server refuses with HTTP {error.code} {error.reason}") from None
-    except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
-        raise _TransientError(str(getattr(error, "reason", error))) from None
+def _receive(url: str, partial: _Partial, expected: Digest | None, patience: Patience) -> bool:
+    """Append the rest of a URL's file to the partial one, or bring it whole; return whether its length is known.
+
+    Where neither an ETag nor a date can tell whether the server's file is still the same, the rest is only asked
+    for if a digest decides in the end.
+    """
+    have, validator = partial.size, partial.validator(url)
+    headers = {}
+    if have and (validator or expected):
+        headers = {"Range": f"bytes={have}-"} | ({"If-Range": validator} if validator else {})
+    with _response(url, headers, patience) as response:
+        if response.status_code == 416:
+            return _has_nothing_more(response, partial, have)
+        start, total = _begun_at(response, have if headers else 0, validator, partial)
+        _require_no_encoding(response, partial.target.name)
+        if start:
+            log.info("%s: resumed at byte %s", url, f"{start:,}")
+        else:
+            if have:
+                log.info("%s: started again, the server does not resume or has another file now", url)
+            partial.begin(url, _validator_of(response))
+        with partial.path.open("ab") as stream:
+            try:
+                for chunk in _body(response, url, patience, start=start, total=total):
+                    stream.write(chunk)
+            finally:
+                stream.flush()
+                os.fsync(stream.fileno())
+    return total is not None
 
 
-def _translate(read: Callable[[], bytes], url: str) -> bytes:
-    """Return what a read gives; a broken connection becomes transient."""
-    try:
-        return read()
-    except (http.client.HTTPException, OSError) as error:
-        raise _TransientError(f"the connection to {url} broke ({error})") from None
+def _begun_at(response: requests.Response, asked: int, validator: str, partial: _Partial) -> tuple[int, int | None]:
+    """Return at which byte the body of a response begins, and the length of the whole file if it is stated."""
+    stated = response.headers.get("Content-Length", "")
+    length = int(stated) if stated.isdecimal() and "Transfer-Encoding" not in response.headers else None
+    if response.status_code != 206:
+        return 0, length
+    found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    now = _validator_of(response)
+    if not asked or not found or not found[1] or int(found[1]) != asked or (validator and now and now != validator):
+        partial.drop()
+        raise TransientError("the server sends another part than the one asked for, or of another file: starting again")
+    if found[2] != "*":
+        return asked, int(found[2])
+    return asked, None if length is None else asked + length
 
 
-def _with_retries(attempt: Callable[[], Value], url: str, retries: Retries) -> Value:
-    """Return what an attempt returns, tried again after transient errors with growing, jittered waits."""
-    for number in range(1, retries.tries + 1):
+def _has_nothing_more(response: requests.Response, partial: _Partial, have: int) -> bool:
+    """Return True where a server that has nothing more (416) has a file of just the length that came."""
+    found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    if found and found[2] == str(have):
+        return True
+    partial.drop()
+    raise TransientError("the server has no such part of the file: starting again")
+
+
+def _require_no_encoding(response: requests.Response, name: str) -> None:
+    """Refuse a body that was encoded for the transfer, though not asked to be.
+
+    Many servers call a stored .gz file a gzip encoding: such a body is the file, and opening it shows whether.
+    """
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    is_label = encoding in ("gzip", "x-gzip") and name.lower().endswith((".gz", ".tgz"))
+    if encoding not in ("", "identity") and not is_label:
+        raise TransientError(f"the server encodes the file as {encoding[:20]}, which was not asked for")
+
+
+def _validator_of(response: requests.Response) -> str:
+    """Return what If-Range takes to name this version of a file: a strong ETag, else the date; "" if neither."""
+    etag = response.headers.get("ETag", "")
+    return etag if etag.startswith('"') else response.headers.get("Last-Modified", "")
+
+
+@dataclass
+class _Rate:
+    """How fast a body comes: too slow is an error, and now and then it is logged."""
+
+    url: str
+    patience: Patience
+    received: int
+    total: int | None
+
+    def __post_init__(self) -> None:
+        self.window_start = self.logged = self.began = time.monotonic()
+        self.window_bytes = self.logged_bytes = 0
+
+    def add(self, count: int) -> None:
+        """Count bytes that have come."""
+        now = time.monotonic()
+        self.received += count
+        self.window_bytes += count
+        self.logged_bytes += count
+        if now - self.window_start >= self.patience.window_seconds:
+            if self.window_bytes < self.patience.window_bytes:
+                raise TransientError(f"only {self.window_bytes:,} bytes came in {now - self.window_start:.0f} s")
+            self.window_start, self.window_bytes = now, 0
+        if now - self.logged >= LOG_EVERY_SECONDS:
+            rate = self.logged_bytes / (now - self.logged)
+            log.info("%s: %s", self.url, self._words(rate))
+            self.logged, self.logged_bytes = now, 0
+
+    def _words(self, rate: float) -> str:
+        """Return bytes, rate and, where the length is known, what is left, in words."""
+        if self.total is None:
+            return f"{self.received:,} bytes, {rate / 1e6:.2f} MB/s"
+        left = (self.total - self.received) / max(rate, 1.0)
+        share = 100 * self.received / max(self.total, 1)
+        return f"{self.received:,} of {self.total:,} bytes ({share:.0f} %), {rate / 1e6:.2f} MB/s, {left:.0f} s left"
+
+
+def _body(
+    response: requests.Response,
+    url: str,
+    patience: Patience,
+    *,
+    start: int = 0,
+    total: int | None = None,
+    largest: int | None = None,
+    decode: bool = False,
+) -> Iterator[bytes]:
+    """Yield the bytes of a response as they were sent, as they come; what breaks or stays too slow is transient."""
+    import urllib3
+
+    rate = _Rate(url, patience, start, total)
+    while True:
         try:
-            return attempt()
-        except _TransientError as error:
-            if number == retries.tries:
-                raise TransferError(f"{url}: given up after {number} tries, the last said: {error}") from None
-            wait = retries.first_wait_seconds * 2 ** (number - 1) * random.uniform(0.75, 1.25)
-            wait = min(max(wait, error.wait_seconds or 0.0), LONGEST_WAIT_SECONDS)
-            log.warning("%s: %s; try %d of %d in %.1f s", url, error, number + 1, retries.tries, wait)
-            time.sleep(wait)
-    raise AssertionError("unreachable: the last try returns or raises")
+            # read1 returns what is there: read would wait for a whole chunk, however slowly it comes
+            chunk = response.raw.read1(CHUNK_BYTES, decode_content=decode)
+        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
+            raise TransientError(f"the connection broke after {rate.received:,} bytes ({_reason(error)})") from None
+        if not chunk:
+            break
+        rate.add(len(chunk))
+        if largest is not None and rate.received > largest:
+            raise TransferError(f"{url} is longer than {largest:,} bytes, so it is not what was asked for")
+        if total is not None and rate.received > total:
+            raise TransientError(f"more than the {total:,} bytes came that the server stated")
+        yield chunk
+    if total is not None and rate.received < total:
+        raise TransientError(f"cut short after {rate.received:,} of {total:,} bytes")
+
+
+@contextmanager
+def _response(url: str, headers: dict[str, str], patience: Patience) -> Iterator[requests.Response]:
+    """Yield a response of status 200, 206 or 416; other ones become missing, transient and final errors."""
+    import requests
+
+    timeout = (patience.silence_seconds, patience.silence_seconds)
+    with _session() as session:
+        try:
+            response = session.get(url, headers=_HEADERS | headers, timeout=timeout, stream=True)
+        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+            raise TransientError(f"the server cannot be reached ({_reason(error)})") from None
+        except (requests.RequestException, http.client.HTTPException, ValueError) as error:
+            raise TransferError(f"{url}: {_reason(error)}") from None
+        except OSError as error:
+            raise TransientError(_reason(error)) from None
+        with response:
+            status = response.status_code
+            if status in (404, 410):
+                raise MissingError(f"{url} does not exist ({status})")
+            if status in _PASSING_STATUS or status >= 500:
+                raise TransientError(f"HTTP {status}", asked_wait(response.headers.get("Retry-After", "")))
+            if status not in (200, 206, 416):
+                raise TransferError(f"{url}: the server refuses with HTTP {status} {response.reason}")
+            yield response
+
+
+def _session() -> requests.Session:
+    """Return a session that follows redirects to http and https only, and from https to https only."""
+    import requests
+    from requests.adapters import HTTPAdapter
+
+    class Session(requests.Session):
+        def get_redirect_target(self, resp: requests.Response) -> str | None:
+            target = super().get_redirect_target(resp)
+            if target is not None:
+                came, goes = urlsplit(resp.url).scheme.lower(), urlsplit(urljoin(resp.url, target)).scheme.lower()
+                if goes not in ("http", "https") or (came == "https" and goes == "http"):
+                    raise requests.exceptions.InvalidSchema(
+                        f"the server redirects to {target}; only http and https are followed, and no way leads from "
+                        "https to http: correct the address"
+                    )
+            return target
+
+        def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+            """Add no passwords out of a .netrc after a redirect."""
+
+    class Adapter(HTTPAdapter):
+        def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+            # certificates of the system as well, where institutions put their own; requests reads certifi's only
+            super().init_poolmanager(*arguments, **options, ssl_context=_certificates())
+
+    session = Session()
+    session.mount("https://", Adapter())
+    session.auth = lambda request: request  # nor before one
+    return session
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Return the system's certificates (reading them takes a while)."""
+    return ssl.create_default_context()
+
+
+def _reason(error: BaseException) -> str:
+    """Return what lies at the root of an HTTP library's error."""
+    inner = getattr(error, "reason", None) or (error.args[0] if error.args else None)
+    if isinstance(inner, BaseException) and inner is not error:
+        return _reason(inner)
+    text = re.sub(r"^<[^>]*>:? ?|^\w*\([^)]*\): ?", "", str(error))
+    return text or type(error).__name__

@@ -10,23 +10,28 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TypedDict
 from urllib.parse import quote
 
-from compactbio.downloads.extraction import check_member_name, extract_entry, read_entries
+from compactbio.downloads.addresses import file_name_of, local_path
+from compactbio.downloads.checksums import Digest
+from compactbio.downloads.content import archive_fault, content_fault
+from compactbio.downloads.extraction import ARCHIVE_NAME, check_member_name, extract_entry, read_entries
+from compactbio.downloads.pins import pinned, read_pins
+from compactbio.downloads.transfer import fetch_file
 from compactbio.errors import UserError
 from compactbio.files import (
     MANIFEST,
+    FileFacts,
     read_manifest,
     replacing_folder,
     sha256_of_file,
     sha256_of_value,
     write_manifest,
 )
-from compactbio.tasks.downloads import download, file_name_of, local_path
 
 COLUMNS = ("name", "member", "url", "mirrors", "version", "sha256", "licence", "citation", "note")
-_ARCHIVE_URL = re.compile(r"\.(zip|tar|tgz|tar\.(gz|bz2|xz))$", re.IGNORECASE)
+PINS = "digests.lock.json"  # in the cache: sha256 of what the table gives none for, as first seen
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,28 @@ def read_sources(table: Path) -> dict[str, Source]:
     }
 
 
-def fetch_source(source: Source, cache: Path, table: Path, url: str | None = None) -> dict[str, Any]:
+class Archive(TypedDict):
+    """Where the files of a source came from: an archive, or a folder."""
+
+    path: str
+    sha256: str
+
+
+class SourceManifest(TypedDict):
+    """What fetch_task_data writes: the files of a source, in `folder`, and where they are from."""
+
+    source: str
+    version: str
+    url: str
+    archive: Archive
+    folder: str
+    digest: str
+    files: dict[str, FileFacts]
+    licence: str
+    citation: str
+
+
+def fetch_source(source: Source, cache: Path, table: Path, url: str | None = None) -> SourceManifest:
     """Return a manifest of a source's files after downloading, verifying and extracting what is not there yet.
 
     A file:// source, an archive or a folder, is read in place. Files lie in
@@ -112,7 +138,7 @@ def fetch_source(source: Source, cache: Path, table: Path, url: str | None = Non
     if not urls:
         raise UserError(f"{table} has no address for {source.name} ({source.note}). {by_hand}")
     listed = bool(source.members) and urls[0].endswith("/")  # a folder on a server, whose files the table lists
-    if not url and not listed and not _ARCHIVE_URL.search(urls[0]):
+    if not url and not listed and not ARCHIVE_NAME.search(urls[0]):
         raise UserError(f"{source.name} stands in {table} for its licence; another program fetches it")
     home = cache / source.name / (source.version or "unversioned")
     used, archive = urls[0], local_path(urls[0])
@@ -122,17 +148,24 @@ def fetch_source(source: Source, cache: Path, table: Path, url: str | None = Non
         archive = place / ("files" if listed else file_name_of(urls[0], f"{source.name}.archive"))
         try:
             if listed:
-                digest = _download_files(urls, source.members, archive)
+                for member, sha256 in source.members.items():
+                    _fetch([f"{address}{quote(member)}" for address in urls], archive / member, sha256, cache, table)
+                digest = sha256_of_value({member: sha256_of_file(archive / member) for member in source.members})
             else:
                 # An address of the user's may hold a repacked archive: its members' digests decide then.
-                used = download(urls, archive, sha256="" if url else source.sha256)
+                decided = bool(source.members) and all(source.members.values())
+                sha256 = "" if url else source.sha256
+                used = _fetch(urls, archive, sha256, cache, table, is_archive=True, pin=not decided)
                 digest = sha256_of_file(archive)
         except UserError as error:
             raise UserError(f"{source.name}: {error}. {by_hand}") from None
-    elif not archive.exists():
-        raise UserError(f"{archive} does not exist: correct data_urls.{source.name}")
+    elif archive.is_file():
+        digest = sha256_of_file(archive)
+    elif archive.is_dir():
+        digest = _digest_of_folder(archive)
     else:
-        digest = _digest(archive)
+        what = "is neither a file nor a folder" if archive.exists() else "does not exist"
+        raise UserError(f"{archive} {what}: correct data_urls.{source.name}")
     folder = home / digest[:16]
     if not _is_complete(folder, source.members):
         extract_members(archive, source.members, folder, table)
@@ -151,11 +184,37 @@ def fetch_source(source: Source, cache: Path, table: Path, url: str | None = Non
     }
 
 
-def _download_files(urls: Sequence[str], members: dict[str, str], folder: Path) -> str:
-    """Bring the members of a folder on a server, each by its own address, into a folder; return their digest."""
-    for member, expected in members.items():
-        download([f"{url}{quote(member)}" for url in urls], folder / member, sha256=expected)
-    return sha256_of_value({member: sha256_of_file(folder / member) for member in members})
+def _fetch(
+    urls: Sequence[str],
+    target: Path,
+    sha256: str,
+    cache: Path,
+    table: Path,
+    *,
+    is_archive: bool = False,
+    pin: bool = True,
+) -> str:
+    """Bring a file to the cache and return the URL used; without a sha256 in the table, the one first seen holds.
+
+    Args:
+        urls: addresses of the same file.
+        target: where it goes.
+        sha256: what the table says, "" if nothing.
+        cache: the folder whose lock file records what was first seen.
+        table: the sources' table, for messages.
+        is_archive: the file must be an archive, whatever its name.
+        pin: whether to record what is first seen (not where something else decides).
+    """
+    lock_file, key = cache / PINS, target.relative_to(cache).as_posix()
+    stated_by = str(table)
+    if not sha256 and pin:
+        sha256 = read_pins(lock_file).get(key, "")
+        stated_by = f"{lock_file}, as first seen (remove its line of {key} to take what there is today),"
+    expected = Digest("sha256", sha256, stated_by) if sha256 else None
+    used = fetch_file(urls, target, expected=expected, fault_of=archive_fault if is_archive else content_fault)
+    if not sha256 and pin:
+        pinned(lock_file, key, lambda: sha256_of_file(target))
+    return used
 
 
 def extract_members(archive: Path, members: dict[str, str], folder: Path, table: Path) -> None:
@@ -169,15 +228,15 @@ def extract_members(archive: Path, members: dict[str, str], folder: Path, table:
             damaged or unsafe.
     """
     with replacing_folder(folder) as temporary:
-        if members:
-            chosen = _choose([entry.name for entry in read_entries(archive)], members, archive)
-        else:
-            chosen = {entry.name: entry.name for entry in read_entries(archive)}
+        names = [entry.name for entry in read_entries(archive)]
+        chosen = _choose(names, members, archive) if members else {name: name for name in names}
         wanted = {entry: member for member, entry in chosen.items()}
+        extracted: set[str] = set()
         for entry in read_entries(archive):
             if entry.name not in wanted:
                 continue
             member = wanted[entry.name]
+            extracted.add(member)
             found = sha256_of_file(extract_entry(entry, temporary, member))
             expected = members.get(member, "")
             if expected and found != expected:
@@ -186,6 +245,8 @@ def extract_members(archive: Path, members: dict[str, str], folder: Path, table:
                     f"not the file that was used here. Get the right archive (data_urls), or correct the "
                     f"row of member {member} in {table}"
                 )
+        if len(extracted) != len(chosen):
+            raise UserError(f"{archive} changed while it was read: {len(extracted)} of {len(chosen)} files came out")
         write_manifest(temporary, members=members)
 
 
@@ -232,10 +293,8 @@ def _is_complete(folder: Path, members: dict[str, str]) -> bool:
         return False
 
 
-def _digest(archive: Path) -> str:
-    """Return the sha256 of an archive, or of a folder's names, sizes and times."""
-    if not archive.is_dir():
-        return sha256_of_file(archive)
-    files = sorted(path for path in archive.rglob("*") if path.is_file())
-    stamps = [(path.relative_to(archive).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return hashlib.sha256(sha256_of_value([str(archive), stamps]).encode()).hexdigest()
+def _digest_of_folder(folder: Path) -> str:
+    """Return the sha256 of a folder's names, sizes and times."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    stamps = [(path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return hashlib.sha256(sha256_of_value([str(folder), stamps]).encode()).hexdigest()

@@ -1,0 +1,78 @@
+"""What is decided once for all processes: locks beside files, and files that pin what was seen first."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from compactbio.errors import UserError
+from compactbio.files import read_json, write_json
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock beside `path` while the block runs; other processes wait.
+
+    Where the file system has no locks, a warning says so once and the block runs without one.
+    """
+    from filelock import FileLock
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    place = path.with_name(f".{path.name}.lock")
+    lock = FileLock(place)
+    try:
+        lock.acquire()
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        _warn_of_no_locks(place.parent)
+        yield
+        return
+    try:
+        yield
+    finally:
+        place.unlink(missing_ok=True)  # while it is held: who waits for it sees that, and makes it anew
+        lock.release()
+
+
+def pinned(lock_file: Path, key: str, decide: Callable[[], str]) -> str:
+    """Return what a lock file records for a key; if nothing, what `decide` returns, recorded from now on.
+
+    The file is JSON, {key: value}, sorted. `decide` runs once, though several processes ask at once; where it
+    raises an error, nothing is recorded.
+
+    Raises:
+        UserError: the file is not of that form.
+    """
+    recorded = read_pins(lock_file)
+    if key in recorded:  # written whole or not at all: this needs no lock, nor the right to write
+        return recorded[key]
+    with locked(lock_file):
+        recorded = read_pins(lock_file)
+        if key not in recorded:
+            recorded[key] = decide()
+            write_json(lock_file, dict(sorted(recorded.items())))
+            log.info("%s is %s, recorded in %s", key, recorded[key], lock_file)
+    return recorded[key]
+
+
+def read_pins(lock_file: Path) -> dict[str, str]:
+    """Return what a lock file records, nothing where there is none yet."""
+    recorded = read_json(lock_file) if lock_file.exists() else {}
+    if not isinstance(recorded, dict) or not all(isinstance(value, str) for value in recorded.values()):
+        raise UserError(f"{lock_file} should hold an object of texts, what was seen first by its name: remove it")
+    return recorded
+
+
+@cache
+def _warn_of_no_locks(folder: Path) -> None:
+    """Say once that a folder's file system has no locks."""
+    log.warning("%s is on a file system without locks: do not fetch into it twice at a time", folder)
