@@ -2,6 +2,7 @@
 import csv
 import json
 
+from compactbio.downloads.hub import WEIGHT_FILES
 from compactbio.errors import UserError
 from compactbio.pretraining.sampling import check_split
 from compactbio.reporting.selection import comparison_options, selection_options
@@ -90,13 +91,7 @@ def local_checkpoint_files(name):
     definition = source_of(config, name)
     if definition["source"] != "path":
         return []
-    names = (
-        "config.json",
-        "model.safetensors",
-        "pytorch_model.bin",
-        "vocab.txt",
-        "tokenizer.json",
-    )
+    names = ("config.json", *WEIGHT_FILES, "vocab.txt", "tokenizer.json")
     files = [Path(definition["path"]) / name for name in names]
     return [str(file) for file in files if file.is_file()]
 

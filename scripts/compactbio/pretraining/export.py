@@ -9,7 +9,8 @@ from typing import Any
 
 from compactbio.architectures import architecture_of
 from compactbio.errors import UserError
-from compactbio.files import read_manifest, replacing_file, replacing_folder, write_manifest
+from compactbio.files import read_manifest, replacing_file, replacing_folder
+from compactbio.students.checkpoints import CheckpointManifest, write_facts
 from compactbio.students.models import load_masked_lm, quiet_transformers
 from compactbio.students.tokenizers import TOKENIZER_FILES
 from compactbio.training.checkpoints import read_weights
@@ -18,7 +19,7 @@ from compactbio.training.progress import read_metrics
 STUDENT_PREFIX = "student."  # of the student's weights among those of the training step
 
 
-def export_model(run: dict[str, Any], training: dict[str, Any], student: Path, output: Path) -> dict[str, Any]:
+def export_model(run: dict[str, Any], training: dict[str, Any], student: Path, output: Path) -> CheckpointManifest:
     """Write the model folder of a finished run and return its manifest.
 
     Args:
@@ -40,7 +41,6 @@ def export_model(run: dict[str, Any], training: dict[str, Any], student: Path, o
             f"the checkpoint {checkpoint} is gone: remove training.json of {run['model']} and run the workflow again"
         )
     read_manifest(checkpoint, verify=True)
-    start = read_manifest(student)
     model = load_masked_lm(student)
     weights = {
         name.removeprefix(STUDENT_PREFIX): value
@@ -58,14 +58,8 @@ def export_model(run: dict[str, Any], training: dict[str, Any], student: Path, o
             if (student / name).is_file():
                 shutil.copyfile(student / name, folder / name)
         (folder / "README.md").write_text(model_card(run, training), encoding="utf-8")
-        return write_manifest(
-            folder,
-            kind="checkpoint",
-            architecture=architecture_of(model).name,
-            tokenizer_digest=start["tokenizer_digest"],
-            mlm_head=True,
-            origin={"source": "train", "model": run["model"], "fingerprint": training["fingerprint"]},
-        )
+        origin = {"source": "train", "model": run["model"], "fingerprint": training["fingerprint"]}
+        return write_facts(folder, architecture_of(model).name, mlm_head=True, origin=origin)
 
 
 def export_metrics(training: dict[str, Any], output: Path) -> None:

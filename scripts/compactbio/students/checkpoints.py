@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from compactbio.architectures import Architecture, architecture_named, architecture_of
 from compactbio.architectures.record import HEAD, POOLER
 from compactbio.errors import UserError
-from compactbio.files import read_json, replacing_folder, write_manifest
+from compactbio.files import read_json, read_manifest, replacing_folder, write_manifest
 from compactbio.students.models import load_encoder, load_masked_lm, quiet_transformers
 from compactbio.students.tokenizers import (
+    TokenizerDefinition,
     check_tokenizer,
     save_tokenizer,
     tokenizer_digest,
@@ -27,16 +29,44 @@ if TYPE_CHECKING:
 # generation, the name of the class that saved it) are a former use's and stay behind.
 GENERAL_KEYS = ("pad_token_id", "tie_word_embeddings", "vocab_size")
 
+KIND = "checkpoint"
+
 log = logging.getLogger(__name__)
+
+
+class CheckpointManifest(TypedDict):
+    """What manifest.json of a checkpoint folder holds."""
+
+    kind: str
+    files: dict[str, Any]
+    digest: str
+    architecture: str
+    tokenizer_digest: str
+    mlm_head: bool
+    origin: dict[str, Any]  # where it came from, or what it was made of
+
+
+def read_checkpoint(folder: Path, *, verify: bool = False) -> CheckpointManifest:
+    """Return the manifest of a checkpoint folder; see `read_manifest`.
+
+    Raises:
+        UserError: the folder has none, holds something else or, where `verify`, has changed.
+    """
+    manifest = read_manifest(folder, verify=verify)
+    if manifest.get("kind") != KIND:
+        raise UserError(
+            f"{folder} holds no checkpoint: give a folder made by fetch_checkpoint, initialise_student or export_model"
+        )
+    return cast(CheckpointManifest, manifest)
 
 
 def import_checkpoint(
     source: Path,
-    definition: dict[str, Any],
-    tokenizer_definition: dict[str, Any],
+    definition: Mapping[str, Any],
+    tokenizer_definition: TokenizerDefinition,
     origin: dict[str, Any],
     output: Path,
-) -> dict[str, Any]:
+) -> CheckpointManifest:
     """Check a folder as published, write it as a checkpoint folder at `output`, and return its manifest.
 
     Args:
@@ -73,7 +103,7 @@ def import_checkpoint(
 
 def write_model_folder(
     folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, origin: dict[str, Any]
-) -> dict[str, Any]:
+) -> CheckpointManifest:
     """Write a masked language model as a checkpoint folder in place and return its manifest.
 
     Give the folder that `replacing_folder` yields; further files written there first enter the manifest.
@@ -84,16 +114,17 @@ def write_model_folder(
     return write_facts(folder, architecture_of(model).name, mlm_head=True, origin=origin)
 
 
-def write_facts(folder: Path, architecture: str, *, mlm_head: bool, origin: dict[str, Any]) -> dict[str, Any]:
+def write_facts(folder: Path, architecture: str, *, mlm_head: bool, origin: dict[str, Any]) -> CheckpointManifest:
     """Write and return the manifest of a checkpoint folder whose other files are there."""
-    return write_manifest(
+    manifest = write_manifest(
         folder,
-        kind="checkpoint",
+        kind=KIND,
         architecture=architecture,
         tokenizer_digest=tokenizer_digest(folder),
         mlm_head=mlm_head,
         origin=origin,
     )
+    return cast(CheckpointManifest, manifest)
 
 
 def read_configuration(folder: Path, architecture: Architecture) -> PretrainedConfig:

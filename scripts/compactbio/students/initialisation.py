@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from compactbio.architectures import architecture_of
 from compactbio.errors import UserError
-from compactbio.files import read_manifest
+from compactbio.students.checkpoints import read_checkpoint
 from compactbio.students.models import (
     load_encoder,
     load_masked_lm,
@@ -79,7 +79,7 @@ def initialise_student(run: dict[str, Any], folders: SourceFolders) -> Student:
         model = random_masked_lm(architecture, run["student"]["shape"], len(tokenizer), seed, key=f"{key}.shape")
         return Student(model, tokenizer, {**origin, "shape": run["student"]["shape"], "mlm_head": "random"})
 
-    manifest = read_manifest(folder, verify=True)
+    manifest = read_checkpoint(folder, verify=True)
     name = run["teacher"] if kind == "teacher_layers" else run["student"]["checkpoint"]
     if manifest["architecture"] != architecture:
         raise UserError(

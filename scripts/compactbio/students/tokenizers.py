@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from compactbio.errors import UserError
 from compactbio.files import read_json, sha256_of_value
@@ -23,6 +23,22 @@ SPECIAL_TOKENS = {
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt")
 
 log = logging.getLogger(__name__)
+
+
+class Golden(TypedDict):
+    """A text and the ids that a tokenizer must give for it."""
+
+    text: str
+    ids: list[int]
+
+
+class TokenizerDefinition(TypedDict):
+    """`tokenizers.<name>` of the configuration."""
+
+    checkpoint: str
+    lower_case: bool
+    vocabulary_size: int
+    golden: Golden | None
 
 
 def read_vocabulary(vocab_file: Path) -> dict[str, int]:
@@ -140,7 +156,7 @@ def special_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
     return {name.removesuffix("_token"): vocabulary[token] for name, token in SPECIAL_TOKENS.items()}
 
 
-def check_tokenizer(tokenizer: PreTrainedTokenizerFast, definition: dict[str, Any], name: str = "<name>") -> None:
+def check_tokenizer(tokenizer: PreTrainedTokenizerFast, definition: TokenizerDefinition, name: str = "<name>") -> None:
     """Compare a tokenizer with its definition (`tokenizers.<name>` of the configuration).
 
     Raises:
