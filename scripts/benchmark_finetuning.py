@@ -12,8 +12,8 @@ import os
 import sys
 from pathlib import Path
 
-from compactbio.benchmarks.finetuning import COLUMNS, measure_dataset
 from compactbio.benchmarks.measuring import append_rows
+from compactbio.benchmarks.whole_finetunings import COLUMNS, measure_dataset
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST
 from compactbio.logs import run_program

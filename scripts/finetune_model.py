@@ -14,11 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-from compactbio.errors import UserError
-from compactbio.files import read_yaml, write_json
+from compactbio.files import write_json
 from compactbio.logs import run_program
-
-KEYS = ("model", "dataset", "task", "labels", "runs", "hyperparameters")
 
 
 def main() -> None:
@@ -33,14 +30,12 @@ def main() -> None:
     from compactbio.finetuning.runs.kept_weights import kept_digest
     from compactbio.finetuning.runs.outputs import publish
     from compactbio.finetuning.runs.planning import PlannedRun, plan_runs
-    from compactbio.finetuning.runs.records import provenance_record
+    from compactbio.finetuning.runs.run_provenance import provenance_record
+    from compactbio.settings.finetuning_run import read_finetuning_run
     from compactbio.settings.results import Finetuning
     from compactbio.training.deadlines import StopSignal, deadline_after
 
-    settings = read_yaml(arguments.run)
-    lacking = [key for key in KEYS if not isinstance(settings, dict) or key not in settings]
-    if lacking:
-        raise UserError(f"{arguments.run} lacks {', '.join(lacking)}: write it with scripts/resolve_run.py")
+    settings = read_finetuning_run(arguments.run)
     stop = StopSignal().install()
     logging.info("settings: %s", settings)
     start = kept_digest if "starts_from" in settings else model_digest

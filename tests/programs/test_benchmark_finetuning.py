@@ -13,12 +13,13 @@ from helpers.finetuning import NER_LABELS, ner_rows, qa_rows, re_rows, write_dat
 from tokenizers import Tokenizer
 from tokenizers.processors import BertProcessing
 
-from compactbio.benchmarks.finetuning import COLUMNS
+from compactbio.benchmarks.whole_finetunings import COLUMNS
 from compactbio.errors import UserError
 from compactbio.finetuning.features import PieceTokenizer
+from compactbio.finetuning.kinds import re
 from compactbio.finetuning.kinds.context_windows import context_windows
-from compactbio.finetuning.kinds.sentences import sentence_features
 from compactbio.finetuning.kinds.word_windows import word_windows
+from compactbio.tasks.rows import Rows
 
 OPTIONS = {
     **{"learning_rate": 1.0e-3, "batch_size": 4, "epochs": 1, "schedule": "cosine", "weight_decay": 0.01},
@@ -45,7 +46,7 @@ def plain_features(model, task, rows, place):
     from compactbio.finetuning.model.task_model import load_task_model
 
     head = load_task_model(model, task, NER_LABELS, 1)
-    return trainer_of(head, model, task, rows, OPTIONS, 1, place).train_dataset.to_list()
+    return trainer_of(head, model, rows, OPTIONS, 1, place).train_dataset.to_list()
 
 
 def test_both_sides_see_the_same_words(model, tmp_path):
@@ -59,7 +60,8 @@ def test_both_sides_see_the_same_words(model, tmp_path):
 def test_both_sides_see_the_same_sentences(model, tmp_path):
     rows = re_rows(30, 1)
     plain = plain_features(model, "re", rows, tmp_path)
-    ours = sentence_features(rows["sentence"], rows["label"], PieceTokenizer(model), 24).features
+    made = re.KIND.make_features(Rows(rows, None), rows["label"], PieceTokenizer(model), OPTIONS, has_answers=True)
+    ours = made.features
     assert [row["input_ids"] for row in plain] == [feature.ids.tolist() for feature in ours]
     assert [row["labels"] for row in plain] == [int(feature.targets["labels"]) for feature in ours]
 

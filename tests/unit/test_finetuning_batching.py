@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,9 +12,9 @@ from helpers.finetuning import NER_LABELS, VOCABULARY, write_model
 
 from compactbio.errors import UserError
 from compactbio.finetuning.features import Feature
-from compactbio.finetuning.model.class_weights import class_weights
+from compactbio.finetuning.kinds import ner, task_kind
 from compactbio.finetuning.model.task_model import load_task_model
-from compactbio.finetuning.model.task_step import DENOMINATOR, TaskStep
+from compactbio.finetuning.model.task_step import TaskStep
 from compactbio.finetuning.packed import batching, groups
 from compactbio.finetuning.packed.batching import epoch_order, prediction_batches, training_batches
 from compactbio.finetuning.packed.cuts import cheapest_cuts, fewest_cuts
@@ -38,16 +39,16 @@ def random_features(count: int, task: str, seed: int = 0) -> list[Feature]:
     return features
 
 
-def batches_of(features, task, seed=3, packed=False, **options):
+def batches_of(features, task, seed=3, packed=False, class_weights=None):
     return training_batches(
         features,
-        DENOMINATOR[task],
+        KINDS[task].denominator,
+        partial(task_kind(task).counted, class_weights=class_weights),
         batch_size=8,
         seed=seed,
         pad=0,
         token_types=True,
         heads=2 if packed else None,
-        **options,
     )
 
 
@@ -200,6 +201,7 @@ def test_balanced_weights_are_scikit_learn_s():
     features = random_features(30, "ner")
     targets = np.concatenate([feature.targets["labels"] for feature in features])
     expected = compute_class_weight("balanced", classes=np.arange(3), y=targets[targets != -100])
+    class_weights = ner.KIND.class_weights
     assert class_weights("balanced", features, 3) == pytest.approx(expected, rel=1e-6)
     assert class_weights("balanced", features, 4)[3] == 1.0
     assert class_weights([1, 2.5], features, 2).tolist() == [1.0, 2.5]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from helpers.finetuning import NER_LABELS, VOCABULARY, write_model
 from compactbio.finetuning.features import Feature
 from compactbio.finetuning.model.seen_embeddings import SeenEmbeddings
 from compactbio.finetuning.model.task_model import load_task_model
-from compactbio.finetuning.model.task_step import DENOMINATOR, TaskStep
+from compactbio.finetuning.model.task_step import TaskStep
 from compactbio.finetuning.packed.batching import training_batches
 from compactbio.training.optimizer_settings import GroupRule, OptimizerSettings
 from compactbio.training.optimizers import build_optimizer, set_learning_rates, treatments
@@ -45,7 +47,8 @@ def trained(step: TaskStep, examples: list[Feature], packed: bool, settings: Opt
     optimizer = build_optimizer(step, settings)
     batches = training_batches(
         examples,
-        DENOMINATOR["ner"],
+        step.record.denominator,
+        partial(step.kind.counted, class_weights=None),
         batch_size=8,
         seed=3,
         pad=0,

@@ -10,9 +10,10 @@ from helpers.finetuning import VOCABULARY, write_tokenizer
 
 from compactbio.errors import UserError
 from compactbio.finetuning.features import IGNORED, Feature, PieceTokenizer, collate
+from compactbio.finetuning.kinds import re
 from compactbio.finetuning.kinds.context_windows import context_windows, window_ranges
-from compactbio.finetuning.kinds.sentences import sentence_features
 from compactbio.finetuning.kinds.word_windows import join_words, split_words, window_of_words, word_windows
+from compactbio.tasks.rows import Rows
 
 
 @pytest.fixture
@@ -91,19 +92,24 @@ def test_a_word_longer_than_the_room_is_cut_and_still_predicted(tokenizer):
     assert made.cut_words == 1
 
 
+def sentence_features(sentence, tokenizer, max_length):
+    rows = Rows({"sentence": [sentence]}, None)
+    return re.KIND.make_features(rows, [1], tokenizer, {"max_length": max_length}, has_answers=True)
+
+
 def test_sentences_keep_markers_as_plain_text_and_are_cut_at_the_limit(tokenizer):
-    made = sentence_features(["@GENE$ binds the cell"], [1], tokenizer, 32)
+    made = sentence_features("@GENE$ binds the cell", tokenizer, 32)
     assert made.features[0].ids.tolist() == ids("[CLS] @ gene $ binds the cell [SEP]")
-    cut = sentence_features(["@GENE$ binds the cell"], [1], tokenizer, 6)
+    cut = sentence_features("@GENE$ binds the cell", tokenizer, 6)
     assert cut.features[0].ids.tolist() == ids("[CLS] @ gene $ binds [SEP]")
-    assert (made.truncated, cut.truncated) == (0, 1)
+    assert (made.notes, cut.notes) == ({"truncated": 0}, {"truncated": 1})
     assert cut.features[0].targets["labels"].item() == 1
 
 
 def test_added_tokens_are_one_piece_each_and_found_as_they_are_written(tmp_path):
     write_tokenizer(tmp_path)
     added = PieceTokenizer(tmp_path, ["@GENE$", "@DISEASE$", "cell"])
-    made = sentence_features(["@GENE$ binds the@DISEASE$ Cell @gene$"], [1], added, 32)
+    made = sentence_features("@GENE$ binds the@DISEASE$ Cell @gene$", added, 32)
     gene, disease = len(VOCABULARY), len(VOCABULARY) + 1
     plain = ids("[CLS] binds the cell @ gene $ [SEP]")
     assert made.features[0].ids.tolist() == [plain[0], gene, *plain[1:3], disease, *plain[3:]]

@@ -6,6 +6,7 @@ to the longest of a random batch, questions with their contexts to the maximal l
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,6 @@ IGNORED = -100
 def trainer_of(
     model: PreTrainedModel,
     folder: Path,
-    task: str,
     rows: dict[str, list],
     options: dict[str, Any],
     seed: int,
@@ -38,18 +38,19 @@ def trainer_of(
     Args:
         model: with the task's head; its weights are trained in place.
         folder: of the model, for its tokenizer.
-        task: ner, re or qa.
-        rows: columns of the training split; labels are ids in the model's order.
+        rows: columns of the training split, which say what to do with them; labels are ids in the model's order.
         options: hyper-parameters of a run file.
         seed: of the run.
         place: a folder for what Trainer writes.
     """
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    encode, collator = {
-        "ner": (_encode_words, DataCollatorForTokenClassification(tokenizer)),
-        "re": (_encode_sentences, DataCollatorWithPadding(tokenizer)),
-        "qa": (_encode_questions, default_data_collator),
-    }[task]
+    collator: Callable[[list[Any]], dict[str, Any]]
+    if "words" in rows:
+        encode, collator = _encode_words, DataCollatorForTokenClassification(tokenizer)
+    elif "context" in rows:
+        encode, collator = _encode_questions, default_data_collator
+    else:
+        encode, collator = _encode_sentences, DataCollatorWithPadding(tokenizer)
     arguments = TrainingArguments(
         output_dir=str(place),
         learning_rate=options["learning_rate"],

@@ -8,15 +8,17 @@ nothing is to be predicted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 
-def padded_batch(sequences: list[list[int]], length: int) -> tuple[Tensor, Tensor]:
+def padded_batch(sequences: Sequence[Sequence[int] | np.ndarray], length: int) -> tuple[Tensor, Tensor]:
     """Return ids and mask of sequences, padded with 0 to `length`."""
     ids = torch.zeros(len(sequences), length, dtype=torch.long)
     mask = torch.zeros(len(sequences), length, dtype=torch.long)
@@ -26,7 +28,7 @@ def padded_batch(sequences: list[list[int]], length: int) -> tuple[Tensor, Tenso
     return ids, mask
 
 
-def run(model: nn.Module, ids: Tensor, mask: Tensor, *, everything: bool = True) -> Any:
+def run(model: PreTrainedModel, ids: Tensor, mask: Tensor, *, everything: bool = True) -> Any:
     """Return a model's output with logits and, where `everything`, all hidden states and attention maps."""
     model.set_attn_implementation("eager")
     return model(input_ids=ids, attention_mask=mask, output_hidden_states=everything, output_attentions=everything)

@@ -114,14 +114,14 @@ def reference_step(
     student, teacher = build_models(case, dropout, SEED)
     module = nn.ModuleDict({"student": student})
     arguments: list[Any] = []
-    if case.formula in ("tiny", "tiny_sound"):
+    if teacher is not None and case.formula in ("tiny", "tiny_sound"):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)
             module["projection"] = nn.Linear(student.config.hidden_size, teacher.config.hidden_size)
         arguments = [module["projection"]]
     module.to(device).train()
     if teacher is not None:
-        teacher.to(device).requires_grad_(False).train()
+        nn.Module.to(teacher, device).requires_grad_(False).train()
     optimizer = torch.optim.AdamW(
         module.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, foreach=False, fused=False
     )
@@ -131,7 +131,7 @@ def reference_step(
         half = torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
         with half:
             ours = reference.run(student, ids, mask, everything=case.teacher)
-            if case.formula is None:
+            if teacher is None or case.formula is None:
                 return reference.mlm(ours, labels)
             with torch.no_grad():
                 theirs = reference.run(teacher, ids, mask)

@@ -3,57 +3,30 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, read_json
-from compactbio.finetuning.features import Feature, PieceTokenizer
-from compactbio.finetuning.kinds.context_windows import ContextWindows, context_windows
-from compactbio.finetuning.kinds.sentences import sentence_features
-from compactbio.finetuning.kinds.word_windows import WordWindows, word_windows
+from compactbio.finetuning.features import PieceTokenizer
+from compactbio.finetuning.kinds import task_kind
+from compactbio.finetuning.kinds.task_kind import Examples
 from compactbio.kinds import kind_of
+from compactbio.settings.finetuning_run import FinetuningRun
 from compactbio.tasks.rows import Rows, cut_validation, label_ids, read_rows
-
-OUTSIDE = "O"
-
-
-@dataclass(frozen=True)
-class Examples:
-    """One part (train, validation or test) of a run.
-
-    Attributes:
-        rows: as prepared.
-        gold: label ids in the run's order, nested as the label column; empty for qa.
-        features: for the model; windows where a row is long.
-        windows: how features lie in the rows (None for re).
-        notes: counts of what was cut, split or empty, for the log and training.json.
-    """
-
-    rows: Rows
-    gold: list[Any]
-    features: list[Feature]
-    windows: WordWindows | ContextWindows | None
-    notes: dict[str, int]
 
 
 class Dataset:
     """A prepared dataset as the runs of one (model, dataset) see it; parts shared by runs are made once."""
 
-    def __init__(self, folder: Path, settings: dict[str, Any], tokenizer: PieceTokenizer) -> None:
+    def __init__(self, folder: Path, settings: FinetuningRun, tokenizer: PieceTokenizer) -> None:
         self.folder = folder
         self.settings = settings
         self.kind = kind_of(settings["task"], "run.yaml: task")
-        self.task = self.kind.name
         self.tokenizer = tokenizer
         self._check()
-        self._splits = {
-            split: read_rows(folder / "data", split, self.kind) for split in ("train", "validation", "test")
-        }
-        for split in ("train", "test"):
-            if not self._splits[split]:
-                raise UserError(f"{folder}: the split {split!r} is missing or empty: prepare the dataset again")
+        self._train = self._split("train", required=True)
+        self._validation = self._split("validation")
+        self._test = self._split("test", required=True)
         self._made: dict[tuple[str, int, int | None], Examples] = {}
 
     def parts(self, seed: int, fold: int) -> tuple[Examples, Examples | None, Examples]:
@@ -62,7 +35,7 @@ class Dataset:
         Raises:
             UserError: the fold has no rows, or a label is not among the run's.
         """
-        train, validation = (self._of_fold(self._splits[split], fold) for split in ("train", "validation"))
+        train, validation = self._of_fold(self._train, fold), self._of_fold(self._validation, fold)
         fraction = self.settings.get("validation_fraction")
         drawn = None
         if not validation and fraction:
@@ -80,21 +53,29 @@ class Dataset:
         Raises:
             UserError: as for `parts`.
         """
-        return self._examples("test", self._of_fold(self._splits["test"], fold), fold, None)
+        return self._examples("test", self._of_fold(self._test, fold), fold, None)
 
     def _check(self) -> None:
         """Refuse a dataset or settings that do not belong together, before anything is tokenised."""
         if (self.folder / MANIFEST).is_file():
-            prepared = read_json(self.folder / MANIFEST).get("task", self.task)
-            if prepared != self.task:
-                raise UserError(f"{self.folder} is prepared for {prepared}, but run.yaml says {self.task}")
-        if self.task == "ner" and OUTSIDE not in self.settings["labels"]:
-            raise UserError(f"run.yaml: the labels {self.settings['labels']} lack {OUTSIDE!r}, which ner needs")
+            prepared = read_json(self.folder / MANIFEST).get("task", self.kind.name)
+            if prepared != self.kind.name:
+                raise UserError(f"{self.folder} is prepared for {prepared}, but run.yaml says {self.kind.name}")
+        fault = self.kind.labels.fault(self.settings["labels"]) if self.kind.labels else None
+        if fault:
+            raise UserError(f"run.yaml: labels: {fault}")
         self.tokenizer.require_length(self.settings["hyperparameters"]["max_length"])
 
-    def _of_fold(self, rows: Rows | None, fold: int) -> Rows | None:
-        """Return the rows of a fold (re only; others have no folds)."""
-        if rows is None or self.task != "re":
+    def _split(self, name: str, *, required: bool = False) -> Rows:
+        """Return a split of the prepared dataset, empty where it has none."""
+        rows = read_rows(self.folder / "data", name, self.kind)
+        if required and not rows:
+            raise UserError(f"{self.folder}: the split {name!r} is missing or empty: prepare the dataset again")
+        return rows or Rows({name: [] for name in self.kind.columns}, None)
+
+    def _of_fold(self, rows: Rows, fold: int) -> Rows:
+        """Return the rows of a fold; all rows of a kind without folds."""
+        if not self.kind.has_folds:
             return rows
         chosen = rows.of_fold(fold)
         if not len(chosen) and len(rows):
@@ -104,39 +85,20 @@ class Dataset:
 
     def _examples(self, split: str, rows: Rows, fold: int, seed: int | None) -> Examples:
         """Return a part's examples, made at its first use."""
-        key = (split, fold if self.task == "re" else 0, seed)
+        key = (split, fold if self.kind.has_folds else 0, seed)
         if key not in self._made:
             self._made[key] = self._make(split, rows)
         return self._made[key]
 
     def _make(self, split: str, rows: Rows) -> Examples:
         """Return a part's rows as features."""
-        labels, options = self.settings["labels"], self.settings["hyperparameters"]
-        length = options["max_length"]
         source = f"{self.folder}, split {split}"
-        notes = {"rows": len(rows)}
-        gold: list[Any] = []
-        windows: WordWindows | ContextWindows | None = None
-        if self.task == "ner":
-            gold = label_ids(rows, labels, self.kind.labels, source)
-            windows = word_windows(rows["words"], gold, self.tokenizer, length, options["labelled_pieces"])
-            features = windows.features
-            counted = ("split_sentences", "cut_words", "empty_words", "empty_sentences")
-            notes |= {name: getattr(windows, name) for name in counted}
-        elif self.task == "re":
-            gold = label_ids(rows, labels, self.kind.labels, source)
-            made = sentence_features(rows["sentence"], gold, self.tokenizer, length)
-            features = made.features
-            notes |= {"truncated": made.truncated}
-        else:
-            answers = None if split == "test" else rows["answers"]
-            windows = context_windows(
-                rows["question"], rows["context"], answers, self.tokenizer, length, options["stride"]
-            )
-            features = windows.features
-            notes |= {"cut_questions": windows.cut_questions, "misplaced_answers": windows.misplaced}
-        notes["features"] = len(features)
+        labels = self.kind.labels
+        gold = label_ids(rows, self.settings["labels"], labels, source) if labels else []
+        options = self.settings["hyperparameters"]
+        made = task_kind(self.kind.name).make_features(rows, gold, self.tokenizer, options, has_answers=split != "test")
+        notes = {"rows": len(rows), **made.notes, "features": len(made.features)}
         logging.info("%s: %s", source, ", ".join(f"{name} {value:,}" for name, value in notes.items()))
-        if split == "train" and not features:
+        if split == "train" and not made.features:
             raise UserError(f"{source} has nothing to train on: every row is empty")
-        return Examples(rows, gold, features, windows, notes)
+        return Examples(rows, gold, made.features, made.origin, notes)

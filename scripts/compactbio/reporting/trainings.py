@@ -9,10 +9,17 @@ from statistics import fmean
 from typing import Any
 
 from compactbio.errors import UserError
-from compactbio.files import read_json, read_json_lines
+from compactbio.finetuning.runs.records import (
+    NamedEpochLine,
+    NamedResult,
+    TrainingRecord,
+    read_named_epochs,
+    read_training,
+)
 from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.reporting.render import DASH, Block, Document, Entry, Section, mean_and_std, number
 from compactbio.reporting.score_cells import NOT_RUN, summarise
+from compactbio.settings.finetuning_run import Options
 from compactbio.settings.results import Finetuning, Results, find
 
 OPTIONS = {"learning_rate": "learning rate", "batch_size": "batch size", "epochs": "epochs"}
@@ -25,24 +32,24 @@ RECORD_COLUMNS = (
 class Training:
     """The fine-tuning of a model on a dataset: training.json, and the epochs of metrics.jsonl by run."""
 
-    facts: dict[str, Any]
-    epochs: dict[str, list[dict[str, Any]]]
+    facts: TrainingRecord
+    epochs: dict[str, list[NamedEpochLine]]
 
     @property
-    def runs(self) -> list[dict[str, Any]]:
+    def runs(self) -> list[NamedResult]:
         """The runs: each with run, steps, epoch and seconds."""
         return self.facts["runs"]
 
     @property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> Options:
         """The hyper-parameters, those of the chosen point where there was a grid."""
         return self.facts.get("hyperparameters", {})
 
-    def epoch_taken(self, run: dict[str, Any]) -> int:
+    def epoch_taken(self, run: NamedResult) -> int:
         """Return the epoch, from 1, whose weights a run's predictions come from."""
         return run.get("epoch", len(self.epochs[run["run"]]))
 
-    def validation(self, run: dict[str, Any], metric: str) -> float | None:
+    def validation(self, run: NamedResult, metric: str) -> float | None:
         """Return a run's validation score of that epoch, None without validation data."""
         line = self.epochs[run["run"]][self.epoch_taken(run) - 1]
         return (line["validation"] or {}).get(metric)
@@ -59,12 +66,10 @@ def read_trainings(paths: Iterable[Path]) -> dict[tuple[str, str], Training]:
     """
     trainings = {}
     for path in paths:
-        facts = read_json(path)
-        if not isinstance(facts, dict) or not isinstance(facts.get("runs"), list):
-            raise UserError(f"{path} has no list of runs: finetune_model writes it")
+        facts = read_training(path)
         metrics = Finetuning(path.parent).metrics
-        epochs: dict[str, list[dict[str, Any]]] = {}
-        for line in read_json_lines(metrics):
+        epochs: dict[str, list[NamedEpochLine]] = {}
+        for line in read_named_epochs(metrics):
             epochs.setdefault(line["run"], []).append(line)
         lacking = [run["run"] for run in facts["runs"] if run["run"] not in epochs]
         if lacking:
@@ -111,7 +116,8 @@ def _runs_block(models: Sequence[str], dataset: str, task: str, trainings: Train
             rows.append([Entry(model), *[Entry(DASH)] * (len(OPTIONS) + 4)])
             continue
         scores = [training.validation(run, metric) for run in training.runs]
-        mean, std = (None, None) if None in scores else summarise([100 * score for score in scores])
+        known = [100 * score for score in scores if score is not None]
+        mean, std = summarise(known) if len(known) == len(scores) else (None, None)
         rows.append(
             [
                 Entry(model),
@@ -133,8 +139,8 @@ def _runs_block(models: Sequence[str], dataset: str, task: str, trainings: Train
 
 def _grid_block(models: Sequence[str], dataset: str, task: str, trainings: Trainings) -> Block | None:
     """Return the points of a dataset's grid by model, None where no model had one."""
-    grids = {model: trainings[model, dataset].facts.get("grid") for model in models if (model, dataset) in trainings}
-    grids = {model: grid for model, grid in grids.items() if grid}
+    present = {model: trainings[model, dataset] for model in models if (model, dataset) in trainings}
+    grids = {model: training.facts["grid"] for model, training in present.items() if training.facts.get("grid")}
     if not grids:
         return None
     metric = KINDS[task].headline

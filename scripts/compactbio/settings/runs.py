@@ -5,6 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
+from compactbio.settings.finetuning_run import FinetuningRun, Options, Run
 from compactbio.settings.selection import STAGE, kept_weights, stage_before, student_kind
 from compactbio.training.optimizer_settings import without_default_optimizer
 
@@ -32,14 +33,14 @@ def pretraining_run(config: dict[str, Any], name: str) -> dict[str, Any]:
     )
 
 
-def finetuning_run(config: dict[str, Any], model: str, dataset: str) -> dict[str, Any]:
+def finetuning_run(config: dict[str, Any], model: str, dataset: str) -> FinetuningRun:
     """Return the content of run.yaml for one (model, dataset): its runs and their hyper-parameters.
 
     A dataset that others only start from has its first run alone.
     """
     definition = config["datasets"][dataset]
     runs = _runs(config["run"]["seeds"], definition.get("folds"))
-    run = {
+    run: FinetuningRun = {
         "model": model,
         "dataset": dataset,
         "task": definition["task"],
@@ -57,14 +58,14 @@ def finetuning_run(config: dict[str, Any], model: str, dataset: str) -> dict[str
     return deepcopy(run)
 
 
-def finetuning_options(config: dict[str, Any], definition: dict[str, Any]) -> dict[str, Any]:
+def finetuning_options(config: dict[str, Any], definition: dict[str, Any]) -> Options:
     """Return a dataset's hyper-parameters: its kind's, its own merged over them; null leaves one out."""
     merged = {**config["finetuning"][definition["task"]], **definition.get("finetuning", {})}
     options = {name: value for name, value in merged.items() if value is not None and name != STAGE}
     return without_default_optimizer(options)
 
 
-def _runs(seeds: list[int], folds: list[int] | None) -> list[dict[str, Any]]:
+def _runs(seeds: list[int], folds: list[int] | None) -> list[Run]:
     """Return one run per seed, or one per fold with the first seed: folds are the repetition then."""
     if folds is None:
         return [{"run": f"seed{seed}", "seed": seed, "fold": 0} for seed in seeds]

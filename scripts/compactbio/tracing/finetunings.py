@@ -6,11 +6,12 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from compactbio.files import read_json, read_yaml
 from compactbio.finetuning.runs.grid import GRID, at_point
 from compactbio.finetuning.runs.planning import RECIPE, plan_runs
+from compactbio.finetuning.runs.records import NamedResult, TrainingRecord, read_training
 from compactbio.finetuning.runs.run_files import PREDICTIONS
 from compactbio.provenance import PROVENANCE
+from compactbio.settings.finetuning_run import FinetuningRun, read_finetuning_run
 from compactbio.settings.results import MODEL
 from compactbio.tracing.chain import Chain, made_in_words
 from compactbio.tracing.models import finetuned_digest, trace_model
@@ -29,7 +30,7 @@ def trace_finetuning(
     if not (folder / "run.yaml").is_file() or not (folder / "training.json").is_file():
         chain.gap(depth, f"{folder} lacks run.yaml or training.json")
         return
-    settings, training = read_yaml(folder / "run.yaml"), read_json(folder / "training.json")
+    settings, training = read_finetuning_run(folder / "run.yaml"), read_training(folder / "training.json")
     chain.say(depth, f"fine-tuning {folder}")
     record = chain.record(depth + 1, folder / PROVENANCE)
     inputs = record.get("inputs", {})
@@ -51,7 +52,7 @@ def trace_finetuning(
         _trace_stage(chain, depth + 1, results, model, stage, inputs.get("model"))
 
 
-def _trace_run(chain: Chain, depth: int, run: dict[str, Any], record: dict[str, Any], given: dict[str, str]) -> None:
+def _trace_run(chain: Chain, depth: int, run: NamedResult, record: dict[str, Any], given: dict[str, str]) -> None:
     """Say who made a run, and compare its fingerprint with its record and with what the inputs give."""
     name = run["run"]
     about = f"seed {run['seed']}, fold {run['fold']}, {run['steps']:,} steps, {run['seconds']:,.1f} s"
@@ -77,17 +78,17 @@ def _trace_stage(chain: Chain, depth: int, results: Path, model: str, stage: str
     folder = results / "finetuning" / model / stage
     weights = recorded[:16] if recorded else "not recorded"
     chain.say(depth, f"started from {model} fine-tuned on {stage}: {folder / MODEL}, digest {weights}")
-    training = read_json(folder / "training.json") if (folder / "training.json").is_file() else {}
+    training = read_training(folder / "training.json") if (folder / "training.json").is_file() else None
     manifest = chain.manifest(depth + 1, folder / MODEL)
     if recorded is not None and manifest is not None:
         chain.same(depth + 1, f"digest of {folder / MODEL}, as used", recorded, manifest["digest"])
     if recorded is not None and training:
         chain.same(depth + 1, f"digest of the weights in {folder / 'training.json'}", recorded, training.get("weights"))
-    first = [run["run"] for run in training.get("runs", [])[:1]]
+    first = [run["run"] for run in training["runs"][:1]] if training else []
     trace_finetuning(chain, depth + 1, results, model, stage, first)
 
 
-def _fingerprints(settings: dict[str, Any], training: dict[str, Any], inputs: dict[str, str]) -> dict[str, str]:
+def _fingerprints(settings: FinetuningRun, training: TrainingRecord, inputs: dict[str, str]) -> dict[str, str]:
     """Return the fingerprints that run.yaml (at the chosen point of its grid) and the inputs give, by run."""
     grid = settings["hyperparameters"].get(GRID)
     if grid:

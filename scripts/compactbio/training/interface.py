@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from compactbio.training.checkpoints import TrainingState
-from compactbio.training.deadlines import StopSignal
+
+
+class Stop(Protocol):
+    """What may end a training before its last step, such as `deadlines.StopSignal`."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why the loop should save and leave, None while it should go on."""
 
 
 @dataclass
@@ -54,7 +61,7 @@ class LoopSettings:
     log_every_steps: int = 50
     deadline: float | None = None
     """A `time.monotonic()` value; the time of a save is subtracted."""
-    stop: StopSignal | None = None
+    stop: Stop | None = None
     state_facts: TrainingState = field(default_factory=TrainingState)
     """Written to state.json beside the step: model and fingerprint."""
 

@@ -81,8 +81,14 @@ def best_spans(
     rank = np.arange(len(snippet)) - np.repeat(heads, np.diff(np.append(heads, len(snippet)))) + 1
     kept = rank <= count
     snippet, start, end, score, negative = table[:, kept]
-    whole = (values.astype(np.int64) for values in (snippet, rank[kept], start, end))
-    return Spans(*whole, score, -negative)
+    return Spans(
+        snippet=snippet.astype(np.int64),
+        rank=rank[kept].astype(np.int64),
+        start=start.astype(np.int64),
+        end=end.astype(np.int64),
+        score=score,
+        probability=-negative,
+    )
 
 
 def _window_candidates(
@@ -108,12 +114,12 @@ def _window_candidates(
         lasts[row, :size] = end_logits[row][inside]
         from_character[row, :size], to_character[row, :size] = context.starts, context.ends
         log_total[row] = _log_sum(start_logits[row][0], firsts[row]) + _log_sum(end_logits[row][0], lasts[row])
-    # scores[w, d, i]: the span from piece i to piece i + d of window w
+    # by_window[w, d, i]: the span from piece i to piece i + d of window w
     widest = min(max_answer_tokens, longest)
-    scores = np.full((len(contexts), widest, longest), -np.inf)
-    for extra in range(widest):
-        scores[:, extra, : longest - extra] = firsts[:, : longest - extra] + lasts[:, extra:]
-    scores = scores.reshape(len(contexts), -1)
+    by_window = np.full((len(contexts), widest, longest), -np.inf)
+    for further in range(widest):
+        by_window[:, further, : longest - further] = firsts[:, : longest - further] + lasts[:, further:]
+    scores = by_window.reshape(len(contexts), -1)
     snippets = np.asarray([context.snippet for context in contexts])
 
     pending, wanted = np.arange(len(contexts)), FIRST_TRY * count

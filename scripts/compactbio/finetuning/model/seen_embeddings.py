@@ -38,7 +38,7 @@ class SeenEmbeddings:
     ) -> None:
         self.model = model
         self.unseen_decay = unseen_decay or (lambda step: 1.0)
-        self.table: nn.Embedding = model.get_input_embeddings()
+        self.table = _embeddings(model)
         seen = np.unique(np.concatenate([[pad], *(feature.ids for feature in features)]))
         if unseen_decay is None:
             seen = np.arange(self.table.num_embeddings)
@@ -57,7 +57,7 @@ class SeenEmbeddings:
     @contextmanager
     def whole(self, step: int) -> Iterator[None]:
         """Give the model the whole table as it is after a step, for a block that does not train."""
-        cut = self.model.get_input_embeddings()
+        cut = _embeddings(self.model)
         self.restore(step)
         try:
             yield
@@ -66,7 +66,7 @@ class SeenEmbeddings:
 
     def restore(self, step: int) -> None:
         """Give the model the whole table as it is after a step, for good."""
-        cut = self.model.get_input_embeddings()
+        cut = _embeddings(self.model)
         kept = math.prod(map(self.unseen_decay, range(1, step + 1)))
         with torch.no_grad():
             weight = self.table.weight.to(cut.weight.device) * kept
@@ -74,3 +74,10 @@ class SeenEmbeddings:
         whole = nn.Embedding.from_pretrained(weight, freeze=False)
         whole.padding_idx = self.table.padding_idx
         self.model.set_input_embeddings(whole)
+
+
+def _embeddings(model: PreTrainedModel) -> nn.Embedding:
+    """Return a model's table of word embeddings."""
+    table = model.get_input_embeddings()
+    assert isinstance(table, nn.Embedding)
+    return table

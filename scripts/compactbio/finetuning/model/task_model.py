@@ -8,20 +8,17 @@ from pathlib import Path
 import torch
 import transformers
 import transformers.modeling_utils  # 1.3 CPU s that the first model would take while the garbage collector is on
-from torch import nn
+from transformers import PreTrainedModel
 
 from compactbio.errors import UserError
+from compactbio.finetuning.kinds import task_kind
+from compactbio.kinds import kind_of
 
-CLASSES = {
-    "ner": "AutoModelForTokenClassification",
-    "re": "AutoModelForSequenceClassification",
-    "qa": "AutoModelForQuestionAnswering",
-}
 # Parts of an encoder that a folder may lack, because masked language models are trained without them.
 POOLER = "pooler"
 
 
-def load_task_model(folder: Path, task: str, labels: list[str], seed: int, vocabulary: int = 0) -> nn.Module:
+def load_task_model(folder: Path, task: str, labels: list[str], seed: int, vocabulary: int = 0) -> PreTrainedModel:
     """Return the folder's encoder, in float32, under a new head whose weights are drawn from `seed`.
 
     A head of this very kind that the folder has, from an earlier fine-tuning, is taken instead. A pooler that the
@@ -29,8 +26,8 @@ def load_task_model(folder: Path, task: str, labels: list[str], seed: int, vocab
 
     Args:
         folder: of the model.
-        task: ner, re or qa.
-        labels: in the order of their ids; none for qa.
+        task: its kind.
+        labels: in the order of their ids; none for a kind without labels.
         seed: of the run.
         vocabulary: embeddings that are needed; those beyond the folder's are drawn from the seed too.
 
@@ -40,11 +37,11 @@ def load_task_model(folder: Path, task: str, labels: list[str], seed: int, vocab
     """
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    kind = getattr(transformers, CLASSES[task])
+    kind = getattr(transformers, task_kind(task).model_class)
     torch.manual_seed(seed)
     try:
         config = transformers.AutoConfig.from_pretrained(folder)
-        if task != "qa":
+        if kind_of(task).labels is not None:
             config.id2label = dict(enumerate(labels))
             config.label2id = {label: index for index, label in enumerate(labels)}
         model, report = kind.from_pretrained(folder, config=config, dtype=torch.float32, output_loading_info=True)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from compactbio.finetuning.features import IGNORED, Feature, collate, join
+from compactbio.finetuning.features import Feature, collate, join
 from compactbio.finetuning.packed.cuts import cheapest_cuts, fewest_cuts
 from compactbio.finetuning.packed.groups import pack
 from compactbio.training.interface import MicroBatch
@@ -42,26 +42,26 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
 
 def training_batches(
     features: Sequence[Feature],
-    count_name: str,
+    denominator: str,
+    counted: Callable[[dict[str, np.ndarray]], float],
     *,
     batch_size: int,
     seed: int,
     pad: int,
     token_types: bool,
     heads: int | None,
-    class_weights: np.ndarray | None = None,
 ) -> Callable[[int], list[MicroBatch]]:
     """Return the function from a step (from 1) to its micro-batches, pure in (seed, step).
 
     Args:
         features: all training examples.
-        count_name: the denominator to count: `pieces` counts labelled pieces, other names sequences.
+        denominator: name of the count that the loss is divided by.
+        counted: what the arrays of a micro-batch add to it.
         batch_size: examples of an update.
         seed: of the run.
         pad: id of the padding piece.
         token_types: whether the model takes token types.
         heads: of the model's attention, where micro-batches are packed; None: they are padded.
-        class_weights: float32 [classes]; what has a label counts by its class's then.
     """
     steps = steps_per_epoch(len(features), batch_size)
     lengths = np.asarray([len(feature.ids) for feature in features])
@@ -77,12 +77,8 @@ def training_batches(
 
     def micro_batch(examples: list[Feature]) -> MicroBatch:
         arrays = join(examples, token_types=token_types) if heads else collate(examples, pad, token_types=token_types)
-        if class_weights is not None:
-            counted = class_weights[arrays["labels"][arrays["labels"] != IGNORED]].sum(dtype=np.float64)
-        else:
-            counted = (arrays["labels"] != IGNORED).sum() if count_name == "pieces" else len(examples)
         sizes = [len(example.ids) for example in examples]
-        counts = {count_name: float(counted), "tokens": float(sum(sizes)), "sequences": float(len(examples))}
+        counts = {denominator: counted(arrays), "tokens": float(sum(sizes)), "sequences": float(len(examples))}
         tensors = to_tensors(arrays)
         return MicroBatch({**tensors, "packing": pack(sizes, heads)} if heads else tensors, counts)
 

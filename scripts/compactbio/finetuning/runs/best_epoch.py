@@ -41,8 +41,8 @@ class BestEpoch:
     @property
     def reason(self) -> str | None:
         """Why the loop should leave, None while it should go on."""
-        told = None if self.stop is None else self.stop.reason
-        return told or (EARLY if self.is_over else None)
+        signal = None if self.stop is None else self.stop.reason
+        return signal or (EARLY if self.is_over else None)
 
     @property
     def step(self) -> int:

@@ -11,16 +11,18 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from compactbio.errors import UserError
 from compactbio.files import replacing_folder, write_json, write_manifest
 from compactbio.finetuning.runs.effort import earlier_tries, with_this_try
-from compactbio.finetuning.runs.kept_weights import FINETUNED
+from compactbio.finetuning.runs.kept_weights import FINETUNED, about
 from compactbio.finetuning.runs.planning import RECIPE, PlannedRun
+from compactbio.finetuning.runs.records import RunResult
 from compactbio.finetuning.runs.run_files import METRICS, RESULT, SECONDS
 from compactbio.imports import without_collector
 from compactbio.provenance import PROVENANCE, gather_provenance
+from compactbio.settings.finetuning_run import FinetuningRun
 from compactbio.settings.results import MODEL
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.deadlines import StopSignal
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def finetune(
-    settings: dict[str, Any],
+    settings: FinetuningRun,
     model_folder: Path,
     task_folder: Path,
     planned: list[PlannedRun],
@@ -106,7 +108,7 @@ def finetune(
 
 
 def _do_run(
-    settings: dict[str, Any],
+    settings: FinetuningRun,
     run: PlannedRun,
     prepare: Callable[..., OneRun],
     *,
@@ -116,26 +118,38 @@ def _do_run(
     """Train a run and, if that came to its end, store its results; return how far the training came."""
     began = time.monotonic()
     earlier = earlier_tries(run.folder)
-    settings = {**settings, "hyperparameters": run.hyperparameters}
-    one = prepare(settings=settings, seed=run.seed, fold=run.fold)
+    one = prepare(settings={**settings, "hyperparameters": run.hyperparameters}, seed=run.seed, fold=run.fold)
     try:
         trained = one.train(run.folder, deadline=deadline, stop=stop)
     finally:
         write_json(run.folder / SECONDS, with_this_try(earlier, time.monotonic() - began))
     if trained.finished:
         with replacing_folder(run.finished) as temporary:
-            result = one.store(temporary, run.folder / METRICS)
-            result |= {"fingerprint": run.fingerprint, "seed": run.seed, "fold": run.fold}
+            facts = one.store(temporary, run.folder / METRICS)
             spent = with_this_try(earlier, time.monotonic() - began)
-            result["seconds"] = round(spent["seconds"], 3)
+            result: RunResult = {
+                **facts,
+                "fingerprint": run.fingerprint,
+                "seed": run.seed,
+                "fold": run.fold,
+                "seconds": round(spent["seconds"], 3),
+            }
             write_json(temporary / RESULT, result)
-            facts = {name: result[name] for name in ("fingerprint", "seed", "fold", "steps")}
-            facts |= {"gpu_hours": round(spent["gpu_hours"], 5), "tries": spent["tries"], "recipe": RECIPE}
-            write_json(temporary / PROVENANCE, gather_provenance({}, spent["seconds"], **facts))
+            origin = gather_provenance(
+                {},
+                spent["seconds"],
+                fingerprint=run.fingerprint,
+                seed=run.seed,
+                fold=run.fold,
+                steps=facts["steps"],
+                gpu_hours=round(spent["gpu_hours"], 5),
+                tries=spent["tries"],
+                recipe=RECIPE,
+            )
+            write_json(temporary / PROVENANCE, origin)
             if run.keeps_weights:
                 one.save_model(temporary / MODEL)
-                about = {name: settings[name] for name in ("model", "dataset", "task", "labels")}
-                write_manifest(temporary / MODEL, kind=FINETUNED, **about, fingerprint=run.fingerprint)
+                write_manifest(temporary / MODEL, kind=FINETUNED, **about(settings), fingerprint=run.fingerprint)
             write_manifest(temporary)
         logging.info("run %s finished: %d steps, %.1f s", run.name, result["steps"], result["seconds"])
     return trained

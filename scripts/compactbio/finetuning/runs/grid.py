@@ -10,18 +10,17 @@ from __future__ import annotations
 import itertools
 import logging
 from pathlib import Path
-from typing import Any
 
 from compactbio.errors import UserError
-from compactbio.files import read_json, read_json_lines
 from compactbio.finetuning.runs.planning import PlannedRun, plan_runs
-from compactbio.finetuning.runs.run_files import METRICS, RESULT
+from compactbio.finetuning.runs.records import GridPoint, read_epochs, read_result
+from compactbio.kinds import kind_of
+from compactbio.settings.finetuning_run import FinetuningRun, Options
 
 GRID = "grid"
-SCORE = {"ner": "f1", "re": "f1", "qa": "mrr"}  # by which a point is chosen
 
 
-def grid_points(settings: dict[str, Any]) -> list[dict[str, Any]]:
+def grid_points(settings: FinetuningRun) -> list[Options]:
     """Return the hyper-parameters of each point, the first key's values changing slowest; none without a grid."""
     grid = settings["hyperparameters"].get(GRID)
     if not grid:
@@ -29,19 +28,19 @@ def grid_points(settings: dict[str, Any]) -> list[dict[str, Any]]:
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 
-def at_point(settings: dict[str, Any], point: dict[str, Any]) -> dict[str, Any]:
+def at_point(settings: FinetuningRun, point: Options) -> FinetuningRun:
     """Return a run file's content with a point's hyper-parameters and without the grid."""
     options = {name: value for name, value in settings["hyperparameters"].items() if name != GRID}
     return {**settings, "hyperparameters": options | point}
 
 
-def plan_trials(settings: dict[str, Any], digests: dict[str, str], checkpoints: Path) -> list[PlannedRun]:
+def plan_trials(settings: FinetuningRun, digests: dict[str, str], checkpoints: Path) -> list[PlannedRun]:
     """Return the first run at each point of the grid, none without a grid."""
-    first = {**settings, "runs": settings["runs"][:1]}
+    first: FinetuningRun = {**settings, "runs": settings["runs"][:1]}
     return [run for point in grid_points(settings) for run in plan_runs(at_point(first, point), digests, checkpoints)]
 
 
-def choose_point(settings: dict[str, Any], trials: list[PlannedRun]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def choose_point(settings: FinetuningRun, trials: list[PlannedRun]) -> tuple[FinetuningRun, list[GridPoint]]:
     """Return the run file's content at the best point, and the points with their validation scores.
 
     Without a grid: the settings as they are, and no points. Of equal scores the earlier point is chosen.
@@ -56,8 +55,8 @@ def choose_point(settings: dict[str, Any], trials: list[PlannedRun]) -> tuple[di
     points = grid_points(settings)
     if not points:
         return settings, []
-    metric = SCORE[settings["task"]]
-    tried = [
+    metric = kind_of(settings["task"]).headline
+    tried: list[GridPoint] = [
         {**point, metric: _validation_score(run, metric), "run": run.name, "fingerprint": run.fingerprint}
         for point, run in zip(points, trials, strict=True)
     ]
@@ -72,8 +71,8 @@ def choose_point(settings: dict[str, Any], trials: list[PlannedRun]) -> tuple[di
 
 def _validation_score(run: PlannedRun, metric: str) -> float:
     """Return a finished run's validation score of the epoch whose weights it took."""
-    lines = read_json_lines(run.finished / METRICS)
-    validation = lines[read_json(run.finished / RESULT).get("epoch", len(lines)) - 1]["validation"]
+    lines = read_epochs(run.finished)
+    validation = lines[read_result(run.finished).get("epoch", len(lines)) - 1]["validation"]
     if validation is None:
         raise UserError(
             "a finetuning grid needs validation data: name files.validation or set validation_fraction in the "

@@ -4,14 +4,36 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import TypedDict
 
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, read_json, read_manifest, replacing_folder
 from compactbio.finetuning.runs.digests import model_digest
 from compactbio.finetuning.runs.planning import PlannedRun
+from compactbio.finetuning.runs.records import read_training
+from compactbio.settings.finetuning_run import FinetuningRun
 from compactbio.settings.results import MODEL, Finetuning
 
 FINETUNED = "finetuned"  # kind of a kept model, in its manifest
+
+
+class About(TypedDict):
+    """What the manifest of a kept model says of its fine-tuning."""
+
+    model: str
+    dataset: str
+    task: str
+    labels: list[str]
+
+
+def about(settings: FinetuningRun) -> About:
+    """Return what the manifest of a model kept by a fine-tuning says of it."""
+    return {
+        "model": settings["model"],
+        "dataset": settings["dataset"],
+        "task": settings["task"],
+        "labels": settings["labels"],
+    }
 
 
 def publish_weights(run: PlannedRun, folder: Path) -> str | None:
@@ -45,7 +67,7 @@ def kept_digest(folder: Path) -> str:
         UserError: the folder is not there, or holds other files than the fine-tuning left.
     """
     training = Finetuning(folder.parent).training
-    recorded = read_json(training).get("weights")
+    recorded = read_training(training).get("weights")
     again = f"delete {training} and run the workflow again"
     if recorded is None:
         raise UserError(f"{folder.parent} keeps no weights: add {folder.parent.name} to run.keep_weights")

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from accelerate import Accelerator
 
 from compactbio.errors import UserError
-from compactbio.finetuning.examples import Dataset, Examples
-from compactbio.finetuning.kinds.tables import prediction_table
-from compactbio.finetuning.kinds.validation import validation_metrics
-from compactbio.finetuning.model.class_weights import class_weights
+from compactbio.finetuning.examples import Dataset
+from compactbio.finetuning.kinds import task_kind
+from compactbio.finetuning.kinds.task_kind import Examples
 from compactbio.finetuning.model.logits import predict_logits
 from compactbio.finetuning.model.seen_embeddings import SeenEmbeddings
 from compactbio.finetuning.model.task_model import load_task_model
-from compactbio.finetuning.model.task_step import DENOMINATOR, TaskStep
+from compactbio.finetuning.model.task_step import TaskStep
 from compactbio.finetuning.packed.batching import steps_per_epoch, training_batches
 from compactbio.finetuning.runs.best_epoch import EARLY, BestEpoch
+from compactbio.finetuning.runs.records import EpochLine, RunFacts, write_epochs
 from compactbio.finetuning.runs.run_files import METRICS, PREDICTIONS
+from compactbio.settings.finetuning_run import FinetuningRun
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.deadlines import StopSignal
 from compactbio.training.dropout import replace_dropout
@@ -43,7 +44,7 @@ class OneRun:
 
     def __init__(
         self,
-        settings: dict[str, Any],
+        settings: FinetuningRun,
         model_folder: Path,
         dataset: Dataset,
         seed: int,
@@ -52,17 +53,19 @@ class OneRun:
     ) -> None:
         self.settings = settings
         self.options = settings["hyperparameters"]
-        self.task, self.labels = settings["task"], settings["labels"]
+        self.kind, self.labels = task_kind(settings["task"]), settings["labels"]
         self.seed = seed
         self.accelerator = accelerator
         self.tokenizer = dataset.tokenizer
         self.pad = dataset.tokenizer.pad
         self.train_part, self.validation_part, self.test_part = dataset.parts(seed, fold)
-        self.weights = class_weights(self.options.get("class_weights"), self.train_part.features, len(self.labels))
+        self.weights = self.kind.class_weights(
+            self.options.get("class_weights"), self.train_part.features, len(self.labels)
+        )
         # only added tokens make a vocabulary grow: a tokenizer that does not belong to the model is refused below
         vocabulary = dataset.tokenizer.vocabulary if self.options.get("added_tokens") else 0
-        model = load_task_model(model_folder, self.task, self.labels, seed, vocabulary)
-        self.step = TaskStep(model, self.task, self.weights)
+        model = load_task_model(model_folder, settings["task"], self.labels, seed, vocabulary)
+        self.step = TaskStep(model, settings["task"], self.weights)
         self._check_vocabulary(model_folder)
         replace_dropout(model)
         self.packed = accelerator.device.type == "cpu"
@@ -90,7 +93,9 @@ class OneRun:
             warmup_steps=round(options["warmup_fraction"] * self.total_steps),
             total_steps=self.total_steps,
         )
-        chosen = optimizer_settings(options, learning_rate=options["learning_rate"], place=f"finetuning.{self.task}")
+        chosen = optimizer_settings(
+            options, learning_rate=options["learning_rate"], place=f"finetuning.{self.settings['task']}"
+        )
         words = self.step.model.get_input_embeddings().weight
         name = next(name for name, value in self.step.named_parameters() if value is words)
         unseen_decay = treatments(self.step, chosen)[name].decay_without_gradient(learning_rate_at)
@@ -101,13 +106,13 @@ class OneRun:
             learning_rate_at=learning_rate_at,
             batches=training_batches(
                 self.seen.translate(self.train_part.features),
-                DENOMINATOR[self.task],
+                self.step.record.denominator,
+                partial(self.kind.counted, class_weights=self.weights),
                 batch_size=options["batch_size"],
                 seed=self.seed,
                 pad=self.pad,
                 token_types=self.step.token_types,
                 heads=self.step.model.config.num_attention_heads if self.packed else None,
-                class_weights=self.weights,
             ),
             settings=LoopSettings(
                 total_steps=self.total_steps,
@@ -119,7 +124,7 @@ class OneRun:
             ),
             checkpoints=checkpoints,
             metrics=MetricsLog(folder / METRICS),
-            evaluate=self._validate if self.validation_part else None,
+            evaluate=partial(self._validate, self.validation_part) if self.validation_part else None,
             evaluate_at=frozenset(range(self.epoch_steps, self.total_steps + 1, self.epoch_steps)),
             seed=self.seed,
             accelerator=self.accelerator,
@@ -130,7 +135,7 @@ class OneRun:
         self.steps = trained.step
         return trained
 
-    def store(self, folder: Path, metrics: Path) -> dict[str, Any]:
+    def store(self, folder: Path, metrics: Path) -> RunFacts:
         """Write the test predictions and the metrics by epoch to a folder; return the run's facts.
 
         The weights are the last ones, as in the reference code, or those of the best epoch where that is set.
@@ -138,7 +143,7 @@ class OneRun:
         chosen = self.steps if self.best is None else self.best.load(self.step)
         pq.write_table(self.predictions(), folder / PREDICTIONS, compression="zstd")
         lines = epoch_lines(read_metrics(metrics), self.epoch_steps, -(-self.steps // self.epoch_steps))
-        (folder / METRICS).write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        write_epochs(folder / METRICS, lines)
         return {
             "steps": self.steps,
             "epoch": chosen // self.epoch_steps,
@@ -156,14 +161,16 @@ class OneRun:
     def predictions(self) -> pa.Table:
         """Return the test predictions of the present weights, without the column `run`."""
         self.step.to(self.accelerator.device)
-        return prediction_table(self.task, self.test_part, self._logits(self.test_part), self.labels)
+        return self.kind.prediction_table(self.test_part, self._logits(self.test_part), self.labels)
 
-    def _logits(self, part: Examples) -> list:
+    def _logits(self, part: Examples) -> list[np.ndarray]:
+        """Return the present weights' logits per feature of a part."""
         return predict_logits(self.step, part.features, self.pad, self.accelerator)
 
-    def _validate(self, step: int) -> dict[str, float]:
+    def _validate(self, part: Examples, step: int) -> dict[str, float]:
+        """Return the metrics of the validation part after a step."""
         with self.seen.whole(step):
-            metrics = validation_metrics(self.settings, self.validation_part, self._logits(self.validation_part))
+            metrics = self.kind.validation_metrics(self.settings, part, self._logits(part))
             if self.best is not None:
                 self.best.add(step, metrics, self.step)
         return metrics
@@ -185,7 +192,7 @@ class OneRun:
         )
 
 
-def epoch_lines(lines: list[MetricsLine], epoch_steps: int, epochs: int) -> list[dict[str, Any]]:
+def epoch_lines(lines: list[MetricsLine], epoch_steps: int, epochs: int) -> list[EpochLine]:
     """Return one line an epoch: epoch (from 1), step, loss (mean over its steps), validation (or None).
 
     Args:
@@ -195,7 +202,7 @@ def epoch_lines(lines: list[MetricsLine], epoch_steps: int, epochs: int) -> list
     """
     losses = [(line["step"], line["loss"]) for line in lines if "loss" in line]
     evaluations = {line["step"]: line["evaluation"] for line in lines if "evaluation" in line}
-    made = []
+    made: list[EpochLine] = []
     for epoch in range(1, epochs + 1):
         first, last = (epoch - 1) * epoch_steps, epoch * epoch_steps
         weighted = steps = 0.0

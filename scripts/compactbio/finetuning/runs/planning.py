@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, read_manifest
 from compactbio.finetuning.runs.run_files import FINISHED
+from compactbio.settings.finetuning_run import FinetuningRun, Options
 from compactbio.settings.results import MODEL
 from compactbio.training.fingerprint import fingerprint
 
@@ -28,7 +28,7 @@ class PlannedRun:
     name: str
     seed: int
     fold: int
-    hyperparameters: dict[str, Any]
+    hyperparameters: Options
     fingerprint: str
     folder: Path
     keeps_weights: bool
@@ -53,7 +53,7 @@ class PlannedRun:
         return True
 
 
-def plan_runs(settings: dict[str, Any], digests: dict[str, str], checkpoints: Path) -> list[PlannedRun]:
+def plan_runs(settings: FinetuningRun, digests: dict[str, str], checkpoints: Path) -> list[PlannedRun]:
     """Return the runs of run.yaml in its order with their fingerprints; the first one may have to keep its weights.
 
     What decides no training is left out: names of runs, the labels that are scored as positive, what is kept.

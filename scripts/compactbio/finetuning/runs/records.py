@@ -1,60 +1,114 @@
-"""Where the results of a model on a dataset come from: the record of each run, kept with it, put together."""
+"""What fine-tuning writes about itself, field by field: result.json of a run, training.json and metrics.jsonl of all.
+
+`older` marks what files of earlier versions lack.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
-from compactbio.files import read_json, sha256_of_file
-from compactbio.finetuning.runs.planning import PlannedRun
-from compactbio.finetuning.runs.run_files import PREDICTIONS
-from compactbio.provenance import PROVENANCE, gather_provenance
+from compactbio.errors import UserError
+from compactbio.files import read_json, read_json_lines, replacing_file, write_json
+from compactbio.finetuning.runs.run_files import METRICS, RESULT
+from compactbio.settings.finetuning_run import Options
+
+Notes = dict[str, int]
+"""Of a part: rows, features, and what was cut, split or empty."""
+
+GridPoint = dict[str, Any]
+"""A point of a grid: its hyper-parameters, its validation score by the metric's name, run, fingerprint, chosen."""
 
 
-def provenance_record(
-    settings: dict[str, Any],
-    digests: dict[str, str],
-    planned: Sequence[PlannedRun],
-    trials: Sequence[PlannedRun],
-    training: dict[str, Any],
-    output: Path,
-) -> dict[str, Any]:
-    """Return the content of provenance.json of finished runs.
+class RunFacts(TypedDict):
+    """What a training leaves: steps done, the epoch (from 1) whose weights were taken, counts of each part."""
 
-    Code, packages and hardware of a run are those of the try that finished it, which may have been another process
-    than this one. `seconds` counts the runs whose predictions are published, `gpu_hours` the grid's trials too.
+    steps: int
+    epoch: NotRequired[int]  # older
+    loss_last_epoch: float | None
+    train: Notes
+    validation: Notes | None
+    test: Notes
 
-    Args:
-        settings: content of run.yaml.
-        digests: of model and dataset.
-        planned, trials: the runs, and the points of a grid; all finished.
-        training: content of training.json.
-        output: the folder that holds predictions.parquet.
+
+class RunResult(RunFacts):
+    """result.json of a finished run; `seconds` are the sum over its tries."""
+
+    fingerprint: str
+    seed: int
+    fold: int
+    seconds: float
+
+
+class NamedResult(RunResult):
+    """A finished run in training.json."""
+
+    run: str
+
+
+class TrainingRecord(TypedDict):
+    """training.json: `weights` is the digest of the kept model, None where none is kept."""
+
+    fingerprint: str
+    steps: int
+    seconds: float
+    hyperparameters: NotRequired[Options]  # older
+    grid: NotRequired[list[GridPoint]]  # older
+    runs: list[NamedResult]
+    weights: NotRequired[str | None]  # older
+
+
+class EpochLine(TypedDict):
+    """A line of metrics.jsonl: epoch from 1, steps done, mean loss, validation metrics where there are such data."""
+
+    epoch: int
+    step: int
+    loss: float | None
+    validation: dict[str, float] | None
+
+
+class NamedEpochLine(EpochLine):
+    """A line of the published metrics.jsonl."""
+
+    run: str
+
+
+def read_result(folder: Path) -> RunResult:
+    """Return the result of the finished run in a folder."""
+    result: RunResult = read_json(folder / RESULT)
+    return result
+
+
+def read_training(path: Path) -> TrainingRecord:
+    """Return the content of training.json.
+
+    Raises:
+        UserError: it is missing, or is none that finetune_model wrote.
     """
-    runs = {run.name: _record_of(run) for run in planned}
-    tried = {run.fingerprint: _record_of(run) for run in trials}
-    everything = {run.fingerprint: _record_of(run) for run in (*planned, *trials)}
-    return gather_provenance(
-        digests,
-        training["seconds"],
-        model=settings["model"],
-        dataset=settings["dataset"],
-        fingerprint=training["fingerprint"],
-        outputs={PREDICTIONS: sha256_of_file(output / PREDICTIONS)},
-        seeds=sorted({run.seed for run in planned}),
-        steps=training["steps"],
-        gpu_hours=round(sum(record.get("gpu_hours", 0.0) for record in everything.values()), 5),
-        runs=runs,
-        trials=tried,
-    )
+    content: TrainingRecord = read_json(path)
+    if not isinstance(content, dict) or not isinstance(content.get("runs"), list):
+        raise UserError(f"{path} has no list of runs: finetune_model writes it")
+    return content
 
 
-def _record_of(run: PlannedRun) -> dict[str, Any]:
-    """Return a finished run's own record, or what is known of one that an older version left without it."""
-    path = run.finished / PROVENANCE
-    if not path.is_file():
-        return {"fingerprint": run.fingerprint, "seed": run.seed, "fold": run.fold}
-    record = read_json(path)
-    del record["inputs"]
-    return record
+def write_training(path: Path, record: TrainingRecord) -> None:
+    """Write training.json."""
+    write_json(path, record)
+
+
+def read_epochs(folder: Path) -> list[EpochLine]:
+    """Return the epochs of the finished run in a folder."""
+    return read_json_lines(folder / METRICS)
+
+
+def read_named_epochs(path: Path) -> list[NamedEpochLine]:
+    """Return the epochs of all runs in a published metrics.jsonl."""
+    return read_json_lines(path)
+
+
+def write_epochs(path: Path, lines: Iterable[EpochLine]) -> None:
+    """Write metrics.jsonl."""
+    with replacing_file(path) as temporary:
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")

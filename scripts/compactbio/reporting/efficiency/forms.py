@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,18 +15,19 @@ import torch
 import transformers
 
 from compactbio.errors import UserError
-from compactbio.files import read_yaml, replacing_folder, write_manifest, write_yaml
+from compactbio.files import replacing_folder, write_manifest, write_yaml
 from compactbio.finetuning.examples import Dataset
 from compactbio.finetuning.features import PieceTokenizer
-from compactbio.finetuning.kinds.tables import prediction_table, with_run
-from compactbio.finetuning.model.task_model import CLASSES
+from compactbio.finetuning.kinds import task_kind
 from compactbio.finetuning.model.task_step import TaskStep
 from compactbio.finetuning.runs.digests import MODEL_FILES
-from compactbio.finetuning.runs.kept_weights import kept_digest
+from compactbio.finetuning.runs.kept_weights import about, kept_digest
+from compactbio.finetuning.runs.outputs import with_run
 from compactbio.finetuning.runs.run_files import PREDICTIONS
 from compactbio.reporting.efficiency.names import INT8, ONNX, TORCH
 from compactbio.reporting.efficiency.onnx_files import OnnxModel, check_agreement, export_onnx, quantise
 from compactbio.scoring.folder_scores import score_folder
+from compactbio.settings.finetuning_run import FinetuningRun, read_finetuning_run
 from compactbio.settings.results import INT8_FILE, MODEL, Finetuning
 from compactbio.students.weights import weight_files
 
@@ -46,7 +46,7 @@ class Forms:
         facts: by form, `bytes` of its file and `scores` by protocol and metric.
     """
 
-    settings: dict[str, Any]
+    settings: FinetuningRun
     digest: str
     step: TaskStep
     files: dict[str, OnnxModel]
@@ -67,7 +67,7 @@ def make_forms(name: str, folder: Path, task_folder: Path, output: Path, threads
         UserError: the weights were not kept or have changed, the folders do not belong together, or the export is not
             equal to torch's model.
     """
-    settings = read_yaml(Finetuning(folder).run)
+    settings = read_finetuning_run(Finetuning(folder).run)
     if settings["model"] != name:
         raise UserError(f"--models: {folder} is of model {settings['model']}, not of {name}")
     settings["runs"] = settings["runs"][:1]
@@ -88,7 +88,7 @@ def make_forms(name: str, folder: Path, task_folder: Path, output: Path, threads
     predictions = {TORCH: _stored_predictions(folder, settings)}
     for form, model in files.items():
         logits = model.predict(part.features, tokenizer.pad)
-        table = prediction_table(settings["task"], part, logits, settings["labels"])
+        table = step.kind.prediction_table(part, logits, settings["labels"])
         predictions[form] = with_run(table, settings["runs"][0]["run"], settings["task"])
     facts = {
         form: {"bytes": sizes[form], "scores": _scores(form, settings, table, task_folder)}
@@ -101,20 +101,19 @@ def load_kept(folder: Path, task: str) -> TaskStep:
     """Return a kept model with its head in evaluation mode, fp32, on the CPU."""
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    kind = getattr(transformers, CLASSES[task])
+    kind = getattr(transformers, task_kind(task).model_class)
     return TaskStep(kind.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa"), task).eval()
 
 
-def _complete(kept: Path, source: Path, settings: Mapping[str, Any], digest: str) -> None:
+def _complete(kept: Path, source: Path, settings: FinetuningRun, digest: str) -> None:
     """Put beside the int8 file what is needed to use it, and the manifest."""
     for name in MODEL_FILES:
         if (source / name).is_file() and not name.endswith(".safetensors"):
             shutil.copyfile(source / name, kept / name)
-    about = {name: settings[name] for name in ("model", "dataset", "task", "labels")}
-    write_manifest(kept, kind="quantised", **about, run=settings["runs"][0]["run"], weights=digest)
+    write_manifest(kept, kind="quantised", **about(settings), run=settings["runs"][0]["run"], weights=digest)
 
 
-def _stored_predictions(folder: Path, settings: Mapping[str, Any]) -> pa.Table:
+def _stored_predictions(folder: Path, settings: FinetuningRun) -> pa.Table:
     """Return the first run's predictions as fine-tuning stored them."""
     path, run = folder / PREDICTIONS, settings["runs"][0]["run"]
     if not path.is_file():
@@ -122,7 +121,7 @@ def _stored_predictions(folder: Path, settings: Mapping[str, Any]) -> pa.Table:
     return pq.read_table(path, filters=[("run", "=", run)])
 
 
-def _scores(form: str, settings: Mapping[str, Any], table: pa.Table, task_folder: Path) -> dict[str, dict[str, float]]:
+def _scores(form: str, settings: FinetuningRun, table: pa.Table, task_folder: Path) -> dict[str, dict[str, float]]:
     """Return what predictions score, by protocol and metric, as score_model scores stored ones."""
     log.info("%s, %s:", settings["model"], form)
     with tempfile.TemporaryDirectory() as place:

@@ -18,7 +18,6 @@ from compactbio.finetuning.features import Feature, collate
 from compactbio.finetuning.model.logits import in_batches
 from compactbio.finetuning.model.task_step import TaskStep
 from compactbio.finetuning.packed.batching import to_tensors
-from compactbio.kinds import KINDS
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")  # the last one where the model takes it
 OUTPUT = "logits"
@@ -49,7 +48,7 @@ def export_onnx(step: TaskStep, path: Path) -> None:
     names = INPUTS if step.token_types else INPUTS[:2]
     example = torch.ones((2, 7), dtype=torch.int64)
     axes = {name: {0: "batch", 1: "length"} for name in names}
-    axes[OUTPUT] = {0: "batch"} if KINDS[step.task].reads_first_token else {0: "batch", 1: "length"}
+    axes[OUTPUT] = {0: "batch"} if step.record.reads_first_token else {0: "batch", 1: "length"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(

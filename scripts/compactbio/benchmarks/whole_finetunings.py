@@ -16,7 +16,11 @@ from typing import Any
 from compactbio.architectures import longest_sequence
 from compactbio.files import MANIFEST, read_json, write_yaml
 from compactbio.imports import without_collector
+from compactbio.kinds import kind_of
+from compactbio.settings.finetuning_run import FinetuningRun, Run
+from compactbio.settings.load import read_configuration
 from compactbio.settings.results import Finetuning
+from compactbio.settings.runs import finetuning_options
 
 SIDES = ("reference", "ours")
 COLUMNS = (
@@ -25,15 +29,6 @@ COLUMNS = (
     *("reference_cpu_seconds", "ours_cpu_seconds", "cpu_ratio"),
     *("metric", "reference_score", "reference_std", "ours_score", "ours_std"),
 )
-OPTIONS: dict[str, dict[str, Any]] = {  # config/config.yaml's, but for the rate of learning and the epochs
-    "ner": {"max_length": 512, "labelled_pieces": "all"},
-    "re": {"max_length": 256},
-    "qa": {"max_length": 384, "stride": 128},
-}
-COMMON = {
-    **{"batch_size": 16, "schedule": "cosine", "warmup_fraction": 0.0, "weight_decay": 0.01},
-    **{"max_gradient_norm": 1.0, "precision": "fp32"},
-}
 
 
 @dataclass(frozen=True)
@@ -49,15 +44,22 @@ def measure_dataset(
 ) -> dict[str, Any]:
     """Return a row of `COLUMNS` without the hardware: medians over the seeds, and scores by the standard protocol.
 
+    Hyper-parameters are those of config/config.yaml but for the learning rate and the epochs.
+
     The sides take turns seed by seed, so that what else the machine does meets both. They start from the same
     weights, and the same code predicts and scores for both.
     """
     manifest = read_json(task_folder / MANIFEST)
-    options = {**COMMON, **OPTIONS[manifest["task"]], "learning_rate": learning_rate, "epochs": epochs}
+    definition = {"task": manifest["task"], "finetuning": {"learning_rate": learning_rate, "epochs": epochs}}
+    options = finetuning_options(read_configuration([]), definition)
     options["max_length"] = min(options["max_length"], longest_sequence(read_json(model / "config.json")))
-    settings = {
-        **{"model": model.name, "dataset": manifest["dataset"], "task": manifest["task"]},
-        **{"labels": manifest["labels"], "positive_labels": manifest["labels"][1:], "hyperparameters": options},
+    settings: FinetuningRun = {
+        "model": model.name,
+        "dataset": manifest["dataset"],
+        "task": manifest["task"],
+        "labels": manifest["labels"],
+        "positive_labels": manifest["labels"][1:],
+        "hyperparameters": options,
         "runs": [
             {"run": f"{side}-{seed}", "seed": seed, "fold": _first_fold(task_folder)}
             for seed in seeds
@@ -86,7 +88,7 @@ def measure_dataset(
 
 
 def train_side(
-    side: str, settings: dict[str, Any], run: dict[str, Any], model: Path, task_folder: Path, folder: Path, threads: int
+    side: str, settings: FinetuningRun, run: Run, model: Path, task_folder: Path, folder: Path, threads: int
 ) -> Taken:
     """Train one side, write its test predictions to <folder>/<run>.parquet, return what the training took."""
     with without_collector():  # as finetune_model does
@@ -97,9 +99,9 @@ def train_side(
         from compactbio.benchmarks.plain_trainer import trainer_of
         from compactbio.finetuning.examples import Dataset
         from compactbio.finetuning.features import PieceTokenizer
-        from compactbio.finetuning.kinds.tables import with_run
         from compactbio.finetuning.model.task_model import load_task_model
         from compactbio.finetuning.runs.one_run import OneRun
+        from compactbio.finetuning.runs.outputs import with_run
         from compactbio.training.processes import start_accelerator
 
     torch.set_num_threads(threads)
@@ -112,11 +114,12 @@ def train_side(
         taken = _timed(lambda: one.train(place, deadline=None, stop=None))
     else:
         rows = dict(one.train_part.rows.columns)
-        if settings["task"] != "qa":
-            rows["labels" if settings["task"] == "ner" else "label"] = one.train_part.gold
+        labels = kind_of(settings["task"]).labels
+        if labels is not None:
+            rows[labels.column] = one.train_part.gold
         # OneRun's own model has our attention and dropout; it starts from the same weights
         plain = load_task_model(model, settings["task"], settings["labels"], run["seed"])
-        trainer = trainer_of(plain, model, settings["task"], rows, settings["hyperparameters"], run["seed"], place)
+        trainer = trainer_of(plain, model, rows, settings["hyperparameters"], run["seed"], place)
         taken = _timed(trainer.train)
         one.step.model.load_state_dict(plain.state_dict())
     table = with_run(one.predictions(), run["run"], settings["task"])
@@ -131,17 +134,16 @@ def _timed(train: Any) -> Taken:
     return Taken(time.perf_counter() - wall, time.process_time() - cpu)
 
 
-def _scores(settings: dict[str, Any], folder: Path, task_folder: Path) -> dict[str, Any]:
+def _scores(settings: FinetuningRun, folder: Path, task_folder: Path) -> dict[str, Any]:
     """Return the columns of scores: the headline metric by the standard protocol, mean and spread over the seeds."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from compactbio.finetuning.runs.grid import SCORE
     from compactbio.scoring.folder_scores import score_folder
 
     tables = [pq.read_table(folder / f"{run['run']}.parquet") for run in settings["runs"]]
     pq.write_table(pa.concat_tables(tables), Finetuning(folder).predictions)
-    metric = SCORE[settings["task"]]
+    metric = kind_of(settings["task"]).headline
     values: dict[str, list[float]] = {side: [] for side in SIDES}
     for score in score_folder(settings["model"], folder, task_folder)[0]:
         if (score.protocol, score.metric) == ("standard", metric):

@@ -1,0 +1,131 @@
+"""Question answering: a start and an end in every window of a context, read as the best spans of each snippet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from compactbio.finetuning.features import PieceTokenizer
+from compactbio.finetuning.kinds.answer_spans import SPANS_PER_SNIPPET, Spans, best_spans
+from compactbio.finetuning.kinds.context_windows import context_windows
+from compactbio.finetuning.kinds.probabilities import cross_entropies
+from compactbio.finetuning.kinds.task_kind import Examples, Features, TaskKind
+from compactbio.scoring.answers import MOST_ANSWERS, STANDARD_ANSWER_TOKENS, Candidate, standard_answers
+from compactbio.scoring.bioasq import score_factoids
+from compactbio.settings.finetuning_run import FinetuningRun
+from compactbio.tasks.rows import Rows
+
+MAX_ANSWER_TOKENS = (15, 30)  # the 2022 pipeline's default, and BioBERT's own recipe
+
+
+class QuestionAnswering(TaskKind):
+    """Its features are windows with the targets `start` and `end`; their origin is a list of `ContextPieces`."""
+
+    model_class = "AutoModelForQuestionAnswering"
+
+    def make_features(
+        self,
+        rows: Rows,
+        gold: list[Any],
+        tokenizer: PieceTokenizer,
+        options: Mapping[str, Any],
+        *,
+        has_answers: bool,
+    ) -> Features:
+        """Return questions and contexts in windows that overlap."""
+        answers = rows["answers"] if has_answers else None
+        made = context_windows(
+            rows["question"], rows["context"], answers, tokenizer, options["max_length"], options["stride"]
+        )
+        notes = {"cut_questions": made.cut_questions, "misplaced_answers": made.misplaced}
+        return Features(made.features, made.contexts, notes)
+
+    def counted(self, arrays: Mapping[str, np.ndarray], class_weights: np.ndarray | None) -> float:
+        """Return how many windows there are."""
+        return float(len(arrays["start"]))
+
+    def logits(self, output: Any) -> Tensor:
+        """Return logits of starts and ends, [batch, length, 2]."""
+        return torch.stack([output.start_logits, output.end_logits], dim=-1)
+
+    def summed_loss(self, logits: Tensor, tensors: Mapping[str, Any], class_weights: Tensor | None) -> Tensor:
+        """Return the mean of the start's and the end's summed cross-entropy."""
+        # padding takes part in the reference's softmax; it is masked here, so that padding changes no number
+        lowest = torch.finfo(torch.float32).min
+        if "packing" in tensors:
+            windows = logits[0].split(tensors["packing"].lengths)
+            logits = nn.utils.rnn.pad_sequence(windows, batch_first=True, padding_value=lowest)
+        else:
+            logits = logits.masked_fill(~tensors["attention_mask"].bool()[..., None], lowest)
+        start = F.cross_entropy(logits[..., 0], tensors["start"], reduction="sum")
+        end = F.cross_entropy(logits[..., 1], tensors["end"], reduction="sum")
+        return 0.5 * (start + end)
+
+    def prediction_table(self, part: Examples, logits: Sequence[np.ndarray], labels: list[str]) -> pa.Table:
+        """Return the best spans of every snippet for each answer length."""
+        spans = {limit: _best_spans(part, logits, limit, SPANS_PER_SNIPPET) for limit in MAX_ANSWER_TOKENS}
+        return pa.concat_tables([_spans_table(part.rows, found, limit) for limit, found in spans.items()])
+
+    def validation_metrics(
+        self, settings: FinetuningRun, part: Examples, logits: Sequence[np.ndarray]
+    ) -> dict[str, float]:
+        """Return `loss` (mean over windows) and strict, lenient and mrr of the standard protocol.
+
+        Every answer text of a question's rows is right.
+        """
+        losses = [
+            0.5
+            * (
+                cross_entropies(values[None, :, 0], feature.targets["start"].reshape(1))
+                + cross_entropies(values[None, :, 1], feature.targets["end"].reshape(1))
+            )
+            for values, feature in zip(logits, part.features, strict=True)
+        ]
+        rows = part.rows
+        golden: dict[str, list[list[str]]] = {question: [[]] for question in rows["question_id"]}
+        for question, answers in zip(rows["question_id"], rows["answers"], strict=True):
+            golden[question][0] += answers["text"]
+        spans = _best_spans(part, logits, STANDARD_ANSWER_TOKENS, MOST_ANSWERS)
+        found: dict[str, list[Candidate]] = {}
+        for row, rank, start, end, score in zip(
+            spans.snippet.tolist(), spans.rank.tolist(), spans.start, spans.end, spans.score, strict=True
+        ):
+            candidate = Candidate(rows["snippet"][row], rank, rows["context"][row][start:end], float(score))
+            found.setdefault(rows["question_id"][row], []).append(candidate)
+        scores = score_factoids(
+            golden, {question: standard_answers(candidates) for question, candidates in found.items()}
+        )
+        loss = float(np.concatenate(losses).mean())
+        return {"loss": loss, "strict": scores.strict, "lenient": scores.lenient, "mrr": scores.mrr}
+
+
+def _best_spans(part: Examples, logits: Sequence[np.ndarray], limit: int, count: int) -> Spans:
+    """Return at most `count` spans, of at most `limit` pieces, of each snippet."""
+    return best_spans([row[:, 0] for row in logits], [row[:, 1] for row in logits], part.origin, limit, count)
+
+
+def _spans_table(rows: Rows, spans: Spans, limit: int) -> pa.Table:
+    """Return one answer length's spans with their texts."""
+    questions, snippets, contexts = rows["question_id"], rows["snippet"], rows["context"]
+    bounds = zip(spans.snippet.tolist(), spans.start.tolist(), spans.end.tolist(), strict=True)
+    columns: dict[str, Any] = {
+        "question_id": pa.array([questions[row] for row in spans.snippet], pa.string()),
+        "snippet": pa.array([snippets[row] for row in spans.snippet], pa.int32()),
+        "max_answer_tokens": pa.array(np.full(len(spans.rank), limit), pa.int32()),
+        "rank": pa.array(spans.rank, pa.int32()),
+        "text": pa.array([contexts[row][start:end] for row, start, end in bounds], pa.string()),
+        "score": pa.array(spans.score, pa.float64()),
+        "start": pa.array(spans.start, pa.int32()),
+        "end": pa.array(spans.end, pa.int32()),
+        "probability": pa.array(spans.probability, pa.float64()),
+    }
+    return pa.table(columns)
+
+
+KIND = QuestionAnswering()
