@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import struct
 from pathlib import Path
 
 MODELS = {
@@ -112,16 +111,6 @@ def write_training(folder: Path, task: str, runs: list[str], grid: list[dict] | 
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     (folder / "training.json").write_text(json.dumps(facts), encoding="utf-8")
     return folder / "training.json"
-
-
-def write_weights_header(folder: Path, shapes: dict[str, tuple[int, ...]], config: dict, dtype: str = "F32") -> Path:
-    """A model folder whose safetensors file has a header and no tensors."""
-    folder.mkdir(parents=True, exist_ok=True)
-    header = {name: {"dtype": dtype, "shape": list(shape), "data_offsets": [0, 0]} for name, shape in shapes.items()}
-    text = json.dumps({"__metadata__": {"format": "pt"}} | header).encode()
-    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text)
-    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    return folder
 
 
 def deployment_file(path: Path, models: dict = MODELS, dataset: str = "NCBI-disease", loss: float = 0.004) -> Path:

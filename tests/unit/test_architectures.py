@@ -1,110 +1,136 @@
-"""Architectures: the parameter counts of the published models, random weights, refusals."""
+"""The records of architectures: whole, alone in what they know, and asked without torch."""
 
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import torch
-import yaml
-from helpers.students import SHAPES, VOCABULARY
-from transformers import AutoModel, AutoModelForMaskedLM
+from helpers.students import SHAPES, random_model
+from torch import nn
+from transformers import AutoConfig
 
+from compactbio.architectures import ARCHITECTURES, architecture_named, architecture_of, longest_sequence
+from compactbio.architectures.record import COMMON_SIZES, EMBEDDINGS, HEAD, LAYERS, POOLER
 from compactbio.errors import UserError
-from compactbio.students.initialisation import student_of_layers
-from compactbio.students.models import (
-    configuration_of_shape,
-    load_encoder,
-    load_masked_lm,
-    random_masked_lm,
-)
-from compactbio.students.parameters import encoder_parameters
 
-CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config" / "config.yaml").read_text(encoding="utf-8"))
-CASED, UNCASED = 28996, 30522
-
-# Millions of parameters, without and with pooler, as the published models have them. MobileBERT's own
-# configuration has no dense layer in its pooler.
-PUBLISHED = {
-    "DistilBioBERT": (65.19, 65.78),
-    "CompactBioBERT": (65.19, 65.78),
-    "TinyBioBERT": (13.78, 13.87),
-    "BioDistilBERT-cased": (65.19, 65.19),
-    "BioDistilBERT-uncased": (66.36, 66.36),
-    "BioTinyBERT": (14.25, 14.35),
-    "BioMobileBERT": (24.58, 24.58),
-}
-TINYBERT = {"hidden_size": 312, "num_hidden_layers": 4, "num_attention_heads": 12, "intermediate_size": 1200}
-STARTING_POINTS = {
-    "distilbert-base-cased": ("distilbert", {}),
-    "distilbert-base-uncased": ("distilbert", {}),
-    "tinybert-general-4l-312d": ("bert", TINYBERT),
-    "mobilebert-uncased": ("mobilebert", {"classifier_activation": False}),
-}
+ROOT = Path(__file__).parents[2]
+# the miniature makes checkpoints, and the benchmark's cases choose among architectures as a configuration does
+CHOOSERS = ("scripts/compactbio/miniature/checkpoints.py", "scripts/compactbio/benchmarks/cases.py")
+RECORDS = pytest.mark.parametrize("record", ARCHITECTURES.values(), ids=list(ARCHITECTURES))
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_students_have_the_published_sizes(name):
-    model = CONFIG["models"][name]
-    vocabulary_size = CONFIG["tokenizers"][model["tokenizer"]]["vocabulary_size"]
-    student = model["student"]
-    with torch.device("meta"):  # full size without its memory
-        if "teacher_layers" in student:
-            teacher = random_masked_lm("bert", {}, vocabulary_size)
-            built = student_of_layers(teacher, student["teacher_layers"], 1, copy_head=False)
-        elif "shape" in student:
-            built = random_masked_lm(model["architecture"], student["shape"], vocabulary_size)
-        else:
-            built = random_masked_lm(*STARTING_POINTS[student["checkpoint"]], vocabulary_size)
-    assert built.config.model_type == model["architecture"]
-    counted = tuple(round(encoder_parameters(built, pooler) / 1e6, 2) for pooler in (False, True))
-    assert counted == PUBLISHED[name]
+def texts_of(path: Path) -> set[str]:
+    """Return the texts in a program, without docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    described = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = {
+        id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, described) and ast.get_docstring(node)
+    }
+    constants = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in docstrings)
+    return {node.value for node in constants if isinstance(node.value, str)}
 
 
-@pytest.mark.parametrize("architecture", SHAPES)
-def test_both_counts_are_those_of_the_encoder_class(architecture):
-    configuration = configuration_of_shape(architecture, SHAPES[architecture], len(VOCABULARY))
-    masked_lm, encoder = AutoModelForMaskedLM.from_config(configuration), AutoModel.from_config(configuration)
-    total = sum(weight.numel() for weight in encoder.parameters())
-    assert encoder_parameters(masked_lm, True) == encoder_parameters(encoder, True) == total
-    assert encoder_parameters(masked_lm, False) == encoder_parameters(encoder, False) <= total
+def test_no_other_file_names_an_architecture() -> None:
+    names = re.compile(rf"(?<![\w-])({'|'.join(ARCHITECTURES)})(?![\w-])")
+    own = ROOT / "scripts/compactbio/architectures"
+    programs = [path for path in (ROOT / "scripts").rglob("*.py") if own not in path.parents]
+    named = {str(path.relative_to(ROOT)) for path in programs if any(map(names.search, texts_of(path)))}
+    assert named == set(CHOOSERS)
+    assert not [path for path in (ROOT / "rules").glob("*.smk") if names.search(path.read_text(encoding="utf-8"))]
 
 
-@pytest.mark.parametrize("architecture", SHAPES)
-def test_random_weights_follow_the_seed_alone(architecture):
-    before = torch.random.get_rng_state()
-    models = [random_masked_lm(architecture, SHAPES[architecture], 50, seed) for seed in (1, 1, 2)]
-    assert torch.equal(before, torch.random.get_rng_state())
-    first, same, other = (model.base_model.get_input_embeddings().weight for model in models)
-    assert torch.equal(first, same) and not torch.equal(first, other)
+def test_records_are_read_without_torch_and_transformers() -> None:
+    asked = """
+import sys
+from compactbio.architectures import ARCHITECTURES
+from compactbio.settings.shapes import POSITIONS
+print(POSITIONS, *ARCHITECTURES, *({"torch", "transformers"} & set(sys.modules)))
+"""
+    command = [sys.executable, "-c", asked]
+    found = subprocess.run(command, cwd=ROOT / "scripts", capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["512", *ARCHITECTURES]
 
 
-@pytest.mark.parametrize(
-    ("architecture", "shape", "message"),
-    [
-        ("bert", {"hidden": 32}, "Accepted: hidden_size"),
-        ("distilbert", {"hidden_size": 32}, "Accepted: dim"),
-        ("bert", {"hidden_size": "wide"}, "refuses"),
-        ("bert", {"hidden_size": 32, "num_attention_heads": 5}, "32 cannot be split over 5"),
-        ("bert", {"hidden_act": "sometimes"}, "sometimes"),
-        ("bert", {"num_hidden_layers": 0}, "at least 1"),
-        ("roberta", {}, "choose bert, distilbert"),
-    ],
-)
-def test_an_impossible_shape_is_refused(architecture, shape, message):
-    with pytest.raises(UserError, match=message):
-        random_masked_lm(architecture, shape, 50)
+@RECORDS
+def test_a_record_is_of_the_architecture_that_transformers_has(record) -> None:
+    usual = AutoConfig.for_model(record.name)
+    assert {key: getattr(usual, key) for key in record.usual} == record.usual
+    assert {getattr(record.sizes, size.name) for size in fields(record.sizes)} <= set(record.usual) <= set(record.shape)
+    assert set(record.dropouts) <= set(record.shape) and all(hasattr(usual, key) for key in record.shape)
+    common = record.common_names(record.usual)
+    assert {key: getattr(usual, key) for key in vars(COMMON_SIZES).values()}.items() <= common.items()
+    assert longest_sequence(usual.to_dict()) == usual.max_position_embeddings - record.first_position
 
 
-def test_loading_tells_a_missing_head_from_a_missing_encoder(tmp_path):
-    model = random_masked_lm("bert", SHAPES["bert"], 50)
-    model.save_pretrained(tmp_path / "whole")
-    assert not load_masked_lm(tmp_path / "whole").training
-    model.base_model.save_pretrained(tmp_path / "encoder")
-    assert load_encoder(tmp_path / "encoder").config.num_hidden_layers == 4
-    with pytest.raises(UserError, match="no masked-language-model head"):
-        load_masked_lm(tmp_path / "encoder")
-    deeper = random_masked_lm("bert", {**SHAPES["bert"], "num_hidden_layers": 5}, 50)
-    deeper.config.save_pretrained(tmp_path / "whole")
-    with pytest.raises(UserError, match="not hold a whole encoder"):
-        load_encoder(tmp_path / "whole")
-    with pytest.raises(UserError, match=r"no config\.json"):
-        load_encoder(tmp_path / "nothing")
+@RECORDS
+def test_a_record_finds_the_parts_of_a_model(record) -> None:
+    model = random_model(record.name, "AutoModelForMaskedLM")
+    assert architecture_of(model) is record
+    assert getattr(model, record.encoder) is model.base_model
+    layers, attention = record.layers_of(model), record.attention_modules(model)
+    recorded = model.base_model._can_record_outputs
+    assert layers == [one for one in model.modules() if isinstance(one, recorded["hidden_states"])]
+    assert attention == [one for one in model.modules() if isinstance(one, recorded["attentions"])]
+    for module in attention:
+        assert all(isinstance(module.get_submodule(name), nn.Linear) for name in record.projections)
+        assert isinstance(module.dropout, nn.Dropout) and module.scaling and module.attention_head_size
+    (_, width), (_, heads) = record.attention_sizes(model.config.to_dict())
+    assert attention[0].attention_head_size * heads == width
+
+
+@RECORDS
+def test_every_weight_belongs_to_a_part(record) -> None:
+    names = [name for name, _ in random_model(record.name).named_parameters()]
+    inside = [name for name in names if name.startswith(f"{record.encoder}.")]
+    assert {record.part_of(name) for name in set(names) - set(inside)} == {HEAD}
+    assert {EMBEDDINGS, LAYERS} <= {record.part_of(name) for name in inside} <= {EMBEDDINGS, LAYERS, POOLER}
+    stack = f"{record.encoder}.{record.layers}."
+    assert [name for name in inside if record.part_of(name) == LAYERS] == [n for n in inside if n.startswith(stack)]
+    for name in inside:  # an encoder saved alone has no prefix
+        assert record.part_of(name.removeprefix(f"{record.encoder}.")) == record.part_of(name)
+
+
+@RECORDS
+@torch.no_grad()
+def test_the_head_of_chosen_rows_is_the_head(record) -> None:
+    model = random_model(record.name, "AutoModelForMaskedLM")
+    ids = torch.arange(5, 15)[None]
+    states = model.base_model(input_ids=ids).last_hidden_state
+    torch.testing.assert_close(record.mlm_logits(model, states[0, [2, 5]]), model(input_ids=ids).logits[0, [2, 5]])
+
+
+@RECORDS
+@torch.no_grad()
+def test_token_types_positions_and_borders_are_as_the_record_says(record) -> None:
+    model = random_model(record.name, "AutoModel")
+    ids = torch.arange(5, 15)[None]
+    places = record.position_ids(torch.arange(10)[None])
+    expected = model(input_ids=ids).last_hidden_state
+    torch.testing.assert_close(model(input_ids=ids, position_ids=places).last_hidden_state, expected)
+    if record.token_types:
+        assert not torch.allclose(model(input_ids=ids, token_type_ids=torch.ones_like(ids)).last_hidden_state, expected)
+    else:
+        assert "token_type_embeddings" not in "".join(model.state_dict())
+    # one behind the other in a row, embeddings are those of the sequences alone
+    embeddings, borders = model.base_model.embeddings, record.borders(model, 64)
+    row = torch.cat([ids, ids.flip(1)], dim=1)
+    separate = torch.cat([embeddings(input_ids=part) for part in row.split(10, dim=1)], dim=1)
+    positions = torch.arange(10).repeat(2)[None]
+    if borders is not None:
+        padded = [torch.cat([part, torch.zeros_like(part)], dim=1) for part in row.split(10, dim=1)]
+        separate = torch.cat([embeddings(input_ids=part)[:, :10] for part in padded], dim=1)
+        borders.positions = positions
+    together = embeddings(input_ids=row, position_ids=record.position_ids(positions))
+    torch.testing.assert_close(together, separate)
+
+
+def test_another_architecture_is_refused_with_the_choice() -> None:
+    with pytest.raises(UserError, match="'roberta' is not supported: choose bert, distilbert"):
+        architecture_named("roberta")
+    assert set(SHAPES) == set(ARCHITECTURES)

@@ -1,4 +1,4 @@
-"""Parameter counts, operations and the checks of results."""
+"""Tables of costs, and the checks of results."""
 
 import itertools
 
@@ -9,7 +9,6 @@ from helpers.reporting import (
     efficiency_file,
     run_names,
     score_rows,
-    write_weights_header,
 )
 
 from compactbio.errors import UserError
@@ -20,67 +19,6 @@ from compactbio.reporting.render import Document, to_markdown
 from compactbio.reporting.result_checks import find_problems
 from compactbio.reporting.tables.deployed_forms import deployment_records, deployment_sections, read_deployment
 from compactbio.reporting.tables.model_costs import efficiency_document, read_efficiency, sizes_document
-from compactbio.students.parameters import count_parameters
-
-
-def bert_shapes(layers, hidden, intermediate, vocabulary, prefix="bert."):
-    """Names and shapes of a BERT encoder as the paper on BERT describes it, 512 positions, 2 token types."""
-    shapes = {
-        "embeddings.word_embeddings.weight": (vocabulary, hidden),
-        "embeddings.position_embeddings.weight": (512, hidden),
-        "embeddings.token_type_embeddings.weight": (2, hidden),
-        "embeddings.LayerNorm.weight": (hidden,),
-        "embeddings.LayerNorm.bias": (hidden,),
-    }
-    for i in range(layers):
-        for name in ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"):
-            shapes[f"encoder.layer.{i}.{name}.weight"] = (hidden, hidden)
-            shapes[f"encoder.layer.{i}.{name}.bias"] = (hidden,)
-        for name, size in (("intermediate.dense", (intermediate, hidden)), ("output.dense", (hidden, intermediate))):
-            shapes[f"encoder.layer.{i}.{name}.weight"] = size
-            shapes[f"encoder.layer.{i}.{name}.bias"] = size[:1]
-        for name, kind in itertools.product(("attention.output.LayerNorm", "output.LayerNorm"), ("weight", "bias")):
-            shapes[f"encoder.layer.{i}.{name}.{kind}"] = (hidden,)
-    return {prefix + name: shape for name, shape in shapes.items()}
-
-
-@pytest.mark.parametrize(
-    ("layers", "hidden", "intermediate", "vocabulary", "encoder", "with_pooler"),
-    [
-        (6, 768, 3072, 28996, 65.19, 65.78),  # DistilBioBERT, CompactBioBERT
-        (4, 312, 1200, 28996, 13.78, 13.87),  # TinyBioBERT
-        (4, 312, 1200, 30522, 14.25, 14.35),  # BioTinyBERT
-    ],
-)
-@pytest.mark.parametrize("prefix", ["bert.", ""])
-def test_counts_of_the_papers_models(tmp_path, layers, hidden, intermediate, vocabulary, encoder, with_pooler, prefix):
-    shapes = bert_shapes(layers, hidden, intermediate, vocabulary, prefix)
-    head = {"cls.predictions.bias": (vocabulary,), "cls.predictions.transform.dense.weight": (hidden, hidden)}
-    folder = write_weights_header(tmp_path, shapes | head, {"model_type": "bert", "hidden_size": hidden})
-    counts = count_parameters(folder)
-    assert round(counts.encoder / 1e6, 2) == encoder
-    assert round((counts.encoder + counts.pooler) / 1e6, 2) == with_pooler
-    assert counts.embeddings == (vocabulary + 512 + 2 + 2) * hidden
-    assert counts.head == vocabulary + hidden * hidden
-
-
-def test_a_stored_pooler_is_not_counted_twice_and_buffers_not_at_all(tmp_path):
-    shapes = bert_shapes(1, 8, 16, 50) | {"bert.pooler.dense.weight": (8, 8), "bert.pooler.dense.bias": (8,)}
-    folder = write_weights_header(tmp_path / "a", shapes, {"model_type": "bert", "hidden_size": 8})
-    assert count_parameters(folder).pooler == 72
-    buffers = write_weights_header(tmp_path / "b", shapes, {"model_type": "bert", "hidden_size": 8}, dtype="I64")
-    with pytest.raises(UserError, match="holds no encoder layers"):
-        count_parameters(buffers)
-
-
-@pytest.mark.parametrize("content", [b"", b"short", b"\x05\0\0\0\0\0\0\0[1,2]", b"\xff" * 100])
-def test_weights_that_are_none_are_refused(tmp_path, content):
-    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(UserError, match=r"no \.safetensors file"):
-        count_parameters(tmp_path)
-    (tmp_path / "model.safetensors").write_bytes(content)
-    with pytest.raises(UserError, match="not a safetensors file"):
-        count_parameters(tmp_path)
 
 
 def test_measurements_become_tables_and_different_machines_are_told(tmp_path):

@@ -10,12 +10,10 @@ import transformers
 import transformers.modeling_utils  # 1.3 CPU s that the first model would take while the garbage collector is on
 from transformers import PreTrainedModel
 
+from compactbio.architectures.record import POOLER
 from compactbio.errors import UserError
 from compactbio.finetuning.kinds import task_kind
 from compactbio.kinds import kind_of
-
-# Parts of an encoder that a folder may lack, because masked language models are trained without them.
-POOLER = "pooler"
 
 
 def load_task_model(folder: Path, task: str, labels: list[str], seed: int, vocabulary: int = 0) -> PreTrainedModel:
@@ -50,6 +48,7 @@ def load_task_model(folder: Path, task: str, labels: list[str], seed: int, vocab
             f"{folder} cannot be loaded as a model for {task} ({error}): fetch or export it again"
         ) from error
     prefix = model.base_model_prefix + "."
+    # a pooler may be missing: masked language models are trained without one
     lacking = sorted(name for name in report["missing_keys"] if name.startswith(prefix) and POOLER not in name)
     wrong = sorted(str(name) for name in report.get("mismatched_keys", ()))
     if lacking or wrong:
