@@ -5,9 +5,18 @@ from __future__ import annotations
 import pytest
 import torch
 from helpers import pretraining as tiny
+from helpers.configurations import read
 
 from compactbio.errors import UserError
-from compactbio.training.optimizer_settings import GroupRule, OptimizerSettings, optimizer_settings
+from compactbio.settings.load import load_settings, merge
+from compactbio.settings.runs import pretraining_run
+from compactbio.training.optimizer_settings import (
+    OPTIMIZERS,
+    GroupRule,
+    OptimizerKind,
+    OptimizerSettings,
+    optimizer_settings,
+)
 from compactbio.training.optimizers import (
     build_optimizer,
     decayed_parameter_names,
@@ -131,3 +140,46 @@ def test_options_of_a_run_become_settings():
     assert optimizer_settings({"weight_decay": 0.1}, learning_rate=0.5, place="x") == OptimizerSettings(
         0.1, 0.5, place="x"
     )
+
+
+def test_another_optimizer_is_one_record(monkeypatch):
+    """It can be chosen, trains what it takes, and is asked nothing that only AdamW does."""
+    kind = OptimizerKind(
+        lambda groups, settings: torch.optim.SGD(groups, lr=0.0, momentum=settings.optimizer["momentum"]),
+        options={"momentum": {"type": "number"}},
+        takes=lambda name, dimensions: "embeddings" in name,
+    )
+    monkeypatch.setitem(OPTIMIZERS, "sgd", kind)
+    chosen = {"optimizer": {"name": "sgd", "momentum": 0.5}}
+    config = load_settings(merge(read(), {"pretraining": {"optimisation": chosen}}))
+    settings = optimizer_settings(
+        pretraining_run(config, "TinyBioBERT")["optimisation"], learning_rate=0.1, place="here"
+    )
+    found = treatments(tiny.bert(), settings)
+    assert {how.optimizer for name, how in found.items() if "embeddings" in name} == {"sgd"}
+    assert {how.optimizer for name, how in found.items() if "embeddings" not in name} == {"adamw"}
+    assert all(
+        (how.decay_without_gradient(lambda _: 0.1) is None) == (how.optimizer == "sgd") for how in found.values()
+    )
+    optimizer = build_optimizer(tiny.bert(), settings)
+    assert {type(part) for part in optimizer.parts} == {torch.optim.SGD, torch.optim.AdamW}
+
+
+def test_loss_scaling_skips_a_step_of_all_parts():
+    """As half precision takes them on a GPU: gradients are unscaled once, and none is used that is not finite."""
+    settings = OptimizerSettings(0.01, 0.1, optimizer=MUON)
+    scaled, plain = tiny.bert(), tiny.bert()
+    optimizers = [build_optimizer(model, settings) for model in (scaled, plain)]
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    for optimizer in optimizers:
+        set_learning_rates(optimizer, 0.05)
+    for finite in (True, False, True):
+        for one, other in zip(scaled.parameters(), plain.parameters(), strict=True):
+            other.grad = torch.randn(one.shape, generator=torch.Generator().manual_seed(1))
+            one.grad = scaler.scale(other.grad) if finite else torch.full_like(one, float("inf"))
+        scaler.unscale_(optimizers[0])
+        scaler.step(optimizers[0])
+        scaler.update()
+        if finite:
+            optimizers[1].step()
+    assert all(torch.equal(one, other) for one, other in zip(scaled.parameters(), plain.parameters(), strict=True))

@@ -1,27 +1,20 @@
-"""Which optimizer trains which parameters, as a configuration says it. Nothing here imports torch."""
+"""The optimizers that a configuration may choose, and what it says of them. torch is imported where one is built."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-RATE = {"type": "number", "exclusiveMinimum": 0, "maximum": 1}
-DECAY = {"type": "number", "minimum": 0, "maximum": 1}
+from compactbio.errors import UserError
 
-# by name: the options of an optimizer beside the keys that all have, as JSON Schema
-OPTIMIZERS: dict[str, dict[str, dict[str, Any]]] = {
-    "adamw": {},
-    "muon": {
-        "learning_rate": RATE,
-        "weight_decay": DECAY,
-        "momentum": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
-        "adjustment": {"enum": ["match_rms_adamw", "original"]},
-    },
-}
+if TYPE_CHECKING:
+    import torch
+
 DEFAULT = {"name": "adamw"}
 OPTIMIZER, GROUPS = "optimizer", "parameter_groups"  # keys of a configuration
+LAYER = re.compile(r"(^|\.)layers?\.\d+\.")  # what the name of a parameter of an encoder's layer has in it
 
 
 @dataclass(frozen=True)
@@ -46,6 +39,54 @@ class OptimizerSettings:
     groups: Sequence[GroupRule] = ()
     place: str = "optimisation"
     """Where these keys stand in the configuration, for messages."""
+
+
+@dataclass(frozen=True)
+class OptimizerKind:
+    """An optimizer that a configuration may name."""
+
+    build: Callable[[list[dict[str, Any]], OptimizerSettings], torch.optim.Optimizer]
+    """Makes it of parameter groups, which have their weight decay; the loop sets their learning rates."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Its keys in the configuration as JSON Schema; learning_rate and weight_decay replace the common ones."""
+    takes: Callable[[str, int], bool] = lambda name, dimensions: True
+    """Whether it trains a parameter, by name and number of dimensions; AdamW trains the rest."""
+    only_decays_unseen: bool = False
+    """Whether a step does nothing but weight decay to values that never had a gradient."""
+
+
+def _adamw(groups: list[dict[str, Any]], settings: OptimizerSettings) -> torch.optim.Optimizer:
+    """Return a fused AdamW."""
+    import torch
+
+    return torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, eps=settings.epsilon, fused=True)
+
+
+def _muon(groups: list[dict[str, Any]], settings: OptimizerSettings) -> torch.optim.Optimizer:
+    """Return Muon (Jordan et al. 2024), its updates scaled so that AdamW's learning rates fit it (Liu et al. 2025)."""
+    import torch
+
+    muon = getattr(torch.optim, "Muon", None)
+    if muon is None:
+        raise UserError(f"{settings.place}.{OPTIMIZER}: torch {torch.__version__} has no Muon, 2.9 does; or use adamw")
+    options = settings.optimizer
+    adjustment = options.get("adjustment", "match_rms_adamw")
+    return muon(groups, lr=0.0, momentum=options.get("momentum", 0.95), adjust_lr_fn=adjustment)
+
+
+OPTIMIZERS = {
+    "adamw": OptimizerKind(_adamw, only_decays_unseen=True),
+    "muon": OptimizerKind(
+        _muon,
+        options={
+            "learning_rate": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+            "weight_decay": {"type": "number", "minimum": 0, "maximum": 1},
+            "momentum": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
+            "adjustment": {"enum": ["match_rms_adamw", "original"]},
+        },
+        takes=lambda name, dimensions: dimensions == 2 and LAYER.search(name) is not None,
+    ),
+}
 
 
 def optimizer_settings(options: Mapping[str, Any], *, learning_rate: float, place: str) -> OptimizerSettings:
@@ -75,9 +116,9 @@ def optimizer_schema() -> dict[str, Any]:
     chosen = [
         {
             "if": {"required": ["name"], "properties": {"name": {"const": optimizer}}},
-            "then": {"additionalProperties": False, "properties": {**name, **options}},
+            "then": {"additionalProperties": False, "properties": {**name, **kind.options}},
         }
-        for optimizer, options in OPTIMIZERS.items()
+        for optimizer, kind in OPTIMIZERS.items()
     ]
     return {"type": ["object", "null"], "required": ["name"], "properties": name, "allOf": chosen}
 

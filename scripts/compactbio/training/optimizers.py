@@ -1,4 +1,4 @@
-"""The optimizer of a training: AdamW, or Muon for the matrices of the layers with AdamW for the rest."""
+"""The optimizer of a training, built from its settings: which parameters it trains, and how."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import torch
 from torch import nn
 
 from compactbio.errors import UserError
-from compactbio.training.optimizer_settings import GROUPS, OPTIMIZER, GroupRule, OptimizerSettings
+from compactbio.training.optimizer_settings import DEFAULT, GROUPS, OPTIMIZER, OPTIMIZERS, GroupRule, OptimizerSettings
 
-LAYER = re.compile(r"(^|\.)layers?\.\d+\.")  # what the name of a parameter of an encoder's layer has in it
 FACTOR = "learning_rate_factor"  # key of a parameter group
 
 
@@ -26,8 +25,8 @@ class Treatment:
     weight_decay: float
 
     def decay_without_gradient(self, learning_rate_at: Callable[[int], float]) -> Callable[[int], float] | None:
-        """Return what a step multiplies values by that never had a gradient; None where that is not all it does."""
-        if self.optimizer != "adamw":
+        """Return what a step multiplies values by that never had a gradient; None if it does more."""
+        if not OPTIMIZERS[self.optimizer].only_decays_unseen:
             return None
         return lambda step: 1.0 - learning_rate_at(step) * self.learning_rate_factor * self.weight_decay
 
@@ -61,8 +60,8 @@ def treatments(module: nn.Module, settings: OptimizerSettings) -> dict[str, Trea
     for name, value in trainable.items():
         rule = rules.get(name, GroupRule(name))
         factor, decay = rule.learning_rate_factor, settings.weight_decay
-        optimizer = "muon" if options["name"] == "muon" and value.ndim == 2 and LAYER.search(name) else "adamw"
-        if optimizer == "muon":
+        optimizer = options["name"] if OPTIMIZERS[options["name"]].takes(name, value.ndim) else DEFAULT["name"]
+        if optimizer == options["name"]:
             factor *= options.get("learning_rate", settings.learning_rate) / settings.learning_rate
             decay = options.get("weight_decay", decay)
         decay = decay if rule.weight_decay is None else rule.weight_decay
@@ -91,7 +90,7 @@ def build_optimizer(module: nn.Module, settings: OptimizerSettings) -> torch.opt
     for (treatment, _), values in alike.items():
         group = {"params": values, "weight_decay": treatment.weight_decay, FACTOR: treatment.learning_rate_factor}
         groups.setdefault(treatment.optimizer, []).append(group)
-    parts = [BUILDERS[name](groups[name], settings) for name in groups]
+    parts = [OPTIMIZERS[name].build(groups[name], settings) for name in groups]
     return parts[0] if len(parts) == 1 else SeveralOptimizers(parts)
 
 
@@ -131,27 +130,6 @@ class SeveralOptimizers(torch.optim.Optimizer):
         for part, state in zip(self.parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
         self._share()
-
-
-def _adamw(groups: list[dict[str, Any]], settings: OptimizerSettings) -> torch.optim.Optimizer:
-    """Return a fused AdamW."""
-    return torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, eps=settings.epsilon, fused=True)
-
-
-def _muon(groups: list[dict[str, Any]], settings: OptimizerSettings) -> torch.optim.Optimizer:
-    """Return Muon (Jordan et al. 2024), its updates scaled so that AdamW's learning rates fit it (Liu et al. 2025)."""
-    muon = getattr(torch.optim, "Muon", None)
-    if muon is None:
-        raise UserError(f"{settings.place}.{OPTIMIZER}: torch {torch.__version__} has no Muon, 2.9 does; or use adamw")
-    options = settings.optimizer
-    adjustment = options.get("adjustment", "match_rms_adamw")
-    return muon(groups, lr=0.0, momentum=options.get("momentum", 0.95), adjust_lr_fn=adjustment)
-
-
-BUILDERS: dict[str, Callable[[list[dict[str, Any]], OptimizerSettings], torch.optim.Optimizer]] = {
-    "adamw": _adamw,
-    "muon": _muon,
-}
 
 
 def _rules_by_name(names: Sequence[str], settings: OptimizerSettings) -> dict[str, GroupRule]:
