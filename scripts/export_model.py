@@ -7,7 +7,7 @@ import logging
 import time
 from pathlib import Path
 
-from compactbio.files import MANIFEST, read_json, read_manifest, read_yaml
+from compactbio.files import MANIFEST, read_manifest
 from compactbio.imports import without_collector
 from compactbio.logs import run_program
 
@@ -26,11 +26,13 @@ def main() -> None:
         from compactbio.pretraining.export import export_metrics, export_model
         from compactbio.pretraining.inputs import folder_of
         from compactbio.pretraining.loss_curve import draw_loss_curve
+        from compactbio.pretraining.training_record import read_training_record
         from compactbio.provenance import write_provenance
+        from compactbio.settings.pretraining_run import read_pretraining_run
         from compactbio.training.progress import read_metrics
 
     started = time.perf_counter()
-    run, training = read_yaml(arguments.run), read_json(arguments.training)
+    run, training = read_pretraining_run(arguments.run), read_training_record(arguments.training)
     student = folder_of(arguments.student)
     manifest = export_model(run, training, student, arguments.output)
     inputs = {

@@ -18,6 +18,7 @@ from compactbio.files import read_json, write_json
 from compactbio.imports import without_collector
 from compactbio.logs import run_program
 from compactbio.pretraining.inputs import RunInputs, check_resources, read_inputs
+from compactbio.pretraining.training_record import provenance_record, training_record
 from compactbio.settings.results import TrainingResults
 from compactbio.training.checkpoints import STATE, CheckpointFolder
 from compactbio.training.deadlines import StopSignal, deadline_after
@@ -91,7 +92,7 @@ def train(inputs: RunInputs, folder: Path, tries: Tries, arguments: argparse.Nam
         tries.begin(before)
         submissions.begin(step=before, seconds=checkpoints.seconds() if before else 0.0)
     with without_collector():
-        from compactbio.pretraining.pretraining_run import pretrain, provenance_record, training_record
+        from compactbio.pretraining.pretrain import pretrain
         from compactbio.provenance import gpu_count
         from compactbio.training.interface import LoopSettings
 

@@ -18,7 +18,7 @@ from helpers.pretrain_program import SCRIPTS, arguments, call, environment, loss
 
 from compactbio.errors import UserError
 from compactbio.files import write_manifest
-from compactbio.pretraining import micro_batches, pretraining_run
+from compactbio.pretraining import micro_batches, pretrain
 from compactbio.training import trainer
 from compactbio.training.progress import read_metrics
 
@@ -95,7 +95,7 @@ def test_a_deadline_leaves_unfinished_and_the_next_try_goes_on(world, tmp_path, 
 
     with monkeypatch.context() as patched:
         patched.setattr(trainer, "time", clock)
-        patched.setattr(pretraining_run, "PretrainingBatches", Slow)
+        patched.setattr(pretrain, "PretrainingBatches", Slow)
         assert call([*cut, "--max-minutes", "30"], patched) == pretrain_model.UNFINISHED
     state = json.loads((tmp_path / "cut" / "checkpoints" / "state.json").read_text())
     assert (state["finished"], state["reason"]) == (False, "deadline")

@@ -18,7 +18,7 @@ from compactbio.benchmarks.cases import MAX_LENGTH, Case, build_models
 from compactbio.corpus.tokens import TokenStore, TokenStoreWriter
 from compactbio.pretraining.distillation import Distillation
 from compactbio.pretraining.masking import Masking
-from compactbio.pretraining.pretraining_run import batches_of
+from compactbio.pretraining.pretrain import batches_of
 from compactbio.pretraining.sampling import GlobalOrder
 from compactbio.terms.objective import read_objective
 from compactbio.training.checkpoints import CheckpointFolder
@@ -74,13 +74,16 @@ def our_step(
     )
     accelerator = start_accelerator(precision, unused_parameters=module.has_unused_parameters)
     module.place_teacher(accelerator.device)
-    settings = {
-        "optimisation": {"global_batch_size": batch_size},
-        "masked_fraction": MASKED_FRACTION,
-        "max_length": MAX_LENGTH,
-        "seed": SEED,
-    }
-    batches = batches_of(settings, store, module, accelerator, micro_batch_tokens)
+    batches = batches_of(
+        store,
+        module,
+        accelerator,
+        batch_size=batch_size,
+        masked_fraction=MASKED_FRACTION,
+        max_length=MAX_LENGTH,
+        seed=SEED,
+        micro_batch_tokens=micro_batch_tokens,
+    )
     optimizer = build_optimizer(module, OptimizerSettings(WEIGHT_DECAY))
     nowhere = Path("nowhere")  # nothing is saved
     trainer = Trainer(

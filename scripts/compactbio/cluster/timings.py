@@ -20,6 +20,7 @@ from compactbio.benchmarks.cases import draw_lengths
 from compactbio.corpus.tokens import TokenStoreWriter
 from compactbio.errors import UserError
 from compactbio.files import read_json, write_manifest, write_yaml
+from compactbio.settings.pretraining_run import PretrainingRun
 from compactbio.settings.results import CHECKPOINTS, Results, TrainingResults
 from compactbio.settings.runs import pretraining_run
 from compactbio.settings.selection import definition_of, student_kind
@@ -41,7 +42,7 @@ DIGEST = "0" * 64  # of a tokenizer that is not there
 class Timing(TypedDict):
     """How long steps of a model's pre-training take; gpus is 0 where they ran on the CPU."""
 
-    settings: dict[str, Any]
+    settings: PretrainingRun
     """The run that was timed."""
     seconds_per_step: float
     peak_memory_mb: float
@@ -49,7 +50,7 @@ class Timing(TypedDict):
     hardware: str
 
 
-def timed_settings(config: dict[str, Any], model: str) -> dict[str, Any]:
+def timed_settings(config: dict[str, Any], model: str) -> PretrainingRun:
     """Return the run that is timed: the model's own, without what decides only its length and its learning."""
     run = pretraining_run(config, model)
     run["optimisation"] |= {"steps": STEPS, "warmup_steps": 0, "peak_learning_rate": 1e-6}
@@ -143,7 +144,7 @@ def _vocabulary(config: dict[str, Any], name: str) -> int:
     return config["tokenizers"][definition_of(config, name)["tokenizer"]]["vocabulary_size"]
 
 
-def _write_texts(run: dict[str, Any], vocabulary: int, folder: Path) -> Path:
+def _write_texts(run: PretrainingRun, vocabulary: int, folder: Path) -> Path:
     """Write a token store of random ids, its sequences as long as PubMed's texts, and return its folder."""
     folder.mkdir()
     writer = TokenStoreWriter(folder, vocabulary_size=vocabulary, special_ids=SPECIAL_IDS, max_length=run["max_length"])

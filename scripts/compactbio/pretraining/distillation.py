@@ -53,15 +53,15 @@ class Distillation(StepModule):
         self.objective = objective
         self.projection = _projection(objective, student, teacher, seed)
         self.needs_logits = any(LOGITS in entry.term.reads for entry in objective)
-        common = {"after_dropout": quirks["maps_after_dropout"] == "reference", "max_length": max_length}
-        self.student_side = _Side(student, objective, 0, **common)
+        after_dropout = quirks["maps_after_dropout"] == "reference"
+        self.student_side = _Side(student, objective, 0, after_dropout=after_dropout, max_length=max_length)
         self.teacher_side: _Side | None = None
         compared = [entry for entry in objective if entry.term.needs_teacher]
         if teacher is not None and compared:
             teacher.requires_grad_(False)
             # reference: the wrapper's train() reached the teacher too, so its dropout was on
             teacher.train(quirks["teacher_dropout"] == "reference")
-            self.teacher_side = _Side(teacher, compared, 1, **common)
+            self.teacher_side = _Side(teacher, compared, 1, after_dropout=after_dropout, max_length=max_length)
 
     @property
     def models(self) -> list[PreTrainedModel]:
@@ -99,7 +99,8 @@ class Distillation(StepModule):
     def place_teacher(self, device: torch.device) -> None:
         """Move the teacher, which is no submodule: it is neither trained nor saved nor synchronised."""
         if self.teacher_side is not None:
-            self.teacher_side.model.to(device)
+            teacher: nn.Module = self.teacher_side.model
+            teacher.to(device)
 
     def forward(self, tensors: dict[str, Any], denominators: dict[str, float]) -> Tensor:
         """Return this micro-batch's share of the loss; see `micro_batches.collate` for the tensors and counts."""

@@ -10,6 +10,8 @@ from typing import Any
 from compactbio.architectures import architecture_of
 from compactbio.errors import UserError
 from compactbio.files import read_manifest, replacing_file, replacing_folder
+from compactbio.pretraining.training_record import TrainingRecord
+from compactbio.settings.pretraining_run import Optimisation, PretrainingRun
 from compactbio.students.checkpoints import CheckpointManifest, write_facts
 from compactbio.students.models import load_masked_lm, quiet_transformers
 from compactbio.students.tokenizers import TOKENIZER_FILES
@@ -19,7 +21,7 @@ from compactbio.training.progress import read_metrics
 STUDENT_PREFIX = "student."  # of the student's weights among those of the training step
 
 
-def export_model(run: dict[str, Any], training: dict[str, Any], student: Path, output: Path) -> CheckpointManifest:
+def export_model(run: PretrainingRun, training: TrainingRecord, student: Path, output: Path) -> CheckpointManifest:
     """Write the model folder of a finished run and return its manifest.
 
     Args:
@@ -62,7 +64,7 @@ def export_model(run: dict[str, Any], training: dict[str, Any], student: Path, o
         return write_facts(folder, architecture_of(model).name, mlm_head=True, origin=origin)
 
 
-def export_metrics(training: dict[str, Any], output: Path) -> None:
+def export_metrics(training: TrainingRecord, output: Path) -> None:
     """Write the metrics of a finished run, whole lines only: the checkpoint that they lie beside may be removed.
 
     Args:
@@ -74,7 +76,7 @@ def export_metrics(training: dict[str, Any], output: Path) -> None:
         temporary.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
 
 
-def model_card(run: dict[str, Any], training: dict[str, Any]) -> str:
+def model_card(run: PretrainingRun, training: TrainingRecord) -> str:
     """Return the README.md of an exported model.
 
     It holds nothing that differs between two equal runs (times, hosts), since it enters the folder's digest.
@@ -130,7 +132,7 @@ Switches where the paper's code and what was meant differ (README.md of the work
 """
 
 
-def _student(run: dict[str, Any]) -> str:
+def _student(run: PretrainingRun) -> str:
     """Return in words what a student was made from."""
     student = run.get("student") or {}
     if "teacher_layers" in student:
@@ -140,7 +142,7 @@ def _student(run: dict[str, Any]) -> str:
     return "random weights"
 
 
-def _optimizer(optimisation: dict[str, Any]) -> str:
+def _optimizer(optimisation: Optimisation) -> str:
     """Return the optimizer, and how many groups of parameters have a rule of their own."""
     chosen, groups = optimisation.get("optimizer", {"name": "adamw"}), optimisation.get("parameter_groups", [])
     options = "".join(f", {key} {value}" for key, value in chosen.items() if key != "name")

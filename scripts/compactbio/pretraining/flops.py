@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -33,10 +35,10 @@ def forward_cost(model: PreTrainedModel, *, head: bool = True, last_at_masked: b
         last_at_masked: the last layer too is run on them alone, as `last_layer` does.
     """
     shape, encoder = shape_of_model(model), set(model.base_model.modules())
-    linear = {layer for layer in model.modules() if isinstance(layer, nn.Linear)}
-    everywhere, of_head = linear & encoder, linear - encoder
+    linear: set[nn.Linear] = {layer for layer in model.modules() if isinstance(layer, nn.Linear)}
+    everywhere, of_head = {layer for layer in linear if layer in encoder}, linear - encoder
     last = find_last_layer(model) if last_at_masked else None
-    narrow = set() if last is None else set(last.linear_at_masked())
+    narrow: set[nn.Linear] = set() if last is None else set(last.linear_at_masked())
     narrow_layers = 0 if last is None else 1
     return Cost(
         token=_linear_flops(everywhere - narrow),
@@ -46,7 +48,7 @@ def forward_cost(model: PreTrainedModel, *, head: bool = True, last_at_masked: b
     )
 
 
-def _linear_flops(layers: set[nn.Module]) -> float:
+def _linear_flops(layers: Iterable[nn.Linear]) -> float:
     """Return the FLOPs of linear layers for one token."""
     return sum(2.0 * layer.weight.numel() for layer in layers)
 

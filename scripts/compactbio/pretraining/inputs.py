@@ -8,33 +8,19 @@ from typing import Any
 
 from compactbio.corpus.tokens import TokenStore
 from compactbio.errors import UserError
-from compactbio.files import MANIFEST, read_manifest, read_yaml
+from compactbio.files import MANIFEST, read_manifest
 from compactbio.pretraining.sampling import check_split
+from compactbio.settings.pretraining_run import PretrainingRun, read_pretraining_run
 from compactbio.training.fingerprint import fingerprint
 
 RECIPE = 3  # raise by hand when the arithmetic of pre-training changes: finished runs are then made again
-
-RUN_KEYS = ("model", "objective", "optimisation", "masked_fraction", "max_length", "seed", "quirks")
-OPTIMISATION_KEYS = (
-    "steps",
-    "warmup_steps",
-    "peak_learning_rate",
-    "weight_decay",
-    "global_batch_size",
-    "schedule",
-    "adam_betas",
-    "adam_epsilon",
-    "max_gradient_norm",
-    "precision",
-    "attention_dropout",
-)
 
 
 @dataclass(frozen=True)
 class RunInputs:
     """The resolved run, its folders, and the fingerprint that names its results."""
 
-    run: dict[str, Any]
+    run: PretrainingRun
     student: Path
     teacher: Path | None
     tokens: list[Path]
@@ -59,8 +45,7 @@ def read_inputs(run_file: Path, student: Path, teacher: Path | None, tokens: lis
     """
     student, tokens = folder_of(student), [folder_of(path) for path in tokens]
     teacher = None if teacher is None else folder_of(teacher)
-    run = read_yaml(run_file)
-    _require_keys(run_file, run)
+    run = read_pretraining_run(run_file)
     needs_teacher = run.get("teacher") is not None
     if needs_teacher and teacher is None:
         raise UserError(f"{run_file} names the teacher {run['teacher']}: give its folder with --teacher")
@@ -72,9 +57,10 @@ def read_inputs(run_file: Path, student: Path, teacher: Path | None, tokens: lis
     for number, folder in enumerate(tokens, start=1):
         manifests[f"tokens/{number:04d}"] = (folder, read_manifest(folder))
     _require_one_tokenizer(manifests)
-    if sum(manifest.get("documents", 0) for role, (_, manifest) in manifests.items() if role.startswith("tokens/")) < 1:
+    stores = [manifest for role, (_, manifest) in manifests.items() if role.startswith("tokens/")]
+    if sum(store.get("documents", 0) for store in stores) < 1:
         raise UserError(f"the token store {tokens[0]} holds no sequence: see what the corpus stage kept and dropped")
-    longest = max(manifest["max_length"] for role, (_, manifest) in manifests.items() if role.startswith("tokens/"))
+    longest = max(store["max_length"] for store in stores)
     if longest > run["max_length"]:
         raise UserError(
             f"{run_file}: max_length is {run['max_length']}, but the token store {tokens[0]} was made with {longest}: "
@@ -89,7 +75,7 @@ def folder_of(path: Path) -> Path:
     return path.parent if path.name == MANIFEST else path
 
 
-def check_resources(run: dict[str, Any], *, processes: int, micro_batch_tokens: int) -> None:
+def check_resources(run: PretrainingRun, *, processes: int, micro_batch_tokens: int) -> None:
     """Refuse a number of processes or a micro-batch that the run cannot be split into."""
     check_split(run["optimisation"]["global_batch_size"], processes)
     if micro_batch_tokens < run["max_length"]:
@@ -97,16 +83,6 @@ def check_resources(run: dict[str, Any], *, processes: int, micro_batch_tokens: 
             f"--micro-batch-tokens {micro_batch_tokens} is less than one sequence of max_length {run['max_length']}: "
             f"give at least {run['max_length']}"
         )
-
-
-def _require_keys(run_file: Path, run: Any) -> None:
-    """Refuse a run file that lacks a key."""
-    if not isinstance(run, dict):
-        raise UserError(f"{run_file} is not a run: resolve_run.py writes one")
-    missing = [key for key in RUN_KEYS if key not in run]
-    missing += [f"optimisation.{key}" for key in OPTIMISATION_KEYS if key not in run.get("optimisation", {})]
-    if missing:
-        raise UserError(f"{run_file} lacks {', '.join(missing)}: write it again with resolve_run.py")
 
 
 def _require_one_tokenizer(manifests: dict[str, tuple[Path, dict[str, Any]]]) -> None:

@@ -27,7 +27,7 @@ def draw_loss_curve(title: str, lines: list[MetricsLine], files: list[Path]) -> 
         figure, axes = plt.subplots(figsize=(7.0, 4.0), layout="constrained")
         curves = {"loss": [line["loss"] for line in lines]} if len(names) != 1 else {}
         curves |= {name: [line["terms"].get(name, math.nan) for line in lines] for name in names}
-        every = max(1, round(len(steps) / 20))  # curves are told apart by marks, not by colour alone
+        every = max(1, round(len(steps) / 20))  # marks too distinguish the curves, not colour alone
         for name, look in line_looks(list(curves)).items():
             axes.plot(steps, curves[name], label=name, lw=1.2, ms=4, mfc="none", markevery=every, **look)
         axes.set_title(title)

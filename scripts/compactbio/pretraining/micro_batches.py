@@ -58,7 +58,7 @@ class PretrainingBatches:
         self.order = GlobalOrder(len(store), batch_size, seed)
         self.packed = packed
         self.cost = cost
-        self.padding = {"max_length": max_length, "to_max_length": to_max_length, "border": border}
+        self.padding: dict[str, Any] = {"max_length": max_length, "to_max_length": to_max_length, "border": border}
         self.micro_batch_tokens = micro_batch_tokens
         self.enough_tokens = enough_tokens
         self.max_length = max_length

@@ -17,7 +17,7 @@ def packed_layout(
     """Return how attention takes packed sequences here, or None where micro-batches have to be padded.
 
     Returns:
-        `loop`: one after the other (processors, where each is work enough). `kernel`: all at once, by
+        `loop`: one after the other (on a CPU, where each is work enough). `kernel`: all at once, by
         torch's variable-length attention, which needs a GPU of compute capability 8.0, half precision and no
         attention dropout. None: a term averages over padding or, on a GPU, no such kernel does the work: maps of
         one sequence at a time would leave it idle.

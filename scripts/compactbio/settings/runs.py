@@ -6,31 +6,31 @@ from copy import deepcopy
 from typing import Any
 
 from compactbio.settings.finetuning_run import FinetuningRun, Options, Run
+from compactbio.settings.pretraining_run import PretrainingRun
 from compactbio.settings.selection import STAGE, kept_weights, stage_before, student_kind
 from compactbio.training.optimizer_settings import without_default_optimizer
 
 
-def pretraining_run(config: dict[str, Any], name: str) -> dict[str, Any]:
+def pretraining_run(config: dict[str, Any], name: str) -> PretrainingRun:
     """Return the content of a model's run.yaml: what distillation or continual training reads."""
     model = config["models"][name]
     kind, value = student_kind(model)
-    return deepcopy(
-        {
-            "model": name,
-            "architecture": model["architecture"],
-            "tokenizer": model["tokenizer"],
-            "teacher": model.get("teacher"),
-            "student": {kind: value},
-            "objective": model["objective"],
-            "optimisation": without_default_optimizer(
-                {**config["pretraining"]["optimisation"], **model.get("optimisation", {})}
-            ),
-            "masked_fraction": config["pretraining"]["masked_fraction"],
-            "max_length": config["corpus"]["max_length"],
-            "seed": config["pretraining"]["seed"],
-            "quirks": config["quirks"],
-        }
-    )
+    # by the schema, and `check_relations`, an Optimisation
+    numbers: Any = without_default_optimizer({**config["pretraining"]["optimisation"], **model.get("optimisation", {})})
+    run: PretrainingRun = {
+        "model": name,
+        "architecture": model["architecture"],
+        "tokenizer": model["tokenizer"],
+        "teacher": model.get("teacher"),
+        "student": {kind: value},
+        "objective": model["objective"],
+        "optimisation": numbers,
+        "masked_fraction": config["pretraining"]["masked_fraction"],
+        "max_length": config["corpus"]["max_length"],
+        "seed": config["pretraining"]["seed"],
+        "quirks": config["quirks"],
+    }
+    return deepcopy(run)
 
 
 def finetuning_run(config: dict[str, Any], model: str, dataset: str) -> FinetuningRun:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from compactbio.errors import UserError
 from compactbio.files import read_manifest, sha256_of_value
 
 
-def fingerprint(run: dict[str, Any], digests: dict[str, str], recipe: int) -> str:
+def fingerprint(run: Mapping[str, Any], digests: dict[str, str], recipe: int) -> str:
     """Return the sha256 over a run's settings, its inputs' digests and the recipe's number.
 
     Args:

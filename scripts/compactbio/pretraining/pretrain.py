@@ -1,10 +1,9 @@
-"""A pre-training run put together from its inputs, and what it leaves when it is finished."""
+"""A pre-training put together from its inputs and run."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -15,11 +14,11 @@ from compactbio.corpus.tokens import TokenStore
 from compactbio.errors import UserError
 from compactbio.pretraining.attention import attention_dropout, set_attention_dropout
 from compactbio.pretraining.distillation import Distillation
-from compactbio.pretraining.inputs import RECIPE, RunInputs
+from compactbio.pretraining.inputs import RunInputs
 from compactbio.pretraining.masking import Masking
 from compactbio.pretraining.micro_batches import PretrainingBatches
 from compactbio.pretraining.packed_attention import packed_layout
-from compactbio.provenance import gather_provenance
+from compactbio.settings.pretraining_run import PretrainingRun
 from compactbio.settings.results import TrainingResults
 from compactbio.students.models import load_masked_lm
 from compactbio.terms.objective import read_objective
@@ -29,9 +28,8 @@ from compactbio.training.loop import run_training
 from compactbio.training.optimizer_settings import optimizer_settings
 from compactbio.training.optimizers import build_optimizer
 from compactbio.training.processes import precision_of, start_accelerator
-from compactbio.training.progress import MetricsLog, read_metrics
+from compactbio.training.progress import MetricsLog
 from compactbio.training.schedules import learning_rate_schedule
-from compactbio.training.submissions import Submissions
 
 ENOUGH_TOKENS = 8192  # positions that keep a GPU busy (an estimate): a padded micro-batch ends rather than pad
 PACKED_TOKENS_ON_CPU = 2048  # larger micro-batches need more memory and are no faster
@@ -54,7 +52,16 @@ def pretrain(inputs: RunInputs, folder: Path, *, settings: LoopSettings, micro_b
     module.place_teacher(accelerator.device)
     store = inputs.open_store()
     _check_vocabulary(store, inputs, student)
-    batches = batches_of(run, store, module, accelerator, micro_batch_tokens)
+    batches = batches_of(
+        store,
+        module,
+        accelerator,
+        batch_size=optimisation["global_batch_size"],
+        masked_fraction=run["masked_fraction"],
+        max_length=run["max_length"],
+        seed=run["seed"],
+        micro_batch_tokens=micro_batch_tokens,
+    )
     chosen = optimizer_settings(
         optimisation, learning_rate=optimisation["peak_learning_rate"], place=f"models.{run['model']}.optimisation"
     )
@@ -87,59 +94,25 @@ def pretrain(inputs: RunInputs, folder: Path, *, settings: LoopSettings, micro_b
     )
 
 
-def training_record(inputs: RunInputs, folder: Path) -> dict[str, Any]:
-    """Return the content of training.json of a finished run."""
-    checkpoints = CheckpointFolder(folder)
-    state = checkpoints.read_state()
-    lines = [line for line in read_metrics(TrainingResults(folder).metrics) if "loss" in line]
-    checkpoint = checkpoints.latest()
-    if checkpoint is None:
-        raise UserError(f"{folder} says finished but holds no sound checkpoint: remove the folder and start again")
-    return {
-        "model": inputs.run["model"],
-        "fingerprint": inputs.fingerprint,
-        "step": state["step"],
-        "total_steps": state["total_steps"],
-        "checkpoint": str(checkpoint),
-        "metrics": str(TrainingResults(folder).metrics),
-        "seconds": state["seconds"],
-        "loss_first": lines[0]["loss"] if lines else None,
-        "loss_last": lines[-1]["loss"] if lines else None,
-    }
-
-
-def provenance_record(inputs: RunInputs, record: dict[str, Any], submissions: Submissions) -> dict[str, Any]:
-    """Return the content of provenance.json of a finished run.
-
-    Args:
-        record: from `training_record`.
-        submissions: of the run, the last one ended.
-    """
-    return gather_provenance(
-        inputs.digests,
-        record["seconds"],
-        model=inputs.run["model"],
-        fingerprint=inputs.fingerprint,
-        recipe=RECIPE,
-        seed=inputs.run["seed"],
-        steps=record["step"],
-        gpu_hours=submissions.gpu_hours(),
-        submissions=submissions.all,
-    )
-
-
 def batches_of(
-    run: dict[str, Any], store: TokenStore, module: Distillation, accelerator: Accelerator, micro_batch_tokens: int
+    store: TokenStore,
+    module: Distillation,
+    accelerator: Accelerator,
+    *,
+    batch_size: int,
+    masked_fraction: float,
+    max_length: int,
+    seed: int,
+    micro_batch_tokens: int,
 ) -> PretrainingBatches:
-    """Return this process's batches of a run, in the form that suits the module and the device."""
-    size = run["optimisation"]["global_batch_size"]
+    """Return this process's batches, in the form that suits the module and the device."""
     masking = Masking(
-        fraction=run["masked_fraction"],
+        fraction=masked_fraction,
         vocabulary_size=store.vocabulary_size,
         special_ids=store.special_ids,
-        batch_size=size,
-        max_length=run["max_length"],
-        seed=run["seed"],
+        batch_size=batch_size,
+        max_length=max_length,
+        seed=seed,
     )
     over_padding = any(entry.term.over_padding for entry in module.objective)
     device = accelerator.device
@@ -151,14 +124,14 @@ def batches_of(
         over_padding=over_padding,
     )
     if device.type == "cpu" and packed:
-        micro_batch_tokens = min(micro_batch_tokens, max(PACKED_TOKENS_ON_CPU, run["max_length"]))
+        micro_batch_tokens = min(micro_batch_tokens, max(PACKED_TOKENS_ON_CPU, max_length))
     logging.info("micro-batches of %d tokens, %s", micro_batch_tokens, f"packed ({packed})" if packed else "padded")
     return PretrainingBatches(
         store,
         masking,
-        batch_size=size,
-        max_length=run["max_length"],
-        seed=run["seed"],
+        batch_size=batch_size,
+        max_length=max_length,
+        seed=seed,
         micro_batch_tokens=micro_batch_tokens,
         cost=module.cost(),
         packed=packed,
@@ -179,7 +152,7 @@ def _check_vocabulary(store: TokenStore, inputs: RunInputs, student: PreTrainedM
         )
 
 
-def _check_positions(run: dict[str, Any], *models: PreTrainedModel | None) -> None:
+def _check_positions(run: PretrainingRun, *models: PreTrainedModel | None) -> None:
     """Refuse sequences longer than a model has positions for."""
     for model in models:
         if model is not None and run["max_length"] > (longest := longest_sequence(model.config.to_dict())):
