@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -64,7 +65,11 @@ def replacing_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path` that takes its name when the block ends without an error."""
+    """Yield a temporary folder beside `path` that takes its name when the block ends without an error.
+
+    The old folder is renamed before it is removed: of two programs that write one folder at once, the later one's
+    stays, whole, and no reader finds half of one.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
     try:
@@ -78,11 +83,24 @@ def replacing_folder(path: Path) -> Iterator[Path]:
                 _flush_to_disk(file)
         if path.is_symlink() or path.is_file():
             path.unlink()
-        elif path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
+        _swap(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _swap(new: Path, path: Path, tries: int = 20) -> None:
+    """Give a folder the name of another, which may be there, and remove that one."""
+    for number in range(tries):
+        try:
+            new.replace(path)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or number == tries - 1:
+                raise
+        old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+        with suppress(FileNotFoundError):  # another program has just renamed it
+            path.replace(old)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def read_json(path: Path) -> Any:
@@ -92,10 +110,10 @@ def read_json(path: Path) -> Any:
         UserError: the file is missing or is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not JSON: {error}") from None
 
 
@@ -126,8 +144,8 @@ def read_yaml(path: Path) -> Any:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not YAML: {error}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not YAML: {str(error)[:1000]}") from None
 
 
 def write_yaml(path: Path, value: Any) -> None:
@@ -160,6 +178,8 @@ def read_manifest(folder: Path, *, verify: bool = False) -> dict[str, Any]:
         UserError: the manifest is missing, or a file is missing or differs from it.
     """
     manifest = read_json(folder / MANIFEST)
+    if not (isinstance(manifest, dict) and "digest" in manifest and isinstance(manifest.get("files"), dict)):
+        raise UserError(f"{folder / MANIFEST} is no manifest (`digest` and `files` are missing): remake {folder}")
     for name, expected in manifest["files"].items():
         path = folder / name
         if not path.is_file():

@@ -11,6 +11,27 @@ from pathlib import Path
 
 from compactbio.errors import UserError
 
+_FULL = (
+    "no space left: free disk space or quota, then start again; finished files are kept, half-written ones are not "
+    "taken for finished"
+)
+_PATH = "give another path, or correct what is there"
+_ADVICE = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EROFS: "it is on a file system that is mounted read-only: give another path (results_dir, downloads_dir)",
+    errno.EIO: "the disk or its server reports an error: see whether it is sound, then start again",
+    errno.ESTALE: "the file server has lost it: start again",
+    errno.EACCES: _PATH,
+    errno.EPERM: _PATH,
+    errno.EEXIST: _PATH,
+    errno.ENOTDIR: _PATH,
+    errno.EISDIR: _PATH,
+    errno.ENAMETOOLONG: _PATH,
+    errno.ELOOP: _PATH,
+}
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
+
 
 def start_logging() -> None:
     """Send log lines with time, level and the program's name to standard error."""
@@ -39,19 +60,10 @@ def run_program(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         logging.error("interrupted")
         sys.exit(130)
-    except (PermissionError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        if error.filename is None:  # no path to name: nothing that the user gave
-            raise
-        logging.error("%s: %s; give another path, or correct what is there", error.filename, error.strerror)
-        sys.exit(1)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        advice = _ADVICE.get(error.errno or 0)
+        # without a path it is nothing that the user gave, unless the disk itself is at fault
+        if advice is None or (error.filename is None and error.errno not in _OF_THE_DISK):
             raise
-        where = f" at {error.filename}" if error.filename else ""
-        logging.error(
-            "no space left%s (%s): free disk space or quota, then start again; "
-            "finished files are kept, half-written ones are not taken for finished",
-            where,
-            error.strerror,
-        )
+        logging.error("%s%s; %s", f"{error.filename}: " if error.filename else "", error.strerror, advice)
         sys.exit(1)

@@ -20,7 +20,8 @@ from compactbio.downloads.checksums import Digest, parse_md5
 from compactbio.downloads.content import archive_fault, content_fault
 from compactbio.downloads.pins import locked, pinned
 from compactbio.downloads.retries import MissingError, Patience, TransferError, asked_wait
-from compactbio.downloads.transfer import fetch_file, read_text
+from compactbio.downloads.transfer import fetch_file
+from compactbio.downloads.web import read_text
 from compactbio.errors import UserError
 
 QUICK = Patience(tries=4, first_wait_seconds=0.01)
@@ -214,7 +215,7 @@ def test_redirects_lead_to_http_only(server, tmp_path, waits):
 def test_https_does_not_lead_to_http():
     import requests
 
-    from compactbio.downloads.transfer import _session
+    from compactbio.downloads.web import _session
 
     response = requests.Response()
     response.url, response.status_code = "https://a.org/x", 302
@@ -254,7 +255,7 @@ def test_two_at_once_fetch_once(server, tmp_path):
 
 
 def test_progress_is_logged(server, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("compactbio.downloads.transfer.LOG_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("compactbio.downloads.web.LOG_EVERY_SECONDS", 0.0)
     with caplog.at_level(logging.INFO):
         fetch(server, tmp_path)
     assert f"of {len(CONTENT):,} bytes (" in caplog.text and "s left" in caplog.text

@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,35 @@ def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_two_that_write_one_folder_leave_one_of_the_two_whole(tmp_path: Path) -> None:
+    failures: list[BaseException] = []
+
+    def write_often(word: str) -> None:
+        try:
+            for _ in range(60):
+                with replacing_folder(tmp_path / "x") as folder:
+                    for name in ("a", "b", "c"):
+                        (folder / name).write_text(word)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=write_often, args=(word,)) for word in ("one", "two", "three")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert len({(tmp_path / "x" / name).read_text() for name in ("a", "b", "c")}) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_manifest_that_is_none_is_refused(tmp_path: Path) -> None:
+    for value in ([], {"files": []}, {"digest": "x"}, {"files": {}}):
+        write_json(tmp_path / "manifest.json", value)
+        with pytest.raises(UserError, match="is no manifest"):
+            read_manifest(tmp_path)
+
+
 def test_a_manifest_notices_missing_short_and_changed_files(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"1234")
     (tmp_path / "b.bin").write_bytes(b"5678")
@@ -87,6 +117,11 @@ def test_the_digest_follows_content_not_order_of_keys(tmp_path: Path) -> None:
     assert sha256_of_value({"a": 1}) != sha256_of_value({"a": 2})
     write_json(tmp_path / "x.json", {"ü": 1})
     assert read_json(tmp_path / "x.json") == {"ü": 1}
+    (tmp_path / "x.json").write_bytes(b'\xef\xbb\xbf{"\xc3\xbc": 1}')
+    assert read_json(tmp_path / "x.json") == {"ü": 1}
+    (tmp_path / "y.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match=r"y\.json is not JSON"):
+        read_json(tmp_path / "y.json")
     (tmp_path / "y.json").write_text("{")
     with pytest.raises(UserError, match=r"y\.json is not JSON"):
         read_json(tmp_path / "y.json")
@@ -96,7 +131,10 @@ def test_the_digest_follows_content_not_order_of_keys(tmp_path: Path) -> None:
     ("raised", "code", "printed"),
     [
         ("UserError('config.yaml: key x is wrong')", 1, "ERROR -c: config.yaml: key x is wrong"),
-        ("OSError(28, 'No space left on device', '/full')", 1, "no space left at /full"),
+        ("OSError(28, 'No space left on device', '/full')", 1, "/full: No space left on device; no space left: free"),
+        ("OSError(28, 'No space left on device')", 1, "ERROR -c: No space left on device; no space left: free"),
+        ("OSError(30, 'Read-only file system', '/ro')", 1, "/ro: Read-only file system; it is on a file system"),
+        ("OSError(5, 'Input/output error')", 1, "ERROR -c: Input/output error; the disk"),
         ("PermissionError(13, 'Permission denied', '/closed')", 1, "ERROR -c: /closed: Permission denied; give"),
         ("FileExistsError(17, 'File exists', 'a')", 1, "ERROR -c: a: File exists; give another path"),
         ("NotADirectoryError(20, 'Not a directory', 'a/b')", 1, "ERROR -c: a/b: Not a directory; give"),

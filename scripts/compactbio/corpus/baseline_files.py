@@ -10,13 +10,12 @@ from typing import TypedDict
 from compactbio.corpus.baseline import cache_folder, describe_offer, file_name, list_baseline, with_slash
 from compactbio.downloads.addresses import local_path
 from compactbio.downloads.checksums import Digest, digest_of_file, parse_md5
-from compactbio.downloads.pins import pinned, read_pins
+from compactbio.downloads.pins import DIGESTS, pinned, read_pins
 from compactbio.downloads.retries import PATIENCE, MissingError, Patience, TransferError, TransientError, with_retries
-from compactbio.downloads.transfer import fetch_file, read_text
+from compactbio.downloads.transfer import fetch_file
+from compactbio.downloads.web import read_text
 from compactbio.errors import UserError
 from compactbio.files import read_json, replacing_file, sha256_of_file
-
-PINS = "digests.lock.json"  # in a cache's folder: sha256 of files whose server states no checksum, as first seen
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +153,7 @@ def _stated_md5(url: str, name: str, patience: Patience) -> tuple[str, str]:
 
 def _fetch_without_checksum(url: str, path: Path, patience: Patience) -> str:
     """Return the md5 of a file whose server states none: opened to its end, and the same as when first seen."""
-    lock_file = path.with_name(PINS)
+    lock_file = path.with_name(DIGESTS)
     first_seen = read_pins(lock_file).get(url)
     stated_by = f"{lock_file}, as first seen (remove its line there to take what is served today),"
     expected = Digest("sha256", first_seen, stated_by) if first_seen else None

@@ -13,17 +13,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self, TypedDict
 
 import numpy as np
 
 from compactbio.errors import UserError
-from compactbio.files import MANIFEST, read_manifest, sha256_of_value, write_manifest
+from compactbio.files import MANIFEST, FileFacts, read_manifest, sha256_of_value, write_manifest
 from compactbio.settings.results import TokenStoreFolder
 
 IDS, OFFSETS = TokenStoreFolder.ids.name, TokenStoreFolder.offsets.name
+_NOTHING = np.zeros(0, dtype=np.uint16)
 LARGEST_VOCABULARY = 65_535  # ids are uint16; one value is left unused so that none can be a sentinel by accident
-FIXED_FACTS = ("tokenizer_digest", "vocabulary_size", "special_ids", "max_length")
+FIXED_FACTS: Final = ("tokenizer_digest", "vocabulary_size", "special_ids", "max_length")
+
+
+class StoreManifest(TypedDict):
+    """What manifest.json of a store says; the first four are the same in all stores of a corpus's tokenizer.
+
+    `documents` is the number of sequences, `truncated` of those that were cut to `max_length`.
+    """
+
+    tokenizer_digest: str
+    vocabulary_size: int
+    special_ids: dict[str, int]
+    max_length: int
+    documents: int
+    tokens: int
+    truncated: int
+    digest: str
+    files: dict[str, FileFacts]
 
 
 class TokenStoreWriter:
@@ -65,7 +83,7 @@ class TokenStoreWriter:
         self.sequences += len(arrays)
         self.truncated += truncated
 
-    def finish(self, *, tokenizer_digest: str, **facts: Any) -> dict[str, Any]:
+    def finish(self, *, tokenizer_digest: str) -> StoreManifest:
         """Complete both arrays, write the manifest and return it."""
         lengths = np.concatenate(self._lengths) if self._lengths else np.zeros(0, dtype=np.int32)
         offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
@@ -75,15 +93,15 @@ class TokenStoreWriter:
         if self._write_header() != self._header_bytes:
             raise RuntimeError("the header of ids.npy changed its length: the ids behind it would be overwritten")
         self._stream.close()
-        return write_manifest(
+        manifest: Any = write_manifest(
             self.folder,
             documents=len(lengths),
             tokens=self.tokens,
             truncated=self.truncated,
             tokenizer_digest=tokenizer_digest,
             **self.facts,
-            **facts,
         )
+        return manifest
 
     def close(self) -> None:
         """Let go of the open file (after an error; `finish` does it otherwise)."""
@@ -119,10 +137,10 @@ class TokenStore:
         manifests = [_read_store_manifest(Path(folder), verify=verify) for folder in folders]
         _require_same_tokenizer(folders, manifests)
         self.folders = [Path(folder) for folder in folders]
-        self.special_ids: dict[str, int] = manifests[0]["special_ids"]
-        self.vocabulary_size: int = manifests[0]["vocabulary_size"]
-        self.max_length: int = manifests[0]["max_length"]
-        self.tokenizer_digest: str = manifests[0]["tokenizer_digest"]
+        self.special_ids = manifests[0]["special_ids"]
+        self.vocabulary_size = manifests[0]["vocabulary_size"]
+        self.max_length = manifests[0]["max_length"]
+        self.tokenizer_digest = manifests[0]["tokenizer_digest"]
         self.digest: str = sha256_of_value([manifest["digest"] for manifest in manifests])
         self.tokens: int = sum(manifest["tokens"] for manifest in manifests)
         self.truncated: int = sum(manifest["truncated"] for manifest in manifests)
@@ -162,7 +180,7 @@ class TokenStore:
         indices = np.asarray(indices, dtype=np.int64)
         if len(indices) and not (indices.min() >= 0 and indices.max() < len(self)):
             raise IndexError(f"sequence {indices.min()} or {indices.max()} of a store of {len(self)}")
-        sequences: list[np.ndarray] = [None] * len(indices)  # type: ignore[list-item]
+        sequences: list[np.ndarray] = [_NOTHING] * len(indices)
         shards = np.searchsorted(self._first, indices, side="right") - 1
         for shard in np.unique(shards):
             places = np.flatnonzero(shards == shard)
@@ -177,13 +195,13 @@ class TokenStore:
     def gather_joined(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return sequences joined in one uint16 array (sum of lengths,), and their int32 lengths (k,)."""
         sequences = self.gather(indices)
-        joined = np.concatenate(sequences) if sequences else np.zeros(0, dtype=np.uint16)
+        joined = np.concatenate(sequences) if sequences else _NOTHING
         return joined, self.lengths[np.asarray(indices, dtype=np.int64)]
 
 
-def _read_store_manifest(folder: Path, *, verify: bool) -> dict[str, Any]:
+def _read_store_manifest(folder: Path, *, verify: bool) -> StoreManifest:
     """Return a store's manifest after checking that it is one."""
-    manifest = read_manifest(folder, verify=verify)
+    manifest: Any = read_manifest(folder, verify=verify)
     missing = [key for key in (*FIXED_FACTS, "documents", "tokens", "truncated") if key not in manifest]
     if missing or not {IDS, OFFSETS} <= manifest["files"].keys():
         raise UserError(
@@ -192,14 +210,15 @@ def _read_store_manifest(folder: Path, *, verify: bool) -> dict[str, Any]:
     return manifest
 
 
-def _require_same_tokenizer(folders: Sequence[Path], manifests: list[dict[str, Any]]) -> None:
+def _require_same_tokenizer(folders: Sequence[Path], manifests: list[StoreManifest]) -> None:
     """Refuse stores whose tokenizers or lengths differ."""
     for folder, manifest in zip(folders, manifests, strict=True):
         for key in FIXED_FACTS:
-            if manifest[key] != manifests[0][key]:
+            first, other = manifests[0][key], manifest[key]
+            if first != other:
                 raise UserError(
-                    f"the token stores {folders[0]} and {folder} differ in {key} ({manifests[0][key]} and "
-                    f"{manifest[key]}): make both with one tokenizer and one corpus.max_length"
+                    f"the token stores {folders[0]} and {folder} differ in {key} ({first} and {other}): "
+                    "make both with one tokenizer and one corpus.max_length"
                 )
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from compactbio.downloads.pins import pinned
 from compactbio.downloads.retries import Patience, TransferError, TransientError, with_retries
-from compactbio.downloads.transfer import LOG_EVERY_SECONDS
+from compactbio.downloads.web import LOG_EVERY_SECONDS
 from compactbio.errors import UserError
 from compactbio.files import sha256_of_file
 

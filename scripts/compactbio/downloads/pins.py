@@ -12,6 +12,7 @@ from pathlib import Path
 from compactbio.errors import UserError
 from compactbio.files import read_json, write_json
 
+DIGESTS = "digests.lock.json"  # in a cache: sha256 of files for which nobody states one, as first seen
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from compactbio.downloads.addresses import file_name_of, local_path
 from compactbio.downloads.checksums import Digest
 from compactbio.downloads.content import archive_fault, content_fault
 from compactbio.downloads.extraction import ARCHIVE_NAME, check_member_name, extract_entry, read_entries
-from compactbio.downloads.pins import pinned, read_pins
+from compactbio.downloads.pins import DIGESTS, pinned, read_pins
 from compactbio.downloads.transfer import fetch_file
 from compactbio.errors import UserError
 from compactbio.files import (
@@ -31,7 +31,6 @@ from compactbio.files import (
 )
 
 COLUMNS = ("name", "member", "url", "mirrors", "version", "sha256", "licence", "citation", "note")
-PINS = "digests.lock.json"  # in the cache: sha256 of what the table gives none for, as first seen
 
 
 @dataclass(frozen=True)
@@ -205,7 +204,7 @@ def _fetch(
         is_archive: the file must be an archive, whatever its name.
         pin: whether to record what is first seen (not where something else decides).
     """
-    lock_file, key = cache / PINS, target.relative_to(cache).as_posix()
+    lock_file, key = cache / DIGESTS, target.relative_to(cache).as_posix()
     stated_by = str(table)
     if not sha256 and pin:
         sha256 = read_pins(lock_file).get(key, "")
