@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from compactbio.errors import UserError
-from compactbio.files import read_manifest, sha256_of_value
+from compactbio.files import sha256_of_value
 
 
 def fingerprint(run: Mapping[str, Any], digests: dict[str, str], recipe: int) -> str:
@@ -19,15 +17,3 @@ def fingerprint(run: Mapping[str, Any], digests: dict[str, str], recipe: int) ->
         recipe: raised by hand whenever the arithmetic of the training changes.
     """
     return sha256_of_value({"run": run, "digests": digests, "recipe": recipe})
-
-
-def folder_digest(folder: Path) -> str:
-    """Return the content digest in a folder's manifest, after comparing the sizes of its files.
-
-    Raises:
-        UserError: the manifest is missing or has no digest, or a file differs from it.
-    """
-    manifest = read_manifest(folder)
-    if "digest" not in manifest:
-        raise UserError(f"{folder}/manifest.json has no digest: remake {folder}")
-    return manifest["digest"]
