@@ -209,7 +209,7 @@ def labels_of_pieces(words: Labels, piece_words: np.ndarray, piece_offsets: np.n
 def count_pieces(gold: Labels, predicted: Labels, piece_words: np.ndarray, piece_limit: int) -> np.ndarray:
     """Return the counts of the reference protocol, whose unit is the word piece; as `count_entities`.
 
-    The reference script truncates a sentence at the model's limit and counts nothing beyond it; nor is it here.
+    As in the reference script, a sentence is cut at the model's limit, and nothing beyond it counts.
 
     Args:
         gold: labels per word.

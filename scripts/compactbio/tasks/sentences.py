@@ -18,7 +18,7 @@ _JSON_KEYS = ("text", "label")
 
 
 def read_gad(definition: Definition) -> Prepared:
-    """Return the chosen folds of a data set in BioBERT's GAD layout, told apart by the column `fold`.
+    """Return the chosen folds of a data set in BioBERT's GAD layout; the column `fold` says of which fold a row is.
 
     Each fold is a folder with its number as name: `train.tsv` without header (sentence, label), `test.tsv` with
     the header index, sentence, label. `dev.tsv` is empty there and not read: validation data are cut from train
