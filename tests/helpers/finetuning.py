@@ -125,7 +125,7 @@ def run_settings(task: str, labels: list[str], **changes: Any) -> dict[str, Any]
         "max_length": 32,
         "precision": "fp32",
     }
-    hyperparameters |= {"ner": {"labelled_pieces": "all"}, "re": {}, "qa": {"stride": 4}}[task]
+    hyperparameters |= {"ner": {"labelled_pieces": "all"}, "re": {}, "qa": {"stride": 4}}.get(task, {})
     settings: dict[str, Any] = {
         "model": "tiny",
         "dataset": "toy",
