@@ -12,7 +12,7 @@ from compactbio.finetuning.kinds import task_kind
 from compactbio.finetuning.kinds.task_kind import Examples
 from compactbio.kinds import kind_of
 from compactbio.settings.finetuning_run import FinetuningRun
-from compactbio.tasks.rows import Rows, cut_validation, label_ids, read_rows
+from compactbio.tasks.rows import DATA, Rows, cut_validation, label_ids, read_rows
 
 
 class Dataset:
@@ -68,7 +68,7 @@ class Dataset:
 
     def _split(self, name: str, *, required: bool = False) -> Rows:
         """Return a split of the prepared dataset, empty where it has none."""
-        rows = read_rows(self.folder / "data", name, self.kind)
+        rows = read_rows(self.folder / DATA, name, self.kind)
         if required and not rows:
             raise UserError(f"{self.folder}: the split {name!r} is missing or empty: prepare the dataset again")
         return rows or Rows({name: [] for name in self.kind.columns}, None)

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from compactbio.errors import UserError
-from compactbio.files import MANIFEST, read_json, read_yaml
+from compactbio.files import MANIFEST, read_json
 from compactbio.kinds import kind_of
 from compactbio.kinds.kind import SEEN_IN_TRAIN, UNSEEN_PREFIX, Kind
 from compactbio.scoring.leakage import seen_in_train
 from compactbio.scoring.predictions import PredictionFile
+from compactbio.settings.finetuning_run import FinetuningRun, read_finetuning_run
 from compactbio.settings.results import Finetuning
 from compactbio.tasks.rows import DATA, Rows, read_rows
 
 NOT_THESE_DATA = "they were made for other data; run finetune_model again"
-KEYS = ("model", "dataset", "task", "runs", "hyperparameters")
 
 Metrics = dict[str, float]
 
@@ -39,7 +38,7 @@ class Finetuned:
 
     folder: Path
     task_folder: Path
-    settings: dict[str, Any]
+    settings: FinetuningRun
     kind: Kind
     train: Rows
     test: Rows
@@ -55,7 +54,7 @@ class Finetuned:
 
     def check_labels(self, names: Sequence[str], what: str) -> None:
         """Refuse labels that the run file does not list."""
-        known = self.settings.get("labels") or []
+        known = self.settings["labels"]
         unknown = [name for name in names if name not in known]
         if unknown:
             raise UserError(
@@ -76,10 +75,7 @@ def open_finetuned(model: str, folder: Path, task_folder: Path) -> Finetuned:
         UserError: the folders do not belong together, or the predictions lack a column or a run.
     """
     run_file = Finetuning(folder).run
-    settings = read_yaml(run_file)
-    wanting = [key for key in KEYS if key not in (settings or {})]
-    if wanting:
-        raise UserError(f"{run_file} lacks {', '.join(wanting)}: it is no run file of finetune_model")
+    settings = read_finetuning_run(run_file)
     if settings["model"] != model:
         raise UserError(f"{run_file} is of model {settings['model']}, not of {model} (--model)")
     kind = kind_of(settings["task"], f"{run_file}: task")
@@ -100,7 +96,7 @@ def with_unseen(metrics: Metrics, seen: int, unseen: Metrics | None) -> Metrics:
     return metrics | {SEEN_IN_TRAIN: seen} | {f"{UNSEEN_PREFIX}{name}": value for name, value in (unseen or {}).items()}
 
 
-def _check_task_folder(task_folder: Path, settings: dict[str, Any], folder: Path) -> None:
+def _check_task_folder(task_folder: Path, settings: FinetuningRun, folder: Path) -> None:
     """Refuse a prepared dataset that is another one's: the two lists of folders may be in different orders."""
     manifest = read_json(task_folder / MANIFEST)
     named = manifest.get("dataset", settings["dataset"])

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from compactbio.errors import UserError
 from compactbio.files import read_json
 from compactbio.kinds.kind import Kind, Labels
@@ -46,6 +44,8 @@ def read_rows(folder: Path, split: str, kind: Kind) -> Rows | None:
     Raises:
         UserError: the folder is no saved DatasetDict, or lacks a column that the kind of task needs.
     """
+    import pyarrow as pa
+
     splits = read_json(folder / "dataset_dict.json")["splits"]
     if split not in splits:
         return None

@@ -16,12 +16,16 @@ from compactbio.finetuning.kinds.answer_spans import SPANS_PER_SNIPPET, Spans, b
 from compactbio.finetuning.kinds.context_windows import context_windows
 from compactbio.finetuning.kinds.probabilities import cross_entropies
 from compactbio.finetuning.kinds.task_kind import Examples, Features, TaskKind
-from compactbio.scoring.answers import MOST_ANSWERS, STANDARD_ANSWER_TOKENS, Candidate, standard_answers
+from compactbio.scoring.answers import (
+    MOST_ANSWERS,
+    REFERENCE_ANSWER_TOKENS,
+    STANDARD_ANSWER_TOKENS,
+    Candidate,
+    standard_answers,
+)
 from compactbio.scoring.bioasq import score_factoids
 from compactbio.settings.finetuning_run import FinetuningRun
 from compactbio.tasks.rows import Rows
-
-MAX_ANSWER_TOKENS = (15, 30)  # the 2022 pipeline's default, and BioBERT's own recipe
 
 
 class QuestionAnswering(TaskKind):
@@ -69,7 +73,10 @@ class QuestionAnswering(TaskKind):
 
     def prediction_table(self, part: Examples, logits: Sequence[np.ndarray], labels: list[str]) -> pa.Table:
         """Return the best spans of every snippet for each answer length."""
-        spans = {limit: _best_spans(part, logits, limit, SPANS_PER_SNIPPET) for limit in MAX_ANSWER_TOKENS}
+        spans = {
+            limit: _best_spans(part, logits, limit, SPANS_PER_SNIPPET)
+            for limit in (REFERENCE_ANSWER_TOKENS, STANDARD_ANSWER_TOKENS)
+        }
         return pa.concat_tables([_spans_table(part.rows, found, limit) for limit, found in spans.items()])
 
     def validation_metrics(

@@ -7,6 +7,7 @@ from pathlib import Path
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, read_manifest, sha256_of_file, sha256_of_value
 from compactbio.students.weights import WEIGHTS
+from compactbio.tasks.rows import DATA
 
 MODEL_FILES = ("config.json", WEIGHTS, "tokenizer.json", "tokenizer_config.json")
 
@@ -32,7 +33,7 @@ def model_digest(folder: Path) -> str:
 def dataset_digest(folder: Path) -> str:
     """Return the digest of a prepared dataset's rows (state.json holds a random number and is left out)."""
     known = read_manifest(folder)["files"] if (folder / MANIFEST).is_file() else {}
-    names = sorted(str(path.relative_to(folder)) for path in (folder / "data").rglob("*.arrow"))
+    names = sorted(str(path.relative_to(folder)) for path in (folder / DATA).rglob("*.arrow"))
     if not names:
         raise UserError(f"{folder}/data holds no Arrow files: it is not a prepared dataset")
     return sha256_of_value(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
 
 from compactbio.scoring.finetuned import Finetuned, Metrics
 from compactbio.scoring.units import Units
+from compactbio.settings.finetuning_run import Run
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Scorer:
         score_pooled: yields the protocols with the metrics of all folds as one set; None where it has no folds.
     """
 
-    score_run: Callable[[Finetuned, dict[str, Any]], Iterator[tuple[str, Metrics, Units]]]
+    score_run: Callable[[Finetuned, Run], Iterator[tuple[str, Metrics, Units]]]
     score_pooled: Callable[[Finetuned], Iterator[tuple[str, Metrics]]] | None = None
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from itertools import chain
-from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -17,6 +16,7 @@ from compactbio.scoring.finetuned import NOT_THESE_DATA, Finetuned, Metrics, wit
 from compactbio.scoring.kinds import Scorer
 from compactbio.scoring.predictions import in_order, one_array
 from compactbio.scoring.units import Units
+from compactbio.settings.finetuning_run import Run
 from compactbio.tasks.rows import Rows
 
 SPECIAL_PIECES = 2  # [CLS] and [SEP]
@@ -24,7 +24,7 @@ SPECIAL_PIECES = 2  # [CLS] and [SEP]
 log = logging.getLogger(__name__)
 
 
-def score_run(finetuned: Finetuned, run: dict[str, Any]) -> Iterator[tuple[str, Metrics, Units]]:
+def score_run(finetuned: Finetuned, run: Run) -> Iterator[tuple[str, Metrics, Units]]:
     """Yield the protocols with their scores and the counts of each sentence."""
     what = finetuned.what(run["run"])
     test = finetuned.test

@@ -18,13 +18,14 @@ from compactbio.scoring.bioasq_files import write_submission
 from compactbio.scoring.finetuned import NOT_THESE_DATA, Finetuned, Metrics, with_unseen
 from compactbio.scoring.kinds import Scorer
 from compactbio.scoring.units import Units
+from compactbio.settings.finetuning_run import Run
 from compactbio.settings.results import Finetuning
 from compactbio.tasks.rows import GOLDEN, GOLDEN_COPY, Rows
 
 log = logging.getLogger(__name__)
 
 
-def score_run(finetuned: Finetuned, run: dict[str, Any]) -> Iterator[tuple[str, Metrics, Units]]:
+def score_run(finetuned: Finetuned, run: Run) -> Iterator[tuple[str, Metrics, Units]]:
     """Yield the protocols with their scores and the counts of each golden question; write the submission files."""
     what = finetuned.what(run["run"])
     golden = {entry["question_id"]: entry["answers"] for entry in read_json(finetuned.task_folder / GOLDEN)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from compactbio.scoring.kinds import Scorer
 from compactbio.scoring.predictions import in_order, one_array
 from compactbio.scoring.relations import count_relations, find_absent, score_relations
 from compactbio.scoring.units import Units
+from compactbio.settings.finetuning_run import Run
 from compactbio.settings.results import Finetuning
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class Predicted:
     seen: np.ndarray
 
 
-def score_run(finetuned: Finetuned, run: dict[str, Any]) -> Iterator[tuple[str, Metrics, Units]]:
+def score_run(finetuned: Finetuned, run: Run) -> Iterator[tuple[str, Metrics, Units]]:
     """Yield the scores of a run over its fold's test rows, with the counts of each row."""
     part = _predicted(finetuned, run)
     metrics = _metrics(finetuned, [part])
@@ -70,7 +70,7 @@ def _metrics(finetuned: Finetuned, parts: Sequence[Predicted]) -> Metrics:
     return with_unseen(score_relations(gold, predicted, positive), int(seen.sum()), unseen)
 
 
-def _predicted(finetuned: Finetuned, run: dict[str, Any]) -> Predicted:
+def _predicted(finetuned: Finetuned, run: Run) -> Predicted:
     """Return a run's predictions for its fold's test rows, checked against them."""
     what = finetuned.what(run["run"])
     test = finetuned.test.of_fold(run["fold"])
