@@ -17,6 +17,7 @@ from compactbio.benchmarks.whole_finetunings import COLUMNS, measure_dataset
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST
 from compactbio.logs import run_program
+from compactbio.settings.results import Results
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -28,7 +29,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44])
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads of a process")
-    parser.add_argument("--output-dir", type=Path, default=Path("results/benchmarks"))
+    parser.add_argument("--output-dir", type=Path, default=Results(Path("results")).benchmarks)
     return parser.parse_args()
 
 

@@ -21,6 +21,7 @@ from compactbio.benchmarks.hardware import hardware_name
 from compactbio.benchmarks.measuring import COLUMNS, PRECISIONS, Settings, append_rows, measure_case
 from compactbio.errors import UserError
 from compactbio.logs import run_program
+from compactbio.settings.results import Results
 
 INPUT = "input"
 
@@ -42,7 +43,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads of a process")
     parser.add_argument("--micro-batch-tokens", type=int, default=16384)
     parser.add_argument("--tokens", type=Path, nargs="+", help="token stores whose lengths are used; default: PubMed's")
-    parser.add_argument("--output-dir", type=Path, default=Path("results/benchmarks"))
+    parser.add_argument("--output-dir", type=Path, default=Results(Path("results")).benchmarks)
     return parser.parse_args()
 
 

@@ -17,6 +17,7 @@ from compactbio.cluster.present_runs import ORPHANED
 from compactbio.errors import UserError
 from compactbio.logs import run_program
 from compactbio.settings.load import settings_of_files
+from compactbio.settings.results import Results
 
 
 def main() -> None:
@@ -36,7 +37,7 @@ def main() -> None:
         sys.stdout.write("".join(f"{run.folder}\n" for run in orphans))
         return
     if not runs:
-        sys.stdout.write(f"no checkpoints under {results / 'checkpoints'}\n")
+        sys.stdout.write(f"no checkpoints under {Results(results).checkpoints.folder}\n")
         return
     sys.stdout.write(table(runs, time.time()))
     kept, orphaned = (size_in_words(sum(run.bytes for run in some)) for some in (runs, orphans))

@@ -16,7 +16,7 @@ def main() -> None:
     """Write the run file; equal settings give equal bytes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--settings", required=True, help="the run as a JSON object")
-    parser.add_argument("--output", type=Path, required=True, help="run.yaml")
+    parser.add_argument("--output", type=Path, required=True, help="the run.yaml to write")
     arguments = parser.parse_args()
     try:
         settings = json.loads(arguments.settings)

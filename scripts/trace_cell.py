@@ -41,15 +41,16 @@ def main() -> None:
     arguments = parser.parse_args()
 
     from compactbio.settings.load import settings_of_files
+    from compactbio.settings.results import Results
     from compactbio.tracing.cells import Place, trace_cell
     from compactbio.tracing.chain import Chain
 
     results = arguments.results or Path(settings_of_files(arguments.configfile)["results_dir"])
     if not results.is_dir():
         raise UserError(f"there is no folder {results}: nothing was run for it yet, or correct its path")
-    chain = Chain(verify=arguments.verify, full=arguments.full)
+    chain = Chain(Results(results), verify=arguments.verify, full=arguments.full)
     place = Place(arguments.task, arguments.dataset, arguments.model, arguments.protocol, arguments.metric)
-    trace_cell(chain, results, place)
+    trace_cell(chain, place)
     sys.stdout.write("\n".join(chain.lines) + "\n")
     how = (
         "every file's digest computed again" if arguments.verify else "sizes and recorded digests (--verify: all files)"

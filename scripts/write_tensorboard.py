@@ -22,7 +22,7 @@ from compactbio.training.progress import read_metrics
 def main() -> None:
     """Write one run per metrics file, named by the folders above it that tell it from the others."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("metrics", type=Path, nargs="+", metavar="metrics.jsonl")
+    parser.add_argument("metrics", type=Path, nargs="+", metavar="METRICS")
     parser.add_argument("--output", type=Path, required=True, help="log folder, made anew")
     arguments = parser.parse_args()
     missing = [str(path) for path in arguments.metrics if not path.is_file()]

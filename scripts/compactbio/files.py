@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, Unpack
 
 import yaml
 
@@ -25,6 +25,42 @@ class FileFacts(TypedDict):
 
     bytes: int
     sha256: str
+
+
+class Facts(TypedDict, total=False):
+    """What a manifest says of its folder beside the files, each kind of folder some of it."""
+
+    kind: str  # of models: checkpoint, finetuned, quantised
+    architecture: str
+    tokenizer_digest: str  # of vocabulary and casing
+    mlm_head: bool
+    origin: dict[str, Any]  # `source` (hub, path, train, or what a student is made from), and what that needs
+    fingerprint: str
+    run: str
+    weights: str  # digest of those that were quantised
+    model: str
+    dataset: str
+    task: str
+    layout: str
+    labels: list[str]
+    counts: dict[str, Any]  # of a prepared dataset, by split
+    accepted_differences: Any
+    inputs: dict[str, str]  # digests by name
+    documents: int  # of token stores
+    tokens: int
+    truncated: int
+    vocabulary_size: int
+    special_ids: dict[str, int]
+    max_length: int
+    members: dict[str, str]  # of an archive's extracted files: sha256 that each had to have
+    step: int  # of checkpoints
+
+
+class Manifest(Facts):
+    """Content of manifest.json; the digest is over names and contents of the files."""
+
+    digest: str
+    files: dict[str, FileFacts]
 
 
 def sha256_of_file(path: Path) -> str:
@@ -154,30 +190,26 @@ def write_yaml(path: Path, value: Any) -> None:
         temporary.write_text(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def write_manifest(folder: Path, **facts: Any) -> dict[str, Any]:
-    """Write and return `manifest.json` of a folder: its files, one digest of their content, and `facts`.
-
-    Returns:
-        {"digest": sha256 over names and contents, "files": {name: {"bytes": int, "sha256": str}}, **facts}
-    """
-    files = {
+def write_manifest(folder: Path, **facts: Unpack[Facts]) -> Manifest:
+    """Write and return `manifest.json` of a folder: its files, one digest of their content, and `facts`."""
+    files: dict[str, FileFacts] = {
         str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != MANIFEST
     }
-    digest = sha256_of_value({name: facts["sha256"] for name, facts in files.items()})
-    manifest = {"digest": digest, **facts, "files": files}
+    digest = sha256_of_value({name: file["sha256"] for name, file in files.items()})
+    manifest: Manifest = {"digest": digest, **facts, "files": files}
     write_json(folder / MANIFEST, manifest)
     return manifest
 
 
-def read_manifest(folder: Path, *, verify: bool = False) -> dict[str, Any]:
+def read_manifest(folder: Path, *, verify: bool = False) -> Manifest:
     """Return the manifest of a folder, comparing every file's size (and its sha256 if `verify`).
 
     Raises:
         UserError: the manifest is missing, or a file is missing or differs from it.
     """
-    manifest = read_json(folder / MANIFEST)
+    manifest: Manifest = read_json(folder / MANIFEST)
     if not (isinstance(manifest, dict) and "digest" in manifest and isinstance(manifest.get("files"), dict)):
         raise UserError(f"{folder / MANIFEST} is no manifest (`digest` and `files` are missing): remake {folder}")
     for name, expected in manifest["files"].items():

@@ -9,9 +9,9 @@ import sys
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict, Unpack
 
-from compactbio.files import write_json
+from compactbio.files import read_json, write_json
 
 PROVENANCE = "provenance.json"
 PACKAGES = (
@@ -28,14 +28,76 @@ PACKAGES = (
 )
 
 
-def gather_provenance(inputs: dict[str, str], seconds: float, **facts: Any) -> dict[str, Any]:
+class Code(TypedDict):
+    """Commit and dirty flag of a checkout; both None where it is none, and `note` says why."""
+
+    commit: str | None
+    dirty: bool | None
+    note: NotRequired[str]
+
+
+class Hardware(TypedDict):
+    """The CPU's name, the cores that the process may use, the names of its GPUs."""
+
+    processor: str
+    cores: int | None
+    gpus: list[str]
+
+
+class Submission(TypedDict):
+    """One start of a pre-training; what it does not know until its end, or until torch is loaded, may be missing."""
+
+    job: str | None
+    host: str
+    started: str
+    processes: int
+    from_step: int
+    before: NotRequired[float]  # seconds that earlier submissions left in a checkpoint, until this one ends
+    gpus: NotRequired[int]
+    to_step: NotRequired[int]
+    seconds: NotRequired[float]
+    reason: NotRequired[str]
+
+
+class Facts(TypedDict, total=False):
+    """What identifies a result beside its inputs, each kind of result by some of it; older versions recorded less."""
+
+    outputs: dict[str, str]  # digests by name
+    fingerprint: str  # sha256 over everything that decided the result
+    recipe: int
+    gpu_hours: float  # instead of what `seconds` and this process's GPUs give
+    model: str
+    dataset: str
+    source: str | None  # row of config/data_sources.tsv
+    seed: int
+    seeds: list[int]
+    fold: int
+    steps: int
+    tries: int
+    submissions: list[Submission]
+    runs: dict[str, Any]  # a fine-tuning's, by name: the record of each; in older versions its fingerprint alone
+    trials: dict[str, Any]  # of a grid, by fingerprint
+
+
+class Provenance(Facts):
+    """Content of provenance.json."""
+
+    inputs: dict[str, str]
+    seconds: float
+    finished: str
+    program: str
+    code: Code
+    packages: dict[str, str]
+    hardware: Hardware
+
+
+def gather_provenance(inputs: dict[str, str], seconds: float, **facts: Unpack[Facts]) -> Provenance:
     """Return the record that is stored as provenance.json beside a result.
 
     Args:
         inputs: content digest of each input by its name.
         seconds: wall time spent, summed over tries.
-        facts: whatever else identifies the result: `fingerprint` (sha256 over everything that decided it), `outputs`
-            (digest by name), its seeds, its steps. `gpu_hours` replaces what `seconds` and this process's GPUs give.
+        facts: whatever else identifies the result.
     """
     return {
         **facts,
@@ -50,16 +112,27 @@ def gather_provenance(inputs: dict[str, str], seconds: float, **facts: Any) -> d
     }
 
 
-def write_provenance(folder: Path, inputs: dict[str, str], seconds: float, **facts: Any) -> None:
+def write_provenance(folder: Path, inputs: dict[str, str], seconds: float, **facts: Unpack[Facts]) -> None:
     """Write provenance.json into a finished folder, whose manifest.json does not list it: times enter no digest.
 
     Only trainings use GPUs: of other results `gpu_hours` is 0 where `facts` do not say otherwise.
     """
-    write_json(folder / PROVENANCE, gather_provenance(inputs, seconds, **{"gpu_hours": 0.0, **facts}))
+    facts.setdefault("gpu_hours", 0.0)
+    write_json(folder / PROVENANCE, gather_provenance(inputs, seconds, **facts))
 
 
-def code_version() -> dict[str, Any]:
-    """Return commit and dirty flag of this checkout; where it is none, both are None and `note` says why."""
+def read_provenance(path: Path) -> Provenance:
+    """Return the content of a provenance.json.
+
+    Raises:
+        UserError: the file is missing or is not JSON.
+    """
+    record: Provenance = read_json(path)
+    return record
+
+
+def code_version() -> Code:
+    """Return commit and dirty flag of this checkout."""
     folder = Path(__file__).resolve().parents[2]
     try:
         if Path(_git(folder, "rev-parse", "--show-toplevel")).resolve() != folder:
@@ -67,16 +140,16 @@ def code_version() -> dict[str, Any]:
         commit = _git(folder, "rev-parse", "HEAD")
         dirty = bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))
     except subprocess.CalledProcessError as error:
-        said = (error.stderr or "").strip() or "git failed"
-        note = said.splitlines()[0].removeprefix("fatal: ").partition(" (")[0]
+        reported = (error.stderr or "").strip() or "git failed"
+        note = reported.splitlines()[0].removeprefix("fatal: ").partition(" (")[0]
         return {"commit": None, "dirty": None, "note": note}
     except OSError as error:
         return {"commit": None, "dirty": None, "note": str(error)}
     return {"commit": commit, "dirty": dirty}
 
 
-def hardware() -> dict[str, Any]:
-    """Return processor, cores usable by this process and, where torch is loaded and sees them, GPUs."""
+def hardware() -> Hardware:
+    """Return what this process runs on; GPUs where torch is loaded and sees them."""
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),

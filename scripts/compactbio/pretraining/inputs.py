@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from compactbio.corpus.tokens import TokenStore
 from compactbio.errors import UserError
-from compactbio.files import MANIFEST, read_manifest
+from compactbio.files import MANIFEST, Manifest, read_manifest
 from compactbio.pretraining.sampling import check_split
 from compactbio.settings.pretraining_run import PretrainingRun, read_pretraining_run
 from compactbio.training.fingerprint import fingerprint
@@ -85,7 +84,7 @@ def check_resources(run: PretrainingRun, *, processes: int, micro_batch_tokens: 
         )
 
 
-def _require_one_tokenizer(manifests: dict[str, tuple[Path, dict[str, Any]]]) -> None:
+def _require_one_tokenizer(manifests: dict[str, tuple[Path, Manifest]]) -> None:
     """Refuse folders that were made with different vocabularies or casings."""
     first = manifests["student"]
     for role, (folder, manifest) in manifests.items():

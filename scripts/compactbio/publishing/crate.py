@@ -18,7 +18,7 @@ from rocrate.model.person import Person
 from rocrate.rocrate import ROCrate
 
 from compactbio.files import MANIFEST, read_json, sha256_of_file
-from compactbio.provenance import PROVENANCE
+from compactbio.provenance import PROVENANCE, Code
 from compactbio.publishing.citations import PAPER, installed_packages, package_page
 from compactbio.publishing.contents import Contents
 from compactbio.publishing.sources import Used
@@ -38,9 +38,7 @@ _KINDS |= {".yaml": "application/yaml", ".tsv": "text/tab-separated-values", ".b
 _KINDS |= {".md": "text/markdown", ".tex": "application/x-tex"}
 
 
-def run_crate(
-    results: Path, contents: Contents, used: Sequence[Used], code: dict[str, Any], agent: str
-) -> dict[str, Any]:
+def run_crate(results: Path, contents: Contents, used: Sequence[Used], code: Code, agent: str) -> dict[str, Any]:
     """Return the content of ro-crate-metadata.json.
 
     Args:
@@ -133,7 +131,7 @@ def _licence(crate: ROCrate) -> Entity:
     return crate.add(ContextEntity(crate, _MIT, properties=properties))
 
 
-def _workflow(crate: ROCrate, results: Path, code: dict[str, Any]) -> Entity:
+def _workflow(crate: ROCrate, results: Path, code: Code) -> Entity:
     """Return the workflow, with the software it runs on."""
     packages = installed_packages()
     versions = {name: version for name, version, _ in packages}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from compactbio.errors import UserError
 from compactbio.files import (
     MANIFEST,
+    Manifest,
     read_json,
     read_manifest,
     replacing_folder,
@@ -61,7 +62,7 @@ def reader_of(layout: Layout) -> Callable[[Definition], Prepared]:
     return reader
 
 
-def prepare_dataset(name: str, definition: Any, data: Path, output: Path) -> dict[str, Any]:
+def prepare_dataset(name: str, definition: Any, data: Path, output: Path) -> Manifest:
     """Write the data set `name` under `output` and return its manifest.
 
     Args:
@@ -89,7 +90,7 @@ def prepare_dataset(name: str, definition: Any, data: Path, output: Path) -> dic
 
 def write_dataset(
     folder: Path, definition: Definition, prepared: Prepared, differences: list[dict[str, Any]]
-) -> dict[str, Any]:
+) -> Manifest:
     """Write a prepared data set as a folder and return its manifest. The same input gives the same bytes.
 
     The folder holds data/ (a `datasets.DatasetDict`), counts.json, manifest.json, and for question answering

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compactbio.errors import UserError
-from compactbio.files import read_json
-from compactbio.finetuning.runs.run_files import PREDICTIONS
 from compactbio.kinds import COUNTS
-from compactbio.provenance import PROVENANCE
+from compactbio.provenance import read_provenance
 from compactbio.scoring.score_rows import POOLED
-from compactbio.settings.results import TABLES_SO_FAR
+from compactbio.settings.results import Results
 from compactbio.tracing.chain import Chain
 from compactbio.tracing.finetunings import trace_finetuning
 
@@ -39,37 +37,37 @@ class Place:
         return " / ".join(getattr(self, name) for name in COLUMNS)
 
 
-def trace_cell(chain: Chain, results: Path, place: Place) -> None:
+def trace_cell(chain: Chain, place: Place) -> None:
     """Walk from a cell to the files that it comes from.
 
     Raises:
         UserError: nothing is known of the cell: it is in no table and has no scores.
     """
-    chain.say(0, f"cell {place}")
-    table, row = _table_row(results, place)
-    scores = results / "finetuning" / place.model / "scores.tsv"
+    chain.say(f"cell {place}")
+    table, row = _table_row(chain.results, place)
+    scores = chain.results.model_scores(place.model).scores
     values = _scores(scores, place)
     if row is None and not values:
-        raise UserError(f"{results} has no cell {place}: see what its tables or {scores} hold")
-    if row is None:
-        chain.gap(1, f"{table} is not there, or lacks the cell")
-    elif not row["mean"]:
-        chain.say(1, f"{table}: empty, {row['reason']}")
-    else:
-        chain.say(1, f"{table}: mean {row['mean']}, std {row['std'] or '-'}, {row['runs']} runs ({row['unit']})")
-        if values:
-            _compare(chain, row, values, place)
-    if not values:
-        chain.gap(1, f"{scores} has no such scores yet")
-        return
-    _trace_scores(chain, 1, results, place, values)
-    runs = None if POOLED in values else set(values)
-    trace_finetuning(chain, 1, results, place.model, place.dataset, runs)
+        raise UserError(f"{chain.results.folder} has no cell {place}: see what its tables or {scores} hold")
+    with chain.below():
+        if row is None:
+            chain.gap(f"{table} is not there, or lacks the cell")
+        elif not row["mean"]:
+            chain.say(f"{table}: empty, {row['reason']}")
+        else:
+            chain.say(f"{table}: mean {row['mean']}, std {row['std'] or '-'}, {row['runs']} runs ({row['unit']})")
+            if values:
+                _compare(chain, row, values, place)
+        if not values:
+            chain.gap(f"{scores} has no such scores yet")
+            return
+        _trace_scores(chain, place, values)
+        trace_finetuning(chain, place.model, place.dataset, None if POOLED in values else set(values))
 
 
-def _table_row(results: Path, place: Place) -> tuple[Path, dict[str, str] | None]:
+def _table_row(results: Results[Path], place: Place) -> tuple[Path, dict[str, str] | None]:
     """Return the table that a cell stands in (that of a running workflow, if there is no other) and its row."""
-    tables = [results / folder / f"{place.task}.csv" for folder in ("tables", TABLES_SO_FAR)]
+    tables = [folder.table(place.task, "csv") for folder in (results.tables, results.tables_so_far)]
     for table in tables:
         if table.is_file():
             with table.open(encoding="utf-8", newline="") as stream:
@@ -94,28 +92,31 @@ def _compare(chain: Chain, row: dict[str, str], values: dict[str, float], place:
     wanted = {"mean": statistics.fmean(scaled), "runs": len(scaled)}
     if len(scaled) > 1:
         wanted["std"] = statistics.stdev(scaled)
-    for name, value in wanted.items():
-        chain.checks += 1
-        if not row[name] or not math.isclose(float(row[name]), value, rel_tol=1e-9, abs_tol=1e-9):
-            chain.broken(2, f"{name}: the table says {row[name] or 'nothing'}, the scores give {value}")
+    with chain.below():
+        for name, value in wanted.items():
+            chain.checks += 1
+            if not row[name] or not math.isclose(float(row[name]), value, rel_tol=1e-9, abs_tol=1e-9):
+                chain.broken(f"{name}: the table says {row[name] or 'nothing'}, the scores give {value}")
 
 
-def _trace_scores(chain: Chain, depth: int, results: Path, place: Place, values: dict[str, float]) -> None:
+def _trace_scores(chain: Chain, place: Place, values: dict[str, float]) -> None:
     """Say each run's score, and compare the tables it stands in with each other and with their records."""
-    table = results / "finetuning" / place.model / "scores.tsv"
-    chain.say(depth, f"scores {table}")
-    for run, value in values.items():
-        chain.say(depth + 1, f"{run}: {value!r}")
-    joined = results / "reporting" / "scores.tsv"
-    if joined.is_file():
-        chain.same(depth + 1, f"scores in {joined}", _scores(joined, place), values)
-    else:
-        chain.gap(depth + 1, f"{joined} is not there")
-    record = chain.record(depth + 1, table.with_name(PROVENANCE))
-    if record:
-        chain.file(depth + 1, table, record["outputs"][table.name])
-        folder = results / "finetuning" / place.model / place.dataset
-        made = read_json(folder / PROVENANCE) if (folder / PROVENANCE).is_file() else {}
-        scored = record["inputs"].get(f"{place.dataset}/{PREDICTIONS}")
-        if "outputs" in made:
-            chain.same(depth + 1, f"predictions that {table} was made of", scored, made["outputs"][PREDICTIONS])
+    scored, finetuned = chain.results.model_scores(place.model), chain.results.finetuning(place.model, place.dataset)
+    chain.say(f"scores {scored.scores}")
+    with chain.below():
+        for run, value in values.items():
+            chain.say(f"{run}: {value!r}")
+        joined = chain.results.reporting.scores
+        if joined.is_file():
+            chain.same(f"scores in {joined}", _scores(joined, place), values)
+        else:
+            chain.gap(f"{joined} is not there")
+        record = chain.record(scored.provenance)
+        if record is None:
+            return
+        chain.file(scored.scores, record["outputs"][scored.scores.name])
+        if finetuned.provenance.is_file():
+            name = finetuned.predictions.name
+            read, written = record["inputs"].get(f"{place.dataset}/{name}"), read_provenance(finetuned.provenance)
+            if "outputs" in written:
+                chain.same(f"predictions that {scored.scores} was made of", read, written["outputs"][name])

@@ -6,80 +6,80 @@ from pathlib import Path
 from typing import Any
 
 from compactbio.files import read_json
+from compactbio.provenance import Provenance
 from compactbio.tracing.chain import Chain, made_in_words
 
 
-def trace_store(chain: Chain, depth: int, results: Path, tokenizer: str, batch: str, recorded: str) -> None:
+def trace_store(chain: Chain, tokenizer: str, batch: str, recorded: str) -> None:
     """Walk from a token store to the files of its batch.
 
     Args:
         recorded: the digest that the training names.
     """
-    folder = results / "corpus" / "tokens" / tokenizer / batch
-    manifest = chain.manifest(depth, folder)
+    store = chain.results.corpus.token_store(tokenizer, batch)
+    manifest = chain.manifest(store.folder)
     if manifest is None:
         return
     chain.say(
-        depth,
-        f"token store {folder}: digest {manifest['digest'][:16]}, {manifest['documents']:,} sequences, "
-        f"{manifest['tokens']:,} tokens of at most {manifest['max_length']}",
+        f"token store {store.folder}: digest {manifest['digest'][:16]}, {manifest['documents']:,} sequences, "
+        f"{manifest['tokens']:,} tokens of at most {manifest['max_length']}"
     )
-    chain.same(depth + 1, f"digest of {folder} in the training's inputs", recorded, manifest["digest"])
-    if chain.enter(depth + 1, folder):
-        record = chain.origin(depth + 1, folder, manifest)
-        inputs = record.get("inputs", {})
-        trace_text(chain, depth + 1, results, batch, inputs.get(f"{batch}.parquet"))
+    with chain.below():
+        chain.same(f"digest of {store.folder} in the training's inputs", recorded, manifest["digest"])
+        if chain.enter(store.folder):
+            record = chain.origin(store, manifest)
+            text = chain.results.corpus.text(batch)
+            trace_text(chain, batch, None if record is None else record["inputs"].get(text.name))
 
 
-def trace_text(chain: Chain, depth: int, results: Path, batch: str, recorded: str | None) -> None:
+def trace_text(chain: Chain, batch: str, recorded: str | None) -> None:
     """Walk from a text shard to the files that it was parsed from."""
-    folder = results / "corpus" / "text"
-    shard, counts_file = folder / f"{batch}.parquet", folder / f"{batch}.counts.json"
+    shard, counts_file = chain.results.corpus.text(batch), chain.results.corpus.counts(batch)
     if not counts_file.is_file():
-        chain.gap(depth, f"{counts_file} is not there")
+        chain.gap(f"{counts_file} is not there")
         return
     counts = read_json(counts_file)
-    chain.say(depth, f"parsed shard {shard}: {counts['kept']:,} of {counts['citations']:,} {counts['kind']} kept")
-    if not chain.enter(depth + 1, shard):
-        return
-    record = counts.get("provenance", {})
-    written = record.get("outputs", {}).get(shard.name)
-    if record:
-        chain.say(depth + 1, f"made {made_in_words(record)}")
-        if recorded is not None:
-            chain.same(depth + 1, f"sha256 of {shard.name} in the token store's inputs", recorded, written)
-    else:
-        chain.gap(depth + 1, f"{counts_file} has no provenance: an older version wrote it")
-    chain.file(depth + 1, shard, recorded or written)
-    if counts["kind"] == "citations":
-        _trace_baseline(chain, depth + 1, results / "corpus" / "baseline" / f"{batch}.json", record, counts)
-    else:
-        chain.many(
-            depth + 1, (f"document file {name}: sha256 {digest}" for name, digest in record.get("inputs", {}).items())
-        )
+    chain.say(f"parsed shard {shard}: {counts['kept']:,} of {counts['citations']:,} {counts['kind']} kept")
+    with chain.below():
+        if not chain.enter(shard):
+            return
+        record: Provenance | None = counts.get("provenance")
+        written = None if record is None else record["outputs"].get(shard.name)
+        if record is None:
+            chain.gap(f"{counts_file} has no provenance: an older version wrote it")
+        else:
+            chain.say(f"made {made_in_words(record)}")
+            if recorded is not None:
+                chain.same(f"sha256 of {shard.name} in the token store's inputs", recorded, written)
+        chain.file(shard, recorded or written)
+        if counts["kind"] == "citations":
+            _trace_baseline(chain, chain.results.corpus.baseline(batch), record, counts)
+        elif record is not None:
+            chain.files(record["inputs"], "document file ")
 
 
-def _trace_baseline(chain: Chain, depth: int, listed: Path, record: dict[str, Any], counts: dict[str, Any]) -> None:
+def _trace_baseline(chain: Chain, listed: Path, record: Provenance | None, counts: dict[str, Any]) -> None:
     """Walk to the baseline files of a batch, each with its address and digests."""
     if not listed.is_file():
-        chain.gap(depth, f"{listed} is not there: which files were downloaded is not known")
+        chain.gap(f"{listed} is not there: which files were downloaded is not known")
         return
     batch = read_json(listed)
     files = {file["name"]: file for file in batch["files"]}
     parsed = [source["name"] for source in counts.get("sources", [])]
     if parsed:
-        chain.same(depth, f"files named in {listed}", sorted(parsed), sorted(files))
+        chain.same(f"files named in {listed}", sorted(parsed), sorted(files))
     lines = []
     for name, file in files.items():
         lines.append(f"{batch['base_url']}{name}: md5 {file['md5']}, sha256 {file['sha256']}, {file['bytes']:,} bytes")
-        if record:
-            chain.same(depth, f"sha256 of {name} in the shard's inputs", record["inputs"].get(name), file["sha256"])
+        if record is not None:
+            chain.same(f"sha256 of {name} in the shard's inputs", record["inputs"].get(name), file["sha256"])
         path = Path(file["path"])
         if chain.verify and path.is_file():
-            chain.file(depth, path, file["sha256"])
-            chain.file(depth, path, file["md5"], "md5")
-    chain.say(depth, f"PubMed baseline {batch['year']}, {len(files)} files listed in {listed}")
-    chain.many(depth + 1, lines)
-    absent = [name for name, file in files.items() if not Path(file["path"]).is_file()]
-    if absent:
-        chain.gap(depth + 1, f"{len(absent)} of the files are no longer on this machine, for example {absent[0]}")
+            chain.file(path, file["sha256"])
+            chain.file(path, file["md5"], "md5")
+    chain.say(f"PubMed baseline {batch['year']}, {len(files)} files listed in {listed}")
+    with chain.below():
+        chain.many(lines)
+        absent = [name for name, file in files.items() if not Path(file["path"]).is_file()]
+        if absent:
+            chain.gap(f"{len(absent)} of the files are no longer on this machine, for example {absent[0]}")

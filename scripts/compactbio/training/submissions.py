@@ -6,29 +6,12 @@ import os
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypedDict
 
 from compactbio.files import read_json, write_json
+from compactbio.provenance import Submission
 
 SUBMISSIONS = "submissions.json"
 KILLED = "killed"
-
-
-class Submission(TypedDict, total=False):
-    """A start of the program; `before` is there until its end is noted, the last three fields from then on."""
-
-    job: str | None
-    """The number that SLURM gave."""
-    host: str
-    started: str
-    processes: int
-    gpus: int
-    from_step: int
-    before: float
-    """Seconds of training of the submissions before this one."""
-    to_step: int
-    seconds: float
-    reason: str
 
 
 class Submissions:
