@@ -24,9 +24,10 @@ def main() -> None:
     from compactbio.publishing.scores import read_model_scores
     from compactbio.settings.results import Results
 
+    results = Results(arguments.results)
     for model in arguments.models:
-        scores = read_model_scores(Results(arguments.results).tables.folder, model)
-        card = full_card(arguments.results, model, config, used, scores)
+        scores = read_model_scores(results.tables, model)
+        card = full_card(results, model, config, used, scores)
         with replacing_file(arguments.output_dir / f"{model}.md") as temporary:
             temporary.write_text(card, encoding="utf-8")
     log.info("%d cards written to %s", len(arguments.models), arguments.output_dir)

@@ -34,10 +34,9 @@ def main() -> None:
     from compactbio.settings.results import Results
     from compactbio.settings.selection import finetuned_datasets
 
-    results = arguments.results
-    tree = Results(results)
-    write_yaml(tree.reporting.configuration, config)
-    copy_workflow(tree.workflow.parent)
+    results = Results(arguments.results)
+    write_yaml(results.reporting.configuration, config)
+    copy_workflow(results.workflow.parent)
     contents = find_contents(
         results,
         models=config["run"]["models"],
@@ -46,8 +45,8 @@ def main() -> None:
         fetched=arguments.fetched,
     )
     crate = run_crate(results, contents, used, code_version(), agent_name())
-    write_json(tree.research_object, crate)
-    log.info("%d entities described in %s", len(crate["@graph"]), tree.research_object)
+    write_json(results.research_object, crate)
+    log.info("%d entities described in %s", len(crate["@graph"]), results.research_object)
 
 
 def copy_workflow(folder: Path) -> None:

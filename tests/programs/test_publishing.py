@@ -111,10 +111,11 @@ def test_scores_of_the_standard_protocol_go_into_the_index(published, tmp_path):
 
     from compactbio.publishing.cards import full_card
     from compactbio.publishing.scores import ModelScores, Row
+    from compactbio.settings.results import Results
 
     scores = ModelScores([Row("ner", "Genes", "standard", "f1", 61.25, 0.5, 3)], [])
     path = tmp_path / "card.md"
-    path.write_text(full_card(published, chain.MODEL, chain.CONFIGURATION, [], scores))
+    path.write_text(full_card(Results(published), chain.MODEL, chain.CONFIGURATION, [], scores))
     [result] = ModelCard.load(path).data.eval_results
     assert (result.dataset_name, result.metric_type, result.metric_value) == ("Genes", "f1", 61.25)
     assert "mean over 3 run(s)" in result.metric_name

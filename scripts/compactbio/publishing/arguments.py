@@ -9,6 +9,7 @@ from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.publishing.sources import Used, fetched_commits, used_sources
+from compactbio.settings.results import Results
 
 
 def parser_of(description: str) -> argparse.ArgumentParser:
@@ -32,5 +33,5 @@ def read_run(arguments: argparse.Namespace) -> tuple[dict[str, Any], list[Used]]
         config = json.loads(arguments.config)
     except json.JSONDecodeError as error:
         raise UserError(f"--config is not JSON: {error}") from None
-    commits = fetched_commits(arguments.results, arguments.fetched)
+    commits = fetched_commits(Results(arguments.results), arguments.fetched)
     return config, used_sources(config, arguments.sources, trained=arguments.trained, fetched=commits)

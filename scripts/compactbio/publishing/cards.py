@@ -8,15 +8,16 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from compactbio.files import MANIFEST, read_json, read_yaml
+from compactbio.files import read_json, read_yaml
 from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.kinds.kind import STANDARD
 from compactbio.pretraining.export import model_card
-from compactbio.provenance import PROVENANCE
+from compactbio.provenance import read_provenance
 from compactbio.publishing.citations import PAPER
 from compactbio.publishing.scores import ModelScores
 from compactbio.publishing.sources import CORPUS, MODEL, PUBMED, PUBMED_ATTRIBUTION, Used
 from compactbio.reporting.render import DASH, mean_and_std
+from compactbio.settings.results import Results, TrainingResults, find
 
 _FRONT = "---\n"
 _USE = """\
@@ -37,7 +38,9 @@ _CORPUS_LIMITS = {
 }
 
 
-def full_card(results: Path, name: str, config: dict[str, Any], used: Sequence[Used], scores: ModelScores) -> str:
+def full_card(
+    results: Results[Path], name: str, config: dict[str, Any], used: Sequence[Used], scores: ModelScores
+) -> str:
     """Return the card of a model that was trained here or fetched.
 
     Args:
@@ -46,11 +49,11 @@ def full_card(results: Path, name: str, config: dict[str, Any], used: Sequence[U
         used: what the run uses of others.
         scores: the model's rows of the tables.
     """
-    folder = results / "pretraining" / name
+    made = results.pretraining(name)
     trained = config["models"][name]["source"] == "train"
-    run = read_yaml(folder / "run.yaml") if trained else {}
+    run = read_yaml(made.run) if trained else {}
     if trained:
-        body = model_card(run, read_json(folder / "training.json")).split(_FRONT, 2)[2].strip()
+        body = model_card(run, read_json(made.training)).split(_FRONT, 2)[2].strip()
     else:
         body = _fetched(results, name, used)
     inputs = _inputs_of(name, config, used)
@@ -62,10 +65,10 @@ def full_card(results: Path, name: str, config: dict[str, Any], used: Sequence[U
         "Limits": limits,
         "Training data": _training_data(results, run, config) if trained else "",
         "Scores": _scores_section(name, scores),
-        "Cost": _cost(folder, scores) if trained else _size(scores),
+        "Cost": _cost(made, scores) if trained else _size(scores),
         "Licence": _licence(inputs, trained=trained),
         "Citation": _citation(inputs),
-        "Provenance": _provenance(folder) if trained else "",
+        "Provenance": _provenance(made) if trained else "",
     }
     text = "\n\n".join(f"## {title}\n\n{content}" for title, content in sections.items() if content)
     return f"{_FRONT}{_front_matter(name, run, config, scores)}\n{_FRONT}\n{body}\n\n{text}\n"
@@ -109,9 +112,9 @@ def _repository(name: str | None, config: dict[str, Any]) -> str | None:
     return definition["hub"]["repository"] if definition.get("source") == "hub" else None
 
 
-def _fetched(results: Path, name: str, used: Sequence[Used]) -> str:
+def _fetched(results: Results[Path], name: str, used: Sequence[Used]) -> str:
     """Return the beginning of the card of a model that was not made here."""
-    manifest = results / "students" / "fetched" / name / MANIFEST
+    manifest = results.students.fetched(name).manifest
     origin = read_json(manifest)["origin"] if manifest.is_file() else {}
     facts = ", ".join(f"{key} {Path(value).name if key == 'path' else value}" for key, value in origin.items())
     address = next((one.url for one in used if one.kind == MODEL and name in one.used_for and one.url), "")
@@ -137,9 +140,9 @@ def _inputs_of(name: str, config: dict[str, Any], used: Sequence[Used]) -> list[
     ]
 
 
-def _training_data(results: Path, run: dict[str, Any], config: dict[str, Any]) -> str:
+def _training_data(results: Results[Path], run: dict[str, Any], config: dict[str, Any]) -> str:
     """Return what the model was trained on, as counted in its token stores."""
-    stores = [read_json(path) for path in sorted((results / "corpus/tokens" / run["tokenizer"]).glob(f"*/{MANIFEST}"))]
+    stores = [read_json(path) for path in find(results, results.corpus.token_store(run["tokenizer"], "*").manifest)]
     documents, tokens = (sum(store[key] for store in stores) for key in ("documents", "tokens"))
     baseline = config["corpus"]["baseline"]
     if config["corpus"]["source"] == "baseline":
@@ -178,17 +181,17 @@ def _scores_section(name: str, scores: ModelScores) -> str:
     return "\n\n".join(parts)
 
 
-def _cost(folder: Path, scores: ModelScores) -> str:
+def _cost(made: TrainingResults[Path], scores: ModelScores) -> str:
     """Return what the pre-training took, and size and speed."""
-    record = read_json(folder / PROVENANCE)
+    record = read_provenance(made.provenance)
     hardware = record["hardware"]
     gpus = ", ".join(sorted(set(hardware["gpus"]))) or "no GPU"
     tries = len(record.get("submissions", [])) or "an unknown number of"
-    made = (
+    took = (
         f"Pre-training: {record['seconds'] / 3600:.2f} hours in {tries} submission(s), "
         f"{record['gpu_hours']:g} GPU-hours; at its end on {hardware['processor']} x {hardware['cores']}, {gpus}."
     )
-    return f"{made}\n\n{_size(scores)}".strip()
+    return f"{took}\n\n{_size(scores)}".strip()
 
 
 def _size(scores: ModelScores) -> str:
@@ -229,9 +232,9 @@ def _citation(inputs: Sequence[Used]) -> str:
     return "\n".join(lines)
 
 
-def _provenance(folder: Path) -> str:
+def _provenance(made: TrainingResults[Path]) -> str:
     """Return by what the run can be found again."""
-    record = read_json(folder / PROVENANCE)
+    record = read_provenance(made.provenance)
     code = record["code"]
     commit = code["commit"] or f"not known ({code.get('note', 'no git checkout')})"
     changed = ", with uncommitted changes" if code["dirty"] else ""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from compactbio.files import MANIFEST
-from compactbio.finetuning.runs.run_files import PREDICTIONS
-from compactbio.provenance import PROVENANCE
+from compactbio.settings.results import Results, find
 
-CONFIGURATION = Path("reporting/configuration.yaml")
+ANY = "*"
 
 
 @dataclass
@@ -26,45 +24,50 @@ class Contents:
 
     models: list[str]
     datasets: list[str]
-    inputs: list[Path] = field(default_factory=list)
-    outputs: list[Path] = field(default_factory=list)
-    folders: list[Path] = field(default_factory=list)
-    records: list[Path] = field(default_factory=list)
+    inputs: list[Path]
+    outputs: list[Path]
+    folders: list[Path]
+    records: list[Path]
 
 
 def find_contents(
-    results: Path, *, models: Sequence[str], datasets: Sequence[str], trained: Sequence[str], fetched: Sequence[str]
+    results: Results[Path],
+    *,
+    models: Sequence[str],
+    datasets: Sequence[str],
+    trained: Sequence[str],
+    fetched: Sequence[str],
 ) -> Contents:
     """Return what lies in a results folder of a run of these models and datasets."""
-    contents = Contents(list(models), list(datasets))
-    corpus = ["corpus/baseline/*.json", "corpus/text/*.counts.json"] if trained else []
-    contents.inputs = _there(results, [CONFIGURATION.as_posix(), *corpus, "tasks/sources/*.json"])
-    contents.outputs = _there(results, ["tables/*.*", "figures/**/*.*", "reporting/**/*.*", "corpus/summary.*"])
-    contents.outputs = [path for path in contents.outputs if path != CONFIGURATION]
-    contents.outputs += _there(results, [f"finetuning/{model}/scores.tsv" for model in models])
-    contents.folders = [Path(f"pretraining/{model}/model") for model in trained]
-    contents.folders += [Path(f"students/fetched/{name}") for name in fetched]
-    contents.folders = [folder for folder in contents.folders if (results / folder / MANIFEST).is_file()]
-    patterns = [f"{folder.as_posix()}/{name}" for folder in contents.folders for name in (MANIFEST, PROVENANCE)]
-    patterns += [f"students/initialised/{model}/{name}" for model in trained for name in (MANIFEST, PROVENANCE)]
-    made = ("run.yaml", "training.json", "metrics.jsonl", PROVENANCE)
-    patterns += [f"pretraining/{model}/{name}" for model in trained for name in made]
-    patterns += [f"finetuning/{model}/{PROVENANCE}" for model in models]
-    pairs = [f"{model}/{dataset}" for model in models for dataset in datasets]
-    patterns += [f"finetuning/{pair}/{name}" for pair in pairs for name in (*made, PREDICTIONS)]
-    patterns += [f"tasks/{dataset}/{name}" for dataset in datasets for name in (MANIFEST, PROVENANCE)]
-    if trained:
-        patterns += [f"corpus/tokens/*/*/{name}" for name in (MANIFEST, PROVENANCE)]
-    contents.records = _there(results, patterns)
-    return contents
+    configuration, corpus, reporting = results.reporting.configuration, results.corpus, results.reporting
+    made = [corpus.baseline(ANY), corpus.counts(ANY)] if trained else []
+    inputs = [configuration, *made, results.tasks.source(ANY)]
+    outputs = [results.tables.table(ANY, ANY), results.figures.at("**", "*.*"), reporting.at("**", "*.*")]
+    outputs += [corpus.summary_csv, corpus.summary_md, *(results.model_scores(model).scores for model in models)]
+    usable = [results.pretraining(model).model for model in trained] + [
+        results.students.fetched(one) for one in fetched
+    ]
+    usable = [model for model in usable if model.manifest.is_file()]
+    artefacts = [*usable, *(results.students.initialised(model) for model in trained)]
+    artefacts += [results.tasks.dataset(dataset) for dataset in datasets]
+    artefacts += [corpus.token_store(ANY, ANY)] if trained else []
+    records = [path for artefact in artefacts for path in (artefact.manifest, artefact.provenance)]
+    finetunings = [results.finetuning(model, dataset) for model in models for dataset in datasets]
+    for one in (*(results.pretraining(model) for model in trained), *finetunings):
+        records += [one.run, one.training, one.metrics, one.provenance]
+    records += [one.predictions for one in finetunings] + [results.model_scores(model).provenance for model in models]
+    return Contents(
+        list(models),
+        list(datasets),
+        inputs=_there(results, inputs),
+        outputs=[path for path in _there(results, outputs) if results.folder / path != configuration],
+        folders=[model.folder.relative_to(results.folder) for model in usable],
+        records=_there(results, records),
+    )
 
 
-def _there(results: Path, patterns: Iterable[str]) -> list[Path]:
-    """Return the files that patterns match, each once, hidden ones left out."""
-    found = {
-        path.relative_to(results): None
-        for pattern in patterns
-        for path in sorted(results.glob(pattern))
-        if path.is_file() and not path.name.startswith(".")
-    }
-    return list(found)
+def _there(results: Results[Path], patterns: Iterable[Path]) -> list[Path]:
+    """Return the files that patterns match, relative to the results folder, each once, hidden ones left out."""
+    found = (path for pattern in patterns for path in find(results, pattern))
+    files = [path.relative_to(results.folder) for path in found if path.is_file() and not path.name.startswith(".")]
+    return list(dict.fromkeys(files))

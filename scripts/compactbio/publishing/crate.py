@@ -18,17 +18,17 @@ from rocrate.model.person import Person
 from rocrate.rocrate import ROCrate
 
 from compactbio.files import MANIFEST, read_json, sha256_of_file
-from compactbio.provenance import PROVENANCE, Code
+from compactbio.provenance import PROVENANCE, Code, read_provenance
 from compactbio.publishing.citations import PAPER, installed_packages, package_page
 from compactbio.publishing.contents import Contents
 from compactbio.publishing.sources import Used
+from compactbio.settings.results import Results
 
 PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": ("Process Run Crate", "0.5"),
     "https://w3id.org/ro/wfrun/workflow/0.5": ("Workflow Run Crate", "0.5"),
     "https://w3id.org/workflowhub/workflow-ro-crate/1.0": ("Workflow RO-Crate", "1.0"),
 }
-WORKFLOW = "workflow/Snakefile"
 _PAPER_ADDRESS = "https://doi.org/10.1093/bioinformatics/btad103"
 _MIT = "https://spdx.org/licenses/MIT"
 _TERMS = {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"}
@@ -38,19 +38,22 @@ _KINDS |= {".yaml": "application/yaml", ".tsv": "text/tab-separated-values", ".b
 _KINDS |= {".md": "text/markdown", ".tex": "application/x-tex"}
 
 
-def run_crate(results: Path, contents: Contents, used: Sequence[Used], code: Code, agent: str) -> dict[str, Any]:
+def run_crate(
+    results: Results[Path], contents: Contents, used: Sequence[Used], code: Code, agent: str
+) -> dict[str, Any]:
     """Return the content of ro-crate-metadata.json.
 
     Args:
-        results: the results folder; holds `WORKFLOW` already.
+        results: the results folder; holds the copy of the workflow already.
         contents: what belongs to the run.
         used: what the run uses of others.
         code: `provenance.code_version()` of the checkout that the workflow was copied from.
         agent: the name of who ran it.
     """
+    root = results.folder
     crate = ROCrate(version="1.1")
     crate.metadata.extra_terms.update(_TERMS)
-    crate.name = f"Compact biomedical transformers: a replication, {results}"
+    crate.name = f"Compact biomedical transformers: a replication, {root}"
     crate.description = (
         "Pre-training, fine-tuning and scores of compact biomedical language models: a replication of "
         f"{PAPER} Models: {', '.join(contents.models)}. Datasets: {', '.join(contents.datasets)}."
@@ -58,21 +61,21 @@ def run_crate(results: Path, contents: Contents, used: Sequence[Used], code: Cod
     crate.license = _licence(crate)
     _conform(crate)
     workflow = _workflow(crate, results, code)
-    inputs = [_file(crate, results, path) for path in contents.inputs]
+    inputs = [_file(crate, root, path) for path in contents.inputs]
     inputs += _sources(crate, used)
-    outputs = [_file(crate, results, path) for path in contents.outputs]
-    outputs += [_folder(crate, results, folder) for folder in contents.folders]
+    outputs = [_file(crate, root, path) for path in contents.outputs]
+    outputs += [_folder(crate, root, folder) for folder in contents.folders]
     for path in contents.records:
-        _file(crate, results, path)
-    records = [results / path for path in contents.records if path.name == PROVENANCE]
-    started, ended = span(records, [results / path for path in contents.outputs])
+        _file(crate, root, path)
+    records = [root / path for path in contents.records if path.name == PROVENANCE]
+    started, ended = span(records, [root / path for path in contents.outputs])
     action = crate.add_action(
         workflow,
         identifier="#run",
         object=inputs,
         result=outputs,
         properties={
-            "name": f"Run of the workflow into {results}",
+            "name": f"Run of the workflow into {root}",
             "description": "All jobs; provenance.json beside each result says when, where and from what it was made.",
             "startTime": started.isoformat(),
             "endTime": ended.isoformat(),
@@ -96,7 +99,7 @@ def span(records: Iterable[Path], outputs: Iterable[Path]) -> tuple[datetime, da
     begun: list[datetime] = []
     finished = [_changed(path) for path in outputs]
     for path in records:
-        record = read_json(path)
+        record = read_provenance(path)
         stamp = record.get("finished")
         end = datetime.fromisoformat(stamp) if stamp else _changed(path)
         starts = [datetime.fromisoformat(one["started"]) for one in record.get("submissions", [])]
@@ -131,15 +134,15 @@ def _licence(crate: ROCrate) -> Entity:
     return crate.add(ContextEntity(crate, _MIT, properties=properties))
 
 
-def _workflow(crate: ROCrate, results: Path, code: Code) -> Entity:
+def _workflow(crate: ROCrate, results: Results[Path], code: Code) -> Entity:
     """Return the workflow, with the software it runs on."""
-    packages = installed_packages()
+    packages, place = installed_packages(), results.workflow.relative_to(results.folder)
     versions = {name: version for name, version, _ in packages}
     commit = code.get("commit") or f"commit not known: {code.get('note')}"
     if code.get("dirty"):
         commit += ", with uncommitted changes"
     workflow = crate.add_workflow(
-        dest_path=WORKFLOW,
+        dest_path=place.as_posix(),
         main=True,
         lang="snakemake",
         lang_version=versions.get("snakemake"),
@@ -149,12 +152,12 @@ def _workflow(crate: ROCrate, results: Path, code: Code) -> Entity:
             "license": {"@id": _MIT},
             "encodingFormat": "text/plain",
             "conformsTo": {"@id": _BIOSCHEMAS},
-            "sha256": sha256_of_file(results / WORKFLOW),
+            "sha256": sha256_of_file(results.workflow),
         },
     )
     crate.add(ContextEntity(crate, _BIOSCHEMAS, properties={"@type": "CreativeWork", "name": "ComputationalWorkflow"}))
     folder = {"name": "Rules, programs, configuration and pins of the workflow"}
-    crate.add_dataset(dest_path=f"{Path(WORKFLOW).parent}/", properties=folder)
+    crate.add_dataset(dest_path=f"{place.parent.as_posix()}/", properties=folder)
     paper = {"@type": "ScholarlyArticle", "name": PAPER}
     workflow["citation"] = crate.add(ContextEntity(crate, _PAPER_ADDRESS, properties=paper))
     workflow["softwareRequirements"] = [
@@ -199,9 +202,9 @@ def _sources(crate: ROCrate, used: Sequence[Used]) -> list[Entity]:
     return entities
 
 
-def _file(crate: ROCrate, results: Path, path: Path) -> Entity:
+def _file(crate: ROCrate, root: Path, path: Path) -> Entity:
     """Return a file of the results folder, described and not copied."""
-    place = results / path
+    place = root / path
     facts = {
         "name": path.as_posix(),
         "encodingFormat": _KINDS.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream",
@@ -211,9 +214,9 @@ def _file(crate: ROCrate, results: Path, path: Path) -> Entity:
     return crate.add_file(dest_path=path.as_posix(), properties=facts)
 
 
-def _folder(crate: ROCrate, results: Path, path: Path) -> Entity:
+def _folder(crate: ROCrate, root: Path, path: Path) -> Entity:
     """Return a folder with a manifest, by the digest that this gives."""
-    manifest = read_json(results / path / MANIFEST)
+    manifest = read_json(root / path / MANIFEST)
     size = sum(file["bytes"] for file in manifest["files"].values())
     facts = {
         "name": path.as_posix(),

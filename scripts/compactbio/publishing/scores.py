@@ -9,6 +9,7 @@ from pathlib import Path
 from compactbio.errors import UserError
 from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.reporting.efficiency.names import INT8
+from compactbio.settings.results import Tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,8 @@ class ModelScores:
         return next(found, None)
 
 
-def read_model_scores(tables: Path, model: str) -> ModelScores:
-    """Return what the tables in a folder say of a model.
+def read_model_scores(tables: Tables[Path], model: str) -> ModelScores:
+    """Return what the tables say of a model.
 
     Raises:
         UserError: a table is missing.
@@ -58,7 +59,7 @@ def read_model_scores(tables: Path, model: str) -> ModelScores:
             int(line["runs"] or 0),
         )
         for task, kind in KINDS.items()
-        for line in read_table(tables / f"{task}.csv")
+        for line in read_table(tables.table(task, "csv"))
         if line["model"] == model and line["metric"] in kind.metric_names
     ]
     return ModelScores(rows, _costs(tables, model))
@@ -76,25 +77,27 @@ def read_table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def _costs(tables: Path, model: str) -> list[str]:
+def _costs(tables: Tables[Path], model: str) -> list[str]:
     """Return size and speed of a model in words."""
     texts = []
-    for line in read_table(tables / "sizes.csv"):
+    for line in read_table(tables.table("sizes", "csv")):
         if line["model"] == model and line["encoder"]:
             encoder, embeddings, weights = (int(line[name]) for name in ("encoder", "embeddings", "weights_bytes"))
             texts.append(
                 f"{encoder:,} parameters ({embeddings:,} of them embeddings), {weights / 1e6:,.1f} MB of weights"
             )
-    for line in read_table(tables / "efficiency.csv"):
+    for line in read_table(tables.table("efficiency", "csv")):
         if line["model"] == model and line["median"] and not line["form"]:
             hardware = f" on {line['hardware']}" if line["hardware"] else ""
             texts.append(f"{line['quantity']}: {float(line['median']):,.4g} {line['unit']}{hardware}")
     return texts + _costs_in_int8(tables, model)
 
 
-def _costs_in_int8(tables: Path, model: str) -> list[str]:
+def _costs_in_int8(tables: Tables[Path], model: str) -> list[str]:
     """Return a sentence on the model as fine-tuned on one dataset and quantised; none where that was not measured."""
-    lines = [line for line in read_table(tables / "efficiency.csv") if (line["model"], line["form"]) == (model, INT8)]
+    lines = [
+        line for line in read_table(tables.table("efficiency", "csv")) if (line["model"], line["form"]) == (model, INT8)
+    ]
     parts = []
     for line in lines:
         value, unit = float(line["median"]), line["unit"]

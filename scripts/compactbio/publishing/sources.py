@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from compactbio.errors import UserError
-from compactbio.files import MANIFEST, read_json
+from compactbio.files import read_json
+from compactbio.settings.results import Results
 from compactbio.settings.selection import finetuned_datasets, source_of
 from compactbio.tasks.data_sources import read_sources
 
@@ -97,9 +98,9 @@ def _benchmarks(config: dict[str, Any], table: Path, sources: dict[str, Any]) ->
     return used
 
 
-def fetched_commits(results: Path, names: Iterable[str]) -> dict[str, str]:
+def fetched_commits(results: Results[Path], names: Iterable[str]) -> dict[str, str]:
     """Return the commit of each fetched checkpoint, "" where it is not there or came from a folder."""
-    manifests = {name: results / "students" / "fetched" / name / MANIFEST for name in names}
+    manifests = {name: results.students.fetched(name).manifest for name in names}
     return {
         name: read_json(path)["origin"].get("commit", "") if path.is_file() else "" for name, path in manifests.items()
     }
