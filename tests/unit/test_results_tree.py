@@ -35,7 +35,7 @@ HOMES = {
 }
 OTHER_FOLDERS = {  # folders of other trees, of which these files are the makers
     "miniature/assembly.py": "the generated mirror",
-    "cluster/trials.py": "a temporary folder",
+    "cluster/timings.py": "a temporary folder",
 }
 
 
