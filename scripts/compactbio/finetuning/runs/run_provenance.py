@@ -10,7 +10,7 @@ from compactbio.files import read_json, sha256_of_file
 from compactbio.finetuning.runs.planning import PlannedRun
 from compactbio.finetuning.runs.records import TrainingRecord
 from compactbio.finetuning.runs.run_files import PREDICTIONS
-from compactbio.provenance import PROVENANCE, gather_provenance
+from compactbio.provenance import PROVENANCE, Provenance, gather_provenance
 from compactbio.settings.finetuning_run import FinetuningRun
 
 
@@ -21,7 +21,7 @@ def provenance_record(
     trials: Sequence[PlannedRun],
     training: TrainingRecord,
     output: Path,
-) -> dict[str, Any]:
+) -> Provenance:
     """Return the content of provenance.json of finished runs.
 
     Code, packages and hardware of a run are those of the try that finished it, which may have been another process
