@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from compactbio.corpus.shards import read_texts
 from compactbio.corpus.tokens import StoreManifest, TokenStoreWriter
 from compactbio.errors import UserError
-from compactbio.files import Manifest, replacing_folder
+from compactbio.files import replacing_folder
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
