@@ -59,7 +59,7 @@ class TokenStoreWriter:
                 f"{LARGEST_VOCABULARY:,} entries: use a smaller vocabulary (key tokenizers.*.checkpoint)"
             )
         self.folder = folder
-        self.facts: Facts = {
+        self.facts = {
             "vocabulary_size": vocabulary_size,
             "special_ids": special_ids,
             "max_length": max_length,
