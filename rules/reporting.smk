@@ -147,82 +147,16 @@ rule build_tables:
         published=published_table(),
         trainings=training_files(),
     output:
-        plain=collect(
-            RESULTS.tables.table("{table}", "{form}"),
-            table=[
-                "ner",
-                "re",
-                "qa",
-                "comparisons",
-                "replication",
-                "summary",
-                "finetuning",
-                "sizes",
-                "efficiency",
-            ],
-            form=["csv", "md", "tex"],
-        ),
+        plain=[
+            RESULTS.tables.table(table.name, form)
+            for table in TABLES
+            for form in ("csv", "md", "tex")
+        ],
         explanation=RESULTS.tables.index("md"),
-        explanation_page=report(
-            RESULTS.tables.index("html"),
-            category="3 Tables",
-            labels={"table": "What the tables are; deviations"},
-            caption="report/index.rst",
-        ),
-        replication=report(
-            RESULTS.tables.table("replication", "html"),
-            category="2 Replication",
-            labels={"table": "The paper's values and ours"},
-            caption="report/replication.rst",
-        ),
-        comparisons=report(
-            RESULTS.tables.table("comparisons", "html"),
-            category="3 Tables",
-            labels={"table": "Comparisons with the baseline"},
-            caption="report/comparisons.rst",
-        ),
-        ner=report(
-            RESULTS.tables.table("ner", "html"),
-            category="3 Tables",
-            labels={"table": "Named-entity recognition"},
-            caption="report/ner.rst",
-        ),
-        re=report(
-            RESULTS.tables.table("re", "html"),
-            category="3 Tables",
-            labels={"table": "Relation extraction"},
-            caption="report/re.rst",
-        ),
-        qa=report(
-            RESULTS.tables.table("qa", "html"),
-            category="3 Tables",
-            labels={"table": "Question answering"},
-            caption="report/qa.rst",
-        ),
-        summary=report(
-            RESULTS.tables.table("summary", "html"),
-            category="3 Tables",
-            labels={"table": "Summary"},
-            caption="report/summary.rst",
-        ),
-        finetuning=report(
-            RESULTS.tables.table("finetuning", "html"),
-            category="3 Tables",
-            labels={"table": "Fine-tuning"},
-            caption="report/finetuning.rst",
-        ),
-        sizes=report(
-            RESULTS.tables.table("sizes", "html"),
-            category="3 Tables",
-            labels={"table": "Model sizes"},
-            caption="report/sizes.rst",
-        ),
-        efficiency=report(
-            RESULTS.tables.table("efficiency", "html"),
-            category="3 Tables",
-            labels={"table": "Efficiency"},
-            caption="report/efficiency.rst",
-        ),
+        pages=[
+            reported(record, RESULTS.tables.table(record.name, "html"), "table")
+            for record in (INDEX, *TABLES)
+        ],
     log:
         RESULTS.log("build_tables"),
     retries: 0

@@ -1,6 +1,17 @@
 # What the rules of reporting and provenance read, and what they are given of a run. Functions only.
 
 
+def reported(record, path, word):
+    """Return a path that the report shows as its record says; `word` is the heading of its label."""
+    return report(
+        path,
+        category=record.category,
+        subcategory=record.subcategory,
+        labels={word: record.label},
+        caption=record.caption,
+    )
+
+
 def reporting_selection():
     """Return the options that tell the reporting programs what was run and what is known."""
     return selection_options(config, PUBLISHED_TABLE)

@@ -26,8 +26,8 @@ def reporting_targets():
     """Return what `all` asks for: tables, figures, pages on the run and the checks of the results."""
     return [
         RESULTS.tables.index("md"),
-        RESULTS.figures.figure("scores", "svg"),
-        RESULTS.reporting.page("run", "md"),
+        RESULTS.figures.figure(FIGURES[0].name, "svg"),
+        RESULTS.reporting.page(PAGES[0].name, "md"),
         RESULTS.reporting.checks,
         *([RESULTS.corpus.summary_md] if TRAINED else []),
     ]

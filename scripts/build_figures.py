@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.logs import run_program
 from compactbio.reporting.collected_scores import collect_scores
-from compactbio.reporting.gaps import parse_datasets
+from compactbio.reporting.efficiency.measurements import read_efficiency
+from compactbio.reporting.material import Material
+from compactbio.reporting.options import add_selection, json_option, parse_datasets, read_published_of
 from compactbio.reporting.pretrainings import read_pretrainings
 from compactbio.reporting.score_cells import build_cells
-from compactbio.reporting.selection import read_published_of
-from compactbio.reporting.tables.model_costs import read_efficiency
 from compactbio.reporting.trainings import read_trainings
-from compactbio.style import LOOKS
+from compactbio.style import LOOKS, group_looks
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +35,7 @@ def parse_arguments() -> argparse.Namespace:
         default=[],
         help="files <model>/metrics.jsonl of pre-trainings, run.yaml and provenance.json beside each",
     )
-    parser.add_argument("--published", type=Path, help="table of published values")
-    parser.add_argument("--models", nargs="+", required=True, help="models in order")
-    parser.add_argument("--datasets", nargs="+", required=True, metavar="NAME:TASK", help="datasets in order")
-    parser.add_argument("--known-models", nargs="*", default=[], help="models that published values may name too")
-    parser.add_argument("--known-datasets", nargs="*", default=[], metavar="NAME:TASK", help="the same for datasets")
+    add_selection(parser)
     parser.add_argument("--baseline", required=True, help="model that the others are compared with")
     parser.add_argument("--groups", default="{}", help=f"group of each model as JSON: {', '.join(LOOKS)}")
     parser.add_argument("--output-dir", type=Path, required=True, help="folder of the figures")
@@ -50,34 +45,29 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Read the command line, gather everything, draw."""
     arguments = parse_arguments()
-    try:
-        groups = json.loads(arguments.groups)
-    except json.JSONDecodeError as error:
-        raise UserError(f"--groups is not JSON: {error}") from None
+    groups = json_option("--groups", arguments.groups)
     unknown = sorted(set(groups.values()) - set(LOOKS))
     if unknown:
         raise UserError(f"--groups: unknown group {', '.join(unknown)}; known are {', '.join(LOOKS)}")
     models, datasets = arguments.models, parse_datasets(arguments.datasets)
     scores = collect_scores([arguments.scores])
     assignment = read_published_of(arguments, models, datasets)
-    results = build_cells(
+    scored = build_cells(
         scores, models=models, datasets=datasets, baseline=arguments.baseline, published=assignment.by_cell()
     )
-    measured = read_efficiency(arguments.efficiency)
-    trained, pretrained = read_trainings(arguments.trainings), read_pretrainings(arguments.pretrainings)
+    material = Material(
+        scored,
+        assignment,
+        measured=read_efficiency(arguments.efficiency),
+        trainings=read_trainings(arguments.trainings),
+        scores=scores,
+        pretrainings=read_pretrainings(arguments.pretrainings),
+        looks=group_looks(models, groups, arguments.baseline),
+    )
 
-    from compactbio.reporting.figures.agreement import draw_agreement  # these import matplotlib
-    from compactbio.reporting.figures.learning_curves import draw_curves
-    from compactbio.reporting.figures.loss_curves import draw_losses
-    from compactbio.reporting.figures.score_dots import draw_scores, group_looks
-    from compactbio.reporting.figures.tradeoffs import draw_tradeoffs
+    from compactbio.reporting.figures.drawing import draw_figures  # imports matplotlib
 
-    folder, looks = arguments.output_dir, group_looks(results, groups)
-    paths = draw_scores(folder, results, scores, looks)
-    paths += draw_tradeoffs(folder, results, measured, looks)
-    paths += draw_agreement(folder, results)
-    paths += draw_losses(folder, models, pretrained)
-    paths += draw_curves(folder, models, datasets, trained)
+    paths = draw_figures(arguments.output_dir, material)
     log.info("%d figures written to %s", len(paths), arguments.output_dir)
 
 

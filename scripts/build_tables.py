@@ -9,22 +9,27 @@ to <results_dir>/tables_so_far.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.logs import run_program
-from compactbio.reporting.collected_scores import collect_scores, find_score_tables
+from compactbio.reporting.collected_scores import collect_scores, find_score_tables, gap_reasons
+from compactbio.reporting.efficiency.measurements import read_deployment, read_efficiency
 from compactbio.reporting.explanations import check_quirks
-from compactbio.reporting.gaps import datasets_in, gap_reasons, parse_datasets
+from compactbio.reporting.material import Material
+from compactbio.reporting.options import (
+    add_selection,
+    datasets_in,
+    json_option,
+    options_so_far,
+    parse_datasets,
+    read_published_of,
+)
 from compactbio.reporting.score_cells import build_cells
-from compactbio.reporting.selection import options_so_far, read_published_of
 from compactbio.reporting.statistics.estimates import Estimate, read_estimates
 from compactbio.reporting.tables.building import write_tables
-from compactbio.reporting.tables.deployed_forms import read_deployment
-from compactbio.reporting.tables.model_costs import read_efficiency
 from compactbio.reporting.trainings import find_trainings, read_trainings
 from compactbio.settings.load import settings_of_files
 from compactbio.settings.results import Results
@@ -54,13 +59,7 @@ def parse_arguments() -> argparse.Namespace:
         "--trainings", type=Path, nargs="*", default=[], help="files <model>/<dataset>/training.json of finetune_model"
     )
     parser.add_argument("--comparisons", type=Path, help="table that compare_models wrote")
-    parser.add_argument("--published", type=Path, help="table of published values")
-    parser.add_argument("--models", nargs="+", help="rows of the tables, in order (default: those with scores)")
-    parser.add_argument(
-        "--datasets", nargs="+", metavar="NAME:TASK", help="datasets in order, task ner, re or qa (default: as above)"
-    )
-    parser.add_argument("--known-models", nargs="*", default=[], help="models that published values may name too")
-    parser.add_argument("--known-datasets", nargs="*", default=[], metavar="NAME:TASK", help="the same for datasets")
+    add_selection(parser, required=False)
     parser.add_argument("--baseline", required=True, help="model whose scores the percentages refer to")
     parser.add_argument("--resamples", type=int, help="with --results: number of resamples; none: no comparisons")
     parser.add_argument("--seed", type=int, default=0, help="of the resamples")
@@ -77,7 +76,7 @@ def gather_estimates(arguments: argparse.Namespace, models: Sequence[str]) -> li
         return read_estimates(arguments.comparisons)
     if not arguments.results or not arguments.resamples:
         return []
-    from compactbio.reporting.statistics.differences import compare
+    from compactbio.reporting.statistics.differences import compare  # reads files with pyarrow
     from compactbio.reporting.statistics.paired_units import find_units
 
     units = find_units(arguments.results, models)
@@ -87,22 +86,17 @@ def gather_estimates(arguments: argparse.Namespace, models: Sequence[str]) -> li
 def main() -> None:
     """Read the command line, gather everything, write the tables."""
     arguments = parse_arguments()
-    try:
-        quirks = json.loads(arguments.quirks)
-    except json.JSONDecodeError as error:
-        raise UserError(f"--quirks is not JSON: {error}") from None
+    quirks = json_option("--quirks", arguments.quirks)
     check_quirks(quirks)
-    efficiency, deployment, trainings = list(arguments.efficiency), arguments.deployment, list(arguments.trainings)
+    efficiency, deployment, trainings = arguments.efficiency, arguments.deployment, arguments.trainings
     if arguments.results:
         if not arguments.results.is_dir():
             raise UserError(f"there is no folder {arguments.results}: nothing was run for it yet, or correct its path")
         scores = collect_scores(find_score_tables(arguments.results))
-        measured_here = Results(arguments.results).reporting.efficiency
-        if not efficiency and measured_here.is_file():
-            efficiency = [measured_here]
-        deployment_here = Results(arguments.results).reporting.deployment.measurements
-        if deployment is None and deployment_here.is_file():
-            deployment = deployment_here
+        reporting = Results(arguments.results).reporting
+        efficiency = efficiency or [path for path in [reporting.efficiency] if path.is_file()]
+        if deployment is None and reporting.deployment.measurements.is_file():
+            deployment = reporting.deployment.measurements
         trainings = trainings or find_trainings(arguments.results)
     else:
         scores = collect_scores([arguments.scores])
@@ -111,7 +105,7 @@ def main() -> None:
     if not models or not datasets:
         raise UserError("there are no scores yet, so give --models and --datasets to build tables of dashes")
     assignment = read_published_of(arguments, models, datasets)
-    results = build_cells(
+    scored = build_cells(
         scores,
         models=models,
         datasets=datasets,
@@ -119,16 +113,16 @@ def main() -> None:
         published=assignment.by_cell(),
         reasons=gap_reasons(arguments.results, models, datasets) if arguments.results else None,
     )
-    write_tables(
-        arguments.output_dir,
-        results,
+    material = Material(
+        scored,
         assignment,
-        read_efficiency(efficiency),
-        read_deployment(deployment),
-        quirks,
-        read_trainings(trainings),
-        gather_estimates(arguments, models),
+        measured=read_efficiency(efficiency),
+        trainings=read_trainings(trainings),
+        deployed=read_deployment(deployment),
+        estimates=gather_estimates(arguments, models),
+        quirks=quirks,
     )
+    write_tables(arguments.output_dir, material)
     log.info("tables of %d models and %d datasets written to %s", len(models), len(datasets), arguments.output_dir)
 
 

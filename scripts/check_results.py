@@ -10,9 +10,8 @@ from compactbio.errors import UserError
 from compactbio.files import replacing_file
 from compactbio.logs import run_program
 from compactbio.reporting.collected_scores import collect_scores
-from compactbio.reporting.gaps import parse_datasets
+from compactbio.reporting.options import add_selection, parse_datasets, read_published_of
 from compactbio.reporting.result_checks import find_problems, read_expected_runs, report
-from compactbio.reporting.selection import read_published_of
 from compactbio.reporting.table_checks import find_table_problems, read_tables
 
 log = logging.getLogger(__name__)
@@ -24,11 +23,7 @@ def main() -> None:
     parser.add_argument("--scores", type=Path, required=True, help="table that collect_scores wrote")
     parser.add_argument("--runs", type=Path, nargs="+", required=True, help="run.yaml of every fine-tuning")
     parser.add_argument("--tables", type=Path, required=True, help="folder that build_tables wrote")
-    parser.add_argument("--published", type=Path, help="table of published values, where they are compared with")
-    parser.add_argument("--models", nargs="+", required=True)
-    parser.add_argument("--datasets", nargs="+", required=True, metavar="NAME:TASK")
-    parser.add_argument("--known-models", nargs="*", default=[], help="models that published values may name too")
-    parser.add_argument("--known-datasets", nargs="*", default=[], metavar="NAME:TASK", help="the same for datasets")
+    add_selection(parser)
     parser.add_argument("--output", type=Path, required=True, help="text file with what was checked")
     arguments = parser.parse_args()
     datasets = parse_datasets(arguments.datasets)
@@ -41,7 +36,9 @@ def main() -> None:
     problems += find_table_problems(tables, scores, models=models, datasets=datasets, assignment=assignment)
     if problems:
         listed = "".join(f"\n  - {problem}" for problem in problems)
-        raise UserError(f"{arguments.scores} fails {len(problems)} checks; mend what is named and score again:{listed}")
+        raise UserError(
+            f"{arguments.scores} fails {len(problems)} checks; correct what is named and score again:{listed}"
+        )
     rows = {name: len(lines) for name, lines in tables.items()}
     text = report(scores, models=models, datasets=datasets, expected=expected, assignment=assignment, rows=rows)
     with replacing_file(arguments.output) as temporary:

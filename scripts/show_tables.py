@@ -8,13 +8,10 @@ from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.logs import run_program
-from compactbio.reporting.selection import folder_so_far
+from compactbio.reporting.records import printed_tables
 from compactbio.reporting.tables.terminal import for_terminal
 from compactbio.settings.load import settings_of_files
 from compactbio.settings.results import Results, Tables
-
-# What a reader looks for first comes last: it stays on the screen.
-TABLES = ("ner", "re", "qa", "finetuning", "sizes", "efficiency", "comparisons", "replication", "summary")
 
 
 def main() -> None:
@@ -25,10 +22,13 @@ def main() -> None:
     source.add_argument(
         "--configfile", type=Path, nargs="*", metavar="FILE", help="the tables that build_tables --configfile wrote"
     )
-    parser.add_argument("--only", nargs="+", choices=TABLES, default=TABLES, help="tables to print (default: all)")
+    names = printed_tables()
+    parser.add_argument("--only", nargs="+", choices=names, default=names, help="tables to print (default: all)")
     arguments = parser.parse_args()
-    folder = arguments.folder or folder_so_far(settings_of_files(arguments.configfile))
-    paths = [Tables(folder).table(name, "md") for name in TABLES if name in arguments.only]
+    folder = arguments.folder
+    if folder is None:
+        folder = Results(Path(settings_of_files(arguments.configfile)["results_dir"])).tables_so_far.folder
+    paths = [Tables(folder).table(name, "md") for name in names if name in arguments.only]
     missing = [str(path) for path in paths if not path.is_file()]
     if missing:
         raise UserError(f"no {', '.join(missing)}: build the tables first, for example with `make tables`")

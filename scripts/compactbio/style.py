@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,6 +56,11 @@ LOOKS: dict[str, Look] = {
     "given": Look("as published, not trained here", "#56B4E9", "D"),
 }
 PUBLISHED_COLOUR = "#222222"
+
+
+def group_looks(models: Iterable[str], groups: Mapping[str, str], baseline: str) -> dict[str, Look]:
+    """Return the look of each model: the baseline's, or its group's, a key of `LOOKS` (`given` where it has none)."""
+    return {model: LOOKS["baseline" if model == baseline else groups.get(model, "given")] for model in models}
 
 
 def line_looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -36,7 +36,7 @@ from compactbio.finetuning.runs.execution import finetune
 from compactbio.finetuning.runs.outputs import publish
 from compactbio.finetuning.runs.planning import plan_runs
 from compactbio.reporting.efficiency import forms
-from compactbio.reporting.efficiency.names import FORMS, INT8, ONNX, TORCH
+from compactbio.reporting.efficiency.measurements import FORMS, INT8, ONNX, TORCH
 from compactbio.scoring.folder_scores import score_folder
 from compactbio.students.tokenizers import save_tokenizer, tokenizer_of_vocabulary
 

@@ -155,7 +155,7 @@ def test_tables_so_far_of_a_configuration(request, tmp_path):
         (["--quirks", '{"dropout": "sound"}'], "unknown switch 'dropout'"),
         (["--quirks", '{"text": "full"}'], "text is 'full'"),
         (["--datasets", "BC2GM"], "'BC2GM' is not NAME:TASK"),
-        (["--datasets", "BC2GM:ner", "BC2GM:ner"], "BC2GM stands twice"),
+        (["--datasets", "BC2GM:ner", "BC2GM:ner"], "BC2GM is given twice"),
         (["--efficiency", "nowhere.json"], "nowhere.json does not exist"),
     ],
 )

@@ -13,12 +13,13 @@ from helpers.reporting import (
 
 from compactbio.errors import UserError
 from compactbio.reporting.collected_scores import Score
+from compactbio.reporting.efficiency.measurements import read_deployment, read_efficiency
 from compactbio.reporting.efficiency.timing import MeasurementSettings, integer_instructions, spread, time_in_turn
 from compactbio.reporting.figures.tradeoffs import pareto_front, spread_heights
 from compactbio.reporting.render import Document, to_markdown
 from compactbio.reporting.result_checks import find_problems
-from compactbio.reporting.tables.deployed_forms import deployment_records, deployment_sections, read_deployment
-from compactbio.reporting.tables.model_costs import efficiency_document, read_efficiency, sizes_document
+from compactbio.reporting.tables.deployed_forms import deployment_records, deployment_sections
+from compactbio.reporting.tables.model_costs import efficiency_document, sizes_document
 
 
 def test_measurements_become_tables_and_different_machines_are_told(tmp_path):

@@ -13,7 +13,7 @@ from compactbio.reporting.pretrainings import read_pretrainings, running_mean
 from compactbio.reporting.published import PublishedValue
 from compactbio.reporting.score_cells import build_cells
 from compactbio.scoring.score_rows import Score
-from compactbio.style import line_looks
+from compactbio.style import line_looks, save_figure
 
 MLM = [{"term": "mlm", "weight": 1.0}]
 DISTILLED = [{"term": "mlm", "weight": 2.0}, {"term": "logit_kl", "weight": 5.0, "temperature": 2.0}]
@@ -31,6 +31,11 @@ def write_pretraining(folder, objective, *, gpu_hours=0.0, steps=(1, 10, 30)):
     (folder / "run.yaml").write_text(json.dumps({"objective": objective}))  # JSON is YAML
     (folder / "provenance.json").write_text(json.dumps({"seconds": 36.0, "gpu_hours": gpu_hours}))
     return folder / "metrics.jsonl"
+
+
+def svg_of(figure, folder):
+    """A figure's SVG as text."""
+    return save_figure(figure, folder, "figure")[0].read_text(encoding="utf-8")
 
 
 def test_losses_by_tokens_and_by_hours_of_all_gpus(tmp_path):
@@ -66,7 +71,7 @@ def test_losses_are_smoothed_over_two_per_cent_of_the_lines(count, width):
 def test_each_objective_has_its_own_panels_of_tokens_and_time(tmp_path):
     paths = [write_pretraining(tmp_path / "A", MLM), write_pretraining(tmp_path / "B", MLM)]
     paths.append(write_pretraining(tmp_path / "C", DISTILLED))
-    svg = draw_losses(tmp_path, ["B", "A"], read_pretrainings(paths))[0].read_text(encoding="utf-8")
+    svg = svg_of(draw_losses(["B", "A"], read_pretrainings(paths)), tmp_path)
     assert svg.count("tokens read, thousands") == 2
     assert svg.count("seconds of training on a CPU") == 2
     assert objective_title(read_pretrainings(paths)["C"].objective) == "5 logit_kl + 2 mlm"
@@ -75,13 +80,13 @@ def test_each_objective_has_its_own_panels_of_tokens_and_time(tmp_path):
 
 def test_gpu_hours_are_said_where_all_had_gpus(tmp_path):
     path = write_pretraining(tmp_path / "A", MLM, gpu_hours=0.04)
-    assert "GPU-seconds of training" in draw_losses(tmp_path, ["A"], read_pretrainings([path]))[0].read_text()
+    assert "GPU-seconds of training" in svg_of(draw_losses(["A"], read_pretrainings([path])), tmp_path)
     mixed = [path, write_pretraining(tmp_path / "B", MLM)]
-    assert "GPU-seconds, or seconds on a CPU" in draw_losses(tmp_path, ["A"], read_pretrainings(mixed))[0].read_text()
+    assert "GPU-seconds, or seconds on a CPU" in svg_of(draw_losses(["A"], read_pretrainings(mixed)), tmp_path)
 
 
 def test_without_a_pretraining_the_figure_says_so(tmp_path):
-    assert "No model is pre-trained in this run" in draw_losses(tmp_path, ["A"], {})[0].read_text()
+    assert "No model is pre-trained in this run" in svg_of(draw_losses(["A"], {}), tmp_path)
 
 
 def results(*values, models=("A", "B")):
@@ -108,13 +113,13 @@ def test_only_the_reference_protocol_is_set_against_the_paper(tmp_path):
         published("R", "A", "f1", "standard", 70.0),
     )
     assert {name: [cell.model for cell in found] for name, found in compared_cells(cells).items()} == {"N": ["A"]}
-    svg = draw_agreement(tmp_path, cells)[0].read_text(encoding="utf-8")
+    svg = svg_of(draw_agreement(cells), tmp_path)
     assert "mean +1.0 points" in svg  # 85 less 84
     assert "paper, F1 %" in svg and ">R<" not in svg
 
 
 def test_without_a_pair_the_scatter_says_so(tmp_path):
-    assert "nothing is compared with it here" in draw_agreement(tmp_path, results())[0].read_text(encoding="utf-8")
+    assert "nothing is compared with it here" in svg_of(draw_agreement(results()), tmp_path)
 
 
 def test_no_two_models_look_alike():

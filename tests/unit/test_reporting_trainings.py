@@ -7,7 +7,8 @@ from helpers.reporting import write_training
 
 from compactbio.errors import UserError
 from compactbio.reporting.render import to_markdown
-from compactbio.reporting.trainings import find_trainings, read_trainings, trainings_document, trainings_records
+from compactbio.reporting.tables.hyperparameters import trainings_document, trainings_records
+from compactbio.reporting.trainings import find_trainings, read_trainings
 
 DATASETS = {"N": "ner", "Q": "qa"}
 GRID = [

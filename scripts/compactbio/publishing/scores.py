@@ -8,7 +8,7 @@ from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.kinds import KINDS, METRIC_TITLES
-from compactbio.reporting.efficiency.names import INT8
+from compactbio.reporting.efficiency.measurements import INT8
 from compactbio.settings.results import Tables
 
 

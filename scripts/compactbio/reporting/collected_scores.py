@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from compactbio.errors import UserError
@@ -87,3 +87,13 @@ def collect_scores(paths: Iterable[Path]) -> list[Score]:
 def find_score_tables(results: Path) -> list[Path]:
     """Return the score tables that a results folder holds so far, in alphabetical order."""
     return find(Results(results), Results(results).model_scores("*").scores)
+
+
+def gap_reasons(results: Path, models: Sequence[str], datasets: Iterable[str]) -> dict[tuple[str, str], str]:
+    """Return for each (model, dataset) of a results folder what is known of it beyond that it was not run."""
+    return {
+        (model, dataset): "fine-tuned, not scored yet"
+        for dataset in datasets
+        for model in models
+        if Results(results).finetuning(model, dataset).predictions.is_file()
+    }

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 from compactbio.errors import UserError
 from compactbio.kinds import KINDS
+from compactbio.reporting.material import Material
 from compactbio.reporting.published import Assignment, PublishedValue
-from compactbio.reporting.render import Block, Document, Entry, Section, number
+from compactbio.reporting.records import TABLES
+from compactbio.reporting.render import Block, Document, Entry, Section, number, row
 from compactbio.reporting.score_cells import ScoreCells
 from compactbio.reporting.tables.kind_scores import UNITS_NOTE
 
@@ -43,15 +45,10 @@ QUIRKS: dict[str, dict[str, str]] = {
     },
 }
 
-FILES = [
-    ("replication", "the paper's values beside ours, with verdicts, and the order of the models in both"),
-    ("ner, re, qa", "the scores of one kind of task, a section per protocol"),
-    ("comparisons", "every model against the baseline: differences, intervals, p-values, verdicts"),
-    ("summary", "averages per kind of task and over them, and the share of the baseline's"),
-    ("finetuning", "hyper-parameters, epochs and validation scores of the runs, and the grids that were tried"),
-    ("sizes", "exact numbers of parameters and file sizes"),
-    ("efficiency", "operations, latency and throughput; size, speed and scores as ONNX and in int8"),
-]
+
+def build(material: Material) -> Document:
+    """Return the page."""
+    return explanation_document(material.scored, material.assignment, material.quirks)
 
 
 def check_quirks(quirks: Mapping[str, str]) -> None:
@@ -77,7 +74,15 @@ def explanation_document(scored: ScoreCells, assignment: Assignment, quirks: Map
                 "tidy rows with all digits (.csv).",
                 f"{UNITS_NOTE} An empty cell is a dash, and the reason stands under the table.",
             ],
-            [Block("Files", "files", ["files", "content"], [[Entry(a), Entry(b)] for a, b in FILES], numeric=False)],
+            [
+                Block(
+                    "Files",
+                    "files",
+                    ["files", "content"],
+                    _files(),
+                    numeric=False,
+                )
+            ],
         ),
         Section("Protocols", _protocols(scored), []),
         Section("Runs", [], [_runs_block(scored)]),
@@ -85,6 +90,14 @@ def explanation_document(scored: ScoreCells, assignment: Assignment, quirks: Map
         _deviations(quirks),
     ]
     return Document("What these tables are", [], sections)
+
+
+def _files() -> list[list[Entry]]:
+    """Return the names of tables with what they hold; tables of the same words share a line."""
+    names: dict[str, list[str]] = {}
+    for table in TABLES:
+        names.setdefault(table.holds, []).append(table.name)
+    return [row(", ".join(of_holds), holds) for holds, of_holds in names.items()]
 
 
 def _protocols(scored: ScoreCells) -> list[str]:
@@ -103,7 +116,7 @@ def _runs_block(scored: ScoreCells) -> Block:
     for dataset in (name for task in KINDS for name in scored.datasets_of(task)):
         counts = scored.run_counts(dataset)
         number_of_runs = " or ".join(str(count) for count in sorted(set(counts))) or "0"
-        rows.append([Entry(dataset), Entry(number_of_runs), Entry(f"{len(counts)} of {len(scored.models)}")])
+        rows.append(row(dataset, number_of_runs, f"{len(counts)} of {len(scored.models)}"))
     return Block("Runs behind a cell", "runs", ["dataset", "runs per model", "models scored"], rows)
 
 
@@ -136,7 +149,7 @@ def _deviations(quirks: Mapping[str, str]) -> Section:
     """Return the quirk switches and their values."""
     if not quirks:
         return Section("Deviations", ["No quirk switches were given."], [])
-    rows = [[Entry(name), Entry(value), Entry(QUIRKS[name][value])] for name, value in quirks.items()]
+    rows = [row(name, value, QUIRKS[name][value]) for name, value in quirks.items()]
     changed = [name for name, value in quirks.items() if value != "reference"]
     text = (
         f"{len(changed)} of {len(quirks)} differ from the reference code: {', '.join(changed)}."

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tabulate import tabulate
+
+from compactbio.files import replacing_file
 
 DASH = "–"
 MARKS_NOTE = "Bold: highest mean of its column; underlined: second highest. The marks say nothing about significance."
@@ -29,6 +33,13 @@ _LATEX_SPECIAL = {
     "–": "--",
     "−": "$-$",
 }
+_STYLE = (
+    "body{font:15px/1.45 sans-serif;margin:1.5em;max-width:75em;color:#222}"
+    "table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
+    "table{border-top:2px solid #222;border-bottom:2px solid #222}"
+    "thead tr{border-bottom:1px solid #222}td,th{padding:.2em .8em}"
+    "th{text-align:left}ul,p{color:#444;font-size:90%}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +92,41 @@ def escape_markdown(text: str) -> str:
     return text
 
 
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How a form writes text and tables.
+
+    Attributes:
+        escape: gives text that is printed as it stands here.
+        marks: what stands before and after a marked number.
+        style: tabulate's name for such tables.
+    """
+
+    escape: Callable[[str], str]
+    marks: Mapping[str, tuple[str, str]]
+    style: str
+
+    def table(self, block: Block) -> str:
+        """Return the bare table: first column left, the others right if they are numbers."""
+        rows = [[self._entry(entry) for entry in entries] for entries in block.rows]
+        header = [self.escape(title) for title in block.header]
+        align = ["left"] + ["right" if block.numeric else "left"] * (len(header) - 1) if rows else None
+        return tabulate(rows, headers=header, tablefmt=self.style, disable_numparse=True, colalign=align)
+
+    def _entry(self, entry: Entry) -> str:
+        """Return an entry's text with its mean inside the strings of its mark."""
+        if not entry.mark:
+            return self.escape(entry.text)
+        before, after = self.marks[entry.mark]
+        mean, separator, rest = entry.text.partition(" ± ")
+        return f"{before}{self.escape(mean)}{after}{self.escape(separator + rest)}"
+
+
+_MARKDOWN = _Form(escape_markdown, {"best": ("**", "**"), "second": ("<u>", "</u>")}, "pipe")
+_LATEX = _Form(escape_latex, {"best": (r"\textbf{", "}"), "second": (r"\underline{", "}")}, "latex_raw")
+_HTML = _Form(html.escape, {"best": ("<strong>", "</strong>"), "second": ("<u>", "</u>")}, "unsafehtml")
+
+
 def to_markdown(document: Document) -> str:
     """Return the document as Markdown with pipe tables."""
     parts = [f"# {document.title}", *document.text]
@@ -89,9 +135,7 @@ def to_markdown(document: Document) -> str:
             parts.append(f"## {section.title}")
         parts.extend(section.text)
         for block in section.blocks:
-            parts.append(f"### {block.title}")
-            rows = [[_marked(e, escape_markdown, ("**", "**"), ("<u>", "</u>")) for e in row] for row in block.rows]
-            parts.append(_table(block, rows, [escape_markdown(h) for h in block.header], "pipe"))
+            parts += [f"### {block.title}", _MARKDOWN.table(block)]
             if block.notes:
                 parts.append("\n".join(f"- {note}" for note in block.notes))
     return "\n\n".join(parts) + "\n"
@@ -103,25 +147,18 @@ def to_latex(document: Document) -> str:
     parts.extend(f"% {text}" for text in document.text)
     for section in document.sections:
         for block in section.blocks:
-            rows = [
-                [_marked(e, escape_latex, (r"\textbf{", "}"), (r"\underline{", "}")) for e in row] for row in block.rows
-            ]
-            body = _booktabs(_table(block, rows, [escape_latex(h) for h in block.header], "latex_raw"))
             heading = ". ".join(part for part in (document.title, section.title, block.title) if part)
             notes = " ".join(escape_latex(_sentence(note)) for note in block.notes)
-            parts.append(
-                "\n".join(
-                    [
-                        r"\begin{table}[htbp]",
-                        r"\centering",
-                        rf"\caption{{{escape_latex(heading)}.}}",
-                        rf"\label{{tab:{block.label}}}",
-                        body,
-                        *([rf"\par\smallskip{{\footnotesize {notes}\par}}"] if notes else []),
-                        r"\end{table}",
-                    ]
-                )
-            )
+            lines = [
+                r"\begin{table}[htbp]",
+                r"\centering",
+                rf"\caption{{{escape_latex(heading)}.}}",
+                rf"\label{{tab:{block.label}}}",
+                _booktabs(_LATEX.table(block)),
+                *([rf"\par\smallskip{{\footnotesize {notes}\par}}"] if notes else []),
+                r"\end{table}",
+            ]
+            parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
 
@@ -133,30 +170,31 @@ def to_html(document: Document) -> str:
             parts.append(f"<h2>{html.escape(section.title)}</h2>")
         parts.extend(_paragraphs(section.text))
         for block in section.blocks:
-            parts.append(f"<h3>{html.escape(block.title)}</h3>")
-            rows = [
-                [_marked(e, html.escape, ("<strong>", "</strong>"), ("<u>", "</u>")) for e in row] for row in block.rows
-            ]
-            parts.append(_table(block, rows, [html.escape(h) for h in block.header], "unsafehtml"))
+            parts += [f"<h3>{html.escape(block.title)}</h3>", _HTML.table(block)]
             if block.notes:
                 items = "".join(f"<li>{html.escape(note)}</li>" for note in block.notes)
                 parts.append(f"<ul>{items}</ul>")
-    style = (
-        "body{font:15px/1.45 sans-serif;margin:1.5em;max-width:75em;color:#222}"
-        "table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
-        "table{border-top:2px solid #222;border-bottom:2px solid #222}"
-        "thead tr{border-bottom:1px solid #222}td,th{padding:.2em .8em}"
-        "th{text-align:left}ul,p{color:#444;font-size:90%}"
-    )
     title = html.escape(document.title)
-    head = f'<meta charset="utf-8"><title>{title}</title><style>{style}</style>'
+    head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(parts) + "\n</body></html>\n"
 
 
-def _table(block: Block, rows: Sequence[Sequence[str]], header: Sequence[str], style: str) -> str:
-    """Return the bare table in one of tabulate's styles: first column left, the others right."""
-    align = ["left"] + ["right" if block.numeric else "left"] * (len(header) - 1)
-    return tabulate(rows, headers=header, tablefmt=style, disable_numparse=True, colalign=align if rows else None)
+FORMS: dict[str, Callable[[Document], str]] = {"md": to_markdown, "tex": to_latex, "html": to_html}
+
+
+def write_document(document: Document, folder: Path, name: str, forms: Iterable[str] = ("md", "html")) -> None:
+    """Write a document as <name>.<form> for each of the forms, keys of `FORMS`."""
+    for form in forms:
+        with replacing_file(folder / f"{name}.{form}") as temporary:
+            temporary.write_text(FORMS[form](document), encoding="utf-8")
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Write rows as CSV with a header; what a row lacks is empty."""
+    with replacing_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, columns, restval="", extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _booktabs(table: str) -> str:
@@ -169,22 +207,24 @@ def _booktabs(table: str) -> str:
     return table
 
 
-def _marked(entry: Entry, escape: Callable[[str], str], best: tuple[str, str], second: tuple[str, str]) -> str:
-    """Return an entry's escaped text with its mean inside the strings of its mark."""
-    if not entry.mark:
-        return escape(entry.text)
-    before, after = best if entry.mark == "best" else second
-    mean, separator, rest = entry.text.partition(" ± ")
-    return f"{before}{escape(mean)}{after}{escape(separator + rest)}"
-
-
 def _paragraphs(texts: Sequence[str]) -> list[str]:
+    """Return paragraphs of HTML."""
     return [f"<p>{html.escape(text)}</p>" for text in texts]
 
 
 def _sentence(text: str) -> str:
     """Return a note that ends in a full stop."""
     return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
+def row(*texts: str) -> list[Entry]:
+    """Return a row of entries without marks."""
+    return [Entry(text) for text in texts]
+
+
+def gap_note(reason: str, names: Sequence[str]) -> list[str]:
+    """Return the note that says of which names the dashes are, and why; none without a name."""
+    return [f"{DASH} = {reason}: {', '.join(names)}."] if names else []
 
 
 def number(value: float | None, decimals: int = 2) -> str:

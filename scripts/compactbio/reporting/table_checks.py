@@ -14,7 +14,7 @@ from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.kinds import COUNTS, KINDS
-from compactbio.reporting.efficiency.names import FORMS, INT8, ONNX, TORCH
+from compactbio.reporting.efficiency.measurements import FORMS, INT8, ONNX, TORCH
 from compactbio.reporting.published import Assignment
 from compactbio.reporting.statistics.estimates import MEAN
 from compactbio.scoring.score_rows import Score

@@ -15,7 +15,7 @@ import torch
 from compactbio.finetuning.packed.batching import to_tensors
 from compactbio.reporting.efficiency.encoders import fitting, random_inputs
 from compactbio.reporting.efficiency.forms import Forms, make_forms
-from compactbio.reporting.efficiency.names import TORCH
+from compactbio.reporting.efficiency.measurements import TORCH
 from compactbio.reporting.efficiency.timing import (
     MeasurementSettings,
     integer_instructions,

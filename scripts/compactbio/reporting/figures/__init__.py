@@ -1,1 +1,5 @@
-"""The figures that are drawn from scores, measurements and trainings."""
+"""The figures, drawn with matplotlib."""
+
+import matplotlib
+
+matplotlib.use("Agg")  # no display is needed

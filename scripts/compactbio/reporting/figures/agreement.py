@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import fmean
-
-import matplotlib
-
-matplotlib.use("Agg")  # no display is needed
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -18,11 +13,11 @@ from matplotlib.lines import Line2D
 
 from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.kinds.kind import REFERENCE
+from compactbio.reporting.material import Material
 from compactbio.reporting.render import signed
 from compactbio.reporting.score_cells import Cell, ScoreCells
-from compactbio.style import PARAMETERS, line_looks, save_figure, say_nothing_to_draw
+from compactbio.style import line_looks, say_nothing_to_draw
 
-NAME = "paper_and_replication"
 _COLUMNS = 4  # panels side by side at most
 _NOTHING = (
     "No cell of this run has a confirmed value of the paper by the reference protocol:\n"
@@ -30,13 +25,9 @@ _NOTHING = (
 )
 
 
-def draw_agreement(folder: Path, scored: ScoreCells) -> list[Path]:
-    """Write the figure as SVG and PNG into a folder and return the paths; without a pair it says so in words."""
-    with plt.rc_context(PARAMETERS):
-        figure = _draw(scored)
-        paths = save_figure(figure, folder, NAME)
-        plt.close(figure)
-    return paths
+def build(material: Material) -> Figure:
+    """Return the figure; without a pair it says so in words."""
+    return draw_agreement(material.scored)
 
 
 def compared_cells(scored: ScoreCells) -> dict[str, list[Cell]]:
@@ -50,7 +41,7 @@ def compared_cells(scored: ScoreCells) -> dict[str, list[Cell]]:
     return compared
 
 
-def _draw(scored: ScoreCells) -> Figure:
+def draw_agreement(scored: ScoreCells) -> Figure:
     """Return the figure: published across, ours upwards with the standard deviation over the runs."""
     compared = compared_cells(scored)
     columns = min(_COLUMNS, max(1, len(compared)))

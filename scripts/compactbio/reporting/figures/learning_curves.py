@@ -5,58 +5,56 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")  # no display is needed
-
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from compactbio.kinds import KINDS, METRIC_TITLES
+from compactbio.reporting.material import Material
 from compactbio.reporting.trainings import Training, Trainings
-from compactbio.style import PARAMETERS, line_looks, save_figure, say_nothing_to_draw
+from compactbio.style import line_looks, say_nothing_to_draw
 
-NAME = "learning_curves"
 _COLUMNS = 4  # datasets side by side at most
 
 
-def draw_curves(folder: Path, models: Sequence[str], datasets: Mapping[str, str], trainings: Trainings) -> list[Path]:
-    """Write the figure as SVG and PNG into a folder and return the paths; models without a training are left out."""
+def build(material: Material) -> Figure:
+    """Return the figure; models without a training are left out."""
+    return draw_curves(material.scored.models, material.scored.datasets, material.trainings)
+
+
+def draw_curves(models: Sequence[str], datasets: Mapping[str, str], trainings: Trainings) -> Figure:
+    """Return two panels for each dataset, a line for each model."""
     columns = min(_COLUMNS, max(1, len(datasets)))
     rows = 2 * max(1, math.ceil(len(datasets) / columns))
     looks = {model: look | {"label": model} for model, look in line_looks(models).items()}
-    with plt.rc_context(PARAMETERS):
-        size = (1.2 + 2.6 * columns, 0.6 + 2.3 * rows)
-        figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
-        for axis in axes.flat:
-            axis.set_visible(False)
-        for place, (dataset, task) in enumerate(datasets.items()):
-            row, column = divmod(place, columns)
-            losses, scores = axes[2 * row][column], axes[2 * row + 1][column]
-            losses.set_title(dataset)
-            losses.set_ylabel("training loss")
-            scores.set_ylabel(f"validation {METRIC_TITLES[KINDS[task].headline]}, %")
-            scores.set_xlabel("epoch")
-            for model, look in looks.items():
-                if (model, dataset) in trainings:
-                    _draw(losses, trainings[model, dataset], look, lambda line: line["loss"])
-                    _draw(scores, trainings[model, dataset], look, partial(_score, metric=KINDS[task].headline))
-            for axis, gap in ((losses, "no training"), (scores, "no validation data")):
-                axis.set_visible(True)
-                axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-                if not axis.lines:
-                    say_nothing_to_draw(axis, gap)
-        handles = {line.get_label(): line for axis in axes.flat for line in axis.lines}
-        if handles:
-            figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=min(5, len(handles)))
-        paths = save_figure(figure, folder, NAME)
-        plt.close(figure)
-    return paths
+    size = (1.2 + 2.6 * columns, 0.6 + 2.3 * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    for axis in axes.flat:
+        axis.set_visible(False)
+    for place, (dataset, task) in enumerate(datasets.items()):
+        row, column = divmod(place, columns)
+        losses, scores = axes[2 * row][column], axes[2 * row + 1][column]
+        losses.set_title(dataset)
+        losses.set_ylabel("training loss")
+        scores.set_ylabel(f"validation {METRIC_TITLES[KINDS[task].headline]}, %")
+        scores.set_xlabel("epoch")
+        for model, look in looks.items():
+            if (model, dataset) in trainings:
+                _draw(losses, trainings[model, dataset], look, lambda line: line["loss"])
+                _draw(scores, trainings[model, dataset], look, partial(_score, metric=KINDS[task].headline))
+        for axis, gap in ((losses, "no training"), (scores, "no validation data")):
+            axis.set_visible(True)
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+            if not axis.lines:
+                say_nothing_to_draw(axis, gap)
+    handles = {line.get_label(): line for axis in axes.flat for line in axis.lines}
+    if handles:
+        figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=min(5, len(handles)))
+    return figure
 
 
 def mean_curve(training: Training, value: Callable[[dict[str, Any]], float | None]) -> tuple[list[int], list[float]]:

@@ -5,23 +5,18 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
-
-matplotlib.use("Agg")  # no display is needed
-
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from compactbio.reporting.material import Material
 from compactbio.reporting.pretrainings import Pretraining, running_mean
-from compactbio.style import PARAMETERS, line_looks, save_figure, say_nothing_to_draw
+from compactbio.style import line_looks, say_nothing_to_draw
 
-NAME = "pretraining_losses"
 SMOOTHED_SHARE = 0.02  # of a training's logged lines: the width of the running mean
 _COLUMNS = 4  # objectives side by side at most
 _MARKS = 12  # on a curve, about
@@ -30,8 +25,13 @@ _COUNTS = ((", billions", 1e9), (", millions", 1e6), (", thousands", 1e3), ("", 
 _UNITS = (("hours", 1.0), ("minutes", 60.0), ("seconds", 3600.0))  # and how many an hour has
 
 
-def draw_losses(folder: Path, models: Sequence[str], pretrainings: Mapping[str, Pretraining]) -> list[Path]:
-    """Write the figure as SVG and PNG into a folder and return the paths; without a training it says so in words.
+def build(material: Material) -> Figure:
+    """Return the figure; without a training it says so in words."""
+    return draw_losses(material.scored.models, material.pretrainings)
+
+
+def draw_losses(models: Sequence[str], pretrainings: Mapping[str, Pretraining]) -> Figure:
+    """Return the figure of all pre-trainings.
 
     Args:
         models: the models of the other figures, whose looks they keep here; pre-trained ones beside them (teachers)
@@ -40,11 +40,7 @@ def draw_losses(folder: Path, models: Sequence[str], pretrainings: Mapping[str, 
     """
     names = [*models, *(name for name in pretrainings if name not in models)]
     looks = {name: look for name, look in line_looks(names).items() if name in pretrainings}
-    with plt.rc_context(PARAMETERS):
-        figure = _draw(pretrainings, looks) if pretrainings else _nothing()
-        paths = save_figure(figure, folder, NAME)
-        plt.close(figure)
-    return paths
+    return _draw(pretrainings, looks) if pretrainings else _nothing()
 
 
 def smoothed(losses: np.ndarray) -> np.ndarray:

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-
-import matplotlib
-
-matplotlib.use("Agg")  # no display is needed
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -16,31 +11,18 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from compactbio.kinds import KINDS, METRIC_TITLES
-from compactbio.kinds.kind import REFERENCE, STANDARD
+from compactbio.kinds.kind import STANDARD
+from compactbio.reporting.material import Material
 from compactbio.reporting.score_cells import ScoreCells
 from compactbio.scoring.score_rows import Score
-from compactbio.style import LOOKS, PARAMETERS, PUBLISHED_COLOUR, QUIET, Look, save_figure
+from compactbio.style import LOOKS, PUBLISHED_COLOUR, QUIET, Look
 
 _COLUMNS = 4  # panels side by side at most
 
 
-def group_looks(scored: ScoreCells, groups: Mapping[str, str]) -> dict[str, Look]:
-    """Return the look of each model: its group's, a key of `LOOKS` (`given` where none is said), or the baseline's."""
-    looks = {model: LOOKS[groups.get(model, "given")] for model in scored.models}
-    if scored.baseline in looks:
-        looks[scored.baseline] = LOOKS["baseline"]
-    return looks
-
-
-def draw_scores(folder: Path, scored: ScoreCells, scores: Sequence[Score], looks: Mapping[str, Look]) -> list[Path]:
-    """Write the dot plots of both protocols as SVG and PNG into a folder and return their paths."""
-    paths = []
-    with plt.rc_context(PARAMETERS):
-        for name, protocol in (("scores", REFERENCE), ("scores_standard", STANDARD)):
-            figure = _draw_runs(scored, scores, protocol, looks)
-            paths += save_figure(figure, folder, name)
-            plt.close(figure)
-    return paths
+def build(material: Material, protocol: str) -> Figure:
+    """Return the dot plots of a protocol; a kind of task that lacks it is shown by the standard one."""
+    return _draw_runs(material.scored, material.scores, protocol, material.looks)
 
 
 def _draw_runs(scored: ScoreCells, scores: Sequence[Score], protocol: str, looks: Mapping[str, Look]) -> Figure:

@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
-
-import matplotlib
-
-matplotlib.use("Agg")  # no display is needed
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -18,44 +12,35 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.kinds.kind import STANDARD
+from compactbio.reporting.efficiency.measurements import DEVICES
 from compactbio.reporting.figures.score_dots import group_handles
+from compactbio.reporting.material import Material
 from compactbio.reporting.score_cells import ScoreCells
 from compactbio.reporting.tables.summary import averages
-from compactbio.style import PARAMETERS, Look, save_figure, say_nothing_to_draw
+from compactbio.style import Look, say_nothing_to_draw
 
 Costs = Mapping[str, float]
 _FRONT = "#999999"
-_DEVICES = {"cpu": "CPU", "cuda": "GPU"}
 _TICKS = (1, 2, 5)  # times powers of ten
 
 
-def draw_tradeoffs(
-    folder: Path, scored: ScoreCells, measured: Mapping[str, Mapping[str, Any]], looks: Mapping[str, Look]
-) -> list[Path]:
-    """Write score against parameters and against latency as SVG and PNG into a folder and return the paths.
+def by_parameters(material: Material) -> Figure:
+    """Return score against parameters; a model that was not measured is left out."""
+    parameters = {name: facts["parameters"]["encoder"] / 1e6 for name, facts in material.measured.items()}
+    return _draw(material.scored, {"encoder parameters, millions (log scale)": parameters}, "smaller", material.looks)
 
-    Args:
-        measured: facts of measure_efficiency by model; a model without is left out.
-        looks: how each model is drawn.
-    """
-    parameters = {name: facts["parameters"]["encoder"] / 1e6 for name, facts in measured.items()}
-    devices = [device for device in _DEVICES if any(device in facts for facts in measured.values())]
+
+def by_latency(material: Material) -> Figure:
+    """Return score against latency, a row of panels for each device that was measured on."""
+    measured = material.measured
+    devices = [device for device in DEVICES if any(device in facts for facts in measured.values())]
     latencies = {
-        f"{_DEVICES[device]} latency of one sequence, ms (log scale)": {
+        f"{DEVICES[device]} latency of one sequence, ms (log scale)": {
             name: facts[device]["latency_milliseconds"]["median"] for name, facts in measured.items() if device in facts
         }
-        for device in devices or ["cpu"]
+        for device in devices or [next(iter(DEVICES))]
     }
-    paths = []
-    with plt.rc_context(PARAMETERS):
-        for name, costs, word in (
-            ("score_by_parameters", {"encoder parameters, millions (log scale)": parameters}, "smaller"),
-            ("score_by_latency", latencies, "faster"),
-        ):
-            figure = _draw(scored, costs, word, looks)
-            paths += save_figure(figure, folder, name)
-            plt.close(figure)
-    return paths
+    return _draw(material.scored, latencies, "faster", material.looks)
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from compactbio.kinds import KINDS, METRIC_TITLES
-from compactbio.kinds.kind import REFERENCE, STANDARD
-from compactbio.reporting.render import DASH, Block, Document, Entry, Section, number, signed
+from compactbio.reporting.material import Built, Material, Row
+from compactbio.reporting.records import BOTH
+from compactbio.reporting.render import DASH, Block, Document, Section, gap_note, number, row, signed
 from compactbio.reporting.score_cells import ScoreCells
 from compactbio.reporting.statistics.estimates import (
     BASELINE,
@@ -18,7 +18,6 @@ from compactbio.reporting.statistics.estimates import (
     by_model,
 )
 
-RECORD_COLUMNS = (*Estimate._fields, "resampled", "verdict")
 METHOD = (
     "Multi-bootstrap (Sellam et al. 2022, The MultiBERTs): test examples are resampled, the same ones for all models, "
     "and for each model its runs, of R runs R - 1 at a time, which gives the variance of their mean without bias. "
@@ -28,7 +27,15 @@ METHOD = (
 )
 
 
-def comparisons_document(scored: ScoreCells, estimates: Sequence[Estimate]) -> Document:
+def build(material: Material, *protocols: str) -> Built:
+    """Return the table, a section per protocol."""
+    document = comparisons_document(material.scored, material.estimates, protocols)
+    return document, comparison_records(material.estimates)
+
+
+def comparisons_document(
+    scored: ScoreCells, estimates: Sequence[Estimate], protocols: Sequence[str] = BOTH
+) -> Document:
     """Return each model's difference to the baseline, a section per protocol."""
     document = Document(f"Comparisons with {scored.baseline}", [METHOD, RULE], [])
     if not estimates:
@@ -37,7 +44,7 @@ def comparisons_document(scored: ScoreCells, estimates: Sequence[Estimate]) -> D
         )
         return document
     document.text.append(f"Resamples: {estimates[0].resamples:,}. All pairs of models stand in comparisons.csv.")
-    for protocol in (REFERENCE, STANDARD):
+    for protocol in protocols:
         blocks = [
             _block(dataset, protocol, scored, estimates)
             for task in KINDS
@@ -59,7 +66,7 @@ def _block(dataset: str, protocol: str, scored: ScoreCells, estimates: Sequence[
         texts += [signed(difference.value if difference else None), interval_text(difference)]
         texts += [p_text(difference.p), p_text(difference.holm)] if difference else [DASH, DASH]
         texts.append(difference.verdict if difference else DASH)
-        rows.append([Entry(model), *map(Entry, texts)])
+        rows.append(row(model, *texts))
     metric = METRIC_TITLES[KINDS[scored.datasets[dataset]].headline]
     header = ["model", metric, "interval", "runs", "difference", "interval", "p", "Holm", "verdict"]
     label = f"comparisons-{protocol}-{dataset}".lower()
@@ -84,7 +91,8 @@ def _notes(dataset: str, protocol: str, scored: ScoreCells, estimates: Sequence[
         if (dataset, protocol, model) not in means:
             reason = scored.cell(dataset, model, protocol, KINDS[scored.datasets[dataset]].headline).reason
             gaps.setdefault(reason or "no units.parquet", []).append(model)
-    notes += [f"{DASH} = {reason}: {', '.join(models)}." for reason, models in gaps.items()]
+    for reason, models in gaps.items():
+        notes += gap_note(reason, models)
     others = [mean.model for mean in here if mean.model != scored.baseline]
     apart = [model for model in others if (dataset, protocol, model) not in differences]
     if apart and (dataset, protocol, scored.baseline) not in means:
@@ -108,7 +116,7 @@ def difference_notes(dataset: str, protocol: str, scored: ScoreCells, estimates:
     return [f"Against {scored.baseline} (table comparisons): {'; '.join(parts)}."] if parts else []
 
 
-def comparison_records(estimates: Sequence[Estimate]) -> list[dict[str, Any]]:
+def comparison_records(estimates: Sequence[Estimate]) -> list[Row]:
     """Return one row per estimate, every digit kept: means, differences to the baseline, all pairs."""
     return [one._asdict() | {"resampled": one.resampled, "verdict": one.verdict} for one in estimates]
 

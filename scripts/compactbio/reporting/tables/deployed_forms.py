@@ -1,36 +1,37 @@
-"""The part of the table of efficiency on deployment, from the file that measure_deployment writes."""
+"""The table of efficiency: encoders, and below them fine-tuned models in torch, as ONNX files and in int8."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from compactbio.errors import UserError
-from compactbio.files import read_json
 from compactbio.kinds import KINDS, METRIC_TITLES
-from compactbio.reporting.efficiency.names import FORMS, TORCH
-from compactbio.reporting.render import DASH, Block, Entry, Section, number, signed
-from compactbio.reporting.tables.model_costs import QUANTITIES, median_text
+from compactbio.reporting.efficiency.measurements import (
+    FORMS,
+    QUANTITIES,
+    TORCH,
+    DeployedForm,
+    Deployment,
+    DeploymentHardware,
+)
+from compactbio.reporting.material import Built, Material, Row
+from compactbio.reporting.render import Block, Entry, Section, gap_note, number, row, signed
+from compactbio.reporting.tables.model_costs import (
+    efficiency_document,
+    efficiency_records,
+    median_text,
+    speed_records,
+    with_threads,
+)
 from compactbio.settings.results import Results
 
-KEYS = {"models", "hardware", "settings", "dataset", "task"}
 
-Deployment = dict[str, Any]  # content of measurements.json
-
-
-def read_deployment(path: Path | None) -> Deployment | None:
-    """Return the measurements of a file; None without one.
-
-    Raises:
-        UserError: it is not one of measure_deployment.
-    """
-    if path is None:
-        return None
-    content = read_json(path)
-    if not isinstance(content, dict) or not content.keys() >= KEYS:
-        raise UserError(f"{path} is not a file that measure_deployment wrote")
-    return content
+def build(material: Material) -> Built:
+    """Return the table of efficiency."""
+    models, measured, deployed = material.scored.models, material.measured, material.deployed
+    document = efficiency_document(models, measured)
+    document.sections += deployment_sections(models, deployed)
+    return document, efficiency_records(models, measured) + deployment_records(models, deployed)
 
 
 def deployment_sections(models: Sequence[str], deployed: Deployment | None) -> list[Section]:
@@ -47,9 +48,8 @@ def deployment_sections(models: Sequence[str], deployed: Deployment | None) -> l
         if model in deployed["models"]
         for form in FORMS
     ]
-    missing = [model for model in models if model not in deployed["models"]]
-    notes = [f"{DASH} = not measured: {', '.join(missing)}."] if missing else []
-    block = Block(f"Torch, ONNX and int8 on {dataset}", "deployment", header, rows, notes)
+    missing = gap_note("not measured", [model for model in models if model not in deployed["models"]])
+    block = Block(f"Torch, ONNX and int8 on {dataset}", "deployment", header, rows, missing)
     runs = sorted({facts["run"] for facts in deployed["models"].values()})
     text = [
         f"Each model as fine-tuned on {dataset} ({', '.join(runs)}), with its head: in torch, as an ONNX file, and as "
@@ -64,44 +64,39 @@ def deployment_sections(models: Sequence[str], deployed: Deployment | None) -> l
     return [Section("Deployment on a CPU", text, [block])]
 
 
-def deployment_records(models: Sequence[str], deployed: Deployment | None) -> list[dict[str, Any]]:
+def deployment_records(models: Sequence[str], deployed: Deployment | None) -> list[Row]:
     """Return one tidy row per model, form and quantity; scores are percentages."""
     if deployed is None:
         return []
-    task, settings, hardware = deployed["task"], deployed["settings"], _machine(deployed["hardware"])
-    records = []
+    kind, hardware = KINDS[deployed["task"]], _machine(deployed["hardware"])
+    records: list[Row] = []
     for model in models:
-        facts = deployed["models"].get(model, {"forms": {}})
+        if model not in deployed["models"]:
+            continue
+        facts = deployed["models"][model]
         for form, of_form in facts["forms"].items():
-            place = {"model": model, "form": form, "dataset": deployed["dataset"], "run": facts["run"]}
-            records.append(place | {"quantity": "file size", "unit": "bytes", "median": of_form["bytes"]})
-            for name, (title, unit) in QUANTITIES.items():
-                values = of_form["cpu"][name]
-                measured = {"quantity": title.format(**settings), "device": "CPU", "unit": unit, "hardware": hardware}
-                measured |= {key: values[key] for key in ("median", "q1", "q3")}
-                records.append(place | measured | {"repetitions": len(values["values"])})
-            for protocol in KINDS[task].protocol_names:
-                value = 100 * of_form["scores"][protocol][KINDS[task].headline]
-                score = {"quantity": KINDS[task].headline, "protocol": protocol, "unit": "%", "median": value}
-                records.append(place | score)
+            of_this: list[Row] = [{"quantity": "file size", "unit": "bytes", "median": of_form["bytes"]}]
+            of_this += speed_records(of_form["cpu"], deployed["settings"], "CPU", hardware)
+            for protocol in kind.protocol_names:
+                value = 100 * of_form["scores"][protocol][kind.headline]
+                of_this.append({"quantity": kind.headline, "protocol": protocol, "unit": "%", "median": value})
+            place: Row = {"model": model, "form": form, "dataset": deployed["dataset"], "run": facts["run"]}
+            records += [place | measured for measured in of_this]
     return records
 
 
-def _entries(forms: dict[str, Any], form: str, protocols: Sequence[str], metric: str) -> list[Entry]:
+def _entries(forms: dict[str, DeployedForm], form: str, protocols: Sequence[str], metric: str) -> list[Entry]:
     """Return the cells of one form of a model."""
     facts = forms[form]
     texts = [number(facts["bytes"] / 1e6, 1), *(median_text(facts["cpu"][name]) for name in QUANTITIES)]
     for protocol in protocols:
         value, of_torch = (100 * forms[name]["scores"][protocol][metric] for name in (form, TORCH))
         texts.append(number(value) if form == TORCH else f"{number(value)} ({signed(value - of_torch)})")
-    return [Entry(text) for text in texts]
+    return row(*texts)
 
 
-def _machine(hardware: dict[str, Any]) -> str:
-    """Return processor, threads and versions."""
-    threads = hardware["cpu_threads"]
+def _machine(hardware: DeploymentHardware) -> str:
+    """Return CPU, threads and versions."""
     integers = f" (8-bit products by {hardware['integer_instructions']})" if hardware["integer_instructions"] else ""
-    return (
-        f"{hardware['cpu']}{integers} with {threads} thread{'s' if threads > 1 else ''}, torch {hardware['torch']}, "
-        f"ONNX Runtime {hardware['onnxruntime']}"
-    )
+    cpu = with_threads(f"{hardware['cpu']}{integers}", hardware["cpu_threads"])
+    return f"{cpu}, torch {hardware['torch']}, ONNX Runtime {hardware['onnxruntime']}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from compactbio.kinds import COUNTS, KINDS, METRIC_TITLES
 from compactbio.kinds.kind import REFERENCE
+from compactbio.reporting.material import Built, Material, Row
 from compactbio.reporting.published import Assignment, PublishedValue
 from compactbio.reporting.render import (
     DASH,
@@ -30,6 +30,12 @@ UNITS_NOTE = (
     "Percent. Mean ± sample standard deviation over the runs (seeds, or folds where a dataset has them); "
     "a value without ± comes from one run."
 )
+
+
+def build(material: Material, task: str) -> Built:
+    """Return the tables of one kind of task."""
+    scored, estimates = material.scored, material.estimates
+    return task_document(task, scored, material.assignment, estimates), task_records(task, scored, estimates)
 
 
 def task_document(
@@ -156,10 +162,10 @@ def _entity_notes(task: str, protocol: str, dataset: str, scored: ScoreCells) ->
     return [f"Gold entities: {'; '.join(parts)}."]
 
 
-def task_records(task: str, scored: ScoreCells, estimates: Sequence[Estimate] = ()) -> list[dict[str, Any]]:
+def task_records(task: str, scored: ScoreCells, estimates: Sequence[Estimate] = ()) -> list[Row]:
     """Return one tidy row per cell of a task's tables, every digit kept; empty where there is nothing."""
     means = by_model(estimates, MEAN)
-    records = []
+    records: list[Row] = []
     for dataset in scored.datasets_of(task):
         for protocol in KINDS[task].protocol_names:
             for model in scored.models:
@@ -188,22 +194,3 @@ def task_records(task: str, scored: ScoreCells, estimates: Sequence[Estimate] = 
                         }
                     )
     return records
-
-
-RECORD_COLUMNS = (
-    "table",
-    "dataset",
-    "model",
-    "protocol",
-    "metric",
-    "unit",
-    "mean",
-    "std",
-    "runs",
-    "low",
-    "high",
-    "published",
-    "published_source",
-    "difference",
-    "reason",
-)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from compactbio.kinds import KINDS, METRIC_TITLES
+from compactbio.reporting.material import Built, Material, Row
 from compactbio.reporting.published import Assignment, PublishedValue
-from compactbio.reporting.render import DASH, Block, Document, Entry, Section, mean_and_std, number, signed
+from compactbio.reporting.render import DASH, Block, Document, Section, mean_and_std, number, row, signed
 from compactbio.reporting.score_cells import ScoreCells
 from compactbio.reporting.statistics.estimates import MEAN, Estimate, by_model
 from compactbio.reporting.statistics.verdicts import (
@@ -22,27 +22,6 @@ from compactbio.reporting.statistics.verdicts import (
     rank_correlations,
 )
 
-RECORD_COLUMNS = (
-    "table",
-    "dataset",
-    "model",
-    "metric",
-    "protocol",
-    "published",
-    "confidence",
-    "mean",
-    "std",
-    "runs",
-    "difference",
-    "prediction_low",
-    "prediction_high",
-    "mean_low",
-    "mean_high",
-    "standard_mean",
-    "verdict",
-    "reason",
-    "source",
-)
 NOT_THIS_RUN = "This run is not compared with the paper: reporting.compare_with_paper is false in its configuration."
 NO_MODEL = "the source does not say which model"
 OUTSIDE = "model or dataset is not part of this run"
@@ -51,6 +30,12 @@ COLUMNS = (
     "Percent. Ours: mean ± sample standard deviation over the runs; difference: ours less published, percent points; "
     "one more run: its 95 % prediction interval; standard: our mean of the same cell by the standard protocol."
 )
+
+
+def build(material: Material) -> Built:
+    """Return the table."""
+    scored, assignment = material.scored, material.assignment
+    return replication_document(scored, assignment), replication_records(scored, assignment, material.estimates)
 
 
 def replication_document(scored: ScoreCells, assignment: Assignment) -> Document:
@@ -96,7 +81,7 @@ def _cells_blocks(comparisons: Sequence[Comparison]) -> list[Block]:
             ours = one.ours
             texts = [one.value.model, number(one.value.value), mean_and_std(ours.mean, ours.std)]
             texts += [str(ours.runs) if ours.runs else DASH, signed(ours.difference), _interval(one.interval)]
-            rows.append([Entry(text) for text in (*texts, number(one.standard), one.verdict)])
+            rows.append(row(*texts, number(one.standard), one.verdict))
         title = f"{dataset}, {_title(metric)}, {protocol} protocol"
         label = f"replication-{dataset}-{metric}-{protocol}".lower()
         reasons = _notes((f"{one.verdict}: {one.reason}" if one.reason else "", one.value.model) for one in group)
@@ -119,7 +104,7 @@ def _ranks_block(ranks: Sequence[RankCorrelation]) -> Block:
     rows = []
     for rank in ranks:
         texts = [rank.dataset, _title(rank.metric), str(rank.models)]
-        rows.append([Entry(text) for text in (*texts, number(rank.spearman), number(rank.kendall))])
+        rows.append(row(*texts, number(rank.spearman), number(rank.kendall)))
     header = ["dataset", "metric", "models", "Spearman's rho", "Kendall's tau-b"]
     notes = [
         "Between the paper's values and our means by the reference protocol, over the models with a confirmed value. "
@@ -141,7 +126,7 @@ def _rest_blocks(scored: ScoreCells, assignment: Assignment) -> list[Block]:
         rows = []
         for value in values:
             texts = [value.dataset, value.model or DASH, _title(value.metric), value.protocol]
-            rows.append([Entry(text) for text in (*texts, number(value.value), _ours(scored, value))])
+            rows.append(row(*texts, number(value.value), _ours(scored, value)))
         if rows:
             label = f"replication-{title.lower().replace(' ', '-')}"
             sources = _notes((value.source, f"{value.dataset} {number(value.value)}") for value in values)
@@ -161,12 +146,10 @@ def _ours(scored: ScoreCells, value: PublishedValue) -> str:
     return DASH if cell is None else mean_and_std(cell.mean, cell.std)
 
 
-def replication_records(
-    scored: ScoreCells, assignment: Assignment, estimates: Sequence[Estimate]
-) -> list[dict[str, Any]]:
+def replication_records(scored: ScoreCells, assignment: Assignment, estimates: Sequence[Estimate]) -> list[Row]:
     """Return one row per published value, every digit kept: those with a verdict first."""
     means = by_model(estimates, MEAN)
-    records = []
+    records: list[Row] = []
     for one in compare_with_paper(scored, assignment.matched):
         value, ours = one.value, one.ours
         is_headline = value.metric == KINDS[ours.task].headline
@@ -188,7 +171,7 @@ def replication_records(
     return records
 
 
-def _published_fields(value: PublishedValue) -> Mapping[str, Any]:
+def _published_fields(value: PublishedValue) -> Row:
     """Return the columns that say what was published where."""
     names = ("table", "dataset", "model", "metric", "protocol", "confidence", "source")
     return {name: getattr(value, name) for name in names} | {"published": value.value}

@@ -3,38 +3,57 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from compactbio.kinds import KINDS, METRIC_TITLES
-from compactbio.kinds.kind import REFERENCE, STANDARD
+from compactbio.kinds.kind import STANDARD
+from compactbio.reporting.material import Built, Material, Row
 from compactbio.reporting.published import SUMMARY, Assignment
-from compactbio.reporting.render import DASH, MARKS_NOTE, Block, Document, Entry, Section, number
+from compactbio.reporting.records import BOTH
+from compactbio.reporting.render import MARKS_NOTE, Block, Document, Entry, Section, gap_note, number
 from compactbio.reporting.score_cells import Cell, ScoreCells, rank_marks
 
-ALL = "all"
-RECORD_COLUMNS = ("protocol", "model", "task", "metric", "datasets", "average", "percent_of_baseline", "reason")
+ALL = "all"  # kinds of task together
 
 
-def averages(scored: ScoreCells, protocol: str) -> dict[str, dict[str, tuple[float | None, str]]]:
-    """Return for each model and each kind of task (and `all`) the average in percent, or None with the reason.
+class Average(NamedTuple):
+    """An average or a share in percent, or None with the reason."""
+
+    value: float | None
+    reason: str = ""
+
+
+Averages = Mapping[str, Mapping[str, Average]]  # by model, then by kind of task or `ALL`
+
+
+def build(material: Material, *protocols: str) -> Built:
+    """Return the table, a section per protocol."""
+    scored, assignment = material.scored, material.assignment
+    return summary_document(scored, assignment, protocols), summary_records(scored, protocols)
+
+
+def averages(scored: ScoreCells, protocol: str) -> Averages:
+    """Return the averages of a protocol; kinds of task that lack it are averaged by the standard one.
 
     Per kind of task: the mean over its datasets of the headline metric's mean over runs. Over all kinds: the mean
     of those, each kind counting once. A model that lacks a dataset has no average, since it would not compare.
     """
-    tasks = [task for task in KINDS if scored.datasets_of(task)]
-    table: dict[str, dict[str, tuple[float | None, str]]] = {}
+    table: dict[str, dict[str, Average]] = {}
     for model in scored.models:
-        row: dict[str, tuple[float | None, str]] = {}
-        for task in tasks:
-            used = protocol if protocol in KINDS[task].protocol_names else STANDARD
-            cells = [scored.cell(dataset, model, used, KINDS[task].headline) for dataset in scored.datasets_of(task)]
-            missing = [cell for cell in cells if cell.mean is None]
-            row[task] = (None, _reason(cells)) if missing else (statistics.fmean(cell.mean for cell in cells), "")
-        values = [value for value, _ in row.values()]
-        reasons = "; ".join(dict.fromkeys(reason for _, reason in row.values() if reason))
-        row[ALL] = (None, reasons) if None in values or not values else (statistics.fmean(values), "")
-        table[model] = row
+        by_task = {}
+        for task, kind in KINDS.items():
+            used = protocol if protocol in kind.protocol_names else STANDARD
+            cells = [scored.cell(dataset, model, used, kind.headline) for dataset in scored.datasets_of(task)]
+            if cells:
+                means = [cell.mean for cell in cells if cell.mean is not None]
+                whole = len(means) == len(cells)
+                by_task[task] = Average(statistics.fmean(means)) if whole else Average(None, _reason(cells))
+        values = [average.value for average in by_task.values() if average.value is not None]
+        reasons = dict.fromkeys(average.reason for average in by_task.values() if average.reason)
+        whole = bool(values) and len(values) == len(by_task)
+        overall = Average(statistics.fmean(values)) if whole else Average(None, "; ".join(reasons))
+        table[model] = {**by_task, ALL: overall}
     return table
 
 
@@ -46,115 +65,107 @@ def _reason(cells: Sequence[Cell]) -> str:
     return ", ".join(f"{cell.dataset} {cell.reason}" for cell in cells if cell.mean is None)
 
 
-def retained(
-    table: dict[str, dict[str, tuple[float | None, str]]], baseline: str
-) -> dict[str, dict[str, tuple[float | None, str]]]:
-    """Return every average as a percentage of the baseline model's, or None with the reason."""
-    shares: dict[str, dict[str, tuple[float | None, str]]] = {}
-    for model, row in table.items():
-        shares[model] = {}
-        for task, (value, reason) in row.items():
-            base = table.get(baseline, {}).get(task, (None, ""))[0]
-            if value is None:
-                shares[model][task] = (None, reason)
-            elif base is None:
-                shares[model][task] = (None, f"no average of the baseline {baseline}")
-            elif base == 0:
-                shares[model][task] = (None, f"the average of the baseline {baseline} is 0")
-            else:
-                shares[model][task] = (100 * (value / base), "")
-    return shares
+def retained(table: Averages, baseline: str) -> Averages:
+    """Return every average as a percentage of the baseline model's."""
+    bases = table.get(baseline, {})
+    return {
+        model: {task: _share(average, bases.get(task, Average(None)).value, baseline) for task, average in row.items()}
+        for model, row in table.items()
+    }
 
 
-def _definition(scored: ScoreCells, baseline: str) -> list[str]:
+def _share(average: Average, base: float | None, baseline: str) -> Average:
+    """Return one average as a percentage of the baseline's."""
+    if average.value is None:
+        return average
+    if base is None:
+        return Average(None, f"no average of the baseline {baseline}")
+    if base == 0:
+        return Average(None, f"the average of the baseline {baseline} is 0")
+    return Average(100 * (average.value / base))
+
+
+def _definition(scored: ScoreCells) -> list[str]:
     """Return the paragraphs that say what is averaged."""
     parts = [
-        f"{KINDS[task].short}: mean {METRIC_TITLES[KINDS[task].headline]} over {', '.join(scored.datasets_of(task))}"
-        for task in KINDS
+        f"{kind.short}: mean {METRIC_TITLES[kind.headline]} over {', '.join(scored.datasets_of(task))}"
+        for task, kind in KINDS.items()
         if scored.datasets_of(task)
     ]
     return [
         f"Percent. Averages of the means over runs. {'; '.join(parts)}. All: mean of these averages, each kind of task "
         "counting once. A model that lacks a dataset has no average.",
-        f"Share of the baseline: 100 × average / average of {baseline}. How the paper averages for its own percentages "
-        "is not known, so they do not compare digit by digit.",
+        f"Share of the baseline: 100 × average / average of {scored.baseline}. How the paper averages for its own "
+        "percentages is not known, so they do not compare digit by digit.",
         MARKS_NOTE,
     ]
 
 
-def summary_document(scored: ScoreCells, assignment: Assignment) -> Document:
+def _scored_by(protocol: str) -> str:
+    """Return which kinds of task a protocol scores here."""
+    if protocol == STANDARD:
+        return "All tasks by the standard protocol."
+    having = " and ".join(kind.short for kind in KINDS.values() if protocol in kind.protocol_names)
+    lacking = " and ".join(kind.title.lower() for kind in KINDS.values() if protocol not in kind.protocol_names)
+    return f"{having} by the {protocol} protocol; {lacking} has the standard one only."
+
+
+def summary_document(scored: ScoreCells, assignment: Assignment, protocols: Sequence[str] = BOTH) -> Document:
     """Return the summary table, a section per protocol."""
     tasks = [task for task in KINDS if scored.datasets_of(task)]
-    document = Document("Summary", _definition(scored, scored.baseline), [])
+    columns = [*tasks, ALL] if len(tasks) > 1 else tasks
+    document = Document("Summary", _definition(scored), [])
     document.text.extend(
         f"Published, not assigned to a model: up to {number(value.value, 1)} % of the baseline ({value.source})."
         for value in assignment.unassigned
         if value.table == SUMMARY
     )
-    for protocol in (REFERENCE, STANDARD) if tasks else ():
+    for protocol in protocols if tasks else ():
         table = averages(scored, protocol)
         shares = retained(table, scored.baseline)
-        columns = [*tasks, ALL] if len(tasks) > 1 else tasks
-        text = "NER and QA by the reference protocol; relation extraction has the standard one only."
-        if protocol == STANDARD:
-            text = "All tasks by the standard protocol."
         blocks = [
-            _block("Averages", f"summary-{protocol}", table, columns, scored, marked=True),
-            _block(f"Percent of {scored.baseline}", f"retained-{protocol}", shares, columns, scored, marked=False),
+            _block("Averages", f"summary-{protocol}", table, columns, marked=True),
+            _block(f"Percent of {scored.baseline}", f"retained-{protocol}", shares, columns, marked=False),
         ]
-        document.sections.append(Section(f"{protocol.capitalize()} protocol", [text], blocks))
+        document.sections.append(Section(f"{protocol.capitalize()} protocol", [_scored_by(protocol)], blocks))
     return document
 
 
-def _block(
-    title: str,
-    label: str,
-    table: dict[str, dict[str, tuple[float | None, str]]],
-    columns: Sequence[str],
-    scored: ScoreCells,
-    *,
-    marked: bool,
-) -> Block:
+def _block(title: str, label: str, table: Averages, columns: Sequence[str], *, marked: bool) -> Block:
     """Return models by kinds of task, with the reasons of the gaps under it."""
-    entries = []
-    for task in columns:
-        values = [table[model][task][0] for model in scored.models]
-        marks = rank_marks(values) if marked else [""] * len(values)
-        entries.append([Entry(number(value), mark) for value, mark in zip(values, marks, strict=True)])
+    rows = [[Entry(model)] for model in table]
     models_of: dict[str, list[str]] = {}
-    for model in scored.models:
-        reason = table[model][columns[-1]][1]
-        if reason:
-            models_of.setdefault(reason, []).append(model)
-    return Block(
-        title=title,
-        label=label,
-        header=["model", *((ALL if task == ALL else KINDS[task].short) for task in columns)],
-        rows=[[Entry(model), *(column[i] for column in entries)] for i, model in enumerate(scored.models)],
-        notes=[f"{DASH} = {reason}: {', '.join(models)}." for reason, models in models_of.items()],
-    )
+    for task in columns:
+        values = [by_task[task].value for by_task in table.values()]
+        marks = rank_marks(values) if marked else [""] * len(values)
+        for entries, value, mark in zip(rows, values, marks, strict=True):
+            entries.append(Entry(number(value), mark))
+    for model, by_task in table.items():
+        if by_task[columns[-1]].reason:
+            models_of.setdefault(by_task[columns[-1]].reason, []).append(model)
+    header = ["model", *(ALL if task == ALL else KINDS[task].short for task in columns)]
+    return Block(title, label, header, rows, [note for gap in models_of.items() for note in gap_note(*gap)])
 
 
-def summary_records(scored: ScoreCells) -> list[dict[str, Any]]:
+def summary_records(scored: ScoreCells, protocols: Sequence[str] = BOTH) -> list[Row]:
     """Return one tidy row per protocol, model and kind of task, every digit kept."""
-    records = []
-    for protocol in (REFERENCE, STANDARD):
+    records: list[Row] = []
+    for protocol in protocols:
         table = averages(scored, protocol)
         shares = retained(table, scored.baseline)
-        for model in scored.models:
-            for task, (value, reason) in table[model].items():
-                share, share_reason = shares[model][task]
-                names = scored.datasets_of(task) if task != ALL else list(scored.datasets)
+        for model, by_task in table.items():
+            for task, average in by_task.items():
+                share = shares[model][task]
                 records.append(
                     {
                         "protocol": protocol,
                         "model": model,
                         "task": task,
                         "metric": "mean of the kinds of task" if task == ALL else KINDS[task].headline,
-                        "datasets": " ".join(names),
-                        "average": value,
-                        "percent_of_baseline": share,
-                        "reason": reason or share_reason,
+                        "datasets": " ".join(scored.datasets if task == ALL else scored.datasets_of(task)),
+                        "average": average.value,
+                        "percent_of_baseline": share.value,
+                        "reason": average.reason or share.reason,
                     }
                 )
     return records

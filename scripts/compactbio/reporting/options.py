@@ -1,0 +1,117 @@
+"""What the reporting programs are given of a configuration: rows, columns, and what is compared."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from compactbio.errors import UserError
+from compactbio.kinds import KINDS
+from compactbio.reporting.published import Assignment, read_assigned
+from compactbio.scoring.score_rows import Score
+from compactbio.settings.load import CONFIG_FOLDER
+from compactbio.settings.results import Results
+
+
+def add_selection(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """Add the options of `selection_options`; models and datasets may be left out where they are not `required`."""
+    found = "" if required else " (default: those with scores)"
+    kinds = ", ".join(KINDS)
+    parser.add_argument("--published", type=Path, help="table of published values, where they are compared with")
+    parser.add_argument("--models", nargs="+", required=required, help=f"models in order{found}")
+    parser.add_argument(
+        "--datasets",
+        nargs="+",
+        required=required,
+        metavar="NAME:TASK",
+        help=f"datasets in order, task one of {kinds}{found}",
+    )
+    parser.add_argument("--known-models", nargs="*", default=[], help="models that published values may name too")
+    parser.add_argument("--known-datasets", nargs="*", default=[], metavar="NAME:TASK", help="the same for datasets")
+
+
+def selection_options(config: dict[str, Any], published: str) -> list[str]:
+    """Return the options that say what was run and what is known; `published` is left out if nothing is compared."""
+    tasks = {name: f"{name}:{definition['task']}" for name, definition in config["datasets"].items()}
+    return [
+        *("--models", *config["run"]["models"]),
+        *("--datasets", *(tasks[name] for name in config["run"]["datasets"])),
+        *("--known-models", *config["models"]),
+        *("--known-datasets", *tasks.values()),
+        *(("--published", published) if config["reporting"]["compare_with_paper"] else ()),
+    ]
+
+
+def read_published_of(arguments: argparse.Namespace, models: Sequence[str], datasets: dict[str, str]) -> Assignment:
+    """Return the published rows that a program's `selection_options` name, sorted for these models and datasets.
+
+    Raises:
+        UserError: as `published.read_published`, or an option is no NAME:TASK.
+    """
+    return read_assigned(
+        arguments.published,
+        models=models,
+        datasets=datasets,
+        known_models=arguments.known_models,
+        known_datasets=parse_datasets(arguments.known_datasets),
+    )
+
+
+def parse_datasets(texts: Sequence[str]) -> dict[str, str]:
+    """Return datasets with their kind of task from `NAME:TASK` texts, in order.
+
+    Raises:
+        UserError: a text of another form, an unknown task, a name twice.
+    """
+    datasets: dict[str, str] = {}
+    for text in texts:
+        name, separator, task = text.rpartition(":")
+        if not separator or not name or task not in KINDS:
+            raise UserError(f"--datasets: {text!r} is not NAME:TASK with a task of {', '.join(KINDS)}")
+        if name in datasets:
+            raise UserError(f"--datasets: {name} is given twice")
+        datasets[name] = task
+    return datasets
+
+
+def datasets_in(scores: Iterable[Score]) -> dict[str, str]:
+    """Return the datasets that scores are of, with their kind of task, kinds together, in order of occurrence."""
+    found = {score.dataset: score.task for score in scores}
+    return {name: task for kind in KINDS for name, task in found.items() if task == kind}
+
+
+def json_option(name: str, text: str) -> Any:
+    """Return the value of an option that is JSON.
+
+    Raises:
+        UserError: it is not.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{name} is not JSON: {error}") from None
+
+
+def comparison_options(config: dict[str, Any]) -> list[str]:
+    """Return the options that say how models are compared; the draws' seed is the first of the runs'."""
+    reporting = config["reporting"]
+    return [
+        *("--baseline", reporting["baseline_model"]),
+        *("--resamples", str(reporting["resamples"])),
+        *("--seed", str(config["run"]["seeds"][0])),
+    ]
+
+
+def options_so_far(config: dict[str, Any]) -> list[str]:
+    """Return build_tables.py's options for tables of what a configuration's results folder holds so far."""
+    results = Results(Path(config["results_dir"]))
+    return [
+        *("--results", str(results.folder)),
+        *selection_options(config, str(CONFIG_FOLDER / "published_values.tsv")),
+        *comparison_options(config),
+        *("--quirks", json.dumps(config["quirks"])),
+        *("--output-dir", str(results.tables_so_far.folder)),
+    ]
