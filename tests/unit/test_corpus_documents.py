@@ -67,11 +67,19 @@ def test_line_ends_inside_a_document_do_not_cut_it(tmp_path):
         ("a.jsonl", b'{"text": "a"}\n{"body": "b"}\n', r"a\.jsonl, line 2, has no field `text`"),
         ("a.txt.gz", gzip.compress(b"abc\n" * 1000)[:-9], r"a\.txt\.gz is not sound gzip"),
         ("a.parquet", b"no parquet", r"a\.parquet is not parquet"),
+        (
+            "a.jsonl",
+            b'{"text": "a"}\n{"text": "half \\ud83d"}\n',
+            r"a\.jsonl, line 2, has a `text` that is not Unicode",
+        ),
+        ("a.jsonl", b'{"text": ' + b"[" * 100_000, r"a\.jsonl, line 1, is not JSON"),
+        ("a.txt", b"fine\n" + b"x" * 300_000, r"a\.txt, line 2, has more than 200,000 bytes"),
         ("a.txt", b"\n\n", r"a\.txt has no document with text"),
         ("a.csv", b"a,b\n", r"a\.csv is of no known kind.*\.jsonl"),
     ],
 )
-def test_what_cannot_be_read_is_named(tmp_path, name, content, message):
+def test_what_cannot_be_read_is_named(tmp_path, monkeypatch, name, content, message):
+    monkeypatch.setattr("compactbio.corpus.documents.LONGEST_LINE_BYTES", 200_000)
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=message):
         import_documents(tmp_path / name, tmp_path / "out.parquet")
@@ -126,6 +134,20 @@ def test_summary_adds_shards_and_measures_lengths(tmp_path):
     with (tmp_path / "s.csv").open(newline="") as stream:
         assert len(list(csv.DictReader(stream))) == len(rows)
     assert "| text | files | 2 |" in (tmp_path / "s.md").read_text()
+
+
+def test_damage_inside_a_parquet_file_is_named(tmp_path):
+    (tmp_path / "a.txt").write_text("".join(f"document {number}\n" for number in range(5000)))
+    import_documents(tmp_path / "a.txt", tmp_path / "whole.parquet")
+    whole, named = (tmp_path / "whole.parquet").read_bytes(), 0
+    for place in range(20, 2000, 97):
+        (tmp_path / "b.parquet").write_bytes(whole[:place] + bytes(40) + whole[place + 40 :])
+        try:  # some bytes are of statistics, which nobody reads
+            import_documents(tmp_path / "b.parquet", tmp_path / "out.parquet")
+        except UserError as error:
+            assert "b.parquet" in str(error)
+            named += 1
+    assert named > 10
 
 
 def test_shards_of_different_settings_are_refused():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 from datetime import date
 from pathlib import Path
 
@@ -154,6 +155,30 @@ def test_bytes_that_are_not_utf8_are_refused(tmp_path):
     path.write_bytes(gzip.compress(whole_file().encode().replace("O'Né".encode(), b"O'N\xe9", 1)))
     with pytest.raises(UserError, match=r"a\.xml\.gz is broken"):
         parse([path], "full")
+
+
+def test_a_record_without_end_and_blanks_without_end_are_read_in_little_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("compactbio.corpus.medline.LARGEST_RECORD", 2**20)
+    path = tmp_path / "a.xml.gz"
+    head, blanks = f"{HEAD}<PubmedArticleSet>", " \n" * 2**21
+    record = awkward_records(1, 1, rare=False)[0]
+    path.write_bytes(gzip.compress(f"{head}{blanks}{record}{blanks}</PubmedArticleSet>{blanks}".encode(), 1))
+    tracemalloc.start()
+    assert len(list(read_records(path))) == 1
+    assert tracemalloc.get_traced_memory()[1] < 4 * 2**20
+    path.write_bytes(gzip.compress(f"{head}<PubmedArticle>{'x' * 3 * 2**20}</PubmedArticle>".encode(), 1))
+    with pytest.raises(UserError, match="one element has more than 1,048,576 bytes"):
+        list(read_records(path))
+    assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+    tracemalloc.stop()
+
+
+def test_a_pmid_of_31_digits_is_refused(tmp_path):
+    record = (
+        '<PubmedArticle><MedlineCitation><PMID Version="1">' + "1" * 31 + "</PMID></MedlineCitation></PubmedArticle>"
+    )
+    with pytest.raises(UserError, match="its PMID is '1111"):
+        parse([write_baseline(tmp_path / "a.xml.gz", [record])], "full")
 
 
 @pytest.mark.parametrize(

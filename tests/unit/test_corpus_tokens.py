@@ -107,3 +107,19 @@ def test_no_store_and_a_damaged_one(tmp_path):
 def test_a_vocabulary_beyond_16_bits_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"65,536 entries.*16 bits"):
         TokenStoreWriter(tmp_path, vocabulary_size=65_536, special_ids=SPECIAL, max_length=8)
+
+
+def test_damaged_arrays_are_refused_by_name(tmp_path):
+    folder = write_store(tmp_path / "x", random_sequences(5, 30))
+    for name in ("ids.npy", "offsets.npy"):
+        whole = (folder / name).read_bytes()
+        for damaged in (bytes(len(whole)), b"\x93NUMPY" + bytes(len(whole) - 6), whole[:60] + b"{" * 20 + whole[80:]):
+            (folder / name).write_bytes(damaged)
+            with pytest.raises(UserError, match=str(tmp_path)):
+                TokenStore.open([folder])
+        (folder / name).write_bytes(whole)
+    offsets = np.load(folder / "offsets.npy")
+    offsets[3] = offsets[9]
+    np.save(folder / "offsets.npy", offsets)
+    with pytest.raises(UserError, match="disagree"):
+        TokenStore.open([folder])

@@ -226,7 +226,9 @@ def _map_array(path: Path, dtype: type[np.generic]) -> np.ndarray:
     """Return a one-dimensional array of a file, mapped and read-only."""
     try:
         array = np.load(path, mmap_mode="r")
-    except (ValueError, EOFError, SyntaxError, MemoryError) as error:
+    except Exception as error:  # numpy parses the header by Python's own tokenizer, which has errors of many kinds
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise UserError(f"{path} is no sound array ({str(error)[:200]}): remake {path.parent}") from None
     if array.dtype != dtype or array.ndim != 1:
         raise UserError(f"{path} holds {array.dtype} of {array.ndim} dimensions, not one of {np.dtype(dtype)}")
