@@ -7,8 +7,9 @@ import logging
 import time
 from pathlib import Path
 
-from compactbio.files import MANIFEST, read_manifest, read_yaml, replacing_folder, sha256_of_file
+from compactbio.files import MANIFEST, read_manifest, replacing_folder, sha256_of_file
 from compactbio.logs import run_program
+from compactbio.settings.pretraining_run import read_pretraining_run
 from compactbio.settings.results import TrainingResults
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ def main() -> None:
 
     started = time.perf_counter()
     folders = SourceFolders(arguments.teacher, arguments.checkpoint, arguments.tokenizer)
-    student = initialise_student(read_yaml(arguments.run), folders)
+    student = initialise_student(read_pretraining_run(arguments.run), folders)
     with replacing_folder(arguments.output) as folder:
         manifest = write_model_folder(folder, student.model, student.tokenizer, student.origin)
     inputs = {TrainingResults.run.name: sha256_of_file(arguments.run)}

@@ -7,6 +7,7 @@ from pathlib import Path
 import initialise_student
 import pytest
 import yaml
+from helpers.pretraining import MLM, run_settings
 from helpers.students import DEFINITION, definition, random_model, write_published
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
@@ -22,15 +23,8 @@ def test_a_student_is_written_twice_alike_and_refusals_leave_nothing(tmp_path, m
     teacher = tmp_path / "teacher"
     source = write_published(tmp_path / "published", random_model("bert"))
     import_checkpoint(source, definition("bert"), DEFINITION, {}, teacher)
-    run = {
-        "model": "Mine",
-        "architecture": "bert",
-        "tokenizer": "tiny",
-        "teacher": "big",
-        "student": {"teacher_layers": [0, 2]},
-        "seed": 42,
-        "quirks": {"mlm_head_init": "reference"},
-    }
+    made = {"model": "Mine", "teacher": "big", "student": {"teacher_layers": [0, 2]}}
+    run = run_settings([*MLM, {"term": "logit_kl", "weight": 1.0}], **made)
 
     def arguments(name: str) -> list[str]:
         (tmp_path / "run.yaml").write_text(yaml.safe_dump(run))

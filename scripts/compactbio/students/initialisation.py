@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from compactbio.architectures import architecture_of
 from compactbio.errors import UserError
+from compactbio.settings.pretraining_run import PretrainingRun
 from compactbio.students.checkpoints import read_checkpoint
 from compactbio.students.models import (
     load_encoder,
@@ -45,11 +46,11 @@ class SourceFolders:
     tokenizer: Path | None = None
 
 
-def initialise_student(run: dict[str, Any], folders: SourceFolders) -> Student:
+def initialise_student(run: PretrainingRun, folders: SourceFolders) -> Student:
     """Return the student of a pre-training run, a function of the run and the folders' contents alone.
 
     Args:
-        run: the pre-training run file; model, architecture, teacher, student, seed, quirks are read.
+        run: model, architecture, teacher, student, seed and quirks are read.
         folders: the teacher's for `teacher_layers`, the checkpoint's for `checkpoint`, and for `shape`
             that of the tokenizer.
 
