@@ -214,6 +214,6 @@ def epoch_lines(lines: list[MetricsLine], epoch_steps: int, epochs: int) -> list
             if inside > 0:
                 weighted += inside * loss
                 steps += inside
-        loss = weighted / steps if steps else None
-        made.append({"epoch": epoch, "step": last, "loss": loss, "validation": evaluations.get(last)})
+        mean = weighted / steps if steps else None
+        made.append({"epoch": epoch, "step": last, "loss": mean, "validation": evaluations.get(last)})
     return made
