@@ -7,10 +7,12 @@ import subprocess
 import sys
 
 import pytest
+import transformers
 from helpers.configurations import CONFIG, ROOT
 
 from compactbio.errors import UserError
 from compactbio.files import read_yaml
+from compactbio.finetuning.kinds import task_kind
 from compactbio.kinds import KINDS, kind_of
 from compactbio.kinds.columns import arrow_schema, features
 from compactbio.kinds.kind import REFERENCE, STANDARD, Kind, Metric, Protocol
@@ -54,6 +56,7 @@ def test_every_number_of_a_kind_has_a_title_and_every_protocol_an_explanation(ki
 def test_a_kind_s_modules_are_found_by_its_name(kind: Kind) -> None:
     assert (scorer_of(kind.name).score_pooled is not None) == kind.has_folds
     assert all(callable(reader_of(layout)) for layout in kind.layouts)
+    assert hasattr(transformers, task_kind(kind.name).model_class)
 
 
 def test_a_metric_may_belong_to_one_protocol_only() -> None:

@@ -12,6 +12,7 @@ from compactbio.finetuning.runs.digests import dataset_digest, model_digest
 from compactbio.finetuning.runs.grid import choose_point, plan_trials
 from compactbio.finetuning.runs.planning import plan_runs
 from compactbio.pretraining.inputs import RECIPE, read_inputs
+from compactbio.settings.finetuning_run import read_finetuning_run
 from compactbio.settings.results import Results, find
 from compactbio.training.fingerprint import fingerprint
 
@@ -63,7 +64,7 @@ def present_finetuning(results: Path, model: str, dataset: str) -> PresentRuns:
     """Return the fingerprints of a model's runs on a dataset under a results folder, laid out as the rules do."""
     present, tree = PresentRuns(), Results(results)
     try:
-        settings = _read_run(tree.finetuning(model, dataset).run)
+        settings = read_finetuning_run(tree.finetuning(model, dataset).run)
         stage = settings.get("starts_from")
         starts = [tree.finetuning(model, stage).model.folder] if stage else _model_folders(tree, model)
         for folder in starts:

@@ -16,7 +16,7 @@ from compactbio.errors import UserError
 from compactbio.finetuning.examples import Dataset
 from compactbio.finetuning.kinds import task_kind
 from compactbio.finetuning.kinds.task_kind import Examples
-from compactbio.finetuning.model.logits import predict_logits
+from compactbio.finetuning.model.predicted_logits import predict_logits
 from compactbio.finetuning.model.seen_embeddings import SeenEmbeddings
 from compactbio.finetuning.model.task_model import load_task_model
 from compactbio.finetuning.model.task_step import TaskStep

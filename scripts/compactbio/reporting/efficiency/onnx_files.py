@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from compactbio.errors import UserError
 from compactbio.finetuning.features import Feature, collate
-from compactbio.finetuning.model.logits import in_batches
+from compactbio.finetuning.model.predicted_logits import in_batches
 from compactbio.finetuning.model.task_step import TaskStep
 from compactbio.finetuning.packed.batching import to_tensors
 
