@@ -95,6 +95,30 @@ def test_downloads_gather_what_needs_the_network(tmp_path: Path) -> None:
     assert set(jobs) == {"downloads", "download_baseline", "fetch_checkpoint", "fetch_task_data", "total"}
 
 
+def planned_paths(folder: Path, *arguments: str) -> set[str]:
+    """Return every file of the results that the jobs of a dry run read, write and log to."""
+    done = run_snakemake(folder, "--dry-run", *arguments)
+    listed = re.findall(r"^    (?:input|output|log|benchmark): (.+)$", done.stdout, re.MULTILINE)
+    return {path for line in listed for path in line.split(", ") if path.startswith("results/")}
+
+
+def test_a_folder_of_results_is_renamed_in_one_line(tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    for name in ("rules", "scripts", "config"):
+        shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Snakefile", checkout)
+    tree = checkout / "scripts" / "compactbio" / "settings" / "results.py"
+    lines = tree.read_text().splitlines(keepends=True)
+    [line] = [number for number, text in enumerate(lines) if '"finetuning"' in text]
+    lines[line] = lines[line].replace('"finetuning"', '"tuned"')
+    tree.write_text("".join(lines))
+    released = ["--configfile", str(CONFIG / "released.yaml")]
+    before = planned_paths(tmp_path, *released)
+    after = planned_paths(tmp_path, "--snakefile", str(checkout / "Snakefile"), *released)
+    assert len([path for path in before if "/finetuning/" in path]) > 100
+    assert after == {path.replace("/finetuning/", "/tuned/") for path in before}
+
+
 HUB_MODEL = {
     "source": "hub",
     "hub": {"repository": "a/b", "revision": "main"},

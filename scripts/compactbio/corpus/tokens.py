@@ -59,11 +59,9 @@ class TokenStoreWriter:
                 f"{LARGEST_VOCABULARY:,} entries: use a smaller vocabulary (key tokenizers.*.checkpoint)"
             )
         self.folder = folder
-        self.facts = {
-            "vocabulary_size": vocabulary_size,
-            "special_ids": special_ids,
-            "max_length": max_length,
-        }
+        self.vocabulary_size = vocabulary_size
+        self.special_ids = special_ids
+        self.max_length = max_length
         self.truncated = 0
         self.sequences = 0
         self._lengths: list[np.ndarray] = []
@@ -99,7 +97,9 @@ class TokenStoreWriter:
             tokens=self.tokens,
             truncated=self.truncated,
             tokenizer_digest=tokenizer_digest,
-            **self.facts,
+            vocabulary_size=self.vocabulary_size,
+            special_ids=self.special_ids,
+            max_length=self.max_length,
         )
         return manifest
 
