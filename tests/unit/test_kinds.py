@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -21,6 +22,13 @@ from compactbio.settings.schema import registered_definitions
 from compactbio.tasks.prepare import reader_of
 
 SCRIPTS = ROOT / "scripts"
+# What is of one kind says its name: its modules; data written by the miniature; and the plain trainer, which is
+# written as a user of transformers would write it.
+NAMED_IN = (
+    *("compactbio/kinds/", "compactbio/finetuning/kinds/", "compactbio/scoring/kinds/", "compactbio/miniature/"),
+    "compactbio/benchmarks/plain_trainer.py",
+)
+
 every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
 
 
@@ -90,3 +98,21 @@ def test_the_records_are_read_without_heavy_packages() -> None:
     code = f"import sys, compactbio.kinds; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_no_other_file_names_a_kind() -> None:
+    found = []
+    for path in sorted(SCRIPTS.rglob("*.py")):
+        place = path.relative_to(SCRIPTS).as_posix()
+        if not place.startswith(NAMED_IN):
+            found += [
+                f"{place}:{node.lineno}"
+                for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+                if isinstance(node, ast.Constant) and node.value in KINDS
+            ]
+    literal = re.compile(rf"""["']({"|".join(KINDS)})["']""")
+    for path in sorted((ROOT / "rules").rglob("*.smk")):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            if literal.search(line):
+                found.append(f"rules/{path.name}:{number}")
+    assert not found, f"ask compactbio.kinds instead of naming a kind in {', '.join(found)}"

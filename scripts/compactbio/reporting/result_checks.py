@@ -81,7 +81,11 @@ def _completeness(
             if not rows:
                 problems.append(f"{model} on {dataset} has no scores")
                 continue
-            required = set(itertools.product(runs, KINDS[task].protocol_names, KINDS[task].metric_names))
+            required = {
+                (run, protocol, metric)
+                for run, protocol in itertools.product(runs, KINDS[task].protocol_names)
+                for metric in KINDS[task].metrics_of(protocol)
+            }
             missing = sorted(required - rows)
             if missing:
                 first = " / ".join(missing[0])

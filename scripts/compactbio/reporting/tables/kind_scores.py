@@ -80,7 +80,7 @@ def _overview(task: str, protocol: str, datasets: Sequence[str], scored: ScoreCe
 def _dataset_block(task: str, protocol: str, dataset: str, scored: ScoreCells, assignment: Assignment) -> Block:
     """Return one dataset's metrics by model, with published values beside the metrics that have some."""
     header, columns, notes, seen = ["model"], [], [], []
-    for metric in KINDS[task].metric_names:
+    for metric in KINDS[task].metrics_of(protocol):
         cells = [scored.cell(dataset, model, protocol, metric) for model in scored.models]
         seen.extend(cells)
         header.append(METRIC_TITLES[metric])
@@ -171,7 +171,7 @@ def task_records(task: str, scored: ScoreCells, estimates: Sequence[Estimate] = 
             for model in scored.models:
                 for metric in KINDS[task].known_metrics():
                     cell = scored.cell(dataset, model, protocol, metric)
-                    if cell.mean is None and metric not in KINDS[task].metric_names:
+                    if cell.mean is None and metric not in KINDS[task].metrics_of(protocol):
                         continue
                     interval = means.get((dataset, protocol, model)) if metric == KINDS[task].headline else None
                     records.append(
