@@ -82,7 +82,7 @@ def test_a_cache_filled_by_hand_states_its_own_revision(tmp_path, monkeypatch):
     def unreachable(*_):
         raise TransferError("no network")
 
-    monkeypatch.setattr(hub, "_asking", unreachable)
+    monkeypatch.setattr(hub, "asking", unreachable)
     fill_cache(tmp_path / "cache", COMMIT, "config.json", "model.safetensors", "tokenizer.json")
     reference = tmp_path / "cache" / "models--owner--name" / "refs" / "main"
     reference.parent.mkdir()
@@ -104,13 +104,13 @@ def test_failures_that_may_pass_are_tried_again_and_others_not(monkeypatch):
         return "done"
 
     patience = Patience(tries=3)
-    assert hub._asking(flaky, "owner/name", patience) == "done"
+    assert hub.asking(flaky, "owner/name", patience) == "done"
     tries.clear()
     with pytest.raises(UserError, match=r"given up after 2 tries.*cannot be reached"):
-        hub._asking(flaky, "owner/name", Patience(tries=2))
+        hub.asking(flaky, "owner/name", Patience(tries=2))
     assert len(tries) == 2
     with pytest.raises(OSError, match="No space left"):
-        hub._asking(lambda: full_disk(), "owner/name", patience)
+        hub.asking(lambda: full_disk(), "owner/name", patience)
 
 
 def full_disk() -> None:
@@ -174,7 +174,7 @@ def test_a_commit_that_the_hub_does_not_have_is_not_recorded(tmp_path, monkeypat
             raise UserError("no revision")
         return answer
 
-    monkeypatch.setattr(hub, "_api", lambda: SimpleNamespace(model_info=model_info))
+    monkeypatch.setattr(hub, "hub_api", lambda: SimpleNamespace(model_info=model_info))
     lock = tmp_path / "revisions.lock.json"
     with pytest.raises(UserError, match="no revision"):
         hub.fetch_snapshot("owner/name", "main", tmp_path / "cache", lock, Patience(tries=1))

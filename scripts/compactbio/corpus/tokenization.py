@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compactbio.corpus.shards import read_texts
-from compactbio.corpus.tokens import StoreManifest, TokenStoreWriter
+from compactbio.corpus.tokens import TokenStoreWriter
 from compactbio.errors import UserError
-from compactbio.files import replacing_folder
+from compactbio.files import Manifest, replacing_folder
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -30,7 +30,7 @@ def tokenize_shard(
     special_ids: dict[str, int],
     tokenizer_digest: str,
     max_length: int,
-) -> StoreManifest:
+) -> Manifest:
     """Write the token store of a text shard and return its manifest.
 
     A sequence is `[CLS] text [SEP]`, cut to `max_length` ids in all. Texts are read and written in batches, so

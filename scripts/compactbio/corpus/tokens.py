@@ -13,35 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final, Self, TypedDict
+from typing import Final, Self
 
 import numpy as np
 
 from compactbio.errors import UserError
-from compactbio.files import MANIFEST, FileFacts, read_manifest, sha256_of_value, write_manifest
+from compactbio.files import MANIFEST, Manifest, read_manifest, sha256_of_value, write_manifest
 from compactbio.settings.results import TokenStoreFolder
 
 IDS, OFFSETS = TokenStoreFolder.ids.name, TokenStoreFolder.offsets.name
 _NOTHING = np.zeros(0, dtype=np.uint16)
 LARGEST_VOCABULARY = 65_535  # ids are uint16; one value is left unused so that none can be a sentinel by accident
 FIXED_FACTS: Final = ("tokenizer_digest", "vocabulary_size", "special_ids", "max_length")
-
-
-class StoreManifest(TypedDict):
-    """What manifest.json of a store says; the first four are the same in all stores of a corpus's tokenizer.
-
-    `documents` is the number of sequences, `truncated` of those that were cut to `max_length`.
-    """
-
-    tokenizer_digest: str
-    vocabulary_size: int
-    special_ids: dict[str, int]
-    max_length: int
-    documents: int
-    tokens: int
-    truncated: int
-    digest: str
-    files: dict[str, FileFacts]
 
 
 class TokenStoreWriter:
@@ -81,7 +64,7 @@ class TokenStoreWriter:
         self.sequences += len(arrays)
         self.truncated += truncated
 
-    def finish(self, *, tokenizer_digest: str) -> StoreManifest:
+    def finish(self, *, tokenizer_digest: str) -> Manifest:
         """Complete both arrays, write the manifest and return it."""
         lengths = np.concatenate(self._lengths) if self._lengths else np.zeros(0, dtype=np.int32)
         offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
@@ -91,7 +74,7 @@ class TokenStoreWriter:
         if self._write_header() != self._header_bytes:
             raise RuntimeError("the header of ids.npy changed its length: the ids behind it would be overwritten")
         self._stream.close()
-        manifest: Any = write_manifest(
+        return write_manifest(
             self.folder,
             documents=len(lengths),
             tokens=self.tokens,
@@ -101,7 +84,6 @@ class TokenStoreWriter:
             special_ids=self.special_ids,
             max_length=self.max_length,
         )
-        return manifest
 
     def close(self) -> None:
         """Let go of the open file (after an error; `finish` does it otherwise)."""
@@ -199,9 +181,9 @@ class TokenStore:
         return joined, self.lengths[np.asarray(indices, dtype=np.int64)]
 
 
-def _read_store_manifest(folder: Path, *, verify: bool) -> StoreManifest:
+def _read_store_manifest(folder: Path, *, verify: bool) -> Manifest:
     """Return a store's manifest after checking that it is one."""
-    manifest: Any = read_manifest(folder, verify=verify)
+    manifest = read_manifest(folder, verify=verify)
     missing = [key for key in (*FIXED_FACTS, "documents", "tokens", "truncated") if key not in manifest]
     if missing or not {IDS, OFFSETS} <= manifest["files"].keys():
         raise UserError(
@@ -210,7 +192,7 @@ def _read_store_manifest(folder: Path, *, verify: bool) -> StoreManifest:
     return manifest
 
 
-def _require_same_tokenizer(folders: Sequence[Path], manifests: list[StoreManifest]) -> None:
+def _require_same_tokenizer(folders: Sequence[Path], manifests: list[Manifest]) -> None:
     """Refuse stores whose tokenizers or lengths differ."""
     for folder, manifest in zip(folders, manifests, strict=True):
         for key in FIXED_FACTS:

@@ -4,39 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache as once
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
 
+from compactbio.downloads.hub_client import asking, hub_api, hub_token, progress_class
 from compactbio.downloads.pins import pinned
-from compactbio.downloads.retries import Patience, TransferError, TransientError, with_retries
-from compactbio.downloads.web import LOG_EVERY_SECONDS
+from compactbio.downloads.retries import Patience, TransferError, TransientError
 from compactbio.errors import UserError
 from compactbio.files import sha256_of_file
-
-if TYPE_CHECKING:
-    import httpx2
-    from huggingface_hub import HfApi
-    from tqdm import tqdm
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")  # the first one there is used
 OTHER_FILES = ("config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json")
 HUB_PATIENCE = Patience(tries=4, first_wait_seconds=3.0)  # the hub's client tries each request several times itself
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_NAMES = ("ETag", "X-Linked-ETag", "X-Repo-Commit", "X-Xet-Hash")  # what the client makes file names of
-_ADVICE = (
-    "run the target `downloads` on a machine with network, "
-    "or set `source: path` and the folder of a copy in the definition"
-)
 
-Value = TypeVar("Value")
 log = logging.getLogger(__name__)
 
 
@@ -64,7 +48,7 @@ def fetch_snapshot(
         for name in _files_at(repository, revision, commit, lock_file, patience):
             if name not in cached:
                 log.info("downloading %s of %s at %s", name, repository, commit)
-                _asking(partial(_download, repository, commit, name, cache), repository, patience)
+                asking(partial(_download, repository, commit, name, cache), repository, patience)
         cached = _sound_files(repository, commit, cache)
     return Snapshot(cached["config.json"].parent, commit)
 
@@ -95,13 +79,13 @@ def _resolve(repository: str, revision: str, cache: Path, patience: Patience) ->
     """
 
     def ask() -> str:
-        commit = _api().model_info(repository, revision=revision).sha
+        commit = hub_api().model_info(repository, revision=revision).sha
         if not _COMMIT.fullmatch(str(commit)):
             raise TransientError(f"the hub names {str(commit)[:60]!r} as the commit of {repository}@{revision}")
         return str(commit)
 
     try:
-        commit = _asking(ask, repository, patience, revision)
+        commit = asking(ask, repository, patience, revision)
     except TransferError:
         reference = cache / f"models--{repository.replace('/', '--')}" / "refs" / revision
         if reference.is_file():
@@ -120,7 +104,7 @@ def _files_at(repository: str, revision: str, commit: str, lock_file: Path | Non
 
     def ask() -> set[str]:
         try:
-            siblings = _api().model_info(repository, revision=commit).siblings
+            siblings = hub_api().model_info(repository, revision=commit).siblings
         except RevisionNotFoundError:
             if lock_file is None or commit == revision:
                 raise
@@ -130,7 +114,7 @@ def _files_at(repository: str, revision: str, commit: str, lock_file: Path | Non
             ) from None
         return {file.rfilename for file in siblings or []}
 
-    there = _asking(ask, repository, patience, commit)
+    there = asking(ask, repository, patience, commit)
     weights = [name for name in WEIGHT_FILES if name in there][:1]
     if not weights or "config.json" not in there:
         raise UserError(
@@ -145,7 +129,7 @@ def _download(repository: str, commit: str, name: str, cache: Path) -> None:
     from huggingface_hub import hf_hub_download
 
     place = hf_hub_download(
-        repository, name, revision=commit, cache_dir=str(cache), token=_token(), tqdm_class=_progress_class()
+        repository, name, revision=commit, cache_dir=str(cache), token=hub_token(), tqdm_class=progress_class()
     )
     path = Path(place)
     if path.parent.name != commit:
@@ -202,122 +186,3 @@ def _set_aside(path: Path) -> Path:
     content.replace(aside)
     path.unlink(missing_ok=True)
     return aside
-
-
-def _token() -> str | bool:
-    """Return the hub token of the environment or False: no other place is searched for one."""
-    return os.environ.get("HF_TOKEN") or False
-
-
-@once
-def _progress_class() -> type[tqdm]:
-    """Return a progress bar that is a line of the log now and then."""
-    from tqdm import tqdm
-
-    class LoggedProgress(tqdm):
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            self.logged = time.monotonic()
-            super().__init__(*arguments, **options)
-
-        def display(self, *_: Any, **__: Any) -> None:
-            if time.monotonic() - self.logged >= LOG_EVERY_SECONDS:
-                self.logged = time.monotonic()
-                log.info("%s", self)
-
-    return LoggedProgress
-
-
-@once
-def _prepare_client() -> None:
-    """Let the hub's client refuse answers whose names lead out of its cache."""
-    from huggingface_hub import set_client_factory
-    from huggingface_hub.utils._http import default_client_factory
-
-    def require_plain_names(response: httpx2.Response) -> None:
-        for header in _NAMES:
-            name = response.headers.get(header, "-").removeprefix("W/").strip('"')
-            if not name or ".." in name or "/" in name or "\\" in name:
-                raise TransientError(f"the hub's answer has {name[:60]!r} as its {header}, which is no name of a file")
-
-    def client() -> httpx2.Client:
-        made = default_client_factory()
-        made.event_hooks = {**made.event_hooks, "response": [require_plain_names]}
-        return made
-
-    set_client_factory(client)
-
-
-def _api() -> HfApi:
-    """Return the hub's client."""
-    from huggingface_hub import HfApi
-
-    return HfApi(token=_token())
-
-
-def _asking(action: Callable[[], Value], repository: str, patience: Patience, revision: str = "") -> Value:
-    """Return what a question to the hub returns, asked again after failures that may pass."""
-
-    def attempt() -> Value:
-        _prepare_client()
-        with _readable_errors(repository, revision):
-            return action()
-
-    try:
-        return with_retries(attempt, repository, patience)
-    except TransferError as error:
-        raise TransferError(f"{error}. Or {_ADVICE}") from None
-
-
-@contextmanager
-def _readable_errors(repository: str, revision: str) -> Iterator[None]:
-    """Turn the hub client's errors into ours; none of them repeats the request, which holds the token."""
-    from huggingface_hub import errors
-
-    try:
-        yield
-    except errors.GatedRepoError:
-        raise UserError(
-            f"{repository} is gated: accept its terms on the hub's page, then set HF_TOKEN in the environment"
-        ) from None
-    except errors.RepositoryNotFoundError:
-        raise UserError(
-            f"the hub has no repository {repository} that you may read: correct the key `hub.repository`, "
-            "or set HF_TOKEN in the environment if it is private"
-        ) from None
-    except errors.RevisionNotFoundError:
-        raise UserError(
-            f"{repository} has no revision {revision or 'as stated'}: correct the key `hub.revision`"
-        ) from None
-    except errors.HFValidationError:
-        raise UserError(f"{repository!r} is no repository name: `hub.repository` is owner/name") from None
-    except errors.OfflineModeIsEnabled:
-        raise TransferError(f"{repository} is not in the cache and HF_HUB_OFFLINE is set: {_ADVICE}") from None
-    except errors.HfHubHTTPError as error:
-        status = error.response.status_code if error.response is not None else 0
-        if status in (0, 408, 429) or status >= 500:
-            raise TransientError(f"the hub answered {status}") from None
-        raise UserError(f"the hub answered {status} for {repository}: {_ADVICE}") from None
-    except (UserError, TransientError):
-        raise
-    except Exception as error:
-        # The client has many errors for an answer that is no hub's: KeyError, TypeError, OSError without a number.
-        # A full disk has one, and what our own code raises is a defect.
-        has_number = isinstance(error, OSError) and error.errno is not None
-        is_network = isinstance(error, (ConnectionError, TimeoutError))
-        if not is_network and (has_number or not _is_of_client(error)):
-            raise
-        raise TransientError(f"the hub cannot be reached, or its answer is malformed ({_short(error)})") from None
-
-
-def _is_of_client(error: Exception) -> bool:
-    """Return whether an error was raised while the hub's client or a library below it ran, not by our own code."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is not None and not trace.tb_frame.f_globals.get("__name__", "").startswith("compactbio.")
-
-
-def _short(error: Exception) -> str:
-    """Return an error's kind and its first line, without addresses, which may hold what is secret."""
-    line = str(error).split("\n", 1)[0][:200]
-    return f"{type(error).__name__}: {line}" if line and "://" not in line else type(error).__name__
