@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from compactbio.architectures.record import Architecture, Borders
+from compactbio.architectures.record import Architecture
 from compactbio.errors import UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["ARCHITECTURES", "Architecture", "Borders", "architecture_named", "architecture_of", "longest_sequence"]
+__all__ = ["ARCHITECTURES", "Architecture", "architecture_named", "architecture_of", "longest_sequence"]
 
 _modules = [import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
 _records: list[Architecture] = [module.ARCHITECTURE for module in _modules if hasattr(module, "ARCHITECTURE")]

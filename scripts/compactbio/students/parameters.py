@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compactbio.architectures import ARCHITECTURES, architecture_named, architecture_of
-from compactbio.architectures.record import EMBEDDINGS, HEAD, LAYERS, POOLER
+from compactbio.architectures.record import COMMON_SIZES, EMBEDDINGS, HEAD, LAYERS, POOLER
 from compactbio.errors import UserError
 from compactbio.files import read_json
-from compactbio.settings.shapes import POSITIONS, shape_of
+from compactbio.settings.shapes import shape_of
 from compactbio.students.weights import read_shapes, weight_files
 
 if TYPE_CHECKING:
@@ -81,6 +81,6 @@ def estimated_parameters(config: dict[str, Any], name: str) -> int:
     definition = {**config["models"], **config["checkpoints"]}[name]
     record = ARCHITECTURES[definition["architecture"]]
     shape = {**record.common_names(record.usual), **shape_of(config, name)}
-    width, layers = shape["hidden_size"], shape["num_hidden_layers"]
+    width, layers, positions = (shape[key] for key in (COMMON_SIZES.width, COMMON_SIZES.depth, COMMON_SIZES.positions))
     vocabulary = config["tokenizers"][definition["tokenizer"]]["vocabulary_size"]
-    return (vocabulary + POSITIONS) * width + 12 * layers * width**2
+    return (vocabulary + positions) * width + 12 * layers * width**2

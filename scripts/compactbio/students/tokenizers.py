@@ -93,7 +93,7 @@ def tokenizer_of_vocabulary(
     return tokenizer
 
 
-def tokenizer_from_files(folder: Path, lower_case: bool, max_length: int = 512) -> PreTrainedTokenizerFast:
+def tokenizer_from_files(folder: Path, lower_case: bool) -> PreTrainedTokenizerFast:
     """Return the tokenizer of a folder as published: from its vocab.txt or, without one, its tokenizer.json.
 
     The casing is the caller's: BERT folders of 2019 do not record it, and some record it wrongly.
@@ -109,10 +109,10 @@ def tokenizer_from_files(folder: Path, lower_case: bool, max_length: int = 512) 
             lower_case,
         )
     if vocab_file.is_file():
-        return build_tokenizer(vocab_file, lower_case, max_length)
+        return build_tokenizer(vocab_file, lower_case)
     if stored is None:
         raise UserError(f"{folder} holds no tokenizer: it needs vocab.txt or tokenizer.json")
-    return tokenizer_of_vocabulary(_stored_vocabulary(stored, tokenizer_file), lower_case, max_length)
+    return tokenizer_of_vocabulary(_stored_vocabulary(stored, tokenizer_file), lower_case)
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
