@@ -90,7 +90,7 @@ def time_steps(config: dict[str, Any], model: str, *, gpus: int, micro_batch_tok
         return _read_timing(made, run)
 
 
-def _read_timing(made: TrainingResults[Path], run: dict[str, Any]) -> Timing:
+def _read_timing(made: TrainingResults[Path], run: PretrainingRun) -> Timing:
     """Return how long the steps of a finished training took: the median of its lines after the warm-up."""
     training = read_json(made.training)
     lines = [line for line in read_metrics(Path(training["metrics"])) if "seconds_per_step" in line]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from compactbio.errors import UserError
 from compactbio.files import read_json
 from compactbio.pretraining.inputs import RECIPE, RunInputs
-from compactbio.provenance import gather_provenance
+from compactbio.provenance import Provenance, gather_provenance
 from compactbio.settings.results import TrainingResults
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.progress import read_metrics
@@ -47,7 +47,9 @@ def training_record(inputs: RunInputs, folder: Path) -> TrainingRecord:
     lines = [line for line in read_metrics(TrainingResults(folder).metrics) if "loss" in line]
     checkpoint = checkpoints.latest()
     if checkpoint is None:
-        raise UserError(f"{folder} says finished but holds no sound checkpoint: remove the folder and start again")
+        raise UserError(
+            f"{folder} is marked as finished but holds no complete checkpoint: remove the folder and start again"
+        )
     return {
         "model": inputs.run["model"],
         "fingerprint": inputs.fingerprint,
@@ -61,7 +63,7 @@ def training_record(inputs: RunInputs, folder: Path) -> TrainingRecord:
     }
 
 
-def provenance_record(inputs: RunInputs, record: TrainingRecord, submissions: Submissions) -> dict[str, Any]:
+def provenance_record(inputs: RunInputs, record: TrainingRecord, submissions: Submissions) -> Provenance:
     """Return the content of provenance.json of a finished run.
 
     Args:

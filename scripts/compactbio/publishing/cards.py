@@ -12,11 +12,13 @@ from compactbio.files import read_json, read_yaml
 from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.kinds.kind import STANDARD
 from compactbio.pretraining.export import model_card
+from compactbio.pretraining.training_record import read_training_record
 from compactbio.provenance import read_provenance
 from compactbio.publishing.citations import PAPER
 from compactbio.publishing.scores import ModelScores
 from compactbio.publishing.sources import CORPUS, MODEL, PUBMED, PUBMED_ATTRIBUTION, Used
 from compactbio.reporting.render import DASH, mean_and_std
+from compactbio.settings.pretraining_run import Origin, PretrainingRun
 from compactbio.settings.results import Results, TrainingResults, find
 
 _FRONT = "---\n"
@@ -51,19 +53,22 @@ def full_card(
     """
     made = results.pretraining(name)
     trained = config["models"][name]["source"] == "train"
-    run = read_yaml(made.run) if trained else {}
+    origin: Origin = {}
     if trained:
-        body = model_card(run, read_json(made.training)).split(_FRONT, 2)[2].strip()
+        run: PretrainingRun = read_yaml(made.run)
+        origin = run
+        body = model_card(run, read_training_record(made.training)).split(_FRONT, 2)[2].strip()
+        texts = _training_data(results, run, config)
     else:
-        body = _fetched(results, name, used)
+        body, texts = _fetched(results, name, used), ""
     inputs = _inputs_of(name, config, used)
     limits = _LIMITS.format(
-        corpus=_CORPUS_LIMITS[config["corpus"]["source"]], teacher=" and its teacher" if run.get("teacher") else ""
+        corpus=_CORPUS_LIMITS[config["corpus"]["source"]], teacher=" and its teacher" if origin.get("teacher") else ""
     )
     sections = {
         "Intended use": _USE,
         "Limits": limits,
-        "Training data": _training_data(results, run, config) if trained else "",
+        "Training data": texts,
         "Scores": _scores_section(name, scores),
         "Cost": _cost(made, scores) if trained else _size(scores),
         "Licence": _licence(inputs, trained=trained),
@@ -71,10 +76,10 @@ def full_card(
         "Provenance": _provenance(made) if trained else "",
     }
     text = "\n\n".join(f"## {title}\n\n{content}" for title, content in sections.items() if content)
-    return f"{_FRONT}{_front_matter(name, run, config, scores)}\n{_FRONT}\n{body}\n\n{text}\n"
+    return f"{_FRONT}{_front_matter(name, origin, config, scores)}\n{_FRONT}\n{body}\n\n{text}\n"
 
 
-def _front_matter(name: str, run: dict[str, Any], config: dict[str, Any], scores: ModelScores) -> str:
+def _front_matter(name: str, origin: Origin, config: dict[str, Any], scores: ModelScores) -> str:
     """Return the card's metadata as YAML: what the hub lists and searches, scores of the standard protocol included."""
     results = [
         EvalResult(
@@ -90,8 +95,8 @@ def _front_matter(name: str, run: dict[str, Any], config: dict[str, Any], scores
         for row in scores.rows
         if row.mean is not None and row.protocol == STANDARD and row.metric == KINDS[row.task].headline
     ]
-    teacher = run.get("teacher")
-    base = run.get("student", {}).get("checkpoint") or teacher
+    teacher = origin.get("teacher")
+    base = origin.get("student", {}).get("checkpoint") or teacher
     data = ModelCardData(
         model_name=name,
         language="en",
@@ -140,7 +145,7 @@ def _inputs_of(name: str, config: dict[str, Any], used: Sequence[Used]) -> list[
     ]
 
 
-def _training_data(results: Results[Path], run: dict[str, Any], config: dict[str, Any]) -> str:
+def _training_data(results: Results[Path], run: PretrainingRun, config: dict[str, Any]) -> str:
     """Return what the model was trained on, as counted in its token stores."""
     stores = [read_json(path) for path in find(results, results.corpus.token_store(run["tokenizer"], "*").manifest)]
     documents, tokens = (sum(store[key] for store in stores) for key in ("documents", "tokens"))
