@@ -11,8 +11,8 @@ from compactbio.settings.runs import finetuning_run, pretraining_run
 from compactbio.settings.load import load_settings
 from compactbio.settings.results import Downloads, Results
 from compactbio.settings.selection import (
-    batch_numbers,
-    corpus_batches,
+    shard_numbers,
+    corpus_shards,
     corpus_tokenizers,
     deployment_dataset,
     described_models,
@@ -129,10 +129,10 @@ def global_batch_size(model, gpus):
 
 
 def token_stores(tokenizer):
-    """Return the manifests of a tokenizer's token stores, one per batch."""
+    """Return the manifests of a tokenizer's token stores, one per shard."""
     return [
-        RESULTS.corpus.token_store(tokenizer, batch).manifest
-        for batch in corpus_batches(config)
+        RESULTS.corpus.token_store(tokenizer, shard).manifest
+        for shard in corpus_shards(config)
     ]
 
 
@@ -157,5 +157,5 @@ wildcard_constraints:
     dataset="|".join(map(re.escape, config["datasets"])),
     checkpoint="|".join(map(re.escape, {**config["checkpoints"], **config["models"]})),
     tokenizer="|".join(map(re.escape, config["tokenizers"])),
-    batch=r"\d{4}",
+    shard=r"\d{4}",
     source="[A-Za-z0-9_-]+",

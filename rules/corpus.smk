@@ -1,14 +1,14 @@
-# Texts and token stores: from the PubMed baseline, or from documents of one's own, in batches of files.
+# Texts and token stores: from the PubMed baseline, or from documents of one's own, in shards of some files each.
 
 
 if config["corpus"]["source"] == "baseline":
 
-    # What it fetches lies in a cache that is no output: a batch with one failed file loses nothing else.
+    # What it fetches lies in a cache that is no output: a shard with one failed file loses nothing else.
     rule download_baseline:
         output:
-            manifest=RESULTS.corpus.baseline("{batch}"),
+            manifest=RESULTS.corpus.baseline("{shard}"),
         log:
-            RESULTS.log("download_baseline", "{batch}"),
+            RESULTS.log("download_baseline", "{shard}"),
         retries: 1
         localrule: True
         conda:
@@ -17,7 +17,7 @@ if config["corpus"]["source"] == "baseline":
             base_url=config["corpus"]["baseline"]["base_url"],
             year=config["corpus"]["baseline"]["year"],
             numbers=lambda wildcards: ",".join(
-                map(str, batch_numbers(config, wildcards.batch))
+                map(str, shard_numbers(config, wildcards.shard))
             ),
         shell:
             "python {SCRIPTS:q}/download_baseline.py"
@@ -28,14 +28,14 @@ if config["corpus"]["source"] == "baseline":
 
     rule parse_baseline:
         input:
-            manifest=RESULTS.corpus.baseline("{batch}"),
+            manifest=RESULTS.corpus.baseline("{shard}"),
         output:
-            text=RESULTS.corpus.text("{batch}"),
-            counts=RESULTS.corpus.counts("{batch}"),
+            text=RESULTS.corpus.text("{shard}"),
+            counts=RESULTS.corpus.counts("{shard}"),
         log:
-            RESULTS.log("parse_baseline", "{batch}"),
+            RESULTS.log("parse_baseline", "{shard}"),
         benchmark:
-            RESULTS.benchmark("parse_baseline", "{batch}")
+            RESULTS.benchmark("parse_baseline", "{shard}")
         retries: 0
         conda:
             "../envs/workflow.yaml"
@@ -65,13 +65,13 @@ else:
     rule import_documents:
         input:
             documents=lambda wildcards: config["corpus"]["documents"][
-                int(wildcards.batch) - 1
+                int(wildcards.shard) - 1
             ],
         output:
-            text=RESULTS.corpus.text("{batch}"),
-            counts=RESULTS.corpus.counts("{batch}"),
+            text=RESULTS.corpus.text("{shard}"),
+            counts=RESULTS.corpus.counts("{shard}"),
         log:
-            RESULTS.log("import_documents", "{batch}"),
+            RESULTS.log("import_documents", "{shard}"),
         retries: 0
         conda:
             "../envs/workflow.yaml"
@@ -88,16 +88,16 @@ else:
 
 rule tokenize_shard:
     input:
-        text=RESULTS.corpus.text("{batch}"),
+        text=RESULTS.corpus.text("{shard}"),
         tokenizer=lambda wildcards: tokenizer_of(wildcards.tokenizer).manifest,
     output:
-        ids=RESULTS.corpus.token_store("{tokenizer}", "{batch}").ids,
-        offsets=RESULTS.corpus.token_store("{tokenizer}", "{batch}").offsets,
-        manifest=RESULTS.corpus.token_store("{tokenizer}", "{batch}").manifest,
+        ids=RESULTS.corpus.token_store("{tokenizer}", "{shard}").ids,
+        offsets=RESULTS.corpus.token_store("{tokenizer}", "{shard}").offsets,
+        manifest=RESULTS.corpus.token_store("{tokenizer}", "{shard}").manifest,
     log:
-        RESULTS.log("tokenize_shard", "{tokenizer}", "{batch}"),
+        RESULTS.log("tokenize_shard", "{tokenizer}", "{shard}"),
     benchmark:
-        RESULTS.benchmark("tokenize_shard", "{tokenizer}", "{batch}")
+        RESULTS.benchmark("tokenize_shard", "{tokenizer}", "{shard}")
     retries: 0
     conda:
         "../envs/workflow.yaml"
@@ -122,7 +122,7 @@ rule tokenize_shard:
 
 rule summarise_corpus:
     input:
-        counts=[RESULTS.corpus.counts(batch) for batch in corpus_batches(config)],
+        counts=[RESULTS.corpus.counts(shard) for shard in corpus_shards(config)],
         stores=[
             store
             for tokenizer in corpus_tokenizers(config)

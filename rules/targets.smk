@@ -6,7 +6,7 @@ def download_targets():
     targets = [RESULTS.students.fetched(name).manifest for name in FETCHED]
     targets += [RESULTS.tasks.source(source) for source in task_sources(config)]
     if TRAINED and config["corpus"]["source"] == "baseline":
-        targets += [RESULTS.corpus.baseline(batch) for batch in corpus_batches(config)]
+        targets += [RESULTS.corpus.baseline(shard) for shard in corpus_shards(config)]
     return targets
 
 

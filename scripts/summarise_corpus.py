@@ -19,7 +19,7 @@ def main() -> None:
         nargs="+",
         type=Path,
         metavar="MANIFEST",
-        help="manifests of the token stores, as <tokenizer>/<batch>/manifest.json",
+        help="manifests of the token stores, as <tokenizer>/<shard>/manifest.json",
     )
     parser.add_argument("--table", required=True, nargs=2, type=Path, metavar=("CSV", "MD"))
     for figure, content in (("lengths", "lengths of its sequences"), ("files", "texts of each of its files")):

@@ -46,7 +46,7 @@ def test_rooms_of_text_give_text_and_keep_wildcards() -> None:
     )
     assert results.log("score_model", "{model}") == "results/demo/logs/score_model/{model}.log"
     assert results.log("collect_scores") == "results/demo/logs/collect_scores/all.log"
-    assert results.benchmark("tokenize_shard", "{tokenizer}", "{batch}").endswith("/{tokenizer}/{batch}.tsv")
+    assert results.benchmark("tokenize_shard", "{tokenizer}", "{shard}").endswith("/{tokenizer}/{shard}.tsv")
 
 
 def test_rooms_of_paths_give_paths() -> None:

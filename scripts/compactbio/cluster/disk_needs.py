@@ -43,7 +43,7 @@ def stages(config: dict[str, Any], trained: list[str]) -> list[Need]:
     given = [name for name in models if config["models"][name]["source"] != "train"]
     fetched = given + (list(config["checkpoints"]) if trained else [])
     weights = sum(WEIGHT_BYTES * estimated_parameters(config, name) for name in fetched)
-    files, batches, texts, tokens = _corpus(config, trained)
+    files, shards, texts, tokens = _corpus(config, trained)
     needs = [
         Need("downloads", weights + DOWNLOAD_BYTES * files, CACHE_FILES * len(fetched) + 2 * files, (downloads,)),
         Need("tasks", TASK_BYTES * len(datasets), TASK_FILES * len(datasets), (results.tasks.folder,)),
@@ -54,12 +54,12 @@ def stages(config: dict[str, Any], trained: list[str]) -> list[Need]:
     needs.append(Need("students", students, student_files, (results.students.folder,)))
     tokenizers = len({config["models"][name]["tokenizer"] for name in trained})
     if trained:
-        needs.append(Need("corpus", texts + tokens, (3 + 4 * tokenizers) * batches, (results.corpus.folder,)))
+        needs.append(Need("corpus", texts + tokens, (3 + 4 * tokenizers) * shards, (results.corpus.folder,)))
         per_parameter = PRETRAINING_STATES * STATE_BYTES + WEIGHT_BYTES
         size = sum(per_parameter * estimated_parameters(config, name) for name in trained)
         folders = (results.pretrainings, results.checkpoints.pretrainings)
         needs.append(Need("pretraining", size, PRETRAINING_FILES * len(trained), folders))
-    jobs = batches * (2 + tokenizers) + 5 * len(trained) + 3 * len(models) * len(datasets) + 2 * len(fetched) + 20
+    jobs = shards * (2 + tokenizers) + 5 * len(trained) + 3 * len(models) * len(datasets) + 2 * len(fetched) + 20
     notes = (results.logs, results.benchmarks, Path(".snakemake"))
     return [*needs, Need("logs", JOB_BYTES * jobs, JOB_FILES * jobs, notes)]
 
@@ -84,7 +84,7 @@ def by_file_system(needs: Iterable[Need]) -> dict[Path, list[Need]]:
 
 
 def _corpus(config: dict[str, Any], trained: list[str]) -> tuple[int, int, float, float]:
-    """Return the files to fetch, the batches, and the bytes of texts and tokens; nothing where no model is trained."""
+    """Return the files to fetch, the shards, and the bytes of texts and tokens; nothing where no model is trained."""
     corpus = config["corpus"]
     if not trained:
         return 0, 0, 0.0, 0.0

@@ -49,7 +49,7 @@ def present_pretraining(results: Path, model: str) -> PresentRuns:
         for folder in [None] if teacher is None else _model_folders(tree, teacher):
             inputs = read_inputs(run_file, student, folder, stores)
             present.in_use.add(inputs.fingerprint)
-            # the configuration may use fewer batches of the corpus than there are; it always uses the first ones
+            # the configuration may use fewer shards of the corpus than there are; it always uses the first ones
             for count in range(1, len(stores)):
                 left_out = {f"tokens/{number:04d}" for number in range(count + 1, len(stores) + 1)}
                 digests = {role: digest for role, digest in inputs.digests.items() if role not in left_out}

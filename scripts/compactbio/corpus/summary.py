@@ -91,7 +91,7 @@ def add_counts(counts: Sequence[ShardCounts]) -> ShardCounts:
 
 
 def read_lengths(manifests: Sequence[Path]) -> list[Lengths]:
-    """Return the lengths per tokenizer of stores .../<tokenizer>/<batch>/manifest.json, sorted by name."""
+    """Return the lengths per tokenizer of stores .../<tokenizer>/<shard>/manifest.json, sorted by name."""
     folders: defaultdict[str, list[Path]] = defaultdict(list)
     for manifest in manifests:
         folders[manifest.parent.parent.name].append(manifest.parent)

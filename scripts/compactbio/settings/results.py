@@ -72,33 +72,33 @@ class Artefact(Room[P]):
 
 
 class TokenStoreFolder(Artefact[P]):
-    """The token ids of one batch of texts."""
+    """The token ids of one shard of texts."""
 
     ids = Entry("ids.npy")
     offsets = Entry("offsets.npy")
 
 
 class Corpus(Room[P]):
-    """Texts, tokens and counts of the corpus, by batch."""
+    """Texts, tokens and counts of the corpus, by shard."""
 
     summary_csv = Entry("summary.csv")
     summary_md = Entry("summary.md")
 
-    def baseline(self, batch: str) -> P:
-        """Return the list of a batch's downloaded files."""
-        return self.at("baseline", f"{batch}.json")
+    def baseline(self, shard: str) -> P:
+        """Return the list of a shard's downloaded files."""
+        return self.at("baseline", f"{shard}.json")
 
-    def text(self, batch: str) -> P:
-        """Return a batch's texts."""
-        return self.at("text", f"{batch}.parquet")
+    def text(self, shard: str) -> P:
+        """Return a shard's texts."""
+        return self.at("text", f"{shard}.parquet")
 
-    def counts(self, batch: str) -> P:
-        """Return what was read, kept and dropped for a batch's texts."""
-        return self.at("text", f"{batch}.counts.json")
+    def counts(self, shard: str) -> P:
+        """Return what was read, kept and dropped for a shard's texts."""
+        return self.at("text", f"{shard}.counts.json")
 
-    def token_store(self, tokenizer: str, batch: str) -> TokenStoreFolder[P]:
-        """Return the tokens of a batch."""
-        return TokenStoreFolder(self.at("tokens", tokenizer, batch))
+    def token_store(self, tokenizer: str, shard: str) -> TokenStoreFolder[P]:
+        """Return the tokens of a shard."""
+        return TokenStoreFolder(self.at("tokens", tokenizer, shard))
 
 
 # ---- models and their trainings

@@ -1,4 +1,4 @@
-"""Which definitions of a configuration take part in its run: models, checkpoints, datasets, batches of the corpus."""
+"""Which definitions of a configuration take part in its run: models, checkpoints, datasets, shards of the corpus."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ def baseline_numbers(config: dict[str, Any]) -> list[int]:
     return baseline["numbers"] or list(range(1, baseline["files"] + 1))
 
 
-def corpus_batches(config: dict[str, Any]) -> list[str]:
-    """Return the names of the corpus's batches, "0001" and so on: each is a document or some baseline files."""
+def corpus_shards(config: dict[str, Any]) -> list[str]:
+    """Return the names of the corpus's shards, "0001" and so on: each is a document or some baseline files."""
     corpus = config["corpus"]
     if corpus["source"] == "baseline":
         count = -(-len(baseline_numbers(config)) // corpus["files_per_job"])
@@ -105,10 +105,10 @@ def corpus_batches(config: dict[str, Any]) -> list[str]:
     return [f"{number:04d}" for number in range(1, count + 1)]
 
 
-def batch_numbers(config: dict[str, Any], batch: str) -> list[int]:
-    """Return the numbers of the baseline files of a batch."""
+def shard_numbers(config: dict[str, Any], shard: str) -> list[int]:
+    """Return the numbers of the baseline files of a shard."""
     size = config["corpus"]["files_per_job"]
-    first = (int(batch) - 1) * size
+    first = (int(shard) - 1) * size
     return baseline_numbers(config)[first : first + size]
 
 
