@@ -28,9 +28,8 @@ def main() -> None:
     from compactbio.finetuning.runs.execution import finetune
     from compactbio.finetuning.runs.grid import choose_point, plan_trials
     from compactbio.finetuning.runs.kept_weights import kept_digest
-    from compactbio.finetuning.runs.outputs import publish
+    from compactbio.finetuning.runs.outputs import provenance_record, publish
     from compactbio.finetuning.runs.planning import PlannedRun, plan_runs
-    from compactbio.finetuning.runs.run_provenance import provenance_record
     from compactbio.settings.finetuning_run import read_finetuning_run
     from compactbio.settings.results import Finetuning
     from compactbio.training.deadlines import StopSignal, deadline_after

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def hardware_name(threads: int) -> str:
-    """Return the GPU's name, or the processor's with the number of threads."""
+    """Return the GPU's name, or the CPU's with the number of threads."""
     import torch
 
     from compactbio.provenance import hardware

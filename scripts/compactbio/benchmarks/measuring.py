@@ -161,5 +161,5 @@ def _serve(pipe: Connection, side: str, precision: str, work: dict[str, Any]) ->
                 pipe.send(take(pipe.recv()))
         except EOFError:
             return
-        except Exception as error:  # told to the process that asked, which ends the program
+        except Exception as error:  # reported to the process that asked, which ends the program
             pipe.send(f"{type(error).__name__}: {error}")

@@ -12,7 +12,7 @@ from typing import Any
 from compactbio.cluster.present_runs import IN_USE, PresentRuns, present_finetuning, present_pretraining
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, read_json
-from compactbio.finetuning.runs.run_files import FINISHED, RESULT
+from compactbio.finetuning.runs.records import FINISHED, RESULT
 from compactbio.settings.results import FINETUNING, PRETRAINING, Results
 from compactbio.text_tables import aligned_columns
 from compactbio.training.checkpoints import PREFIX, STATE

@@ -101,4 +101,4 @@ class Dataset:
         logging.info("%s: %s", source, ", ".join(f"{name} {value:,}" for name, value in notes.items()))
         if split == "train" and not made.features:
             raise UserError(f"{source} has nothing to train on: every row is empty")
-        return Examples(rows, gold, made.features, made.origin, notes)
+        return Examples(made.features, made.origin, notes, rows, gold)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
@@ -16,7 +16,7 @@ from compactbio.finetuning.kinds.task_kind import Examples, Features
 from compactbio.finetuning.kinds.word_windows import WordPredictions, WordWindows, join_words, word_windows
 from compactbio.kinds.ner import OUTSIDE
 from compactbio.scoring.entities import Labels, score_entities
-from compactbio.settings.finetuning_run import FinetuningRun
+from compactbio.settings.finetuning_run import FinetuningRun, Options
 from compactbio.tasks.rows import Rows
 
 NOTED = ("split_sentences", "cut_words", "empty_words", "empty_sentences")
@@ -28,13 +28,7 @@ class EntityRecognition(LabelledKind):
     model_class = "AutoModelForTokenClassification"
 
     def make_features(
-        self,
-        rows: Rows,
-        gold: list[Any],
-        tokenizer: PieceTokenizer,
-        options: Mapping[str, Any],
-        *,
-        has_answers: bool,
+        self, rows: Rows, gold: list[Any], tokenizer: PieceTokenizer, options: Options, *, has_answers: bool
     ) -> Features:
         """Return sentences in windows, every piece of a word or its first one with the word's label."""
         made = word_windows(rows["words"], gold, tokenizer, options["max_length"], options["labelled_pieces"])

@@ -24,7 +24,7 @@ from compactbio.scoring.answers import (
     standard_answers,
 )
 from compactbio.scoring.bioasq import score_factoids
-from compactbio.settings.finetuning_run import FinetuningRun
+from compactbio.settings.finetuning_run import FinetuningRun, Options
 from compactbio.tasks.rows import Rows
 
 
@@ -34,13 +34,7 @@ class QuestionAnswering(TaskKind):
     model_class = "AutoModelForQuestionAnswering"
 
     def make_features(
-        self,
-        rows: Rows,
-        gold: list[Any],
-        tokenizer: PieceTokenizer,
-        options: Mapping[str, Any],
-        *,
-        has_answers: bool,
+        self, rows: Rows, gold: list[Any], tokenizer: PieceTokenizer, options: Options, *, has_answers: bool
     ) -> Features:
         """Return questions and contexts in windows that overlap."""
         answers = rows["answers"] if has_answers else None

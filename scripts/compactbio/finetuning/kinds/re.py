@@ -8,7 +8,7 @@ lists one token of its own instead, whose embedding starts random and is learnt 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from compactbio.finetuning.kinds.labelled import LabelledKind
 from compactbio.finetuning.kinds.probabilities import softmax
 from compactbio.finetuning.kinds.task_kind import Examples, Features
 from compactbio.scoring.relations import score_relations
-from compactbio.settings.finetuning_run import FinetuningRun
+from compactbio.settings.finetuning_run import FinetuningRun, Options
 from compactbio.tasks.rows import Rows
 
 SPECIAL_PIECES = 2  # [CLS] and [SEP]
@@ -31,13 +31,7 @@ class RelationExtraction(LabelledKind):
     model_class = "AutoModelForSequenceClassification"
 
     def make_features(
-        self,
-        rows: Rows,
-        gold: list[Any],
-        tokenizer: PieceTokenizer,
-        options: Mapping[str, Any],
-        *,
-        has_answers: bool,
+        self, rows: Rows, gold: list[Any], tokenizer: PieceTokenizer, options: Options, *, has_answers: bool
     ) -> Features:
         """Return [CLS] sentence [SEP], the end of a sentence cut where it passes the maximal length."""
         room = options["max_length"] - SPECIAL_PIECES

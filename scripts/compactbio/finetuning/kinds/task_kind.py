@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from compactbio.finetuning.features import Feature, PieceTokenizer
-from compactbio.settings.finetuning_run import FinetuningRun
+from compactbio.settings.finetuning_run import FinetuningRun, Options
 from compactbio.tasks.rows import Rows
 
 if TYPE_CHECKING:
@@ -33,21 +33,16 @@ class Features:
 
 
 @dataclass(frozen=True)
-class Examples:
-    """One part (train, validation or test) of a run.
+class Examples(Features):
+    """One part (train, validation or test) of a run; `notes` count its rows and features too.
 
     Attributes:
         rows: as prepared.
         gold: label ids in the run's order, nested as the label column; empty for a kind without labels.
-        features, origin: as in `Features`.
-        notes: counts of rows and features and of what was cut, split or empty, for the log and training.json.
     """
 
     rows: Rows
     gold: list[Any]
-    features: list[Feature]
-    origin: Any
-    notes: dict[str, int]
 
 
 class TaskKind(ABC):
@@ -61,13 +56,7 @@ class TaskKind(ABC):
 
     @abstractmethod
     def make_features(
-        self,
-        rows: Rows,
-        gold: list[Any],
-        tokenizer: PieceTokenizer,
-        options: Mapping[str, Any],
-        *,
-        has_answers: bool,
+        self, rows: Rows, gold: list[Any], tokenizer: PieceTokenizer, options: Options, *, has_answers: bool
     ) -> Features:
         """Return rows as features.
 

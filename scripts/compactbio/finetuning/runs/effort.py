@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from compactbio.files import read_json
-from compactbio.finetuning.runs.run_files import SECONDS
+from compactbio.finetuning.runs.records import SECONDS, Effort
 from compactbio.provenance import gpu_count
 from compactbio.training.checkpoints import CheckpointFolder
-
-Effort = dict[str, float]  # seconds, gpu_hours, tries
 
 
 def earlier_tries(folder: Path) -> Effort:
@@ -19,8 +17,9 @@ def earlier_tries(folder: Path) -> Effort:
     GPUs as there are now.
     """
     path = folder / SECONDS
-    known = read_json(path) if path.is_file() else {}
-    effort = {name: known.get(name, 0) for name in ("seconds", "gpu_hours", "tries")}
+    effort = Effort(seconds=0.0, gpu_hours=0.0, tries=0)
+    if path.is_file():
+        effort |= read_json(path)
     unnoted = CheckpointFolder(folder).seconds() - effort["seconds"]
     return with_this_try(effort, unnoted) if unnoted > 0 else effort
 

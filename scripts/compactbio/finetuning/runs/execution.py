@@ -18,8 +18,7 @@ from compactbio.files import replacing_folder, write_json, write_manifest
 from compactbio.finetuning.runs.effort import earlier_tries, with_this_try
 from compactbio.finetuning.runs.kept_weights import FINETUNED, about
 from compactbio.finetuning.runs.planning import RECIPE, PlannedRun
-from compactbio.finetuning.runs.records import RunResult
-from compactbio.finetuning.runs.run_files import METRICS, RESULT, SECONDS
+from compactbio.finetuning.runs.records import METRICS, RESULT, SECONDS, RunResult
 from compactbio.imports import without_collector
 from compactbio.provenance import PROVENANCE, gather_provenance
 from compactbio.settings.finetuning_run import FinetuningRun

@@ -1,10 +1,10 @@
-"""The model that a fine-tuning leaves in a folder beside its results: published there, and checked by who reads it."""
+"""The model that a fine-tuning leaves beside its results: published there, and compared with its record when read."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TypedDict
+from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, read_json, read_manifest, replacing_folder
@@ -17,23 +17,9 @@ from compactbio.settings.results import MODEL, Finetuning
 FINETUNED = "finetuned"  # kind of a kept model, in its manifest
 
 
-class About(TypedDict):
-    """What the manifest of a kept model says of its fine-tuning."""
-
-    model: str
-    dataset: str
-    task: str
-    labels: list[str]
-
-
-def about(settings: FinetuningRun) -> About:
-    """Return what the manifest of a model kept by a fine-tuning says of it."""
-    return {
-        "model": settings["model"],
-        "dataset": settings["dataset"],
-        "task": settings["task"],
-        "labels": settings["labels"],
-    }
+def about(settings: FinetuningRun) -> dict[str, Any]:
+    """Return what the manifest of a model says of the fine-tuning that left it."""
+    return {name: value for name, value in settings.items() if name in ("model", "dataset", "task", "labels")}
 
 
 def publish_weights(run: PlannedRun, folder: Path) -> str | None:

@@ -1,26 +1,27 @@
-"""What a fine-tuning publishes of its finished runs: predictions, metrics, kept weights, training.json."""
+"""What a fine-tuning publishes of its finished runs: predictions, metrics, kept weights, training.json, provenance."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from compactbio.files import replacing_file, sha256_of_value
+from compactbio.files import read_json, replacing_file, sha256_of_file, sha256_of_value, write_json
 from compactbio.finetuning.runs.kept_weights import publish_weights
 from compactbio.finetuning.runs.planning import PlannedRun
 from compactbio.finetuning.runs.records import (
+    PREDICTIONS,
     GridPoint,
     NamedEpochLine,
     TrainingRecord,
     read_epochs,
     read_result,
     write_epochs,
-    write_training,
 )
-from compactbio.finetuning.runs.run_files import PREDICTIONS
 from compactbio.kinds import kind_of
 from compactbio.kinds.columns import arrow_schema
+from compactbio.provenance import PROVENANCE, Provenance, gather_provenance
+from compactbio.settings.finetuning_run import FinetuningRun
 from compactbio.settings.results import Finetuning
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def publish(planned: Sequence[PlannedRun], task: str, output: Path, grid: Sequen
         "runs": [{"run": run.name, **result} for run, result in zip(planned, results, strict=True)],
         "weights": publish_weights(planned[0], published.model.folder),
     }
-    write_training(published.training, training)
+    write_json(published.training, training)
     return training
 
 
@@ -71,3 +72,51 @@ def with_run(table: pa.Table, run: str, task: str) -> pa.Table:
     ends = np.arange(count + 1, dtype=np.int32) * np.int32(len(name))
     names = pa.StringArray.from_buffers(count, pa.py_buffer(ends), pa.py_buffer(name * count))
     return table.add_column(0, "run", names).select(schema.names).cast(schema)
+
+
+def provenance_record(
+    settings: FinetuningRun,
+    digests: dict[str, str],
+    planned: Sequence[PlannedRun],
+    trials: Sequence[PlannedRun],
+    training: TrainingRecord,
+    output: Path,
+) -> Provenance:
+    """Return the content of provenance.json: the record of each run, kept with it, put together.
+
+    Code, packages and hardware of a run are those of the try that finished it, which may have been another process
+    than this one. `seconds` counts the runs whose predictions are published, `gpu_hours` the grid's trials too.
+
+    Args:
+        settings: content of run.yaml.
+        digests: of model and dataset.
+        planned, trials: the runs, and the points of a grid; all finished.
+        training: content of training.json.
+        output: the folder that holds predictions.parquet.
+    """
+    runs = {run.name: _record_of(run) for run in planned}
+    tried = {run.fingerprint: _record_of(run) for run in trials}
+    everything = {run.fingerprint: _record_of(run) for run in (*planned, *trials)}
+    return gather_provenance(
+        digests,
+        training["seconds"],
+        model=settings["model"],
+        dataset=settings["dataset"],
+        fingerprint=training["fingerprint"],
+        outputs={PREDICTIONS: sha256_of_file(output / PREDICTIONS)},
+        seeds=sorted({run.seed for run in planned}),
+        steps=training["steps"],
+        gpu_hours=round(sum(record.get("gpu_hours", 0.0) for record in everything.values()), 5),
+        runs=runs,
+        trials=tried,
+    )
+
+
+def _record_of(run: PlannedRun) -> dict[str, Any]:
+    """Return a finished run's own record, or what is known of one that an older version left without it."""
+    path = run.finished / PROVENANCE
+    if not path.is_file():
+        return {"fingerprint": run.fingerprint, "seed": run.seed, "fold": run.fold}
+    record = read_json(path)
+    del record["inputs"]
+    return record

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, read_manifest
-from compactbio.finetuning.runs.run_files import FINISHED
+from compactbio.finetuning.runs.records import FINISHED
 from compactbio.settings.finetuning_run import FinetuningRun, Options
 from compactbio.settings.results import MODEL
 from compactbio.training.fingerprint import fingerprint

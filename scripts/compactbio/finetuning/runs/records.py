@@ -11,9 +11,23 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from compactbio.errors import UserError
-from compactbio.files import read_json, read_json_lines, replacing_file, write_json
-from compactbio.finetuning.runs.run_files import METRICS, RESULT
+from compactbio.files import read_json, read_json_lines, replacing_file
 from compactbio.settings.finetuning_run import Options
+from compactbio.settings.results import Finetuning
+
+FINISHED = "finished"  # folder of a run beside its checkpoints, which holds the next two, provenance and kept weights
+PREDICTIONS, METRICS = Finetuning.predictions.name, Finetuning.metrics.name
+RESULT = "result.json"
+SECONDS = "seconds.json"  # beside a run's checkpoints
+
+
+class Effort(TypedDict):
+    """seconds.json: what the tries of a run cost so far."""
+
+    seconds: float
+    gpu_hours: float
+    tries: int
+
 
 Notes = dict[str, int]
 """Of a part: rows, features, and what was cut, split or empty."""
@@ -91,11 +105,6 @@ def read_training(path: Path) -> TrainingRecord:
     if not isinstance(content, dict) or not isinstance(content.get("runs"), list):
         raise UserError(f"{path} has no list of runs: finetune_model writes it")
     return content
-
-
-def write_training(path: Path, record: TrainingRecord) -> None:
-    """Write training.json."""
-    write_json(path, record)
 
 
 def read_epochs(folder: Path) -> list[EpochLine]:

@@ -23,7 +23,7 @@ from compactbio.finetuning.model.task_step import TaskStep
 from compactbio.finetuning.runs.digests import MODEL_FILES
 from compactbio.finetuning.runs.kept_weights import about, kept_digest
 from compactbio.finetuning.runs.outputs import with_run
-from compactbio.finetuning.runs.run_files import PREDICTIONS
+from compactbio.finetuning.runs.records import PREDICTIONS
 from compactbio.reporting.efficiency.measurements import INT8, ONNX, TORCH
 from compactbio.reporting.efficiency.onnx_files import OnnxModel, check_agreement, export_onnx, quantise
 from compactbio.scoring.folder_scores import score_folder
