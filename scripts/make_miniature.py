@@ -38,7 +38,7 @@ def main() -> None:
                 flag, action=argparse.BooleanOptionalAction, default=field.default, help="write the starting points too"
             )
         else:
-            text = HELP.get(field.name, f"as its name says, {field.name.replace('_', ' ')}")
+            text = HELP.get(field.name, field.name.replace("_", " "))
             parser.add_argument(flag, type=int, default=field.default, help=f"{text} (default: {field.default})")
     arguments = vars(parser.parse_args())
     output, seed = arguments.pop("output"), arguments.pop("seed")

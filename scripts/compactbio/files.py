@@ -190,13 +190,18 @@ def write_yaml(path: Path, value: Any) -> None:
         temporary.write_text(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def write_manifest(folder: Path, **facts: Unpack[Facts]) -> Manifest:
-    """Write and return `manifest.json` of a folder: its files, one digest of their content, and `facts`."""
-    files: dict[str, FileFacts] = {
+def file_facts(folder: Path) -> dict[str, FileFacts]:
+    """Return size and digest of the files in a folder and below, manifests left out, by their path in it."""
+    return {
         str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != MANIFEST
     }
+
+
+def write_manifest(folder: Path, **facts: Unpack[Facts]) -> Manifest:
+    """Write and return `manifest.json` of a folder: its files, one digest of their content, and `facts`."""
+    files = file_facts(folder)
     digest = sha256_of_value({name: file["sha256"] for name, file in files.items()})
     manifest: Manifest = {"digest": digest, **facts, "files": files}
     write_json(folder / MANIFEST, manifest)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from compactbio.errors import UserError
-from compactbio.files import read_json, replacing_folder, sha256_of_file, sha256_of_value, write_json
+from compactbio.files import file_facts, read_json, replacing_folder, sha256_of_file, sha256_of_value, write_json
 from compactbio.miniature.benchmark_files import make_chemprot, make_gad, make_tagged_words
 from compactbio.miniature.checkpoints import STARTING_POINTS, write_checkpoint
 from compactbio.miniature.compressed_files import write_tar_gz, zip_bytes
@@ -50,7 +49,7 @@ def make_miniature(output: Path, seed: int, sizes: Sizes) -> dict[str, Any]:
     A complete one of the same seed, sizes and generator is kept as it is.
 
     Raises:
-        UserError: `output` holds something that is not a miniature.
+        UserError: `output` contains something else than a miniature.
     """
     request = {"seed": seed, "sizes": asdict(sizes), "generator": generator_digest()}
     if output.exists() and any(output.iterdir()):
@@ -59,27 +58,21 @@ def make_miniature(output: Path, seed: int, sizes: Sizes) -> dict[str, Any]:
             return listing
     with replacing_folder(output) as folder:
         contents = _write(folder, seed, sizes)
-        files = {
-            str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        }
-        listing = {**request, **contents, "files": files}
+        listing = {**request, **contents, "files": file_facts(folder)}
         write_json(folder / LISTING, listing)
     return listing
 
 
 def generator_digest() -> str:
     """Return a digest of this package's source, so that a changed generator remakes the miniature."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
-    return sha256_of_value({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sources})
+    return sha256_of_value({path.name: sha256_of_file(path) for path in Path(__file__).parent.glob("*.py")})
 
 
 def _existing(output: Path) -> dict[str, Any]:
     """Return the listing of a folder that may be replaced."""
     if not (output / LISTING).is_file():
         raise UserError(
-            f"{output} exists and holds no {LISTING}: it is not a miniature and will not be replaced; "
+            f"{output} exists without {LISTING}: it is not a miniature and will not be replaced; "
             "give another --output, or remove the folder"
         )
     return read_json(output / LISTING)
@@ -94,17 +87,16 @@ def _is_complete(output: Path, listing: dict[str, Any]) -> bool:
 
 
 def _write(folder: Path, seed: int, sizes: Sizes) -> dict[str, Any]:
-    """Write all files below a folder and return what they hold."""
+    """Write all files below a folder and return what they contain."""
     lexicon = make_lexicon(seed)
     baseline, texts = make_baseline(lexicon, seed, sizes.year, sizes.files, sizes.citations)
     for name, content in baseline.items():
         path = folder / "pubmed" / "baseline" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    datasets = _write_tasks(folder, lexicon, seed, sizes)
     contents: dict[str, Any] = {
         "pubmed": {"files": sizes.files, "citations": sizes.citations, "awkward_kinds": list(AWKWARD)},
-        "datasets": datasets,
+        "datasets": _write_tasks(folder, lexicon, seed, sizes),
     }
     if sizes.checkpoints:
         contents |= _write_checkpoints(folder, lexicon, texts, seed)
@@ -115,11 +107,7 @@ def _write_tasks(folder: Path, lexicon: Lexicon, seed: int, sizes: Sizes) -> dic
     """Write the two archives of task data and return the counts of each dataset."""
     sentences = {"train": sizes.ner_train, "validation": sizes.ner_validation, "test": sizes.ner_test}
     questions = {"train": sizes.questions_train, "test": sizes.questions_test}
-    abstracts = {
-        "train": sizes.chemprot_train,
-        "validation": sizes.chemprot_validation,
-        "test": sizes.chemprot_test,
-    }
+    abstracts = {"train": sizes.chemprot_train, "validation": sizes.chemprot_validation, "test": sizes.chemprot_test}
     ner, ner_counts = make_tagged_words(lexicon, seed, sentences, NER_FOLDER)
     gad, gad_counts = make_gad(lexicon, seed, sizes.gad_rows, sizes.gad_folds, GAD_FOLDER)
     bioasq, bioasq_counts = make_bioasq(lexicon, seed, questions, sizes.questions_other, QA_FOLDER)
@@ -128,12 +116,7 @@ def _write_tasks(folder: Path, lexicon: Lexicon, seed: int, sizes: Sizes) -> dic
     archive = folder / "chemprot" / "ChemProt_Corpus.zip"
     archive.parent.mkdir()
     archive.write_bytes(zip_bytes(chemprot))
-    return {
-        "NCBI-disease": ner_counts,
-        "GAD": gad_counts,
-        "ChemProt": chemprot_counts,
-        "BioASQ-7b": bioasq_counts,
-    }
+    return {"NCBI-disease": ner_counts, "GAD": gad_counts, "ChemProt": chemprot_counts, "BioASQ-7b": bioasq_counts}
 
 
 def _write_checkpoints(folder: Path, lexicon: Lexicon, texts: list[str], seed: int) -> dict[str, Any]:

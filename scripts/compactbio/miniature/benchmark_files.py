@@ -108,7 +108,7 @@ def _gad_example(lexicon: Lexicon, generator: random.Random) -> tuple[str, str]:
 def make_chemprot(lexicon: Lexicon, seed: int, abstracts: dict[str, int]) -> tuple[Files, Counts]:
     """Return the nested archives of the raw tables, and the counts of abstracts and evaluated relations.
 
-    As BioCreative VI hands it out: ChemProt_Corpus.zip holds a zip of each part, the test files end in `_gs`.
+    As BioCreative VI publishes it: ChemProt_Corpus.zip contains a zip of each part, the test files end in `_gs`.
     Character offsets are those of title, one separating character, abstract.
     """
     generator = random.Random(f"{seed}:chemprot")

@@ -1,8 +1,8 @@
 """Sentences of the artificial language: templates with slots, filled with names and common words.
 
-A template is a string of words separated by spaces, punctuation apart, as the tagged files want it. A slot
+A template is a string of words separated by spaces, punctuation apart, as the tagged files have it. A slot
 {D}, {G} or {C} is a disease, gene or chemical ({D2} another one); a slot in lower case is a common word.
-What a sentence says is in the template's group: an association or none, a class of interaction, a question.
+The template's group states the meaning: an association or none, a class of interaction, a question.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from html import escape
 
 @dataclass
 class Node:
-    """An element: `children` are elements, or one text that is already escaped and may hold markup."""
+    """An element: `children` are elements, or one text that is already escaped and may contain markup."""
 
     name: str
     attributes: dict[str, str]

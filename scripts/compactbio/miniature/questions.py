@@ -1,8 +1,8 @@
 """Question answering in the artificial language, as BioASQ 7b: rows in SQuAD form, and the challenge's golden file.
 
 As in the original, a row is one snippet of one question, its id the question's id, "_" and a number; test rows
-hold no answers; the golden file also has yes/no, list and summary questions, which the stage must leave out; and
-some golden answers stand in no snippet.
+have no answers; the golden file also has yes/no, list and summary questions, which the stage must leave out; and
+some golden answers are in no snippet.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def make_bioasq(
     """Return the three files of the set and their counts.
 
     Args:
-        lexicon: the names, with the facts that the questions ask for.
+        lexicon: the names, with the facts that the questions are about.
         seed: of the draws.
         questions: factoid questions of train and test.
         others: questions of each other kind in the golden file.

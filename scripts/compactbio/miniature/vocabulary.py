@@ -1,8 +1,8 @@
 """Names of artificial diseases, genes and chemicals, made of syllables so that WordPiece splits them.
 
-Three signals tell the kinds apart, of unequal strength, so that a model has something to learn and
-something to get wrong: most names end in a suffix of their kind, genes are written in capitals with a
-digit, and a part of each kind ("plain" names) is told by its context only.
+Three signals of unequal strength distinguish the kinds, so that a model has something to learn and something to get
+wrong: most names end in a suffix of their kind, genes are written in capitals with a digit, and a part of each kind
+("plain" names) can be recognised by its context only.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HELD_OUT_SHARE = 0.25
 
 @dataclass(frozen=True)
 class Name:
-    """A named thing: its text (words separated by one space) and what else it is called."""
+    """A name: its text (words separated by one space), its kind and its synonyms."""
 
     text: str
     kind: str
@@ -43,8 +43,8 @@ class Name:
 class Lexicon:
     """All names of the language, and the two relations between them that its sentences state.
 
-    `familiar` names may stand in training data; `held_out` ones are for test data, where they make up about
-    half of the mentions, so that a model that learnt names by heart does not get everything right.
+    `familiar` names may be in training data; `held_out` ones are for test data, where they make up about half of the
+    mentions, so that a model that memorised names does not get everything right.
     """
 
     syllables: list[str]
@@ -90,7 +90,7 @@ def _syllable(generator: random.Random) -> str:
 
 
 def _plain(generator: random.Random, syllables: list[str]) -> str:
-    """Return a name whose form says nothing of its kind."""
+    """Return a name whose form does not show its kind."""
     return "".join(generator.sample(syllables, 2)) + generator.choice(("al", "an", "ar"))
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from compactbio.miniature.language import common_words
 from compactbio.miniature.vocabulary import CHEMICAL_SUFFIXES, DISEASE_SUFFIXES, Lexicon
 
-# the places of the special tokens in BERT's published files: [PAD], 99 unused, then these
+# the positions of the special tokens in BERT's published files: [PAD], 99 unused, then these
 SPECIAL_TOKENS = [
     "[PAD]",
     *(f"[unused{index}]" for index in range(1, 100)),
