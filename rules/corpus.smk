@@ -21,7 +21,7 @@ if config["corpus"]["source"] == "baseline":
             ),
         shell:
             "python {SCRIPTS:q}/download_baseline.py"
-            " --base-url {params.base_url:q} --year {params.year}"
+            " --base-url {params.base_url:q} --year {params.year:q}"
             " --downloads {DOWNLOADS.folder:q}"
             " --numbers {params.numbers:q} --output {output.manifest:q}"
             " > {log:q} 2>&1"
@@ -56,7 +56,7 @@ if config["corpus"]["source"] == "baseline":
             ),
         shell:
             "python {SCRIPTS:q}/parse_baseline.py"
-            " --text {params.text} {params.as_of}"
+            " --text {params.text:q} {params.as_of}"
             " --manifest {input.manifest:q} --output {output.text:q} --counts {output.counts:q}"
             " > {log:q} 2>&1"
 

@@ -54,7 +54,7 @@ rule pretrain_model:
         ),
     shell:
         "python {SCRIPTS:q}/launch.py"
-        " --gpus {resources.gpu} --nodes {resources.nodes} --global-batch-size {params.batch}"
+        " --gpus {resources.gpu} --nodes {resources.nodes} --global-batch-size {params.batch:q}"
         " --run-state {params.checkpoints:q}/state.json --rank-logs {params.rank_logs:q} --"
         " {SCRIPTS:q}/pretrain_model.py"
         " --run {input.run:q} --student {input.student:q}"

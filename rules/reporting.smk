@@ -24,7 +24,7 @@ rule measure_efficiency:
     shell:
         "HF_HUB_OFFLINE=1 python {SCRIPTS:q}/measure_efficiency.py"
         " --models {params.models:q} --threads {threads}"
-        " --repetitions {params.repetitions}"
+        " --repetitions {params.repetitions:q}"
         " --output {output.measurements:q} > {log:q} 2>&1"
 
 
@@ -65,7 +65,7 @@ rule measure_deployment:
     shell:
         "HF_HUB_OFFLINE=1 python {SCRIPTS:q}/measure_deployment.py"
         " --models {params.models:q} --task {params.task:q} --threads {threads}"
-        " --repetitions {params.repetitions}"
+        " --repetitions {params.repetitions:q}"
         " --output-dir {params.folder:q} > {log:q} 2>&1"
 
 

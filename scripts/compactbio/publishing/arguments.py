@@ -1,4 +1,4 @@
-"""What the programs that describe a run are told: its configuration, what was trained or fetched, where it lies."""
+"""Options of the programs that describe a run: its configuration, what was trained or fetched, where it lies."""
 
 from __future__ import annotations
 

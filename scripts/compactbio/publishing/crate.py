@@ -58,8 +58,15 @@ def run_crate(
         "Pre-training, fine-tuning and scores of compact biomedical language models: a replication of "
         f"{PAPER} Models: {', '.join(contents.models)}. Datasets: {', '.join(contents.datasets)}."
     )
-    crate.license = _licence(crate)
-    _conform(crate)
+    terms = (
+        "Of the workflow and what it writes. Inputs keep their own licences, and models made of them may be bound by "
+        "those."
+    )
+    crate.license = _about(crate, _MIT, "CreativeWork", name="MIT License", description=terms)
+    crate.root_dataset["conformsTo"] = [
+        _about(crate, address, "CreativeWork", name=name, version=version)
+        for address, (name, version) in PROFILES.items()
+    ]
     workflow = _workflow(crate, results, code)
     inputs = [_file(crate, root, path) for path in contents.inputs]
     inputs += _sources(crate, used)
@@ -114,24 +121,9 @@ def _changed(path: Path) -> datetime:
     return datetime.fromtimestamp(int(path.stat().st_mtime), UTC)
 
 
-def _conform(crate: ROCrate) -> None:
-    """State the profiles that the crate follows."""
-    entities = [
-        crate.add(ContextEntity(crate, address, properties={"@type": "CreativeWork", "name": name, "version": version}))
-        for address, (name, version) in PROFILES.items()
-    ]
-    crate.root_dataset["conformsTo"] = entities
-
-
-def _licence(crate: ROCrate) -> Entity:
-    """Return the licence of workflow and results."""
-    properties = {
-        "@type": "CreativeWork",
-        "name": "MIT License",
-        "description": "Of the workflow and what it writes. Inputs keep their own licences, and models made of them "
-        "may be bound by those.",
-    }
-    return crate.add(ContextEntity(crate, _MIT, properties=properties))
+def _about(crate: ROCrate, identifier: str, kind: str, **facts: str) -> Entity:
+    """Return an entity that the crate refers to and does not hold."""
+    return crate.add(ContextEntity(crate, identifier, properties={"@type": kind, **facts}))
 
 
 def _workflow(crate: ROCrate, results: Results[Path], code: Code) -> Entity:
@@ -155,24 +147,19 @@ def _workflow(crate: ROCrate, results: Results[Path], code: Code) -> Entity:
             "sha256": sha256_of_file(results.workflow),
         },
     )
-    crate.add(ContextEntity(crate, _BIOSCHEMAS, properties={"@type": "CreativeWork", "name": "ComputationalWorkflow"}))
+    _about(crate, _BIOSCHEMAS, "CreativeWork", name="ComputationalWorkflow")
     folder = {"name": "Rules, programs, configuration and pins of the workflow"}
     crate.add_dataset(dest_path=f"{place.parent.as_posix()}/", properties=folder)
-    paper = {"@type": "ScholarlyArticle", "name": PAPER}
-    workflow["citation"] = crate.add(ContextEntity(crate, _PAPER_ADDRESS, properties=paper))
+    workflow["citation"] = _about(crate, _PAPER_ADDRESS, "ScholarlyArticle", name=PAPER)
     workflow["softwareRequirements"] = [
-        crate.add(
-            ContextEntity(
-                crate,
-                package_page(name, version),
-                properties={
-                    "@type": "SoftwareApplication",
-                    "name": name,
-                    "softwareVersion": version,
-                    "license": licence,
-                    "url": package_page(name, version),
-                },
-            )
+        _about(
+            crate,
+            (page := package_page(name, version)),
+            "SoftwareApplication",
+            name=name,
+            softwareVersion=version,
+            license=licence,
+            url=page,
         )
         for name, version, licence in packages
     ]
@@ -197,8 +184,7 @@ def _sources(crate: ROCrate, used: Sequence[Used]) -> list[Entity]:
             entities.append(add(source=one.url, properties=facts))
         else:
             identifier = f"#source-{one.kind}-{one.name.replace('/', '-').replace(' ', '-')}"
-            properties = {"@type": "CreativeWork", **facts}
-            entities.append(crate.add(ContextEntity(crate, identifier, properties=properties)))
+            entities.append(_about(crate, identifier, "CreativeWork", **facts))
     return entities
 
 

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 from compactbio.errors import UserError
 from compactbio.files import read_manifest
 
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
 CARD = "README.md"
 TOKEN = "HF_TOKEN"  # the environment's; no other place is searched for one
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-
-
-class Hub(Protocol):
-    """The calls of huggingface_hub.HfApi that are made."""
-
-    def create_repo(self, repo_id: str, *, private: bool, exist_ok: bool) -> Any:
-        """Make a repository, unless it is there."""
-
-    def create_commit(self, repo_id: str, *, operations: list[Any], commit_message: str) -> Any:
-        """Add files in one commit."""
 
 
 def plan_upload(model: Path, card: Path, repository: str) -> dict[str, Path]:
@@ -44,7 +37,7 @@ def plan_upload(model: Path, card: Path, repository: str) -> dict[str, Path]:
     return {name: model / name for name in manifest["files"] if name != CARD} | {CARD: card}
 
 
-def upload(hub: Hub, repository: str, files: dict[str, Path], *, fingerprint: str, private: bool) -> str:
+def upload(hub: HfApi, repository: str, files: dict[str, Path], *, fingerprint: str, private: bool) -> str:
     """Upload files in one commit and return its address.
 
     Raises:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,12 +100,12 @@ class Chain:
             stored: Manifest = read_json(folder / MANIFEST)
             return stored
 
-    def file(self, path: Path, recorded: str | None, method: str = "sha256") -> None:
+    def file(self, path: Path, recorded: str | None) -> None:
         """Compare a file with its recorded digest if files are verified and this one is there."""
         if recorded is None or not path.is_file():
             self.gap(f"{path} {'is not there' if recorded else 'has no recorded digest'}")
         elif self.verify:
-            self.same(f"{method} of {path}", recorded, digest_of_file(path, method))
+            self.same(f"sha256 of {path}", recorded, sha256_of_file(path))
 
     def record(self, path: Path) -> Provenance | None:
         """Return a provenance.json and say how the result was made; None, and reported, where there is none."""
@@ -124,14 +123,6 @@ class Chain:
             digest = record["outputs"][MANIFEST]
             self.same(f"{artefact.folder / PROVENANCE}: digest of the folder", digest, manifest["digest"])
         return record
-
-
-def digest_of_file(path: Path, method: str) -> str:
-    """Return a file's hexadecimal md5 or sha256."""
-    if method == "sha256":
-        return sha256_of_file(path)
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.new(method, usedforsecurity=False)).hexdigest()
 
 
 def short(value: Any) -> str:

@@ -78,7 +78,6 @@ def _trace_baseline(chain: Chain, listed: Path, record: Provenance | None, count
         path = Path(file["path"])
         if chain.verify and path.is_file():
             chain.file(path, file["sha256"])
-            chain.file(path, file["md5"], "md5")
     chain.say(f"PubMed baseline {manifest['year']}, {len(files)} files listed in {listed}")
     with chain.below():
         chain.many(lines)
