@@ -8,18 +8,19 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from compactbio.files import read_json, read_yaml
+from compactbio.files import read_json
 from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.kinds.kind import STANDARD
 from compactbio.pretraining.export import model_card
 from compactbio.pretraining.training_record import read_training_record
-from compactbio.provenance import read_provenance
+from compactbio.provenance import Provenance, read_provenance
 from compactbio.publishing.citations import PAPER
 from compactbio.publishing.scores import ModelScores
 from compactbio.publishing.sources import CORPUS, MODEL, PUBMED, PUBMED_ATTRIBUTION, Used
 from compactbio.reporting.render import DASH, mean_and_std
-from compactbio.settings.pretraining_run import Origin, PretrainingRun
-from compactbio.settings.results import Results, TrainingResults, find
+from compactbio.settings.pretraining_run import PretrainingRun, read_pretraining_run
+from compactbio.settings.results import Results, find
+from compactbio.settings.selection import is_trained, source_of
 
 _FRONT = "---\n"
 _USE = """\
@@ -52,34 +53,34 @@ def full_card(
         scores: the model's rows of the tables.
     """
     made = results.pretraining(name)
-    trained = config["models"][name]["source"] == "train"
-    origin: Origin = {}
-    if trained:
-        run: PretrainingRun = read_yaml(made.run)
-        origin = run
-        body = model_card(run, read_training_record(made.training)).split(_FRONT, 2)[2].strip()
-        texts = _training_data(results, run, config)
+    run = read_pretraining_run(made.run) if is_trained(config, name) else None
+    if run is None:
+        body, training, cost, record = _fetched(results, name, used), "", "", ""
     else:
-        body, texts = _fetched(results, name, used), ""
+        body = model_card(run, read_training_record(made.training)).split(_FRONT, 2)[2].strip()
+        training = _training_data(results, run, config)
+        provenance = read_provenance(made.provenance)
+        cost, record = _cost(provenance), _provenance(provenance)
     inputs = _inputs_of(name, config, used)
     limits = _LIMITS.format(
-        corpus=_CORPUS_LIMITS[config["corpus"]["source"]], teacher=" and its teacher" if origin.get("teacher") else ""
+        corpus=_CORPUS_LIMITS[config["corpus"]["source"]],
+        teacher=" and its teacher" if run is not None and run["teacher"] else "",
     )
     sections = {
         "Intended use": _USE,
         "Limits": limits,
-        "Training data": texts,
+        "Training data": training,
         "Scores": _scores_section(name, scores),
-        "Cost": _cost(made, scores) if trained else _size(scores),
-        "Licence": _licence(inputs, trained=trained),
+        "Cost": "\n\n".join(filter(None, [cost, "\n".join(f"- {text}" for text in scores.costs)])),
+        "Licence": _licence(inputs, trained=run is not None),
         "Citation": _citation(inputs),
-        "Provenance": _provenance(made) if trained else "",
+        "Provenance": record,
     }
     text = "\n\n".join(f"## {title}\n\n{content}" for title, content in sections.items() if content)
-    return f"{_FRONT}{_front_matter(name, origin, config, scores)}\n{_FRONT}\n{body}\n\n{text}\n"
+    return f"{_FRONT}{_front_matter(name, run, config, scores)}\n{_FRONT}\n{body}\n\n{text}\n"
 
 
-def _front_matter(name: str, origin: Origin, config: dict[str, Any], scores: ModelScores) -> str:
+def _front_matter(name: str, run: PretrainingRun | None, config: dict[str, Any], scores: ModelScores) -> str:
     """Return the card's metadata as YAML: what the hub lists and searches, scores of the standard protocol included."""
     results = [
         EvalResult(
@@ -95,8 +96,8 @@ def _front_matter(name: str, origin: Origin, config: dict[str, Any], scores: Mod
         for row in scores.rows
         if row.mean is not None and row.protocol == STANDARD and row.metric == KINDS[row.task].headline
     ]
-    teacher = origin.get("teacher")
-    base = origin.get("student", {}).get("checkpoint") or teacher
+    teacher = None if run is None else run["teacher"]
+    base = teacher if run is None else run["student"].get("checkpoint", teacher)
     data = ModelCardData(
         model_name=name,
         language="en",
@@ -113,7 +114,7 @@ def _front_matter(name: str, origin: Origin, config: dict[str, Any], scores: Mod
 
 def _repository(name: str | None, config: dict[str, Any]) -> str | None:
     """Return the hub repository that a checkpoint or model is fetched from, None where it is not."""
-    definition = config["checkpoints"].get(name) or config["models"].get(name) or {}
+    definition = {} if name is None else source_of(config, name) or {}
     return definition["hub"]["repository"] if definition.get("source") == "hub" else None
 
 
@@ -136,10 +137,10 @@ def _inputs_of(name: str, config: dict[str, Any], used: Sequence[Used]) -> list[
             continue
         names.add(current)
         model = config["models"].get(current, {})
-        if model.get("source") == "train":
+        if is_trained(config, current):
             names.add(config["tokenizers"][model["tokenizer"]]["checkpoint"])
             waiting += [one for one in (model.get("teacher"), model["student"].get("checkpoint")) if one]
-    trained = config["models"][name]["source"] == "train"
+    trained = is_trained(config, name)
     return [
         one for one in used if (one.kind == CORPUS and trained) or (one.kind == MODEL and names & set(one.used_for))
     ]
@@ -186,23 +187,15 @@ def _scores_section(name: str, scores: ModelScores) -> str:
     return "\n\n".join(parts)
 
 
-def _cost(made: TrainingResults[Path], scores: ModelScores) -> str:
-    """Return what the pre-training took, and size and speed."""
-    record = read_provenance(made.provenance)
+def _cost(record: Provenance) -> str:
+    """Return what the pre-training took."""
     hardware = record["hardware"]
     gpus = ", ".join(sorted(set(hardware["gpus"]))) or "no GPU"
     tries = len(record.get("submissions", [])) or "an unknown number of"
-    took = (
+    return (
         f"Pre-training: {record['seconds'] / 3600:.2f} hours in {tries} submission(s), "
         f"{record['gpu_hours']:g} GPU-hours; at its end on {hardware['processor']} x {hardware['cores']}, {gpus}."
     )
-    return f"{took}\n\n{_size(scores)}".strip()
-
-
-def _size(scores: ModelScores) -> str:
-    """Return size and speed as the tables have them."""
-    lines = [f"- {text}" for text in scores.costs]
-    return "\n".join(lines)
 
 
 def _licence(inputs: Sequence[Used], *, trained: bool) -> str:
@@ -237,9 +230,8 @@ def _citation(inputs: Sequence[Used]) -> str:
     return "\n".join(lines)
 
 
-def _provenance(made: TrainingResults[Path]) -> str:
+def _provenance(record: Provenance) -> str:
     """Return by what the run can be found again."""
-    record = read_provenance(made.provenance)
     code = record["code"]
     commit = code["commit"] or f"not known ({code.get('note', 'no git checkout')})"
     changed = ", with uncommitted changes" if code["dirty"] else ""

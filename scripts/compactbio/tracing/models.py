@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from compactbio.errors import UserError
-from compactbio.files import MANIFEST, Manifest, read_json, read_yaml
+from compactbio.files import MANIFEST, Manifest, read_json
 from compactbio.pretraining.inputs import RECIPE
 from compactbio.provenance import Provenance, Submission
+from compactbio.settings.pretraining_run import PretrainingRun, read_pretraining_run
 from compactbio.tracing.chain import Chain
 from compactbio.tracing.corpus import trace_store
 from compactbio.training.fingerprint import fingerprint
@@ -72,7 +72,7 @@ def _trace_training(chain: Chain, name: str, manifest: Manifest, exported: Prove
     if not made.run.is_file():
         chain.gap(f"{made.run} is not there")
         return
-    run = read_yaml(made.run)
+    run = read_pretraining_run(made.run)
     chain.say(f"pre-training {made.folder}: {run['optimisation']['steps']:,} steps, seed {run['seed']}")
     with chain.below():
         record = chain.record(made.provenance)
@@ -91,7 +91,7 @@ def _trace_training(chain: Chain, name: str, manifest: Manifest, exported: Prove
         if exported is not None:
             chain.same("student of the export", exported["inputs"]["student"], inputs["student"])
         _trace_student(chain, name, inputs["student"])
-        if "teacher" in inputs:
+        if run["teacher"] is not None:
             chain.say("teacher:")
             with chain.below():
                 trace_model(chain, run["teacher"], inputs["teacher"])
@@ -133,7 +133,7 @@ def _trace_student(chain: Chain, name: str, recorded: str) -> None:
             trace_model(chain, origin["from"], origin["digest"])
 
 
-def _trace_tokens(chain: Chain, run: dict[str, Any], inputs: dict[str, str]) -> None:
+def _trace_tokens(chain: Chain, run: PretrainingRun, inputs: dict[str, str]) -> None:
     """Walk from a training to its token stores."""
     stores = [role for role in inputs if role.startswith(TOKENS)]
     chain.say(f"tokens, {len(stores)} stores of the tokenizer {run['tokenizer']}:")
