@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 
@@ -10,9 +11,12 @@ from helpers import pretraining as tiny
 from helpers.configurations import CONFIG, ROOT
 from helpers.objectives import micro_batches
 
+import compactbio.terms
 from compactbio.errors import UserError
 from compactbio.files import read_yaml
+from compactbio.pretraining.distillation import Distillation
 from compactbio.settings.schema import registered_definitions
+from compactbio.terms import objective
 from compactbio.terms.objective import OPTIONS, TERMS, key_faults, read_objective
 from compactbio.terms.record import ATTENTION_STATES, HIDDEN, LOGITS
 
@@ -63,3 +67,31 @@ def test_keys_that_a_term_lacks_or_does_not_have_are_named(given, fault) -> None
     assert list(key_faults(given)) == [fault]
     with pytest.raises(UserError):
         read_objective([given | {"weight": 1.0}], tiny.SOUND)
+
+
+def test_a_term_is_added_by_one_file(tmp_path, monkeypatch) -> None:
+    """Its schema, its checks and its part of the step follow from its record."""
+    (tmp_path / "manhattan.py").write_text(
+        "from compactbio.terms.record import HIDDEN, Option, Term\n"
+        "def hidden_l1(student, teacher, scale):\n"
+        "    return scale * (student - teacher).abs().sum()\n"
+        "TERMS = (Term('hidden_l1', hidden_l1, (HIDDEN,), 'tokens', options={'scale': Option(float, {}, 1.0)}),)\n"
+    )
+    monkeypatch.setattr(compactbio.terms, "__path__", [*compactbio.terms.__path__, str(tmp_path)])
+    try:
+        importlib.reload(objective)
+        assert objective.term_schema()["properties"]["scale"] == {"type": "number"}
+        assert list(objective.key_faults({"term": "hidden_l1"})) == [".layers: needed: pairs [student, teacher]"]
+        terms = [{"term": "hidden_l1", "weight": 1.0, "layers": [[1, 2]], "scale": scale} for scale in (1, 2)]
+        [batch] = micro_batches([])
+        losses = []
+        for term in terms:
+            entries = objective.read_objective([term], tiny.SOUND)
+            module = Distillation(tiny.bert(), tiny.bert(seed=1), entries, tiny.SOUND, max_length=24, seed=0)
+            losses.append(module(batch.tensors, batch.counts).item())
+        assert losses[1] == pytest.approx(2 * losses[0]) and losses[0] > 0
+    finally:
+        monkeypatch.undo()
+        importlib.reload(objective)
+        sys.modules.pop("compactbio.terms.manhattan")
+    assert "hidden_l1" not in objective.TERMS
