@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from compactbio.cluster import disk_needs, hours, preflight, storage
-from compactbio.cluster.commands import output_of, slurm_is_here
 from compactbio.cluster.demands import Demand, fitting, read_demands
 from compactbio.cluster.partitions import Partition, ask_partitions
 from compactbio.cluster.preflight import BAD, Check
@@ -30,6 +29,7 @@ from compactbio.logs import run_program
 from compactbio.settings.load import settings_of_files
 from compactbio.settings.results import Results
 from compactbio.settings.selection import definition_of, trained_models
+from compactbio.slurm import output_of, slurm_is_here
 
 ROOT = Path(__file__).resolve().parents[1]
 SITE = Path("profiles/slurm/partitions.yaml")

@@ -10,12 +10,12 @@ import logging
 import sys
 from pathlib import Path
 
-from compactbio.cluster.commands import slurm_is_here
 from compactbio.cluster.queue import ask_queue
 from compactbio.cluster.status import table, trainings
 from compactbio.errors import UserError
 from compactbio.logs import run_program
 from compactbio.settings.load import settings_of_files
+from compactbio.slurm import slurm_is_here
 
 
 def main() -> None:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from snakemake.utils import update_config
 
-from compactbio.cluster.commands import minutes_of
 from compactbio.settings.load import merge
+from compactbio.slurm import minutes_of
 
 VALUE = st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.lists(st.integers(), max_size=3)
 CONFIGURATION = st.recursive(

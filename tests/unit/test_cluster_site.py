@@ -7,11 +7,11 @@ import yaml
 from helpers.configurations import ROOT
 from snakemake_executor_plugin_slurm.partitions import get_best_partition, read_partition_file
 
-from compactbio.cluster.commands import minutes_of, rows_of
 from compactbio.cluster.demands import Demand, fitting, read_demands
 from compactbio.cluster.partitions import partition_file, preemptible, read_gpus, read_partitions
 from compactbio.cluster.site import Accounts, environment_file, read_accounts
 from compactbio.errors import UserError
+from compactbio.slurm import minutes_of, rows_of
 
 # recorded from a SLURM 22.05: `sinfo --noheader --format "%R|%D|%c|%m|%G"` and `scontrol --oneliner show partition`,
 # the lines shortened to what is read and what could be taken for it

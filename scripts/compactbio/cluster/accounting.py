@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from compactbio.cluster.commands import minutes_of, output_of, rows_of
 from compactbio.settings.results import SLURM_LOGS
+from compactbio.slurm import minutes_of, output_of, rows_of
 
 COLUMNS = (
     *("number", "name", "state", "submitted", "eligible", "started", "elapsed", "cpu_time", "tres", "max_rss"),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from compactbio.cluster.commands import minutes_of, output_of, rows_of
+from compactbio.slurm import minutes_of, output_of, rows_of
 
 SINFO_COLUMNS = ("partition", "nodes", "cpus", "memory", "gres")
 SINFO = ("sinfo", "--noheader", "--format", "%R|%D|%c|%m|%G")

@@ -6,7 +6,7 @@ import getpass
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from compactbio.cluster.commands import output_of, rows_of
+from compactbio.slurm import output_of, rows_of
 
 COLUMNS = ("number", "state", "reason", "partition", "folder", "comment")
 FORMAT = "%i|%T|%r|%P|%Z|%k"

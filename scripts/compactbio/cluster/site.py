@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from compactbio.cluster.commands import output_of, rows_of
 from compactbio.errors import UserError
+from compactbio.slurm import output_of, rows_of
 
 ENVIRONMENT = """\
 # What this site needs: a draft by `make site`, to check and edit. In every shell that starts the workflow:

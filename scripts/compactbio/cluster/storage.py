@@ -10,8 +10,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from compactbio.cluster.commands import output_of
 from compactbio.errors import UserError
+from compactbio.slurm import output_of
 
 SECONDS = 20.0  # a file server that is down does not answer at all
 HOLDER = re.compile(r"Disk quotas for (user|usr|group|grp) (\S+) \(")

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compactbio.errors import UserError
+from compactbio.slurm import output_of
 
 # torchrun would die of SIGUSR1 without handing it on; it kills processes that need longer than this to save and leave
 TORCHRUN = ("--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1", "--shutdown-timeout=120")
@@ -94,9 +95,9 @@ def find_rendezvous(environment: Mapping[str, str]) -> Rendezvous | None:
     job = environment.get("SLURM_JOB_ID")
     if job is None:
         return None
-    nodes = _output(["squeue", "--noheader", "--jobs", job, "--format", "%N"])
-    first = _output(["scontrol", "show", "hostnames", nodes]).splitlines()[0]
-    facts = _output(["scontrol", "show", "node", first, "--oneliner"]).split()
+    nodes = output_of("squeue", "--noheader", "--jobs", job, "--format", "%N").strip()
+    first = output_of("scontrol", "show", "hostnames", nodes).splitlines()[0]
+    facts = output_of("scontrol", "show", "node", first, "--oneliner").split()
     address = next((fact.split("=", 1)[1] for fact in facts if fact.startswith("NodeAddr=")), first)
     return Rendezvous(job, address, 20000 + int(job) % 20000)  # from the job's number: jobs may share a host
 
@@ -107,12 +108,9 @@ def processes_for(gpus: int, found: int) -> int:
     A machine without any GPU runs one process on the CPU, so that the miniature and a workstation use the same
     rules as a cluster; a machine with too few is an error, since the run would be slower than anyone expects.
     """
-    if gpus <= 1 and found == 0:
-        if gpus == 1:
-            logging.warning("a GPU was asked for and none is here: one process on the CPU")
-        return 1
     if found == 0:
-        logging.warning("%d GPUs were asked for and none is here: one process on the CPU", gpus)
+        if gpus:
+            logging.warning("%d GPU(s) were asked for and none is here: one process on the CPU", gpus)
         return 1
     if found < gpus:
         raise UserError(
@@ -189,17 +187,3 @@ def threads_per_process(environment: Mapping[str, str], processes_on_node: int) 
     given = environment.get("OMP_NUM_THREADS", "")
     cores = int(given) if given.isdigit() and int(given) > 0 else len(os.sched_getaffinity(0))
     return max(1, cores // processes_on_node)
-
-
-def _output(command: list[str]) -> str:
-    """Return what a command of SLURM prints.
-
-    Raises:
-        UserError: it is missing or failed.
-    """
-    try:
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-    except FileNotFoundError:
-        raise UserError(f"{command[0]} is not on the PATH: several nodes need SLURM's commands") from None
-    except subprocess.CalledProcessError as error:
-        raise UserError(f"`{' '.join(command)}` failed: {error.stderr.strip()}") from None
