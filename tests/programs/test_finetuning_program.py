@@ -30,9 +30,14 @@ def task(tmp_path_factory):
 
 
 def start(arguments: list, **options):
-    command = [sys.executable, str(PROGRAM), *map(str, arguments)]
+    command = [sys.executable, "-X", "importtime", str(PROGRAM), *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, capture_output=True, text=True, env=environment, **options)
+
+
+def imported(ended) -> set[str]:
+    """Return the modules that a program imported."""
+    return {line.rsplit("|", 1)[1].strip() for line in ended.stderr.splitlines() if "import time:" in line}
 
 
 def test_it_leaves_before_its_deadline_and_goes_on(model, task, tmp_path):
@@ -57,7 +62,10 @@ def test_it_leaves_before_its_deadline_and_goes_on(model, task, tmp_path):
     assert provenance["outputs"] == {"predictions.parquet": hashlib.sha256(predictions).hexdigest()}
     [run] = provenance["runs"].values()  # as it was trained: a later start only publishes
     assert run["tries"] == 2 and run["seconds"] == provenance["seconds"] and run["packages"]["torch"]
-    assert start(arguments).returncode == 0
+    published = start(arguments)
+    assert published.returncode == 0
+    for ended in (stalled, published):  # what nothing is trained for starts quickly
+        assert not imported(ended) & {"torch", "transformers", "datasets", "pandas"}
     again = json.loads((tmp_path / "output" / "provenance.json").read_text())
     assert (again["runs"], again["outputs"]) == (provenance["runs"], provenance["outputs"])
     table = pq.read_table(tmp_path / "output" / "predictions.parquet")
