@@ -18,7 +18,7 @@ from compactbio.pretraining.distillation import Distillation
 from compactbio.settings.schema import registered_definitions
 from compactbio.terms import objective
 from compactbio.terms.objective import OPTIONS, TERMS, key_faults, read_objective
-from compactbio.terms.record import ATTENTION_STATES, HIDDEN, LOGITS
+from compactbio.terms.term import ATTENTION_STATES, HIDDEN, LOGITS
 
 EVERY_TERM = pytest.mark.parametrize("term", TERMS.values(), ids=lambda term: term.name)
 
@@ -72,7 +72,7 @@ def test_keys_that_a_term_lacks_or_does_not_have_are_named(given, fault) -> None
 def test_a_term_is_added_by_one_file(tmp_path, monkeypatch) -> None:
     """Its schema, its checks and its part of the step follow from its record."""
     (tmp_path / "manhattan.py").write_text(
-        "from compactbio.terms.record import HIDDEN, Option, Term\n"
+        "from compactbio.terms.term import HIDDEN, Option, Term\n"
         "def hidden_l1(student, teacher, scale):\n"
         "    return scale * (student - teacher).abs().sum()\n"
         "TERMS = (Term('hidden_l1', hidden_l1, (HIDDEN,), 'tokens', options={'scale': Option(float, {}, 1.0)}),)\n"

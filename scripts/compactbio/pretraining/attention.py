@@ -12,7 +12,7 @@ from transformers.masking_utils import sdpa_mask
 
 from compactbio.architectures import architecture_of
 from compactbio.pretraining.packed_attention import variable_length_attention
-from compactbio.terms.record import PROBABILITIES, SCORES
+from compactbio.terms.term import PROBABILITIES, SCORES
 from compactbio.training.dropout import dropout as drop
 
 # transformers treats names that hold "flash", "sdpa" or "flex" in ways of their own

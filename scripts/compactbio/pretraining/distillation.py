@@ -17,7 +17,7 @@ from compactbio.pretraining.flops import forward_cost, shape_of_model, step_cost
 from compactbio.pretraining.last_layer import install_last_layer
 from compactbio.terms.cost import Cost
 from compactbio.terms.objective import Entry, shape_faults
-from compactbio.terms.record import HIDDEN, LOGITS
+from compactbio.terms.term import HIDDEN, LOGITS
 from compactbio.training.dropout import replace_dropout
 from compactbio.training.interface import StepModule
 

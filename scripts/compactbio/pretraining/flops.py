@@ -11,7 +11,7 @@ from compactbio.architectures import architecture_of
 from compactbio.architectures.record import COMMON_SIZES
 from compactbio.pretraining.last_layer import find_last_layer
 from compactbio.terms.cost import Cost
-from compactbio.terms.record import Shape
+from compactbio.terms.term import Shape
 
 BACKWARD = 2.0  # times the forward pass: gradients of inputs and of weights, one matrix product each
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from compactbio.settings.shapes import sizes_of
 from compactbio.terms.objective import key_faults, read_entry, shape_faults
-from compactbio.terms.record import Shape
+from compactbio.terms.term import Shape
 
 
 def objective_faults(config: dict[str, Any], name: str) -> Iterator[str]:

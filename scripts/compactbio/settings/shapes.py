@@ -8,7 +8,7 @@ from typing import Any
 from compactbio.architectures import ARCHITECTURES
 from compactbio.architectures.record import COMMON_SIZES
 from compactbio.settings.selection import source_of
-from compactbio.terms.record import Shape
+from compactbio.terms.term import Shape
 
 POSITIONS = max(record.positions({}) for record in ARCHITECTURES.values())  # that a model has at most, by default
 

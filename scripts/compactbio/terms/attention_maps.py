@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from compactbio.terms.record import PROBABILITIES, SCORES, Term, same_heads
+from compactbio.terms.term import PROBABILITIES, SCORES, Term, same_heads
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from compactbio.terms.cost import Cost
-from compactbio.terms.record import HIDDEN, Shape, Term
+from compactbio.terms.term import HIDDEN, Shape, Term
 
 if TYPE_CHECKING:
     from torch import Tensor

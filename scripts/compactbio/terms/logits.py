@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from compactbio.terms.record import LOGITS, Option, Term
+from compactbio.terms.term import LOGITS, Option, Term
 
 if TYPE_CHECKING:
     from torch import Tensor

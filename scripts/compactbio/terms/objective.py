@@ -10,9 +10,9 @@ from typing import Any
 
 import compactbio.terms
 from compactbio.errors import UserError
-from compactbio.terms.record import Option, Shape, Term
+from compactbio.terms.term import Option, Shape, Term
 
-_WITHOUT_TERMS = {"cost", "objective", "record"}  # every other module of the package has TERMS
+_WITHOUT_TERMS = {"cost", "objective", "term"}  # every other module of the package has TERMS
 
 
 def _find_terms() -> dict[str, Term]:

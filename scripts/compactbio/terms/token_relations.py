@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from compactbio.terms.cost import Cost
-from compactbio.terms.record import KEY, QUERY, VALUE, Option, Shape, Term, same_heads
+from compactbio.terms.term import KEY, QUERY, VALUE, Option, Shape, Term, same_heads
 
 if TYPE_CHECKING:
     from torch import Tensor
