@@ -11,7 +11,7 @@ from compactbio.files import replacing_file
 from compactbio.logs import run_program
 from compactbio.reporting.collected_scores import collect_scores
 from compactbio.reporting.options import add_selection, parse_datasets, read_published_of
-from compactbio.reporting.result_checks import find_problems, read_expected_runs, report
+from compactbio.reporting.score_checks import find_problems, read_expected_runs, report
 from compactbio.reporting.table_checks import find_table_problems, read_tables
 
 log = logging.getLogger(__name__)

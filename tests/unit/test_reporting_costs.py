@@ -17,7 +17,7 @@ from compactbio.reporting.efficiency.measurements import read_deployment, read_e
 from compactbio.reporting.efficiency.timing import MeasurementSettings, integer_instructions, spread, time_in_turn
 from compactbio.reporting.figures.tradeoffs import pareto_front, spread_heights
 from compactbio.reporting.render import Document, to_markdown
-from compactbio.reporting.result_checks import find_problems
+from compactbio.reporting.score_checks import find_problems
 from compactbio.reporting.tables.deployed_forms import deployment_records, deployment_sections
 from compactbio.reporting.tables.model_costs import efficiency_document, sizes_document
 

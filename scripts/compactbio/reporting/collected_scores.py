@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from compactbio.errors import UserError
@@ -38,27 +38,28 @@ def read_scores(path: Path) -> list[Score]:
         raise UserError(f"{path} is not UTF-8 text: {error}") from None
 
 
-def _score(row: dict[str, str | None], where: str) -> Score:
+def _score(cells: Mapping[str, str | None], where: str) -> Score:
     """Return one checked row; `where` begins the message of a refusal."""
-    empty = [name for name in COLUMNS if not (row[name] or "").strip()]
+    row = {name: cells[name] or "" for name in COLUMNS}
+    empty = [name for name, text in row.items() if not text.strip()]
     if empty:
         raise UserError(f"{where}: {', '.join(empty)} is empty")
-    task, protocol, metric = row["task"], row["protocol"], row["metric"]
+    task, metric = row["task"], row["metric"]
     if task not in KINDS:
         raise UserError(f"{where}: unknown task {task!r}; known are {', '.join(KINDS)}")
     for word, known in (("protocol", KINDS[task].protocol_names), ("metric", KINDS[task].known_metrics())):
         if row[word] not in known:
             raise UserError(f"{where}: task {task} has no {word} {row[word]!r}; it has {', '.join(known)}")
     try:
-        value = float(row["value"])
+        value = float(row.pop("value"))
     except ValueError:
-        raise UserError(f"{where}: value {row['value']!r} is not a number") from None
+        raise UserError(f"{where}: value {cells['value']!r} is not a number") from None
     if not math.isfinite(value):
         raise UserError(f"{where}: value is {value}; {metric} of {row['model']}, run {row['run']}: score it again")
     if value < 0 or (metric not in COUNTS and value > 1):
         allowed = "at least 0" if metric in COUNTS else "a fraction in [0, 1]"
         raise UserError(f"{where}: {metric} is {value}, but must be {allowed}")
-    return Score(task, row["dataset"], row["model"], row["run"], protocol, metric, value)
+    return Score(**row, value=value)
 
 
 def collect_scores(paths: Iterable[Path]) -> list[Score]:

@@ -114,7 +114,8 @@ def _published_value(cells: list[str], where: str, datasets: dict[str, str], mod
         raise UserError(f"{where}: value {row['value']!r} is not a number") from None
     if not (math.isfinite(value) and 0 <= value <= 100):
         raise UserError(f"{where}: value {row['value']} is not a percentage between 0 and 100")
-    return PublishedValue(**(row | {"value": value}))
+    words = {name: text for name, text in row.items() if name != "value"}
+    return PublishedValue(**words, value=value)
 
 
 def _check_place(row: dict[str, str], where: str, datasets: dict[str, str]) -> None:

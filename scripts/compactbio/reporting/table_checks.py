@@ -1,23 +1,24 @@
-"""A check of the tables as they are written: against the scores, against each other, against the published values.
-
-It reads the CSV files and computes again what it compares, without the code that made them.
-"""
+"""A check of the tables as they are written: against the scores, each other, and the published values."""
 
 from __future__ import annotations
 
 import csv
 import math
-import statistics
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from compactbio.errors import UserError
-from compactbio.kinds import COUNTS, KINDS
+from compactbio.kinds import KINDS
+from compactbio.kinds.kind import REFERENCE, STANDARD
 from compactbio.reporting.efficiency.measurements import FORMS, INT8, ONNX, TORCH
 from compactbio.reporting.published import Assignment
+from compactbio.reporting.records import TABLES
+from compactbio.reporting.score_cells import ScoreCells, build_cells
 from compactbio.reporting.statistics.estimates import MEAN
+from compactbio.reporting.tables.summary import averages
 from compactbio.scoring.score_rows import Score
+from compactbio.settings.results import Tables
 
 Table = list[dict[str, str]]
 Place = tuple[str, str, str, str]  # dataset, model, protocol, metric
@@ -27,18 +28,19 @@ _COMPARED = 1e-4  # of means in the table of comparisons, whose counts per examp
 
 
 def read_tables(folder: Path) -> dict[str, Table]:
-    """Return the rows of every CSV table in a folder, by the table's name.
+    """Return the rows of every table in a folder that build_tables wrote, by the table's name.
 
     Raises:
-        UserError: a table of a kind of task is missing.
+        UserError: a table is missing.
     """
-    tables = {}
-    for path in sorted(folder.glob("*.csv")):
-        with path.open(encoding="utf-8", newline="") as stream:
-            tables[path.stem] = list(csv.DictReader(stream))
-    missing = [name for name in KINDS if name not in tables]
+    paths = {name: Tables(folder).table(name, "csv") for name in sorted(table.name for table in TABLES)}
+    missing = [path.name for path in paths.values() if not path.is_file()]
     if missing:
-        raise UserError(f"{folder} has no {', '.join(f'{name}.csv' for name in missing)}: run build_tables first")
+        raise UserError(f"{folder} has no {', '.join(missing)}: run build_tables first")
+    tables = {}
+    for name, path in paths.items():
+        with path.open(encoding="utf-8", newline="") as stream:
+            tables[name] = list(csv.DictReader(stream))
     return tables
 
 
@@ -50,7 +52,7 @@ def find_table_problems(
     datasets: Mapping[str, str],
     assignment: Assignment,
 ) -> list[str]:
-    """Return everything that is wrong with a finished run's tables, one sentence each; empty if nothing is.
+    """Return everything in which a finished run's tables, as written, differ from its scores or from each other.
 
     Args:
         tables: from `read_tables`.
@@ -58,14 +60,13 @@ def find_table_problems(
         models, datasets: what was run, datasets with their kind of task.
         assignment: where each published row belongs.
     """
-    cells = {_place(row): row for name in KINDS for row in tables[name]}
+    scored = build_cells(scores, models=models, datasets=datasets, baseline="")
     return [
         *_not_numbers(tables),
-        *_counts(tables, models, datasets),
-        *_means(cells, scores),
-        *_same_elsewhere(tables, cells),
-        *_averages(tables, cells),
-        *_published(tables, cells, assignment),
+        *(problem for task in KINDS for problem in _cells(task, tables[task], scored)),
+        *_same_elsewhere(tables, scored),
+        *_averages(tables["summary"], scored),
+        *_published(tables, assignment),
         *_deployment(tables, scores, models),
     ]
 
@@ -86,96 +87,57 @@ def _not_numbers(tables: Mapping[str, Table]) -> list[str]:
     ]
 
 
-def _counts(tables: Mapping[str, Table], models: Sequence[str], datasets: Mapping[str, str]) -> list[str]:
-    """Check that each model has each required cell of each dataset once, and none of anything else."""
-    problems = []
-    for task, kind in KINDS.items():
-        found: dict[Place, int] = defaultdict(int)
-        for row in tables[task]:
-            found[_place(row)] += 1
-        wanted = {
-            (dataset, model, protocol, metric)
-            for dataset, name in datasets.items()
-            if task == name
-            for model in models
-            for protocol in kind.protocol_names
-            for metric in kind.metric_names
-        }
-        problems += [f"table {task} lacks the row {' / '.join(place)}" for place in sorted(wanted - found.keys())]
-        for place, count in found.items():
-            if count > 1:
-                problems.append(f"table {task} has the row {' / '.join(place)} {count} times")
-            if place[0] not in datasets or place[1] not in models:
-                problems.append(f"table {task} has the row {' / '.join(place)}, which is not part of this run")
-    return problems
-
-
-def _means(cells: Mapping[Place, Mapping[str, str]], scores: Sequence[Score]) -> list[str]:
-    """Check mean, standard deviation, number of runs and range of each cell against the scores."""
-    values: dict[Place, list[float]] = defaultdict(list)
-    for score in scores:
-        factor = 1 if score.metric in COUNTS else 100
-        values[score.dataset, score.model, score.protocol, score.metric].append(factor * score.value)
-    problems = []
-    for place, row in cells.items():
-        runs = values.get(place, [])
-        where = f"table {row['table']}, {' / '.join(place)}"
-        if not runs:
-            if row["mean"]:
-                problems.append(f"{where}: mean {row['mean']}, but there are no scores")
-            continue
-        wanted = {"mean": statistics.fmean(runs), "runs": float(len(runs))}
-        wanted |= {"std": statistics.stdev(runs)} if len(runs) > 1 else {}
-        for column, value in wanted.items():
-            if not _close(row[column], value):
-                problems.append(f"{where}: {column} is {row[column] or 'empty'}, the scores give {value}")
-        if place[3] not in COUNTS and row["mean"] and not 0 <= float(row["mean"]) <= 100:
-            problems.append(f"{where}: mean {row['mean']} is no percentage")
-        if row["std"] and not 0 <= float(row["std"]) < math.inf:
-            problems.append(f"{where}: standard deviation {row['std']}")
-    return problems
-
-
-def _same_elsewhere(tables: Mapping[str, Table], cells: Mapping[Place, Mapping[str, str]]) -> list[str]:
-    """Check that a cell has the same mean in the tables of replication and comparisons."""
-    problems = []
-    replication = [row for row in tables.get("replication", []) if row["mean"]]
-    means = [row for row in tables.get("comparisons", []) if row["kind"] == MEAN]
-    shown = [("replication", row, row["mean"], _TOLERANCE) for row in replication]
-    shown += [("comparisons", row, row["value"], _COMPARED) for row in means]
-    for name, row, value, tolerance in shown:
+def _cells(task: str, rows: Table, scored: ScoreCells) -> list[str]:
+    """Check that a table has each required cell once and none of another run, each as the scores give it."""
+    found = Counter(map(_place, rows))
+    required = KINDS[task].metric_names
+    wanted = {place for place, cell in scored.cells.items() if cell.task == task and cell.metric in required}
+    problems = [f"table {task} lacks the row {' / '.join(place)}" for place in sorted(wanted - found.keys())]
+    problems += [f"table {task} has the row {' / '.join(p)} {count} times" for p, count in found.items() if count > 1]
+    for row in rows:
         place = _place(row)
-        own = cells.get(place)
-        if own is None or not _close(own["mean"], float(value), tolerance):
-            told = "no such row" if own is None else own["mean"] or "an empty cell"
-            problems.append(f"table {name}, {' / '.join(place)}: {value}, but the table of its task has {told}")
+        cell = scored.cells.get(place)
+        if cell is None:
+            problems.append(f"table {task} has the row {' / '.join(place)}, which is not part of this run")
+            continue
+        for column, value in {"mean": cell.mean, "runs": float(cell.runs), "std": cell.std}.items():
+            if not (row[column] == "" if value is None else _close(row[column], value)):
+                where = f"table {task}, {' / '.join(place)}"
+                problems.append(f"{where}: {column} is {row[column] or 'empty'}, the scores give {value}")
     return problems
 
 
-def _averages(tables: Mapping[str, Table], cells: Mapping[Place, Mapping[str, str]]) -> list[str]:
-    """Check the summary's averages per kind of task against the tables of the tasks."""
+def _same_elsewhere(tables: Mapping[str, Table], scored: ScoreCells) -> list[str]:
+    """Check that a cell has the same mean in the tables of replication and comparisons."""
+    shown = [("replication", row, row["mean"], _TOLERANCE) for row in tables["replication"] if row["mean"]]
+    shown += [("comparisons", row, row["value"], _COMPARED) for row in tables["comparisons"] if row["kind"] == MEAN]
     problems = []
-    for row in tables.get("summary", []):
-        task = row["task"]
-        if task not in KINDS or not row["average"]:
-            continue
-        protocol = row["protocol"] if row["protocol"] in KINDS[task].protocol_names else KINDS[task].protocol_names[0]
-        places = [(dataset, row["model"], protocol, row["metric"]) for dataset in row["datasets"].split()]
-        means = [cells[place]["mean"] for place in places if place in cells]
-        if len(means) < len(places) or "" in means or not _close(row["average"], statistics.fmean(map(float, means))):
-            where = f"table summary, {row['protocol']} / {row['model']} / {task}"
+    for name, row, value, tolerance in shown:
+        cell = scored.cells.get(_place(row))
+        mean = None if cell is None else cell.mean
+        if mean is None or not _close(value, mean, tolerance):
+            problems.append(f"table {name}, {' / '.join(_place(row))}: {value}, but the scores give {mean}")
+    return problems
+
+
+def _averages(rows: Table, scored: ScoreCells) -> list[str]:
+    """Check the summary's averages against those of the scores."""
+    expected = {protocol: averages(scored, protocol) for protocol in (REFERENCE, STANDARD)}
+    problems = []
+    for row in rows:
+        value = expected[row["protocol"]][row["model"]][row["task"]].value
+        if not (row["average"] == "" if value is None else _close(row["average"], value)):
+            where = f"table summary, {row['protocol']} / {row['model']} / {row['task']}"
             problems.append(f"{where}: average {row['average']} is not that of the cells of {row['datasets']}")
     return problems
 
 
-def _published(
-    tables: Mapping[str, Table], cells: Mapping[Place, Mapping[str, str]], assignment: Assignment
-) -> list[str]:
+def _published(tables: Mapping[str, Table], assignment: Assignment) -> list[str]:
     """Check that each confirmed published value stands in its cell, and each other row in the replication table."""
     problems = []
+    shown = {_place(row): row["published"] for name in KINDS for row in tables[name]}
     for value in assignment.matched:
-        row = cells.get(value.cell)
-        if row is None or not _close(row["published"], value.value):
+        if not _close(shown.get(value.cell, ""), value.value):
             problems.append(f"published {value.value} of {' / '.join(value.cell)} does not stand in its cell")
     listed = [(_place(row), row["published"]) for row in tables.get("replication", [])]
     for value in (*assignment.matched, *assignment.unconfirmed, *assignment.unassigned, *assignment.outside):
@@ -191,7 +153,9 @@ def _deployment(tables: Mapping[str, Table], scores: Sequence[Score], models: Se
     """
     rows = [row for row in tables.get("efficiency", []) if row["form"]]
     known = {(score.dataset, score.model, score.run, score.protocol, score.metric): score.value for score in scores}
-    problems, sizes, scored = [], {}, set()
+    problems: list[str] = []
+    sizes: dict[tuple[str, str], int] = {}
+    scored: set[tuple[str, str]] = set()
     for row in rows:
         where = f"table efficiency, {row['model']} / {row['form']} / {row['quantity']}"
         if row["quantity"] == "file size":
@@ -200,8 +164,8 @@ def _deployment(tables: Mapping[str, Table], scores: Sequence[Score], models: Se
             scored.add((row["model"], row["form"]))
             wanted = known.get((row["dataset"], row["model"], row["run"], row["protocol"], row["quantity"]))
             if row["form"] == TORCH and (wanted is None or not _close(row["median"], 100 * wanted)):
-                told = "has no score" if wanted is None else f"scored {100 * wanted}"
-                problems.append(f"{where}: {row['median']}, but {row['run']} on {row['dataset']} {told}")
+                found = "has no score" if wanted is None else f"scored {100 * wanted}"
+                problems.append(f"{where}: {row['median']}, but {row['run']} on {row['dataset']} {found}")
         elif not float(row["median"]) > 0:
             problems.append(f"{where}: {row['median']} is not positive")
     for model in models if rows else ():

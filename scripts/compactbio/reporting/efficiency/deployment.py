@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -15,11 +14,11 @@ import torch
 from compactbio.finetuning.packed.batching import to_tensors
 from compactbio.reporting.efficiency.encoders import fitting, random_inputs
 from compactbio.reporting.efficiency.forms import Forms, make_forms
-from compactbio.reporting.efficiency.measurements import TORCH
+from compactbio.reporting.efficiency.measurements import TORCH, DeployedModel, Deployment
 from compactbio.reporting.efficiency.timing import (
     MeasurementSettings,
+    cpu_name,
     integer_instructions,
-    processor,
     speed,
     time_in_turn,
 )
@@ -27,7 +26,7 @@ from compactbio.reporting.efficiency.timing import (
 
 def measure_deployment(
     folders: Mapping[str, Path], task_folder: Path, output: Path, settings: MeasurementSettings
-) -> tuple[dict[str, Any], dict[str, str]]:
+) -> tuple[Deployment, dict[str, str]]:
     """Return the measurements of all models, and the digest of each one's weights; the int8 files are kept.
 
     Args:
@@ -53,23 +52,22 @@ def measure_deployment(
                 passes[name, form, batch] = partial(file.logits, arrays)
     with torch.inference_mode():
         seconds = time_in_turn(passes, settings)
-    facts = {}
+    facts: dict[str, DeployedModel] = {}
     for name, made in models.items():
         for form, of_form in made.facts.items():
-            single, batch = seconds[name, form, 1], seconds[name, form, settings.batch_size]
-            of_form["cpu"] = speed(single, batch, settings.batch_size)
+            of_one, of_batch = (seconds[name, form, batch] for batch in (1, settings.batch_size))
+            of_form["cpu"] = speed(of_one, of_batch, settings.batch_size)
         facts[name] = {"run": made.settings["runs"][0]["run"], "forms": made.facts}
     first = next(iter(models.values())).settings
-    hardware = {
-        "cpu": processor(),
-        "cpu_threads": settings.threads,
-        "integer_instructions": integer_instructions(),
-        "torch": torch.__version__,
-        "onnxruntime": onnxruntime.__version__,
-    }
-    measured = {
+    measured: Deployment = {
         "settings": asdict(settings),
-        "hardware": hardware,
+        "hardware": {
+            "cpu": cpu_name(),
+            "cpu_threads": settings.threads,
+            "integer_instructions": integer_instructions(),
+            "torch": torch.__version__,
+            "onnxruntime": onnxruntime.__version__,
+        },
         "dataset": first["dataset"],
         "task": first["task"],
         "models": facts,

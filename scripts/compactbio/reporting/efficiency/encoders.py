@@ -6,22 +6,26 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+
+import torch
+import transformers
+from torch.distributed._tools.mem_tracker import MemTracker
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoModel, PreTrainedModel
 
 from compactbio.architectures import longest_sequence
-from compactbio.reporting.efficiency.timing import MeasurementSettings, processor, speed, time_in_turn
+from compactbio.reporting.efficiency.measurements import Device, Encoder, EncoderMeasurements
+from compactbio.reporting.efficiency.timing import MeasurementSettings, cpu_name, speed, time_in_turn
 from compactbio.students.parameters import count_parameters
 from compactbio.students.weights import weight_files
-
-if TYPE_CHECKING:
-    import torch
+from compactbio.training.devices import leave_out_cudnn_attention
 
 log = logging.getLogger(__name__)
 
 
 def measure_encoders(
     folders: Mapping[str, Path], settings: MeasurementSettings, *, flop_lengths: Sequence[int], use_gpu: bool
-) -> dict[str, Any]:
+) -> EncoderMeasurements:
     """Return the measurements of all models, taken in one process and in turn.
 
     Args:
@@ -33,15 +37,13 @@ def measure_encoders(
     Raises:
         UserError: a folder is not a usable model.
     """
-    import torch
-
-    from compactbio.training.devices import leave_out_cudnn_attention
-
     torch.set_num_threads(settings.threads)
     leave_out_cudnn_attention()  # as trainings and predictions run
-    devices = ["cpu", *(["cuda"] if use_gpu and torch.cuda.is_available() else [])]
-    facts: dict[str, dict[str, Any]] = {}
-    passes: dict[tuple[str, str, int], Callable[[], None]] = {}
+    devices: list[Device] = ["cpu"]
+    if use_gpu and torch.cuda.is_available():
+        devices.append("cuda")
+    facts: dict[str, Encoder] = {}
+    passes: dict[tuple[str, Device, int], Callable[[], None]] = {}
     loaded = {name: _load(folder) for name, folder in folders.items()}
     settings = fitting(settings, loaded.values())
     for name, folder in folders.items():
@@ -55,7 +57,7 @@ def measure_encoders(
         }
         log.info("%s: %s, flops %s", name, facts[name]["parameters"], facts[name]["flops"])
         for device in devices:
-            measured = model if device == "cpu" else _load(folder).to(device)
+            measured = model if device == "cpu" else _load(folder, device)
             for batch in (1, settings.batch_size):
                 inputs = random_inputs(measured, batch, settings.sequence_length, settings.seed)
                 passes[name, device, batch] = _forward_pass(measured, inputs)
@@ -63,19 +65,22 @@ def measure_encoders(
         seconds = time_in_turn(passes, settings)
     for name in folders:
         for device in devices:
-            single, batch = seconds[name, device, 1], seconds[name, device, settings.batch_size]
-            facts[name][device] = speed(single, batch, settings.batch_size)
-    hardware = {
-        "cpu": processor(),
-        "cpu_threads": settings.threads,
-        "gpu": torch.cuda.get_device_name() if "cuda" in devices else None,
-        "torch": torch.__version__,
-        "precision": "fp32",
+            of_one, of_batch = (seconds[name, device, batch] for batch in (1, settings.batch_size))
+            facts[name][device] = speed(of_one, of_batch, settings.batch_size)
+    return {
+        "settings": asdict(settings),
+        "hardware": {
+            "cpu": cpu_name(),
+            "cpu_threads": settings.threads,
+            "gpu": torch.cuda.get_device_name() if "cuda" in devices else None,
+            "torch": torch.__version__,
+            "precision": "fp32",
+        },
+        "models": facts,
     }
-    return {"settings": asdict(settings), "hardware": hardware, "models": facts}
 
 
-def fitting(settings: MeasurementSettings, models: Iterable[torch.nn.Module]) -> MeasurementSettings:
+def fitting(settings: MeasurementSettings, models: Iterable[PreTrainedModel]) -> MeasurementSettings:
     """Return the settings with a sequence length that every model has positions for."""
     shortest = min(longest_sequence(model.config.to_dict()) for model in models)
     if shortest >= settings.sequence_length:
@@ -84,15 +89,12 @@ def fitting(settings: MeasurementSettings, models: Iterable[torch.nn.Module]) ->
     return replace(settings, sequence_length=shortest)
 
 
-def count_flops(model: torch.nn.Module, length: int) -> int:
+def count_flops(model: PreTrainedModel, length: int) -> int:
     """Return the floating-point operations of one forward pass of one sequence (2 per multiply-add).
 
     Torch's counter sees matrix products only, and not those inside the CPU's fused attention: the pass is made
     with the plain attention.
     """
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
     usual = model.config._attn_implementation
     model.set_attn_implementation("eager")
     try:
@@ -103,15 +105,12 @@ def count_flops(model: torch.nn.Module, length: int) -> int:
     return counter.get_total_flops()
 
 
-def peak_memory(model: torch.nn.Module, batch: int, length: int) -> int:
+def peak_memory(model: PreTrainedModel, batch: int, length: int) -> int:
     """Return the most bytes that tensors take at one time in a forward pass: weights, inputs and activations.
 
     Counted tensor by tensor, so that it is a property of the model and not of a device's allocator or of what the
     process held before; what a kernel takes for itself inside is not in it.
     """
-    import torch
-    from torch.distributed._tools.mem_tracker import MemTracker
-
     inputs, tracker = random_inputs(model, batch, length, seed=0), MemTracker()
     tracker.track_external(model, *inputs.values())
     with torch.no_grad(), tracker:
@@ -119,30 +118,23 @@ def peak_memory(model: torch.nn.Module, batch: int, length: int) -> int:
     return sum(kinds["Total"] for kinds in tracker.get_tracker_snapshot("peak").values())
 
 
-def random_inputs(model: torch.nn.Module, batch: int, length: int, seed: int) -> dict[str, torch.Tensor]:
+def random_inputs(model: PreTrainedModel, batch: int, length: int, seed: int) -> dict[str, torch.Tensor]:
     """Return random token ids (batch, length) and a mask without padding."""
-    import torch
-
     generator = torch.Generator().manual_seed(seed)
     ids = torch.randint(0, model.config.vocab_size, (batch, length), generator=generator)
     return {"input_ids": ids.to(model.device), "attention_mask": torch.ones_like(ids).to(model.device)}
 
 
-def _load(folder: Path) -> torch.nn.Module:
-    """Return a folder's encoder in evaluation mode, fp32, on the CPU."""
-    import torch
-    from transformers import AutoModel
-    from transformers import logging as transformers_logging
-
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+def _load(folder: Path, device: Device = "cpu") -> PreTrainedModel:
+    """Return a folder's encoder in evaluation mode, fp32, on a device."""
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
     weight_files(folder)  # refuses a folder that is none
-    return AutoModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa").eval()
+    return AutoModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa").eval().to(device)
 
 
-def _forward_pass(model: torch.nn.Module, inputs: Mapping[str, torch.Tensor]) -> Callable[[], None]:
+def _forward_pass(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> Callable[[], None]:
     """Return the function that makes a forward pass and waits for the device."""
-    import torch
 
     def make() -> None:
         model(**inputs)

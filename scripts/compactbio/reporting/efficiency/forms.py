@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,7 +23,7 @@ from compactbio.finetuning.runs.digests import MODEL_FILES
 from compactbio.finetuning.runs.kept_weights import about, kept_digest
 from compactbio.finetuning.runs.outputs import with_run
 from compactbio.finetuning.runs.records import PREDICTIONS
-from compactbio.reporting.efficiency.measurements import INT8, ONNX, TORCH
+from compactbio.reporting.efficiency.measurements import INT8, ONNX, TORCH, DeployedForm
 from compactbio.reporting.efficiency.onnx_files import OnnxModel, check_agreement, export_onnx, quantise
 from compactbio.scoring.folder_scores import score_folder
 from compactbio.settings.finetuning_run import FinetuningRun, read_finetuning_run
@@ -50,7 +49,7 @@ class Forms:
     digest: str
     step: TaskStep
     files: dict[str, OnnxModel]
-    facts: dict[str, dict[str, Any]]
+    facts: dict[str, DeployedForm]
 
 
 def make_forms(name: str, folder: Path, task_folder: Path, output: Path, threads: int) -> Forms:
@@ -90,7 +89,7 @@ def make_forms(name: str, folder: Path, task_folder: Path, output: Path, threads
         logits = model.predict(part.features, tokenizer.pad)
         table = step.kind.prediction_table(part, logits, settings["labels"])
         predictions[form] = with_run(table, settings["runs"][0]["run"], settings["task"])
-    facts = {
+    facts: dict[str, DeployedForm] = {
         form: {"bytes": sizes[form], "scores": _scores(form, settings, table, task_folder)}
         for form, table in predictions.items()
     }

@@ -7,11 +7,12 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from compactbio.errors import UserError
+from compactbio.reporting.efficiency.measurements import Speed, Spread
 
 Key = TypeVar("Key")
 
@@ -48,13 +49,8 @@ def settings_of(arguments: argparse.Namespace) -> MeasurementSettings:
     for option in POSITIVE:
         if getattr(arguments, option) < 1:
             raise UserError(f"--{option.replace('_', '-')} must be at least 1")
-    return MeasurementSettings(
-        sequence_length=arguments.sequence_length,
-        batch_size=arguments.batch_size,
-        repetitions=arguments.repetitions,
-        warmup=arguments.warmup,
-        threads=arguments.threads,
-    )
+    known = {field.name for field in fields(MeasurementSettings)}
+    return MeasurementSettings(**{name: value for name, value in vars(arguments).items() if name in known})
 
 
 def named_folders(texts: Sequence[str]) -> dict[str, Path]:
@@ -103,7 +99,7 @@ def _time_pass(make: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def speed(single: Sequence[float], batch: Sequence[float], batch_size: int) -> dict[str, Any]:
+def speed(single: Sequence[float], batch: Sequence[float], batch_size: int) -> Speed:
     """Return latency and throughput by the seconds of passes of one sequence and of a batch."""
     return {
         "latency_milliseconds": spread([1000 * seconds for seconds in single]),
@@ -111,7 +107,7 @@ def speed(single: Sequence[float], batch: Sequence[float], batch_size: int) -> d
     }
 
 
-def spread(values: Sequence[float]) -> dict[str, Any]:
+def spread(values: Sequence[float]) -> Spread:
     """Return median, first and third quartile of a measurement, and its values."""
     if len(values) > 1:
         first, _, third = statistics.quantiles(values, n=4, method="inclusive")
@@ -120,15 +116,15 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
     return {"median": statistics.median(values), "q1": first, "q3": third, "values": list(values)}
 
 
-def processor() -> str:
-    """Return the processor's name as the system gives it."""
+def cpu_name() -> str:
+    """Return the CPU's name as the system gives it."""
     return _cpu_information("model name") or platform.processor() or platform.machine()
 
 
 def integer_instructions() -> str:
-    """Return the best instructions for sums of products of 8-bit numbers that the processor has, "" if none is known.
+    """Return the best instructions for sums of products of 8-bit numbers that the CPU has, "" if none is known.
 
-    They decide what int8 gains; x86 only, from what Linux tells.
+    They decide what int8 gains; x86 only, by what Linux reports.
     """
     flags = set(_cpu_information("flags").split())
     return next((name for name in ("amx_int8", "avx512_vnni", "avx_vnni", "avx2") if name in flags), "")

@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from statistics import fmean
+from typing import NamedTuple
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.kinds.kind import REFERENCE
 from compactbio.reporting.material import Material
 from compactbio.reporting.render import signed
-from compactbio.reporting.score_cells import Cell, ScoreCells
+from compactbio.reporting.score_cells import ScoreCells
 from compactbio.style import line_looks, say_nothing_to_draw
 
 _COLUMNS = 4  # panels side by side at most
@@ -30,14 +32,23 @@ def build(material: Material) -> Figure:
     return draw_agreement(material.scored)
 
 
-def compared_cells(scored: ScoreCells) -> dict[str, list[Cell]]:
+class Pair(NamedTuple):
+    """A value of the paper and our mean of the same cell with its standard deviation, percent."""
+
+    model: str
+    paper: float
+    ours: float
+    std: float | None
+
+
+def compared_cells(scored: ScoreCells) -> dict[str, list[Pair]]:
     """Return by dataset the cells of the headline metric that are compared with the paper, in the models' order."""
-    compared = {}
+    compared: dict[str, list[Pair]] = {}
     for dataset, task in scored.datasets.items():
-        cells = (scored.cells.get((dataset, model, REFERENCE, KINDS[task].headline)) for model in scored.models)
-        found = [cell for cell in cells if cell is not None and cell.difference is not None]
-        if found:
-            compared[dataset] = found
+        for model in scored.models:
+            cell = scored.cells.get((dataset, model, REFERENCE, KINDS[task].headline))
+            if cell and cell.published and cell.published.is_comparable and cell.mean is not None:
+                compared.setdefault(dataset, []).append(Pair(model, cell.published.value, cell.mean, cell.std))
     return compared
 
 
@@ -47,8 +58,8 @@ def draw_agreement(scored: ScoreCells) -> Figure:
     columns = min(_COLUMNS, max(1, len(compared)))
     rows = max(1, math.ceil(len(compared) / columns))
     size = (max(6.0, 3.1 * columns), 3.2 * rows + 0.5) if compared else (6.0, 1.6)
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
-    figure.get_layout_engine().set(h_pad=0.08)
+    layout = ConstrainedLayoutEngine(h_pad=0.08)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout=layout)
     if not compared:
         say_nothing_to_draw(axes[0][0], _NOTHING)
         axes[0][0].spines[:].set_visible(False)
@@ -56,27 +67,27 @@ def draw_agreement(scored: ScoreCells) -> Figure:
     looks = line_looks(scored.models)
     for axis in axes.flat[len(compared) :]:
         axis.set_visible(False)
-    for axis, (dataset, cells) in zip(axes.flat, compared.items(), strict=False):
-        for cell in cells:
-            look = looks[cell.model]
+    for axis, (dataset, pairs) in zip(axes.flat, compared.items(), strict=False):
+        for pair in pairs:
+            look = looks[pair.model]
             axis.errorbar(
-                [cell.published.value],
-                [cell.mean],
-                yerr=None if cell.std is None else [cell.std],
+                [pair.paper],
+                [pair.ours],
+                yerr=None if pair.std is None else [pair.std],
                 fmt=look["marker"],
                 color=look["color"],
                 mfc="none",
                 ms=6,
                 elinewidth=1.0,
                 capsize=2.5,
-                label=cell.model,
+                label=pair.model,
             )
-        _frame(axis, cells)
+        _frame(axis, pairs)
         axis.set_title(dataset)
         metric = METRIC_TITLES[KINDS[scored.datasets[dataset]].headline]
         axis.set_xlabel(f"paper, {metric} %")
         axis.set_ylabel(f"this run, {metric} %")
-    shown = {cell.model for cells in compared.values() for cell in cells}
+    shown = {pair.model for pairs in compared.values() for pair in pairs}
     handles = [
         Line2D([], [], ls="", marker=looks[model]["marker"], color=looks[model]["color"], mfc="none", label=model)
         for model in scored.models
@@ -87,13 +98,13 @@ def draw_agreement(scored: ScoreCells) -> Figure:
     return figure
 
 
-def _frame(axis: Axes, cells: Sequence[Cell]) -> None:
+def _frame(axis: Axes, pairs: Sequence[Pair]) -> None:
     """Give both axes one range, draw the diagonal and say how far the points lie from it on average."""
-    ends = [cell.published.value for cell in cells]
-    ends += [cell.mean + sign * (cell.std or 0.0) for cell in cells for sign in (-1, 1)]
+    ends = [pair.paper for pair in pairs]
+    ends += [pair.ours + sign * (pair.std or 0.0) for pair in pairs for sign in (-1, 1)]
     margin = max(0.08 * (max(ends) - min(ends)), 0.2)
     low, high = min(ends) - margin, max(ends) + margin
     axis.plot([low, high], [low, high], color="#999999", lw=1.0, zorder=1)
     axis.set(xlim=(low, high), ylim=(low, high), aspect="equal")
-    mean = fmean(cell.difference for cell in cells)
+    mean = fmean(pair.ours - pair.paper for pair in pairs)
     axis.set_title(f"mean {signed(mean, 1)} points", loc="right", fontsize=7.5, fontweight="normal")

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from compactbio.finetuning.runs.records import NamedEpochLine
 from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.reporting.material import Material
 from compactbio.reporting.trainings import Training, Trainings
@@ -57,7 +58,7 @@ def draw_curves(models: Sequence[str], datasets: Mapping[str, str], trainings: T
     return figure
 
 
-def mean_curve(training: Training, value: Callable[[dict[str, Any]], float | None]) -> tuple[list[int], list[float]]:
+def mean_curve(training: Training, value: Callable[[NamedEpochLine], float | None]) -> tuple[list[int], list[float]]:
     """Return epochs and the mean over the runs that have a value there; runs that stopped early end before others."""
     values: dict[int, list[float]] = {}
     for lines in training.epochs.values():
@@ -70,7 +71,7 @@ def mean_curve(training: Training, value: Callable[[dict[str, Any]], float | Non
 
 
 def _draw(
-    axis: Axes, training: Training, look: dict[str, Any], value: Callable[[dict[str, Any]], float | None]
+    axis: Axes, training: Training, look: dict[str, Any], value: Callable[[NamedEpochLine], float | None]
 ) -> None:
     """Draw one model's curve if it has one."""
     epochs, means = mean_curve(training, value)
@@ -78,7 +79,7 @@ def _draw(
         axis.plot(epochs, means, lw=1.2, ms=4, mfc="none", **look)
 
 
-def _score(line: dict[str, Any], metric: str) -> float | None:
+def _score(line: NamedEpochLine, metric: str) -> float | None:
     """Return an epoch's validation score in percent, None without validation data."""
     found = (line["validation"] or {}).get(metric)
     return None if found is None else 100 * found

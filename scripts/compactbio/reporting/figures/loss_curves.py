@@ -119,7 +119,7 @@ def _time_unit(pretrainings: Sequence[Pretraining]) -> tuple[str, float]:
     return f"{unit} of training on a CPU" if on_gpus == {False} else f"GPU-{unit}, or {unit} on a CPU", in_an_hour
 
 
-def _draw_curve(axis: Axes, places: Sequence[float], pretraining: Pretraining, look: dict[str, Any]) -> None:
+def _draw_curve(axis: Axes, places: np.ndarray, pretraining: Pretraining, look: dict[str, Any]) -> None:
     """Draw one training: the running mean, and faintly behind it the losses as they were logged."""
     losses = pretraining.losses()
     axis.plot(places, losses, color=look["color"], lw=0.6, alpha=0.25, zorder=1.5)

@@ -46,12 +46,12 @@ def _draw_runs(scored: ScoreCells, scores: Sequence[Score], protocol: str, looks
         used = protocol if protocol in KINDS[scored.datasets[names[place]]].protocol_names else STANDARD
         any_published |= _draw_dataset(axis, names[place], used, scored, values, looks)
         axis.set_yticks(range(len(scored.models)), scored.models if place % columns == 0 else [])
-    handles = [*group_handles(looks.values()), Line2D([], [], color="#555555", marker="|", ls="", ms=11, mew=1.8)]
-    labels = [*(handle.get_label() for handle in handles[:-1]), "mean"]
+    handles = group_handles(looks.values())
+    handles.append(Line2D([], [], color="#555555", marker="|", ls="", ms=11, mew=1.8, label="mean"))
     if any_published:
-        handles.append(_published_handle())
-        labels.append("published" if protocol == STANDARD else "published (paper)")
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+        label = "published" if protocol == STANDARD else "published (paper)"
+        handles.append(Line2D([], [], color=PUBLISHED_COLOUR, marker="x", ls="", ms=6.5, mew=1.4, label=label))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
 
 
@@ -95,7 +95,3 @@ def group_handles(looks: Iterable[Look]) -> list[Line2D]:
         for look in LOOKS.values()
         if look in present
     ]
-
-
-def _published_handle() -> Line2D:
-    return Line2D([], [], color=PUBLISHED_COLOUR, marker="x", ls="", ms=6.5, mew=1.4)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -69,14 +70,14 @@ def _draw(scored: ScoreCells, costs: Mapping[str, Costs], word: str, looks: Mapp
     table = averages(scored, STANDARD)
     columns = max(1, len(tasks))
     size = (4.8 * columns, 0.5 + 3.5 * len(costs))
-    figure, axes = plt.subplots(len(costs), columns, figsize=size, squeeze=False, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08)  # the names right of a panel need their room
+    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08)  # the names right of a panel need their room
+    figure, axes = plt.subplots(len(costs), columns, figsize=size, squeeze=False, layout=layout)
     for row, (label, by_model) in zip(axes, costs.items(), strict=True):
         for task, axis in zip(tasks, row, strict=False):
             points = [
-                (by_model[model], table[model][task][0], model)
+                (by_model[model], score, model)
                 for model in scored.models
-                if model in by_model and table[model][task][0] is not None
+                if model in by_model and (score := table[model][task].value) is not None
             ]
             axis.set_title(KINDS[task].title)
             axis.set_xlabel(label)

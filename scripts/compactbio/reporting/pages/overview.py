@@ -12,8 +12,8 @@ from compactbio.settings.selection import student_kind
 
 
 def run_document(
-    config: Mapping[str, Any],
-    paper: Mapping[str, Any],
+    config: dict[str, Any],
+    paper: dict[str, Any],
     scores: Iterable[Score],
     steps: Mapping[str, int],
     checks: Sequence[str],
@@ -62,7 +62,7 @@ def corpus_document(rows: Sequence[Mapping[str, str]]) -> Document:
     return Document("Corpus", [text], [Section("", [], [block])])
 
 
-def made_how(model: Mapping[str, Any]) -> str:
+def made_how(model: dict[str, Any]) -> str:
     """Return in words how a model comes to be."""
     if model["source"] != "train":
         where = model["hub"]["repository"] if model["source"] == "hub" else "a folder"

@@ -74,5 +74,5 @@ def _difference(
 
 def _corrected(family: Sequence[Estimate]) -> list[Estimate]:
     """Return the comparisons of one kind, dataset and protocol with Holm's correction."""
-    values = holm([estimate.p for estimate in family])
+    values = holm([estimate.p for estimate in family if estimate.p is not None])
     return [estimate._replace(holm=value) for estimate, value in zip(family, values, strict=True)]

@@ -104,6 +104,9 @@ def read_estimates(path: Path) -> list[Estimate]:
 
 def _estimate(row: Sequence[str]) -> Estimate:
     """Return one row's values in their types."""
-    place, numbers, counts = row[:6], row[6:11], row[11:]
-    values = [float(text) if text else None for text in numbers]
-    return Estimate(*place, *values, *map(int, counts))
+    kind, dataset, protocol, metric, model, other, *numbers = row
+    value, low, high = map(float, numbers[:3])
+    p, holm = (float(text) if text else None for text in numbers[3:5])
+    runs, other_runs, examples, resamples = map(int, numbers[5:])
+    place = (kind, dataset, protocol, metric, model, other)
+    return Estimate(*place, value, low, high, p, holm, runs, other_runs, examples, resamples)

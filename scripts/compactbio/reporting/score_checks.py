@@ -1,4 +1,4 @@
-"""A check of the results before they are believed: completeness, identities between metrics, published rows."""
+"""A check of scores before they are believed: complete, and in agreement with each other."""
 
 from __future__ import annotations
 
