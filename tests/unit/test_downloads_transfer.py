@@ -6,6 +6,8 @@ import gzip
 import hashlib
 import json
 import logging
+import subprocess
+import sys
 import threading
 import time
 from email.utils import formatdate
@@ -24,6 +26,7 @@ from compactbio.downloads.transfer import fetch_file
 from compactbio.downloads.web import read_text
 from compactbio.errors import UserError
 
+SCRIPTS = Path(__file__).parents[2] / "scripts"
 QUICK = Patience(tries=4, first_wait_seconds=0.01)
 LINES = "".join(f"line {number}\n" for number in range(20_000)).encode()
 CONTENT = gzip.compress(LINES, mtime=0)
@@ -183,6 +186,27 @@ def test_a_slow_drip_ends_by_a_limit_on_progress(server, tmp_path):
     assert server.requests[1][1] is not None  # what dripped was kept
 
 
+def test_what_came_before_a_kill_is_gone_on_with(server, tmp_path):
+    server.faults[NAME] = ["drip"]
+    program = (
+        f"import sys; sys.path.insert(0, {str(SCRIPTS)!r})\n"
+        "from pathlib import Path\nfrom compactbio.downloads.transfer import fetch_file\n"
+        "fetch_file([sys.argv[1]], Path(sys.argv[2]))"
+    )
+    target = tmp_path / "cache" / NAME
+    process = subprocess.Popen([sys.executable, "-c", program, server.url + NAME, str(target)])
+    partial = target.with_name(f".{NAME}.partial")
+    waited_until = time.monotonic() + 20
+    while time.monotonic() < waited_until and not server.requests:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.kill()
+    process.wait()
+    assert partial.exists() and not target.exists()
+    assert fetch(server, tmp_path).read_bytes() == CONTENT
+    assert left_beside(target) == []
+
+
 def test_silence_ends_by_a_limit(server, tmp_path):
     server.drip_seconds = 3.0
     server.faults[NAME] = ["drip"] * 2
@@ -303,6 +327,7 @@ def test_contents_are_what_names_say(tmp_path):
     unsound = {
         "b.xml.gz": (gzip.compress(page), "holds an HTML page"),
         "c.xml.gz": (gzip.compress(b"\x00\x01random"), "does not begin like XML"),
+        "l.xml.gz": (gzip.compress(xml + b"<b"), "which XML does not"),
         "d.xml.gz": (gzip.compress(gzip.compress(xml)), "compressed twice"),
         "e.xml.gz": (gzip.compress(xml)[:-3], "ends too early"),
         "f.xml.gz": (gzip.compress(xml) + b"tail" * 9, "gzip"),

@@ -84,6 +84,8 @@ def _text_fault(head: bytes, last: bytes, name: str) -> str:
     """Return what a file's first and last bytes say against its being XML or JSON, if its name says so."""
     if name.endswith(".xml") and not _XML.match(head):
         return f"it does not begin like XML but with {head[:16]!r}"
+    if name.endswith(".xml") and not last.rstrip().endswith(b">"):
+        return f"it ends with {last[-16:]!r}, which XML does not"
     if name.endswith(".json"):
         first, end = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1], last.rstrip()[-1:]
         if (first, end) not in ((b"{", b"}"), (b"[", b"]")):
