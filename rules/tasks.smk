@@ -55,6 +55,6 @@ rule prepare_task:
         data=lambda wc, input: str(input.source) or ".",
         folder=lambda wc, output: os.path.dirname(output.manifest),
     shell:
-        "python {SCRIPTS:q}/prepare_task.py"
+        "HF_HUB_OFFLINE=1 python {SCRIPTS:q}/prepare_task.py"
         " --dataset {wildcards.dataset:q} --definition {params.definition:q}"
         " --data {params.data:q} --output {params.folder:q} > {log:q} 2>&1"
