@@ -24,13 +24,12 @@ rule build_figures:
         selection=reporting_selection(),
         baseline=config["reporting"]["baseline_model"],
         groups=json.dumps(origin_groups(config)),
-        folder=RESULTS.figures.folder,
     shell:
         "python {SCRIPTS:q}/build_figures.py"
         " --scores {input.scores:q} --efficiency {input.efficiency:q} --trainings {input.trainings:q}"
         " --pretrainings {input.pretrainings:q}"
         " {params.selection:q}"
-        " --baseline {params.baseline:q} --groups {params.groups:q} --output-dir {params.folder:q}"
+        " --baseline {params.baseline:q} --groups {params.groups:q} --output-dir {RESULTS.figures.folder:q}"
         " > {log:q} 2>&1"
 
 
