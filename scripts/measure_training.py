@@ -9,18 +9,16 @@ job with the GPUs that pretrain_model asks for; on a machine without any it time
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from pathlib import Path
 
-from compactbio.cluster import hours
+from compactbio.cluster import hours, preflight
 from compactbio.cluster.timings import time_steps
 from compactbio.errors import UserError
 from compactbio.files import read_json, write_json
 from compactbio.logs import run_program
 from compactbio.settings.load import settings_of_files
 from compactbio.settings.selection import trained_models
-from compactbio.text_tables import aligned_columns
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -56,8 +54,9 @@ def main() -> None:
         write_json(arguments.output, kept | {name: timing})
     timings = hours.read_timings(config, models, arguments.output)
     found = hours.forecasts(config, timings, gpus=arguments.gpus, minutes=arguments.minutes)
-    logging.info("measured on %s", "; ".join(sorted({forecast.hardware for forecast in found})))
-    sys.stdout.write(aligned_columns([hours.COLUMNS, *map(hours.cells, found)]))
+    if found:
+        checks = preflight.check_hours(found, [], hours.wall_hours(config, found))
+        sys.stdout.write(preflight.table(checks, styled=sys.stdout.isatty()))
     if failed:
         raise UserError("; ".join(failed))
 

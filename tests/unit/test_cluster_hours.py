@@ -71,7 +71,7 @@ def test_what_preflight_says() -> None:
     found = hours.forecasts(config, {"DistilBioBERT": trial(config, "DistilBioBERT")}, gpus=2, minutes=1440)
     one, total, missing = preflight.check_hours(found, ["TinyBioBERT"], hours.wall_hours(config, found))
     assert (one.subject, one.verdict) == ("hours DistilBioBERT", GOOD)
-    assert one.text == "10 h on 2 GPUs, 100,000 steps of 0.36 s, 1 submission"
+    assert one.text == "10 h on 2 GPUs, 100,000 steps of 0.36 s, peak 9,000 MB, 1 submission"
     assert total.text == ("20 GPU-hours of pre-training, ready after 10 h if none waits in the queue; measured on A100")
     assert (missing.verdict, missing.text) == (UNSURE, "not measured: TinyBioBERT")
 

@@ -11,13 +11,11 @@ from pathlib import Path
 from compactbio.settings.results import SLURM_LOGS
 from compactbio.slurm import minutes_of, output_of, rows_of
 
-COLUMNS = (
-    *("number", "name", "state", "submitted", "eligible", "started", "elapsed", "cpu_time", "tres", "max_rss"),
-    *("limit", "folder", "comment"),
-)
-FORMAT = (
-    "JobID,JobName%80,State,Submit,Eligible,Start,ElapsedRaw,TotalCPU,AllocTRES,MaxRSS,TimelimitRaw,WorkDir,Comment"
-)
+COLUMNS = {  # our name: sacct's
+    **{"number": "JobID", "name": "JobName%80", "state": "State", "submitted": "Submit", "eligible": "Eligible"},
+    **{"started": "Start", "elapsed": "ElapsedRaw", "cpu_time": "TotalCPU", "tres": "AllocTRES", "max_rss": "MaxRSS"},
+    **{"folder": "WorkDir", "comment": "Comment"},
+}
 JOB_NAME = "compactbio_"  # slurm-jobname-prefix of profiles/slurm/config.yaml
 UNITS = {"K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2, "": 1 / 1024**2}
 
@@ -37,7 +35,6 @@ class Start:
     gpus: int
     asked_mb: float
     peak_mb: float
-    limit_minutes: float | None
 
 
 def ask_accounting(folder: Path, since: str) -> list[Start]:
@@ -47,7 +44,7 @@ def ask_accounting(folder: Path, since: str) -> list[Start]:
         UserError: the site keeps no accounting.
     """
     command = ["sacct", "--noheader", "--parsable2", "--duplicates", "--user", getpass.getuser()]
-    text = output_of(*command, "--starttime", since, "--format", FORMAT)
+    text = output_of(*command, "--starttime", since, "--format", ",".join(COLUMNS.values()))
     return read_accounting(text, str(folder), rules_by_log(folder))
 
 
@@ -77,7 +74,6 @@ def _start(row: Mapping[str, str], comments: Mapping[str, str]) -> Start:
     """Return a start from the line of a job."""
     tres = dict(entry.split("=", 1) for entry in row["tres"].split(",") if "=" in entry)
     gpus = tres.get("gres/gpu") or sum(int(count) for name, count in tres.items() if name.startswith("gres/gpu:"))
-    limit = row["limit"]
     return Start(
         number=row["number"],
         state=row["state"].split()[0],
@@ -91,7 +87,6 @@ def _start(row: Mapping[str, str], comments: Mapping[str, str]) -> Start:
         gpus=int(gpus),
         asked_mb=_megabytes(tres.get("mem", "0")),
         peak_mb=_megabytes(row["max_rss"]),
-        limit_minutes=float(limit) if limit.isdigit() else None,
     )
 
 

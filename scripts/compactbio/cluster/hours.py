@@ -14,7 +14,6 @@ from compactbio.settings.runs import pretraining_run
 from compactbio.training.deadlines import usable_seconds
 
 START_MINUTES = 2.0  # of each submission, for imports, inputs and the last checkpoint
-COLUMNS = ("model", "steps", "s/step", "peak MB", "GPUs", "time", "GPU-hours", "submissions")
 
 
 @dataclass(frozen=True)
@@ -84,17 +83,3 @@ def time_in_words(hours: float) -> str:
 def amount(value: float) -> str:
     """Return a number with three digits, large ones whole and never as a power of ten."""
     return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
-
-
-def cells(forecast: Forecast) -> tuple[str, ...]:
-    """Return a forecast's row under COLUMNS."""
-    return (
-        forecast.model,
-        f"{forecast.steps:,}",
-        f"{forecast.seconds_per_step:.3g}",
-        f"{forecast.peak_memory_mb:.0f}",
-        str(forecast.gpus),
-        time_in_words(forecast.hours),
-        amount(forecast.gpu_hours) if forecast.gpus else "-",
-        str(forecast.submissions),
-    )

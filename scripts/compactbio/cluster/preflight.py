@@ -149,7 +149,7 @@ def check_hours(found: Sequence[Forecast], missing: Sequence[str], wall_hours: f
     for one in found:
         where = f"{one.gpus} GPU{'s' if one.gpus > 1 else ''}" if one.gpus else "no GPU"
         text = f"{time_in_words(one.hours)} on {where}, {one.steps:,} steps of {one.seconds_per_step:.3g} s, "
-        text += f"{one.submissions} submission{'s' if one.submissions > 1 else ''}"
+        text += f"peak {one.peak_memory_mb:,.0f} MB, {one.submissions} submission{'s' if one.submissions > 1 else ''}"
         if one.submissions > RETRIES:
             text += ": more GPUs (--set-resources pretrain_model:gpu=), a longer runtime, or more --retries"
         checks.append(Check(f"hours {one.model}", BAD if one.submissions > RETRIES else GOOD, text))

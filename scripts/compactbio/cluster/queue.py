@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from compactbio.slurm import output_of, rows_of
 
-COLUMNS = ("number", "state", "reason", "partition", "folder", "comment")
-FORMAT = "%i|%T|%r|%P|%Z|%k"
+COLUMNS = {"number": "%i", "state": "%T", "reason": "%r", "partition": "%P", "folder": "%Z", "comment": "%k"}
 
 
 @dataclass(frozen=True)
@@ -31,11 +30,13 @@ class QueuedJob:
 
 def ask_queue() -> list[QueuedJob]:
     """Return the user's jobs that wait or run."""
-    return read_queue(output_of("squeue", "--noheader", "--user", getpass.getuser(), "--format", FORMAT))
+    return read_queue(
+        output_of("squeue", "--noheader", "--user", getpass.getuser(), "--format", "|".join(COLUMNS.values()))
+    )
 
 
 def read_queue(text: str) -> list[QueuedJob]:
-    """Return the jobs in what squeue prints in FORMAT."""
+    """Return the jobs in what squeue prints in COLUMNS."""
     return [QueuedJob(**row) for row in rows_of(text, *COLUMNS)]
 
 
