@@ -13,7 +13,7 @@ def reported(record, path, word):
 
 
 def reporting_selection():
-    """Return the options that tell the reporting programs what was run and what is known."""
+    """Return the options of the reporting programs: what was run and what is known."""
     return selection_options(config, PUBLISHED_TABLE)
 
 
@@ -65,7 +65,7 @@ def provenance_files():
 
 
 def sources_selection():
-    """Return the options that tell the provenance programs where the results lie and what was made or fetched."""
+    """Return the options of the provenance programs: where the results are and what was made or fetched."""
     return [
         *("--results", RESULTS.folder),
         *("--trained", *TRAINED),

@@ -24,14 +24,17 @@ def main() -> None:
     """Read the command line and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--results", type=Path, help="a results folder")
+    source.add_argument("--results", type=Path, help="a results folder, whatever its configuration was")
     source.add_argument("--configfile", type=Path, nargs="*", metavar="FILE", help="the results of this configuration")
     parser.add_argument("--orphans-only", action="store_true", help="print the orphaned folders, one a line")
     arguments = parser.parse_args()
-    results = arguments.results or Path(settings_of_files(arguments.configfile)["results_dir"])
+    results, config = arguments.results, None
+    if results is None:
+        config = settings_of_files(arguments.configfile)
+        results = Path(config["results_dir"])
     if not results.is_dir():
         raise UserError(f"{results} does not exist: give the results_dir of a configuration that was run")
-    runs = stored_runs(results)
+    runs = stored_runs(results, config)
     orphans = [run for run in runs if run.use == ORPHANED]
     if arguments.orphans_only:
         sys.stdout.write("".join(f"{run.folder}\n" for run in orphans))
@@ -43,7 +46,8 @@ def main() -> None:
     kept, orphaned = (size_in_words(sum(run.bytes for run in some)) for some in (runs, orphans))
     sys.stdout.write(f"\n{len(runs)} runs, {kept}; orphaned: {len(orphans)} of them, {orphaned}\n")
     if orphans:
-        command = ["python", sys.argv[0], "--results", str(results), "--orphans-only"]
+        chosen = ["--results", str(results)] if config is None else ["--configfile", *map(str, arguments.configfile)]
+        command = ["python", sys.argv[0], *chosen, "--orphans-only"]
         sys.stdout.write(f"To remove the orphaned: {shlex.join(command)} | xargs -r -d '\\n' rm -r\n")
 
 

@@ -39,6 +39,11 @@ def write_model(folder, content=b"weights"):
     write_manifest(folder, tokenizer_digest=tiny.TOKENIZER_DIGEST)
 
 
+def write_store(results, number):
+    """The token store of one shard of the corpus."""
+    tiny.write_store(results / "corpus" / "tokens" / "test" / f"{number:04d}", count=5, seed=number)
+
+
 @pytest.fixture
 def results(tmp_path):
     """A results folder with one pre-training and one fine-tuning of two runs, and no checkpoint yet."""
@@ -46,8 +51,7 @@ def results(tmp_path):
     write_run(results / "pretraining" / "Small" / "run.yaml", tiny.run_settings(tiny.DISTIL))
     write_model(results / "students" / "initialised" / "Small", b"student")
     write_model(results / "students" / "fetched" / "teacher", b"teacher")
-    for number in (1, 2):
-        tiny.write_store(results / "corpus" / "tokens" / "test" / f"{number:04d}", count=5, seed=number)
+    write_store(results, 1)
     runs = [{"run": f"seed{seed}", "seed": seed, "fold": 0} for seed in (1, 2)]
     settings = finetuning_settings("ner", ["O", "B", "I"], runs=runs)
     write_run(results / "finetuning" / "Small" / "toy" / "run.yaml", settings)
@@ -196,11 +200,16 @@ def test_a_teacher_that_is_being_trained_again_leaves_its_students_alone(results
     assert {use for use, _, _ in listed(results).values()} == {"unknown"}
 
 
-def test_checkpoints_of_a_part_of_the_corpus_may_be_in_use(results):
-    folder = pretraining_folder(results, stores=1)
-    [run] = stored_runs(results)
-    assert (run.folder, run.use) == (folder, "unknown")
-    assert "first 1 of the 2 token stores" in run.reason
+def test_which_shards_are_used_is_what_the_configuration_says(results):
+    write_store(results, 2)
+    of_one, of_both = pretraining_folder(results, stores=1), pretraining_folder(results)
+    uses = {run.folder: (run.use, run.reason) for run in stored_runs(results)}
+    assert uses[of_both][0] == "in use"
+    assert uses[of_one] == ("unknown", "whether all 2 token stores are used is known with --configfile only")
+    for shards, used in ((1, of_one), (2, of_both)):
+        config = {"models": {}, "corpus": {"source": "documents", "documents": ["texts"] * shards}}
+        found = {run.folder: run.use for run in stored_runs(results, config)}
+        assert found == {of_one: "orphaned", of_both: "orphaned"} | {used: "in use"}
 
 
 def test_a_running_one_is_in_use_whatever_the_run_files_say(results):

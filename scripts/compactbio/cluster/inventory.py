@@ -46,15 +46,20 @@ class StoredRun:
         return self.folder.name
 
 
-def stored_runs(results: Path) -> list[StoredRun]:
-    """Return all runs kept under <results>/checkpoints/, by stage, model, dataset and use."""
+def stored_runs(results: Path, config: dict[str, Any] | None = None) -> list[StoredRun]:
+    """Return all runs kept under <results>/checkpoints/, by stage, model, dataset and use.
+
+    Args:
+        results: the folder.
+        config: the configuration that the results are of; without one less is known of what is in use.
+    """
     checkpoints = Results(results).checkpoints
     runs = []
     for parent in _folders(checkpoints.pretrainings):
-        runs += _runs_in(parent, PRETRAINING, parent.name, "", present_pretraining(results, parent.name))
+        runs += _runs_in(parent, PRETRAINING, parent.name, "", present_pretraining(results, parent.name, config))
     for model in _folders(checkpoints.finetunings):
         for parent in _folders(model):
-            present = present_finetuning(results, model.name, parent.name)
+            present = present_finetuning(results, model.name, parent.name, config)
             runs += _runs_in(parent, FINETUNING, model.name, parent.name, present)
     order = {PRETRAINING: 0, FINETUNING: 1}
     return sorted(runs, key=lambda run: (order[run.stage], run.model, run.dataset, run.use, run.fingerprint))

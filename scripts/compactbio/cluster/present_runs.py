@@ -11,62 +11,63 @@ from compactbio.files import read_yaml
 from compactbio.finetuning.runs.digests import dataset_digest, model_digest
 from compactbio.finetuning.runs.grid import choose_point, plan_trials
 from compactbio.finetuning.runs.planning import plan_runs
-from compactbio.pretraining.inputs import RECIPE, read_inputs
+from compactbio.pretraining.inputs import read_inputs
 from compactbio.settings.finetuning_run import read_finetuning_run
 from compactbio.settings.results import Results, find
-from compactbio.training.fingerprint import fingerprint
+from compactbio.settings.selection import corpus_shards, is_trained
 
 IN_USE, ORPHANED, UNKNOWN = "in use", "orphaned", "unknown"
 
 
 @dataclass
 class PresentRuns:
-    """Fingerprints in use, and those for which it is not known, with the reason."""
+    """Fingerprints in use, and why it is not known of others, where that is so."""
 
     in_use: set[str] = field(default_factory=set)
-    doubtful: dict[str, str] = field(default_factory=dict)
     reason: str = ""
-    """Why it is not known for any, where that is so."""
 
     def use_of(self, name: str) -> tuple[str, str]:
         """Return `in use`, `orphaned` or `unknown` for a fingerprint, and the reason for unknown."""
         if name in self.in_use:
             return IN_USE, ""
-        reason = self.reason or self.doubtful.get(name, "")
-        return (UNKNOWN, reason) if reason else (ORPHANED, "")
+        return (UNKNOWN, self.reason) if self.reason else (ORPHANED, "")
 
 
-def present_pretraining(results: Path, model: str) -> PresentRuns:
-    """Return the fingerprints of a model's pre-training under a results folder, laid out as the rules do."""
+def present_pretraining(results: Path, model: str, config: dict[str, Any] | None = None) -> PresentRuns:
+    """Return the fingerprints of a model's pre-training under a results folder, laid out as the rules do.
+
+    Args:
+        results: the folder.
+        model: whose pre-training.
+        config: the configuration that the results are of, which says where models come from and which shards of the
+            corpus are used; None: whatever is there may be used.
+    """
     present, tree = PresentRuns(), Results(results)
-    run_file, student = tree.pretraining(model).run, tree.students.initialised(model).folder
     try:
-        run = _read_run(run_file)
-        stores = find(tree, tree.corpus.token_store(str(run.get("tokenizer")), "*").manifest)
+        run = _read_run(tree.pretraining(model).run)
+        tokenizer = str(run.get("tokenizer"))
+        stores = find(tree, tree.corpus.token_store(tokenizer, "*").manifest)
+        if config is not None:
+            stores = [tree.corpus.token_store(tokenizer, shard).manifest for shard in corpus_shards(config)]
+        elif len(stores) > 1:
+            present.reason = f"whether all {len(stores)} token stores are used is known with --configfile only"
         if not stores:
-            raise UserError(f"no token store of {run.get('tokenizer')} is there")
-        teacher = run.get("teacher")
-        for folder in [None] if teacher is None else _model_folders(tree, teacher):
-            inputs = read_inputs(run_file, student, folder, stores)
-            present.in_use.add(inputs.fingerprint)
-            # the configuration may use fewer shards of the corpus than there are; it always uses the first ones
-            for count in range(1, len(stores)):
-                left_out = {f"tokens/{number:04d}" for number in range(count + 1, len(stores) + 1)}
-                digests = {role: digest for role, digest in inputs.digests.items() if role not in left_out}
-                reason = f"made with the first {count} of the {len(stores)} token stores that are there"
-                present.doubtful[fingerprint(inputs.run, digests, RECIPE)] = reason
+            raise UserError(f"no token store of {tokenizer} is there")
+        teacher, student = run.get("teacher"), tree.students.initialised(model).folder
+        for folder in [None] if teacher is None else _model_folders(tree, teacher, config):
+            present.in_use.add(read_inputs(tree.pretraining(model).run, student, folder, stores).fingerprint)
     except UserError as error:
         present.reason = str(error)
     return present
 
 
-def present_finetuning(results: Path, model: str, dataset: str) -> PresentRuns:
-    """Return the fingerprints of a model's runs on a dataset under a results folder, laid out as the rules do."""
+def present_finetuning(results: Path, model: str, dataset: str, config: dict[str, Any] | None = None) -> PresentRuns:
+    """Return the fingerprints of a model's runs on a dataset; see `present_pretraining`."""
     present, tree = PresentRuns(), Results(results)
     try:
         settings = read_finetuning_run(tree.finetuning(model, dataset).run)
         stage = settings.get("starts_from")
-        starts = [tree.finetuning(model, stage).model.folder] if stage else _model_folders(tree, model)
+        starts = [tree.finetuning(model, stage).model.folder] if stage else _model_folders(tree, model, config)
         for folder in starts:
             digests = {"model": model_digest(folder), "dataset": dataset_digest(tree.tasks.dataset(dataset).folder)}
             checkpoints = tree.checkpoints.finetuning(model, dataset)
@@ -90,9 +91,11 @@ def _read_run(path: Path) -> dict[str, Any]:
     return run
 
 
-def _model_folders(tree: Results[Path], name: str) -> list[Path]:
-    """Return where a model may be read from: trained here, fetched, or both, since only the configuration knows."""
+def _model_folders(tree: Results[Path], name: str, config: dict[str, Any] | None) -> list[Path]:
+    """Return where a model is read from: trained here or fetched; without a configuration each that is there."""
     trained, fetched = tree.pretraining(name), tree.students.fetched(name).folder
+    if config is not None:
+        return [trained.model.folder if is_trained(config, name) else fetched]
     folders = [trained.model.folder] if trained.folder.is_dir() else []
     if fetched.is_dir() or not folders:
         folders.append(fetched)

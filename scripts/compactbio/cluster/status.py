@@ -45,7 +45,7 @@ def trainings(config: dict[str, Any], jobs: Iterable[QueuedJob], folder: Path) -
         folder: the folder that Snakemake is started in, from which the results are named.
     """
     results, jobs = Results(folder / config["results_dir"]), list(jobs)
-    runs = [run for run in stored_runs(results.folder) if run.use != ORPHANED]
+    runs = [run for run in stored_runs(results.folder, config) if run.use != ORPHANED]
     found = []
     for model in trained_models(config):
         output, log = results.pretraining(model).training, results.log("pretrain_model", model)

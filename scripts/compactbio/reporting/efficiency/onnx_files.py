@@ -66,7 +66,7 @@ def export_onnx(step: TaskStep, path: Path) -> None:
 def quantise(source: Path, path: Path) -> None:
     """Write an ONNX file in int8: weights of matrix products and embeddings; their inputs are quantised as they come.
 
-    Weights keep 7 of 8 bits (`reduce_range`): with all 8, sums overflow on processors without VNNI, and the file would
+    Weights keep 7 of 8 bits (`reduce_range`): with all 8, sums overflow on CPUs without VNNI, and the file would
     give other answers there than here.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic

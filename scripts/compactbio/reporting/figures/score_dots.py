@@ -63,7 +63,7 @@ def _draw_dataset(
     values: Mapping[tuple[str, str, str], Sequence[float]],
     looks: Mapping[str, Look],
 ) -> bool:
-    """Draw one dataset's runs and tell whether a published value is among them."""
+    """Draw one dataset's runs and return whether a published value is among them."""
     metric = KINDS[scored.datasets[dataset]].headline
     published = False
     for row, model in enumerate(scored.models):

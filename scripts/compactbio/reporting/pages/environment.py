@@ -93,7 +93,7 @@ def _commit(code: dict[str, Any]) -> str:
 
 
 def _hardware(hardware: dict[str, Any]) -> tuple[str, str, str]:
-    """Return processor, cores and GPUs in words."""
+    """Return CPU, cores and GPUs in words."""
     names = hardware["gpus"]
     gpus = ", ".join(f"{names.count(name)} × {name}" for name in dict.fromkeys(names)) or "none"
     return hardware["processor"], str(hardware["cores"]), gpus

@@ -1,4 +1,4 @@
-"""What a run took: time and GPU-hours of each training, and time, processor time and memory of the jobs by rule."""
+"""What a run took: time and GPU-hours of each training, and time, CPU time and memory of the jobs by rule."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Benchmarked:
     rule: str
     jobs: int
     seconds: float
-    processor_seconds: float
+    cpu_seconds: float
     peak_megabytes: float | None
 
 
@@ -78,7 +78,7 @@ def costs_document(models: Sequence[str], trained: Sequence[Trained], benchmarks
                 Entry(rule.rule),
                 Entry(str(rule.jobs)),
                 Entry(in_words(rule.seconds)),
-                Entry(in_words(rule.processor_seconds)),
+                Entry(in_words(rule.cpu_seconds)),
                 Entry(number(rule.peak_megabytes, 0)),
             ]
             for rule in benchmarks

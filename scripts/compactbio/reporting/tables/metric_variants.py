@@ -41,7 +41,7 @@ def seen_notes(task: str, protocol: str, dataset: str, scored: ScoreCells) -> li
 
 
 def _says_something_else(task: str, protocol: str, dataset: str, scored: ScoreCells, prefix: str) -> bool:
-    """Tell whether some model has a value of this variant that differs from the plain one."""
+    """Return whether some model has a value of this variant that differs from the plain one."""
     for model in scored.models:
         for metric in KINDS[task].metric_names:
             variant = scored.cell(dataset, model, protocol, prefix + metric)
