@@ -50,12 +50,11 @@ def main() -> None:
     """Make all checks, print the table."""
     arguments = parse_arguments()
     config, demands = settings_of_files(arguments.configfile), read_demands(arguments.demands)
-    trained = trained_models(config)
-    results = Path(config["results_dir"])
-    results.mkdir(parents=True, exist_ok=True)
+    training = next((demand for demand in demands if demand.rule == TRAINING), None)
+    Path(config["results_dir"]).mkdir(parents=True, exist_ok=True)
     gpus = max((demand.gpus for demand in demands), default=0)
     checks = preflight.check_versions((ROOT / "envs" / "requirements.txt").read_text(encoding="utf-8"))
-    checks += storage_checks(config, trained)
+    checks += storage_checks(config)
     if arguments.missing_downloads is not None:
         checks += preflight.check_downloads(*arguments.missing_downloads)
         if arguments.missing_downloads[0]:
@@ -63,16 +62,17 @@ def main() -> None:
     if not slurm_is_here():
         checks.append(Check("SLURM", BAD, "its commands are not here: start this where sbatch is"))
     else:
-        checks += cluster_checks(demands, gpus, arguments, config)
-    checks += hours_checks(config, demands)
+        checks += cluster_checks(demands, gpus, training, arguments, config)
+    if training is not None:
+        checks += hours_checks(config, training)
     sys.stdout.write(preflight.table(checks, styled=sys.stdout.isatty()))
     sys.exit(any(check.verdict == BAD for check in checks))
 
 
-def storage_checks(config: dict[str, Any], trained: list[str]) -> list[Check]:
+def storage_checks(config: dict[str, Any]) -> list[Check]:
     """Return the checks of disk, files and quotas, for each file system that is written to."""
     checks = []
-    needs = map(disk_needs.still_to_come, disk_needs.stages(config, trained))
+    needs = map(disk_needs.still_to_come, disk_needs.stages(config, trained_models(config)))
     for folder, there in disk_needs.by_file_system(needs).items():
         checks += preflight.check_room(there, storage.room_in(folder), folder)
         checks += preflight.check_quotas(*storage.ask_quotas(folder), there)
@@ -80,7 +80,11 @@ def storage_checks(config: dict[str, Any], trained: list[str]) -> list[Check]:
 
 
 def cluster_checks(
-    demands: list[Demand], gpus: int, arguments: argparse.Namespace, config: dict[str, Any]
+    demands: list[Demand],
+    gpus: int,
+    training: Demand | None,
+    arguments: argparse.Namespace,
+    config: dict[str, Any],
 ) -> list[Check]:
     """Return the checks that ask SLURM; steps of trainings that were not measured yet are measured in a job."""
     try:
@@ -96,8 +100,9 @@ def cluster_checks(
     if arguments.probe_minutes > 0:
         probe, why_not = run_probe(usable, gpus, arguments.probe_minutes)
         checks += preflight.check_probe(probe, why_not, gpus)
-        if probe is not None:
-            checks += measure(config, demands, usable, arguments, has_gpus=bool(probe["gpus"]))
+        # without the GPUs that are asked for, steps of the paper's size would take hours
+        if probe is not None and training is not None and (probe["gpus"] or not training.gpus):
+            checks += measure(config, training, usable, arguments)
     return checks
 
 
@@ -108,11 +113,11 @@ def urls_of(config: dict[str, Any]) -> list[str]:
     return [*hub, config["corpus"]["baseline"]["base_url"], *config["data_urls"].values()]
 
 
-def in_job(partition: str, gpus: int, demand: Demand, *program: str) -> list[str]:
-    """Return the command that runs a Python program in a job of its own and shows what it prints."""
+def in_job(partition: str, demand: Demand, *program: str) -> list[str]:
+    """Return the command that runs a Python program in a job of its own on one node and shows what it prints."""
     command = ["srun", "--quiet", "--job-name=compactbio-preflight", f"--partition={partition}", "--nodes=1"]
     command += ["--ntasks=1", f"--cpus-per-task={demand.threads}", f"--mem={demand.memory_mb}"]
-    command += [f"--time={demand.minutes:.0f}", *([f"--gpus={gpus}"] if gpus else [])]
+    command += [f"--time={demand.minutes:.0f}", *([f"--gpus={demand.gpus}"] if demand.gpus else [])]
     return [*command, sys.executable, *program]
 
 
@@ -126,54 +131,50 @@ def run_probe(partitions: list[Partition], gpus: int, minutes: float) -> tuple[d
     with tempfile.NamedTemporaryFile(dir=".", prefix=".preflight-") as seen:
         program = (str(ROOT / "scripts" / "probe_node.py"), str(Path(seen.name).resolve()))
         try:
-            text = output_of(*in_job(names[0], asked.gpus, asked, *program), seconds=60 * minutes)
+            text = output_of(*in_job(names[0], asked, *program), seconds=60 * minutes)
         except UserError as error:
             return None, str(error)
     return json.loads(text.splitlines()[-1]) | {"waited_seconds": time.monotonic() - begin}, ""
 
 
 def measure(
-    config: dict[str, Any],
-    demands: list[Demand],
-    partitions: list[Partition],
-    arguments: argparse.Namespace,
-    *,
-    has_gpus: bool,
+    config: dict[str, Any], training: Demand, partitions: list[Partition], arguments: argparse.Namespace
 ) -> list[Check]:
     """Time some steps of the trainings that were not timed yet, in a job with the resources of one of them on a node.
 
-    Not without the GPUs that are asked for: on a CPU, steps of the paper's size would take hours.
+    Args:
+        training: what a training asks for.
     """
-    path = Results(Path(config["results_dir"])).measured_trainings
-    trained = trained_models(config)
+    trained, path = trained_models(config), measured_trainings(config)
     models = [name for name in trained if name not in hours.read_timings(config, trained, path)]
-    demand = next((one for one in demands if one.rule == TRAINING), None)
-    if not models or demand is None or (demand.gpus and not has_gpus):
+    if not models:
         return []
-    on_node = -(-demand.gpus // demand.nodes)
-    asked = replace(demand, minutes=min(demand.minutes, 60.0), gpus=on_node, nodes=1)
+    on_node = -(-training.gpus // training.nodes)
+    asked = replace(training, minutes=min(training.minutes, 60.0), gpus=on_node, nodes=1)
     names, why = fitting(asked, partitions)
     if not names:
         return [Check("measurement", BAD, why)]
     program = (str(ROOT / "scripts" / "measure_training.py"), "--configfile", *map(str, arguments.configfile))
     options = ("--models", *models, "--gpus", str(on_node), "--output", str(path))
     try:
-        output_of(*in_job(names[0], on_node, asked, *program, *options), seconds=60 * (60 + arguments.probe_minutes))
+        output_of(*in_job(names[0], asked, *program, *options), seconds=60 * (60 + arguments.probe_minutes))
     except UserError as error:
         return [Check("measurement", BAD, str(error))]
     return []
 
 
-def hours_checks(config: dict[str, Any], demands: list[Demand]) -> list[Check]:
+def hours_checks(config: dict[str, Any], training: Demand) -> list[Check]:
     """Return what the pre-trainings will take, as far as steps of them were measured."""
     trained = trained_models(config)
-    demand = next((one for one in demands if one.rule == TRAINING), None)
-    if not trained or demand is None:
-        return []
-    timings = hours.read_timings(config, trained, Results(Path(config["results_dir"])).measured_trainings)
-    found = hours.forecasts(config, timings, gpus=demand.gpus, minutes=demand.minutes)
+    timings = hours.read_timings(config, trained, measured_trainings(config))
+    found = hours.forecasts(config, timings, gpus=training.gpus, minutes=training.minutes)
     missing = [name for name in trained if name not in timings]
     return preflight.check_hours(found, missing, hours.wall_hours(config, found))
+
+
+def measured_trainings(config: dict[str, Any]) -> Path:
+    """Return where timings of a configuration's trainings are kept."""
+    return Results(Path(config["results_dir"])).measured_trainings
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ def check_controller(configuration: str) -> list[Check]:
         most = max(1, age // 3)
         text = f"squeue forgets ended jobs after {age} s: add --slurm-init-seconds-before-status-checks {most}"
         checks = [Check("job states", BAD, text)]
-    if not any(value for key, value in facts.items() if key == "JobRequeue" and value == "1"):
+    if facts.get("JobRequeue") != "1":
         text = "the site puts no jobs back by itself; the profile asks for it with --requeue"
         checks.append(Check("requeue", UNSURE, text))
     return checks
@@ -135,9 +135,8 @@ def check_quotas(quotas: Sequence[Quota], unknown: str, needs: Sequence[Need]) -
     for quota in quotas:
         space = "no limit of space" if quota.bytes_left is None else f"{_gigabytes(quota.bytes_left)} GB left"
         count = "no limit of files" if quota.files_left is None else f"{quota.files_left} files left"
-        short = (quota.bytes_left is not None and quota.bytes_left < size) or (
-            quota.files_left is not None and quota.files_left < files
-        )
+        limits = ((quota.bytes_left, size), (quota.files_left, files))
+        short = any(left is not None and left < need for left, need in limits)
         text = f"{quota.holder} on {quota.file_system}: {space}, {count}; {wanted}"
         checks.append(Check("quota", BAD if short else GOOD, f"{text}: ask for more" if short else text))
     return checks

@@ -80,14 +80,8 @@ def read_quotas(text: str) -> list[Quota]:
         for row in ROW.finditer(text, holder.end(), end):
             kibibytes, soft_space, hard_space, files, soft_files, hard_files = map(int, row.groups()[1:])
             space_left, files_left = _left(kibibytes, soft_space, hard_space), _left(files, soft_files, hard_files)
-            quotas.append(
-                Quota(
-                    f"{kind} {holder.group(2)}",
-                    row.group(1),
-                    None if space_left is None else 1024.0 * space_left,
-                    files_left,
-                )
-            )
+            bytes_left = None if space_left is None else 1024.0 * space_left
+            quotas.append(Quota(f"{kind} {holder.group(2)}", row.group(1), bytes_left, files_left))
     return quotas
 
 
