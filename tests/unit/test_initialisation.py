@@ -122,7 +122,7 @@ def test_a_shape_takes_its_vocabulary_from_the_tokenizer(tmp_path):
     result = initialise_student(run_of({"shape": shape}), folders)
     assert result.model.config.vocab_size == len(result.tokenizer) == DEFINITION["vocabulary_size"]
     assert result.model.config.hidden_size == 16 and result.origin["shape"] == shape
-    with pytest.raises(UserError, match=r"models\.Mine\.student\.shape: unknown for bert: depth"):
+    with pytest.raises(UserError, match=r"models\.Mine\.student\.shape: unknown key `depth` for bert"):
         initialise_student(run_of({"shape": {"depth": 2}}), folders)
 
 

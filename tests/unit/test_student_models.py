@@ -80,10 +80,10 @@ def test_random_weights_follow_the_seed_alone(architecture):
 @pytest.mark.parametrize(
     ("architecture", "shape", "message"),
     [
-        ("bert", {"hidden": 32}, "Accepted: hidden_size"),
-        ("distilbert", {"hidden_size": 32}, "Accepted: dim"),
+        ("bert", {"hidden": 32}, "known: hidden_size"),
+        ("distilbert", {"hidden_size": 32}, "known: dim"),
         ("bert", {"hidden_size": "wide"}, "refuses"),
-        ("bert", {"hidden_size": 32, "num_attention_heads": 5}, "32 cannot be split over 5"),
+        ("bert", {"hidden_size": 32, "num_attention_heads": 5}, "32 cannot be split over num_attention_heads = 5"),
         ("bert", {"hidden_act": "sometimes"}, "sometimes"),
         ("bert", {"num_hidden_layers": 0}, "at least 1"),
         ("roberta", {}, "choose bert, distilbert"),

@@ -50,7 +50,7 @@ def sizes_of(config: dict[str, Any], name: str) -> Shape | None:
     return Shape(layers, width, heads, shape.get(attention, record.usual.get(attention, 0)))
 
 
-def shape_faults(place: str, architecture: str, shape: dict[str, Any], max_length: int) -> Iterator[str]:
+def shape_faults(place: str, architecture: str, shape: dict[str, Any], max_length: int = 1) -> Iterator[str]:
     """Yield the faults of a shape, each naming its key and the fix; types and ranges are the schema's.
 
     Args:

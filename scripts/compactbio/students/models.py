@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from compactbio.architectures import architecture_named
 from compactbio.architectures.record import POOLER
 from compactbio.errors import UserError
+from compactbio.settings.shapes import shape_faults
 from compactbio.students.weights import WEIGHTS
 
 if TYPE_CHECKING:
@@ -34,10 +35,7 @@ def configuration_of_shape(
     import torch
     from transformers import AutoConfig, AutoModelForMaskedLM
 
-    record = architecture_named(architecture)
-    unknown = sorted(set(shape) - set(record.shape))
-    if unknown:
-        raise UserError(f"{key}: unknown for {architecture}: {', '.join(unknown)}. Accepted: {', '.join(record.shape)}")
+    architecture_named(architecture)  # refuses what is not supported
     try:
         configuration = AutoConfig.for_model(architecture, **shape, vocab_size=vocabulary_size)
     # transformers checks values in several ways, by exceptions without a common base of their own
@@ -46,9 +44,8 @@ def configuration_of_shape(
     for name in ("num_hidden_layers", "hidden_size", "num_attention_heads"):
         if getattr(configuration, name) < 1:
             raise UserError(f"{key}: {name} must be at least 1")
-    (_, width), (_, heads) = record.attention_sizes(configuration.to_dict())
-    if width % heads:
-        raise UserError(f"{key}: an attention width of {width} cannot be split over {heads} heads")
+    for fault in shape_faults(key, architecture, shape):
+        raise UserError(fault)
     try:
         with torch.device("meta"):  # costs no memory and finds what only the layers check
             AutoModelForMaskedLM.from_config(configuration)
