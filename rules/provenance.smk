@@ -23,11 +23,9 @@ rule write_citations:
         "../envs/workflow.yaml"
     params:
         config=json.dumps(config),
-        selection=sources_selection(),
     shell:
         "python {SCRIPTS:q}/write_citations.py"
-        " --config {params.config:q} --sources {input.sources:q} {params.selection:q}"
-        " --output {output.plain:q} --output {output.bibtex:q} --output {output.page:q}"
+        " --config {params.config:q} --sources {input.sources:q} --results {RESULTS.folder:q}"
         " > {log:q} 2>&1"
 
 
@@ -50,13 +48,9 @@ rule write_model_cards:
         "../envs/workflow.yaml"
     params:
         config=json.dumps(config),
-        selection=sources_selection(),
-        models=described_models(config),
-        folder=lambda wildcards, output: os.path.dirname(output.cards[0]),
     shell:
         "python {SCRIPTS:q}/write_model_cards.py"
-        " --config {params.config:q} --sources {input.sources:q} {params.selection:q}"
-        " --models {params.models:q} --output-dir {params.folder:q}"
+        " --config {params.config:q} --sources {input.sources:q} --results {RESULTS.folder:q}"
         " > {log:q} 2>&1"
 
 
@@ -79,8 +73,7 @@ rule write_provenance:
         "../envs/workflow.yaml"
     params:
         config=json.dumps(config),
-        selection=sources_selection(),
     shell:
         "python {SCRIPTS:q}/write_provenance.py"
-        " --config {params.config:q} --sources {input.sources:q} {params.selection:q}"
+        " --config {params.config:q} --sources {input.sources:q} --results {RESULTS.folder:q}"
         " > {log:q} 2>&1"

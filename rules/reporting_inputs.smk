@@ -59,15 +59,3 @@ def provenance_files():
             for dataset in finetuned_datasets(config)
         ),
     ]
-
-
-# ---- provenance
-
-
-def sources_selection():
-    """Return the options of the provenance programs: where the results are and what was made or fetched."""
-    return [
-        *("--results", RESULTS.folder),
-        *("--trained", *TRAINED),
-        *("--fetched", *FETCHED),
-    ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 from compactbio.files import replacing_file
 from compactbio.logs import run_program
@@ -14,23 +13,19 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Read the command line, write the cards."""
-    parser = parser_of(__doc__)
-    parser.add_argument("--models", nargs="+", required=True, help="models to write a card of")
-    parser.add_argument("--output-dir", type=Path, required=True, help="<model>.md goes here")
-    arguments = parser.parse_args()
-    config, used = read_run(arguments)
+    config, results, used = read_run(parser_of(__doc__).parse_args())
 
     from compactbio.publishing.cards import full_card
     from compactbio.publishing.scores import read_model_scores
-    from compactbio.settings.results import Results
+    from compactbio.settings.selection import described_models
 
-    results = Results(arguments.results)
-    for model in arguments.models:
+    models = described_models(config)
+    for model in models:
         scores = read_model_scores(results.tables, model)
         card = full_card(results, model, config, used, scores)
-        with replacing_file(arguments.output_dir / f"{model}.md") as temporary:
+        with replacing_file(results.reporting.model_card(model)) as temporary:
             temporary.write_text(card, encoding="utf-8")
-    log.info("%d cards written to %s", len(arguments.models), arguments.output_dir)
+    log.info("%d cards written under %s", len(models), results.reporting.folder)
 
 
 if __name__ == "__main__":

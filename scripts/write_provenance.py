@@ -24,27 +24,15 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Read the command line, copy the workflow, describe everything."""
-    parser = parser_of(__doc__)
-    arguments = parser.parse_args()
-    config, used = read_run(arguments)
+    config, results, used = read_run(parser_of(__doc__).parse_args())
 
     from compactbio.provenance import code_version
     from compactbio.publishing.contents import find_contents
     from compactbio.publishing.crate import run_crate
-    from compactbio.settings.results import Results
-    from compactbio.settings.selection import finetuned_datasets
 
-    results = Results(arguments.results)
     write_yaml(results.reporting.configuration, config)
     copy_workflow(results.workflow.parent)
-    contents = find_contents(
-        results,
-        models=config["run"]["models"],
-        datasets=finetuned_datasets(config),
-        trained=arguments.trained,
-        fetched=arguments.fetched,
-    )
-    crate = run_crate(results, contents, used, code_version(), agent_name())
+    crate = run_crate(results, find_contents(results, config), used, code_version(), agent_name())
     write_json(results.research_object, crate)
     log.info("%d entities described in %s", len(crate["@graph"]), results.research_object)
 

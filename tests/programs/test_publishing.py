@@ -16,6 +16,7 @@ from helpers import provenance as chain
 
 from compactbio.publishing.sources import used_sources
 from compactbio.settings.load import CONFIG_FOLDER, settings_of_files
+from compactbio.settings.selection import fetched_names, trained_models
 
 CONFIG = json.dumps(chain.CONFIGURATION)
 RUN_CRATE = "https://w3id.org/ro/wfrun/workflow/0.5"
@@ -34,13 +35,9 @@ def published(tmp_path_factory):
     root = tmp_path_factory.mktemp("published")
     results = chain.write_chain(root)
     common = ["--config", CONFIG, "--sources", chain.write_sources(root / "sources.tsv"), "--results", results]
-    common += ["--trained", chain.MODEL, "--fetched", chain.TEACHER]
-    reporting = results / "reporting"
-    outputs = [option for ending in ("md", "html", "bib") for option in ("--output", reporting / f"citations.{ending}")]
-    cards = ["--models", chain.MODEL, "--output-dir", reporting / "model_cards"]
     with pytest.MonkeyPatch.context() as monkeypatch:
-        for program, more in ((write_citations, outputs), (write_model_cards, cards), (write_provenance, [])):
-            monkeypatch.setattr(sys, "argv", [program.__name__, *map(str, [*common, *more])])
+        for program in (write_citations, write_model_cards, write_provenance):
+            monkeypatch.setattr(sys, "argv", [program.__name__, *map(str, common)])
             program.main()
     return results
 
@@ -205,10 +202,9 @@ def test_the_crate_is_a_workflow_run_crate(published, monkeypatch):
 )
 def test_every_dataset_and_checkpoint_of_a_configuration_is_listed(name):
     config = settings_of_files([CONFIG_FOLDER / name])
-    fetched = {model: "" for model in config["run"]["models"] if config["models"][model]["source"] != "train"}
-    fetched |= {checkpoint: "" for checkpoint in config["checkpoints"]}
-    trained = [model for model in config["run"]["models"] if model not in fetched]
-    used = used_sources(config, CONFIG_FOLDER / "data_sources.tsv", trained=trained, fetched=fetched)
+    fetched = dict.fromkeys(fetched_names(config), "")
+    trained = trained_models(config)
+    used = used_sources(config, CONFIG_FOLDER / "data_sources.tsv", fetched)
     named = {one for source in used for one in source.used_for}
     assert named >= {*config["run"]["datasets"], *fetched}
     assert ("pre-training" in named) == bool(trained)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from compactbio.settings.results import Results, find
+from compactbio.settings.selection import fetched_names, finetuned_datasets, trained_models
 
 ANY = "*"
 
@@ -30,23 +32,16 @@ class Contents:
     records: list[Path]
 
 
-def find_contents(
-    results: Results[Path],
-    *,
-    models: Sequence[str],
-    datasets: Sequence[str],
-    trained: Sequence[str],
-    fetched: Sequence[str],
-) -> Contents:
-    """Return what lies in a results folder of a run of these models and datasets."""
+def find_contents(results: Results[Path], config: dict[str, Any]) -> Contents:
+    """Return what lies in a results folder of a configuration's run."""
+    models, datasets, trained = config["run"]["models"], finetuned_datasets(config), trained_models(config)
     configuration, corpus, reporting = results.reporting.configuration, results.corpus, results.reporting
     made = [corpus.baseline(ANY), corpus.counts(ANY)] if trained else []
     inputs = [configuration, *made, results.tasks.source(ANY)]
     outputs = [results.tables.table(ANY, ANY), results.figures.at("**", "*.*"), reporting.at("**", "*.*")]
     outputs += [corpus.summary_csv, corpus.summary_md, *(results.model_scores(model).scores for model in models)]
-    usable = [results.pretraining(model).model for model in trained] + [
-        results.students.fetched(one) for one in fetched
-    ]
+    usable = [results.pretraining(model).model for model in trained]
+    usable += [results.students.fetched(name) for name in fetched_names(config)]
     usable = [model for model in usable if model.manifest.is_file()]
     artefacts = [*usable, *(results.students.initialised(model) for model in trained)]
     artefacts += [results.tasks.dataset(dataset) for dataset in datasets]
@@ -57,8 +52,8 @@ def find_contents(
         records += [one.run, one.training, one.metrics, one.provenance]
     records += [one.predictions for one in finetunings] + [results.model_scores(model).provenance for model in models]
     return Contents(
-        list(models),
-        list(datasets),
+        models,
+        datasets,
         inputs=_there(results, inputs),
         outputs=[path for path in _there(results, outputs) if results.folder / path != configuration],
         folders=[model.folder.relative_to(results.folder) for model in usable],

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compactbio.errors import UserError
 from compactbio.files import read_json
 from compactbio.settings.results import Results
-from compactbio.settings.selection import finetuned_datasets, source_of
+from compactbio.settings.selection import definition_of, fetched_names, finetuned_datasets, trained_models
 from compactbio.tasks.data_sources import read_sources
 
 PUBMED = "pubmed_baseline"
@@ -44,24 +43,17 @@ class Used:
     note: str = ""
 
 
-def used_sources(
-    config: dict[str, Any], table: Path, *, trained: Sequence[str], fetched: Mapping[str, str]
-) -> list[Used]:
+def used_sources(config: dict[str, Any], table: Path, commits: Mapping[str, str]) -> list[Used]:
     """Return everything of others that a run uses: corpus, benchmarks, checkpoints and models, in that order.
 
     Args:
         config: the checked configuration.
         table: config/data_sources.tsv.
-        trained: the models that are trained here.
-        fetched: the checkpoints and models that are fetched, each with the commit that it came from, "" where that is
-            not known.
+        commits: of the checkpoints and models that are fetched, "" where it is not known.
     """
     sources = read_sources(table)
-    used = []
-    if trained:
-        used += _corpus(config, sources)
-    used += _benchmarks(config, table, sources)
-    return used + _models(config, sources, fetched)
+    corpus = _corpus(config, sources) if trained_models(config) else []
+    return [*corpus, *_benchmarks(config, table, sources), *_models(config, sources, commits)]
 
 
 def _corpus(config: dict[str, Any], sources: dict[str, Any]) -> list[Used]:
@@ -98,9 +90,9 @@ def _benchmarks(config: dict[str, Any], table: Path, sources: dict[str, Any]) ->
     return used
 
 
-def fetched_commits(results: Results[Path], names: Iterable[str]) -> dict[str, str]:
-    """Return the commit of each fetched checkpoint, "" where it is not there or came from a folder."""
-    manifests = {name: results.students.fetched(name).manifest for name in names}
+def fetched_commits(config: dict[str, Any], results: Results[Path]) -> dict[str, str]:
+    """Return the commit of each checkpoint or model that is fetched, "" where it is not there or came from a folder."""
+    manifests = {name: results.students.fetched(name).manifest for name in fetched_names(config)}
     return {
         name: read_json(path)["origin"].get("commit", "") if path.is_file() else "" for name, path in manifests.items()
     }
@@ -110,9 +102,7 @@ def _models(config: dict[str, Any], sources: dict[str, Any], fetched: Mapping[st
     """Return the repositories or folders that checkpoints and models come from."""
     names: dict[tuple[str, str], list[str]] = {}
     for name, commit in fetched.items():
-        definition = source_of(config, name)
-        if definition is None:
-            raise UserError(f"{name} is neither a checkpoint nor a model of the configuration")
+        definition = definition_of(config, name)
         hub = definition["hub"] if definition["source"] == "hub" else None
         place = (hub["repository"], commit or hub["revision"]) if hub else (str(definition["path"]), "")
         names.setdefault(place, []).append(name)
