@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from compactbio.files import read_json
 from compactbio.logs import run_program
 
 
@@ -34,9 +33,10 @@ def main() -> None:
     arguments = parser.parse_args()
 
     from compactbio.corpus.corpus_figures import draw_files, draw_lengths
+    from compactbio.corpus.shards import read_counts
     from compactbio.corpus.summary import add_counts, read_lengths, summary_rows, write_table
 
-    total = add_counts([read_json(path) for path in arguments.counts])
+    total = add_counts([read_counts(path) for path in arguments.counts])
     lengths = read_lengths(arguments.stores)
     csv_path, markdown_path = arguments.table
     write_table(summary_rows(total, lengths), csv_path, markdown_path, total["settings"])

@@ -13,6 +13,7 @@ import pytest
 
 from compactbio.corpus.corpus_figures import draw_lengths
 from compactbio.corpus.documents import import_documents
+from compactbio.corpus.shards import read_counts, read_texts
 from compactbio.corpus.summary import Lengths, add_counts, summary_rows, write_table
 from compactbio.errors import UserError
 
@@ -174,3 +175,24 @@ def test_figure_is_the_same_every_time(tmp_path):
         draw_lengths([lengths_of("cased"), lengths_of("uncased")], [tmp_path / name])
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_long_documents_are_held_a_few_at_a_time(tmp_path, monkeypatch):
+    texts = [f"{number} " + "x" * 400 for number in range(300)]
+    (tmp_path / "a.txt").write_text("\n".join(texts))
+    monkeypatch.setattr("compactbio.corpus.documents.LARGEST_BATCH_CHARACTERS", 4000)
+    monkeypatch.setattr("compactbio.corpus.shards.LARGEST_GROUP_CHARACTERS", 9000)
+    monkeypatch.setattr("compactbio.corpus.shards.LARGEST_READ_BYTES", 5000)
+    import_documents(tmp_path / "a.txt", tmp_path / "out.parquet")
+    assert read(tmp_path / "out.parquet") == list(enumerate(texts, start=1))
+    assert pq.ParquetFile(tmp_path / "out.parquet").num_row_groups > 5
+    lists = list(read_texts(tmp_path / "out.parquet"))
+    assert [text for part in lists for text in part] == texts
+    assert max(map(len, lists)) < 60
+
+
+def test_counts_that_are_none_are_refused(tmp_path):
+    for content in ("[]", '{"kind": "citations"}'):
+        (tmp_path / "c.json").write_text(content)
+        with pytest.raises(UserError, match=r"c\.json has no .*sources.*: remake it"):
+            read_counts(tmp_path / "c.json")

@@ -15,6 +15,7 @@ from compactbio.files import replacing_file
 
 ENDINGS = (".txt", ".txt.gz", ".jsonl", ".jsonl.gz", ".parquet")
 BATCH = 1000
+LARGEST_BATCH_CHARACTERS = 2**24
 LONGEST_LINE_BYTES = 2**26  # of a document
 
 
@@ -29,7 +30,7 @@ def import_documents(path: Path, output: Path) -> ShardCounts:
     seen = kept = 0
     with replacing_file(output) as temporary, TextShardWriter(temporary) as writer:
         documents = iter(_read_documents(path))
-        while texts := list(islice(documents, BATCH)):
+        while texts := _next_texts(documents):
             rows = [
                 (number, stripped) for number, text in enumerate(texts, start=seen + 1) if (stripped := text.strip())
             ]
@@ -50,6 +51,18 @@ def import_documents(path: Path, output: Path) -> ShardCounts:
         "settings": {},
         "sources": [{"name": path.name, "citations": seen, "kept": kept}],
     }
+
+
+def _next_texts(documents: Iterator[str]) -> list[str]:
+    """Return the next documents: BATCH of them, fewer where they are long."""
+    texts: list[str] = []
+    characters = 0
+    for text in islice(documents, BATCH):
+        texts.append(text)
+        characters += len(text)
+        if characters > LARGEST_BATCH_CHARACTERS:
+            break
+    return texts
 
 
 def _read_documents(path: Path) -> Iterator[str]:

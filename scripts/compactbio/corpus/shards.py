@@ -11,8 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from compactbio.errors import UserError
+from compactbio.files import read_json
 
 ROW_GROUP = 10_000
+LARGEST_GROUP_CHARACTERS = 2**26  # abstracts have a quarter of it in a group; documents may be long
+LARGEST_READ_BYTES = 2**24  # of texts at once
 SCHEMA = pa.schema([("pmid", pa.int64()), ("text", pa.string())])
 
 
@@ -42,20 +45,39 @@ class ShardCounts(TypedDict):
     sources: list[SourceCounts]
 
 
+def read_counts(path: Path) -> ShardCounts:
+    """Return the counts of a shard.
+
+    Raises:
+        UserError: the file is missing or is none of counts.
+    """
+    counts: ShardCounts = read_json(path)
+    missing = ShardCounts.__required_keys__ - (counts.keys() if isinstance(counts, dict) else set())
+    if missing:
+        raise UserError(
+            f"{path} has no {', '.join(sorted(missing))}: remake it (rules parse_baseline, import_documents)"
+        )
+    return counts
+
+
 class TextShardWriter:
-    """Writes rows to a parquet file, compressed by zstd, in groups of ROW_GROUP rows."""
+    """Writes rows to a parquet file, compressed by zstd, in groups of ROW_GROUP rows, fewer where texts are long."""
 
     def __init__(self, path: Path) -> None:
         """Open the file for writing; use it in a `with` block."""
         self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
         self._pmids: list[int] = []
         self._texts: list[str] = []
+        self._characters = 0
 
     def append(self, pmids: Sequence[int], texts: Sequence[str]) -> None:
         """Append rows, of which full groups are written at once."""
         self._pmids += pmids
         self._texts += texts
+        self._characters += sum(map(len, texts))
         while len(self._pmids) >= ROW_GROUP:
+            self._write_group()
+        if self._characters > LARGEST_GROUP_CHARACTERS:
             self._write_group()
 
     def __enter__(self) -> Self:
@@ -78,10 +100,11 @@ class TextShardWriter:
         ]
         self._writer.write_table(pa.Table.from_arrays(columns, schema=SCHEMA), row_group_size=ROW_GROUP)
         del self._pmids[:ROW_GROUP], self._texts[:ROW_GROUP]
+        self._characters = sum(map(len, self._texts))
 
 
 def read_texts(path: Path, batch_size: int = 1000) -> Iterator[list[str]]:
-    """Yield the texts of a shard in lists of at most `batch_size`.
+    """Yield the texts of a shard in lists of at most `batch_size`, shorter ones where texts are long.
 
     Raises:
         UserError: the file is missing, is not parquet, or has no column `text` of strings without nulls.
@@ -91,11 +114,15 @@ def read_texts(path: Path, batch_size: int = 1000) -> Iterator[list[str]]:
             field = file.schema_arrow.field("text") if "text" in file.schema_arrow.names else None
             if field is None or not (pa.types.is_string(field.type) or pa.types.is_large_string(field.type)):
                 raise UserError(f"{path} has no column `text` of strings: give a parquet file with one")
-            for number, batch in enumerate(file.iter_batches(batch_size, columns=["text"])):
-                column = batch.column(0)
+            facts = file.metadata
+            all_bytes = sum(facts.row_group(number).total_byte_size for number in range(facts.num_row_groups))
+            fitting = LARGEST_READ_BYTES * max(1, facts.num_rows) // max(1, all_bytes)
+            first = 0
+            for rows in file.iter_batches(max(1, min(batch_size, fitting)), columns=["text"]):
+                column = rows.column(0)
                 if column.null_count:
-                    first = number * batch_size
                     raise UserError(f"{path} has an empty `text` (null) in rows {first}-{first + len(column)}")
+                first += len(column)
                 yield column.to_pylist()
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
