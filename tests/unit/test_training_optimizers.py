@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from helpers import pretraining as tiny
@@ -38,12 +40,29 @@ def test_biases_and_normalisations_do_not_decay(build):
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
 
 
-def test_parameters_that_decay_are_a_group_of_their_own_without_decay_too():
-    """So a state that was saved before groups had rules still fits."""
-    assert [group["weight_decay"] for group in build_optimizer(tiny.bert(), OptimizerSettings(0.0)).param_groups] == [
-        0.0,
-        0.0,
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_a_state_that_was_saved_before_groups_had_rules_goes_on(decay):
+    """It has two groups, also where nothing decays, and no factors."""
+    before, after = tiny.bert(), tiny.bert()
+    decayed = decayed_parameter_names(before)
+    groups = [
+        {"params": [value for name, value in before.named_parameters() if (name in decayed) == decays], "lr": 0.1}
+        | {"weight_decay": decay if decays else 0.0}
+        for decays in (True, False)
     ]
+    old, new = torch.optim.AdamW(groups, fused=True), build_optimizer(after, OptimizerSettings(decay))
+    for step in range(3):
+        for one, other in zip(before.parameters(), after.parameters(), strict=True):
+            one.grad = torch.randn(one.shape, generator=torch.Generator().manual_seed(step))
+            other.grad = one.grad.clone()
+        old.step()
+        if step == 0:
+            after.load_state_dict(before.state_dict())
+            new.load_state_dict(copy.deepcopy(old.state_dict()))
+        else:
+            set_learning_rates(new, 0.1)
+            new.step()
+    assert all(torch.equal(one, other) for one, other in zip(before.parameters(), after.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("build", [tiny.bert, tiny.distilbert, tiny.mobilebert])
