@@ -28,7 +28,7 @@ def main() -> None:
         from compactbio.pretraining.loss_curve import draw_loss_curve
         from compactbio.pretraining.training_record import read_training_record
         from compactbio.provenance import write_provenance
-        from compactbio.settings.pretraining_run import read_pretraining_run
+        from compactbio.settings.runs import read_pretraining_run
         from compactbio.training.progress import read_metrics
 
     started = time.perf_counter()

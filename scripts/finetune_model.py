@@ -30,8 +30,8 @@ def main() -> None:
     from compactbio.finetuning.runs.kept_weights import kept_digest
     from compactbio.finetuning.runs.outputs import provenance_record, publish
     from compactbio.finetuning.runs.planning import PlannedRun, plan_runs
-    from compactbio.settings.finetuning_run import read_finetuning_run
     from compactbio.settings.results import Finetuning
+    from compactbio.settings.runs import read_finetuning_run
     from compactbio.training.deadlines import StopSignal, deadline_after
 
     settings = read_finetuning_run(arguments.run)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from compactbio.files import MANIFEST, read_manifest, replacing_folder, sha256_of_file
 from compactbio.logs import run_program
-from compactbio.settings.pretraining_run import read_pretraining_run
 from compactbio.settings.results import TrainingResults
+from compactbio.settings.runs import read_pretraining_run
 
 log = logging.getLogger(__name__)
 

@@ -17,10 +17,9 @@ from compactbio.architectures import longest_sequence
 from compactbio.files import MANIFEST, read_json, write_yaml
 from compactbio.imports import without_collector
 from compactbio.kinds import kind_of
-from compactbio.settings.finetuning_run import FinetuningRun, Run
 from compactbio.settings.load import read_configuration
 from compactbio.settings.results import Finetuning
-from compactbio.settings.runs import finetuning_options
+from compactbio.settings.runs import FinetuningRun, Run, finetuning_options
 
 SIDES = ("reference", "ours")
 COLUMNS = (

@@ -12,8 +12,8 @@ from compactbio.finetuning.runs.digests import dataset_digest, model_digest
 from compactbio.finetuning.runs.grid import choose_point, plan_trials
 from compactbio.finetuning.runs.planning import plan_runs
 from compactbio.pretraining.inputs import read_inputs
-from compactbio.settings.finetuning_run import read_finetuning_run
 from compactbio.settings.results import Results, find
+from compactbio.settings.runs import read_finetuning_run
 from compactbio.settings.selection import corpus_shards, is_trained
 
 IN_USE, ORPHANED, UNKNOWN = "in use", "orphaned", "unknown"

@@ -20,9 +20,8 @@ from compactbio.benchmarks.cases import draw_lengths
 from compactbio.corpus.tokens import TokenStoreWriter
 from compactbio.errors import UserError
 from compactbio.files import read_json, write_manifest, write_yaml
-from compactbio.settings.pretraining_run import PretrainingRun
 from compactbio.settings.results import CHECKPOINTS, Results, TrainingResults
-from compactbio.settings.runs import pretraining_run
+from compactbio.settings.runs import PretrainingRun, pretraining_run
 from compactbio.settings.selection import definition_of, student_kind
 from compactbio.settings.shapes import shape_of
 from compactbio.training.checkpoints import STATE

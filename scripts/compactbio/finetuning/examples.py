@@ -11,7 +11,7 @@ from compactbio.finetuning.features import PieceTokenizer
 from compactbio.finetuning.kinds import task_kind
 from compactbio.finetuning.kinds.task_kind import Examples
 from compactbio.kinds import kind_of
-from compactbio.settings.finetuning_run import FinetuningRun
+from compactbio.settings.runs import FinetuningRun
 from compactbio.tasks.rows import DATA, Rows, cut_validation, label_ids, read_rows
 
 

@@ -11,7 +11,7 @@ from compactbio.architectures import architecture_of
 from compactbio.errors import UserError
 from compactbio.files import read_manifest, replacing_file, replacing_folder
 from compactbio.pretraining.training_record import TrainingRecord
-from compactbio.settings.pretraining_run import Optimisation, PretrainingRun
+from compactbio.settings.runs import Optimisation, PretrainingRun
 from compactbio.students.checkpoints import CheckpointManifest, write_facts
 from compactbio.students.models import load_masked_lm, quiet_transformers
 from compactbio.students.tokenizers import TOKENIZER_FILES

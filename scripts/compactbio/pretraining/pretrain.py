@@ -18,8 +18,8 @@ from compactbio.pretraining.inputs import RunInputs
 from compactbio.pretraining.masking import Masking
 from compactbio.pretraining.micro_batches import PretrainingBatches
 from compactbio.pretraining.packed_attention import packed_layout
-from compactbio.settings.pretraining_run import PretrainingRun
 from compactbio.settings.results import TrainingResults
+from compactbio.settings.runs import PretrainingRun
 from compactbio.students.models import load_masked_lm
 from compactbio.terms.objective import read_objective
 from compactbio.training.checkpoints import CheckpointFolder

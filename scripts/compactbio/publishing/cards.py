@@ -18,8 +18,8 @@ from compactbio.publishing.citations import PAPER
 from compactbio.publishing.scores import ModelScores
 from compactbio.publishing.sources import CORPUS, MODEL, PUBMED, PUBMED_ATTRIBUTION, Used
 from compactbio.reporting.render import DASH, mean_and_std
-from compactbio.settings.pretraining_run import PretrainingRun, read_pretraining_run
 from compactbio.settings.results import Results, find
+from compactbio.settings.runs import PretrainingRun, read_pretraining_run
 from compactbio.settings.selection import is_trained, source_of
 
 _FRONT = "---\n"

@@ -14,8 +14,8 @@ from compactbio.kinds import kind_of
 from compactbio.kinds.kind import SEEN_IN_TRAIN, UNSEEN_PREFIX, Kind
 from compactbio.scoring.leakage import seen_in_train
 from compactbio.scoring.predictions import PredictionFile
-from compactbio.settings.finetuning_run import FinetuningRun, read_finetuning_run
 from compactbio.settings.results import Finetuning
+from compactbio.settings.runs import FinetuningRun, read_finetuning_run
 from compactbio.tasks.rows import DATA, Rows, read_rows
 
 NOT_THESE_DATA = "they were made for other data; run finetune_model again"

@@ -1,14 +1,88 @@
-"""One settings block per run: everything that decides its result, nothing about where it runs."""
+"""run.yaml of a pre-training and of a fine-tuning: what it holds, how it is made of a configuration, and its reading.
+
+It says everything that decides a result, and nothing about where the training runs.
+"""
 
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict, get_origin, get_type_hints
 
-from compactbio.settings.finetuning_run import FinetuningRun, Options, Run
-from compactbio.settings.pretraining_run import PretrainingRun
+from compactbio.errors import UserError
+from compactbio.files import read_yaml
 from compactbio.settings.selection import STAGE, kept_weights, stage_before, student_kind
 from compactbio.training.optimizer_settings import without_default_optimizer
+
+Options = dict[str, Any]
+"""Hyper-parameters by name; which there are depends on the kind of task, as the configuration's schema says."""
+
+
+class Optimisation(TypedDict):
+    """The numbers of a pre-training's optimizer and schedule; `attention_dropout` None: the architecture's.
+
+    The optimizer and the groups stand there only where they are not AdamW for all parameters alike.
+    """
+
+    steps: int
+    warmup_steps: int
+    peak_learning_rate: float
+    weight_decay: float
+    global_batch_size: int
+    schedule: str
+    adam_betas: list[float]
+    adam_epsilon: float
+    max_gradient_norm: float
+    precision: str
+    attention_dropout: float | None
+    optimizer: NotRequired[dict[str, Any]]
+    parameter_groups: NotRequired[list[dict[str, Any]]]
+
+
+class PretrainingRun(TypedDict):
+    """The pre-training of one model.
+
+    `objective` is a list of terms (see `terms.objective`); `student` has one key: teacher_layers, checkpoint or shape.
+    """
+
+    model: str
+    architecture: NotRequired[str]
+    tokenizer: NotRequired[str]
+    teacher: NotRequired[str | None]
+    student: NotRequired[dict[str, Any]]
+    objective: list[dict[str, Any]]
+    optimisation: Optimisation
+    masked_fraction: float
+    max_length: int
+    seed: int
+    quirks: dict[str, str]
+
+
+class Run(TypedDict):
+    """One training: its name in every file, the seed it draws from, the fold of the dataset (0 where it has none)."""
+
+    run: str
+    seed: int
+    fold: int
+
+
+class FinetuningRun(TypedDict):
+    """The fine-tuning of one model on one dataset.
+
+    `labels` are in the order of their ids, `starts_from` names the dataset of an earlier fine-tuning whose weights
+    this one takes up.
+    """
+
+    model: str
+    dataset: str
+    task: str
+    labels: list[str]
+    positive_labels: NotRequired[list[str]]
+    validation_fraction: NotRequired[float | None]
+    runs: list[Run]
+    hyperparameters: Options
+    starts_from: NotRequired[str]
+    keep_weights: NotRequired[bool]
 
 
 def pretraining_run(config: dict[str, Any], name: str) -> PretrainingRun:
@@ -36,10 +110,16 @@ def pretraining_run(config: dict[str, Any], name: str) -> PretrainingRun:
 def finetuning_run(config: dict[str, Any], model: str, dataset: str) -> FinetuningRun:
     """Return the content of run.yaml for one (model, dataset): its runs and their hyper-parameters.
 
-    A dataset that others only start from has its first run alone.
+    There is a run for each seed, or for each fold with the first seed: folds are the repetition then. A dataset that
+    others only start from has its first run alone.
     """
-    definition = config["datasets"][dataset]
-    runs = _runs(config["run"]["seeds"], definition.get("folds"))
+    definition, seeds = config["datasets"][dataset], config["run"]["seeds"]
+    folds = definition.get("folds")
+    runs: list[Run] = (
+        [{"run": f"seed{seed}", "seed": seed, "fold": 0} for seed in seeds]
+        if folds is None
+        else [{"run": f"seed{seeds[0]}-fold{fold}", "seed": seeds[0], "fold": fold} for fold in folds]
+    )
     run: FinetuningRun = {
         "model": model,
         "dataset": dataset,
@@ -65,8 +145,41 @@ def finetuning_options(config: dict[str, Any], definition: dict[str, Any]) -> Op
     return without_default_optimizer(options)
 
 
-def _runs(seeds: list[int], folds: list[int] | None) -> list[Run]:
-    """Return one run per seed, or one per fold with the first seed: folds are the repetition then."""
-    if folds is None:
-        return [{"run": f"seed{seed}", "seed": seed, "fold": 0} for seed in seeds]
-    return [{"run": f"seed{seeds[0]}-fold{fold}", "seed": seeds[0], "fold": fold} for fold in folds]
+def read_pretraining_run(path: Path) -> PretrainingRun:
+    """Return the content of a pre-training's run.yaml, which `_read` checks."""
+    run: PretrainingRun = _read(path, PretrainingRun, optimisation=Optimisation)
+    return run
+
+
+def read_finetuning_run(path: Path) -> FinetuningRun:
+    """Return the content of a fine-tuning's run.yaml, which `_read` checks."""
+    run: FinetuningRun = _read(path, FinetuningRun)
+    return run
+
+
+def _read(path: Path, form: type, **forms_within: type) -> Any:
+    """Return the content of a run.yaml.
+
+    Args:
+        path: the file.
+        form: the TypedDict whose required keys it must have.
+        forms_within: by key of the run, those of mappings in it.
+
+    Raises:
+        UserError: the file is missing, is not YAML or lacks a key.
+    """
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is not a run: scripts/resolve_run.py writes one")
+    lacking = [name for name in _required(form) if name not in content]
+    for key, within in forms_within.items():
+        lacking += [f"{key}.{name}" for name in _required(within) if name not in content.get(key, {})]
+    if lacking:
+        raise UserError(f"{path} lacks {', '.join(lacking)}: write it again with scripts/resolve_run.py")
+    return content
+
+
+def _required(form: type) -> list[str]:
+    """Return the keys of a TypedDict that are not marked as not required."""
+    hints = get_type_hints(form, include_extras=True)
+    return [key for key, hint in hints.items() if get_origin(hint) is not NotRequired]

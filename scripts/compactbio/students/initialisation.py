@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from compactbio.architectures import architecture_of
 from compactbio.errors import UserError
-from compactbio.settings.pretraining_run import PretrainingRun
+from compactbio.settings.runs import PretrainingRun
 from compactbio.students.checkpoints import read_checkpoint
 from compactbio.students.models import (
     load_encoder,

@@ -10,7 +10,7 @@ from compactbio.finetuning.runs.grid import GRID, at_point
 from compactbio.finetuning.runs.planning import RECIPE, plan_runs
 from compactbio.finetuning.runs.records import NamedResult, TrainingRecord, read_training
 from compactbio.provenance import Provenance
-from compactbio.settings.finetuning_run import FinetuningRun, read_finetuning_run
+from compactbio.settings.runs import FinetuningRun, read_finetuning_run
 from compactbio.tracing.chain import Chain, made_in_words
 from compactbio.tracing.models import trace_model
 from compactbio.tracing.tasks import trace_dataset

@@ -9,7 +9,7 @@ from compactbio.errors import UserError
 from compactbio.files import MANIFEST, Manifest, read_json
 from compactbio.pretraining.inputs import RECIPE
 from compactbio.provenance import Provenance, Submission
-from compactbio.settings.pretraining_run import PretrainingRun, read_pretraining_run
+from compactbio.settings.runs import PretrainingRun, read_pretraining_run
 from compactbio.tracing.chain import Chain
 from compactbio.tracing.corpus import trace_store
 from compactbio.training.fingerprint import fingerprint

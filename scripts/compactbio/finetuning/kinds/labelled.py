@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from compactbio.finetuning.features import IGNORED, Feature
 from compactbio.finetuning.kinds.probabilities import cross_entropies
 from compactbio.finetuning.kinds.task_kind import Examples, TaskKind
-from compactbio.settings.finetuning_run import FinetuningRun
+from compactbio.settings.runs import FinetuningRun
 
 BALANCED = "balanced"
 

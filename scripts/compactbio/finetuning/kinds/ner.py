@@ -16,7 +16,7 @@ from compactbio.finetuning.kinds.task_kind import Examples, Features
 from compactbio.finetuning.kinds.word_windows import WordPredictions, WordWindows, join_words, word_windows
 from compactbio.kinds.ner import OUTSIDE
 from compactbio.scoring.entities import Labels, score_entities
-from compactbio.settings.finetuning_run import FinetuningRun, Options
+from compactbio.settings.runs import FinetuningRun, Options
 from compactbio.tasks.rows import Rows
 
 NOTED = ("split_sentences", "cut_words", "empty_words", "empty_sentences")

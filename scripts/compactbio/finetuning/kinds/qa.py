@@ -24,7 +24,7 @@ from compactbio.scoring.answers import (
     standard_answers,
 )
 from compactbio.scoring.bioasq import score_factoids
-from compactbio.settings.finetuning_run import FinetuningRun, Options
+from compactbio.settings.runs import FinetuningRun, Options
 from compactbio.tasks.rows import Rows
 
 

@@ -19,7 +19,7 @@ from compactbio.finetuning.kinds.labelled import LabelledKind
 from compactbio.finetuning.kinds.probabilities import softmax
 from compactbio.finetuning.kinds.task_kind import Examples, Features
 from compactbio.scoring.relations import score_relations
-from compactbio.settings.finetuning_run import FinetuningRun, Options
+from compactbio.settings.runs import FinetuningRun, Options
 from compactbio.tasks.rows import Rows
 
 SPECIAL_PIECES = 2  # [CLS] and [SEP]

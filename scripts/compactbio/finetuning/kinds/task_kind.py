@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from compactbio.finetuning.features import Feature, PieceTokenizer
-from compactbio.settings.finetuning_run import FinetuningRun, Options
+from compactbio.settings.runs import FinetuningRun, Options
 from compactbio.tasks.rows import Rows
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from compactbio.finetuning.runs.planning import RECIPE, PlannedRun
 from compactbio.finetuning.runs.records import METRICS, RESULT, SECONDS, RunResult
 from compactbio.imports import without_collector
 from compactbio.provenance import PROVENANCE, gather_provenance
-from compactbio.settings.finetuning_run import FinetuningRun
 from compactbio.settings.results import MODEL
+from compactbio.settings.runs import FinetuningRun
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.deadlines import StopSignal
 from compactbio.training.tries import Tries

@@ -15,7 +15,7 @@ from compactbio.errors import UserError
 from compactbio.finetuning.runs.planning import PlannedRun, plan_runs
 from compactbio.finetuning.runs.records import GridPoint, read_epochs, read_result
 from compactbio.kinds import kind_of
-from compactbio.settings.finetuning_run import FinetuningRun, Options
+from compactbio.settings.runs import FinetuningRun, Options
 
 GRID = "grid"
 

@@ -11,8 +11,8 @@ from compactbio.files import MANIFEST, read_json, read_manifest, replacing_folde
 from compactbio.finetuning.runs.digests import model_digest
 from compactbio.finetuning.runs.planning import PlannedRun
 from compactbio.finetuning.runs.records import read_training
-from compactbio.settings.finetuning_run import FinetuningRun
 from compactbio.settings.results import MODEL, Finetuning
+from compactbio.settings.runs import FinetuningRun
 
 FINETUNED = "finetuned"  # kind of a kept model, in its manifest
 

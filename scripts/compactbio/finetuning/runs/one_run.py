@@ -23,7 +23,7 @@ from compactbio.finetuning.model.task_step import TaskStep
 from compactbio.finetuning.packed.batching import steps_per_epoch, training_batches
 from compactbio.finetuning.runs.best_epoch import EARLY, BestEpoch
 from compactbio.finetuning.runs.records import METRICS, PREDICTIONS, EpochLine, RunFacts, write_epochs
-from compactbio.settings.finetuning_run import FinetuningRun
+from compactbio.settings.runs import FinetuningRun
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.deadlines import StopSignal
 from compactbio.training.dropout import replace_dropout

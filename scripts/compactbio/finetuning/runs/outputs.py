@@ -21,8 +21,8 @@ from compactbio.finetuning.runs.records import (
 from compactbio.kinds import kind_of
 from compactbio.kinds.columns import arrow_schema
 from compactbio.provenance import PROVENANCE, Provenance, gather_provenance
-from compactbio.settings.finetuning_run import FinetuningRun
 from compactbio.settings.results import Finetuning
+from compactbio.settings.runs import FinetuningRun
 
 if TYPE_CHECKING:
     import pyarrow as pa

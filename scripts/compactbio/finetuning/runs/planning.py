@@ -13,8 +13,8 @@ from pathlib import Path
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, read_manifest
 from compactbio.finetuning.runs.records import FINISHED
-from compactbio.settings.finetuning_run import FinetuningRun, Options
 from compactbio.settings.results import MODEL
+from compactbio.settings.runs import FinetuningRun, Options
 from compactbio.training.fingerprint import fingerprint
 
 RECIPE = 3  # raise when the arithmetic of fine-tuning or of its predictions changes

@@ -12,8 +12,8 @@ from typing import Any, NotRequired, TypedDict
 
 from compactbio.errors import UserError
 from compactbio.files import read_json, read_json_lines, replacing_file
-from compactbio.settings.finetuning_run import Options
 from compactbio.settings.results import Finetuning
+from compactbio.settings.runs import Options
 
 FINISHED = "finished"  # folder of a run beside its checkpoints, which holds the next two, provenance and kept weights
 PREDICTIONS, METRICS = Finetuning.predictions.name, Finetuning.metrics.name

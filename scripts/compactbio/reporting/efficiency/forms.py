@@ -26,8 +26,8 @@ from compactbio.finetuning.runs.records import PREDICTIONS
 from compactbio.reporting.efficiency.measurements import INT8, ONNX, TORCH, DeployedForm
 from compactbio.reporting.efficiency.onnx_files import OnnxModel, check_agreement, export_onnx, quantise
 from compactbio.scoring.folder_scores import score_folder
-from compactbio.settings.finetuning_run import FinetuningRun, read_finetuning_run
 from compactbio.settings.results import INT8_FILE, MODEL, Finetuning
+from compactbio.settings.runs import FinetuningRun, read_finetuning_run
 from compactbio.students.weights import weight_files
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from importlib import import_module
 
 from compactbio.scoring.finetuned import Finetuned, Metrics
 from compactbio.scoring.units import Units
-from compactbio.settings.finetuning_run import Run
+from compactbio.settings.runs import Run
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from compactbio.scoring.finetuned import NOT_THESE_DATA, Finetuned, Metrics, wit
 from compactbio.scoring.kinds import Scorer
 from compactbio.scoring.predictions import in_order, one_array
 from compactbio.scoring.units import Units
-from compactbio.settings.finetuning_run import Run
+from compactbio.settings.runs import Run
 from compactbio.tasks.rows import Rows
 
 SPECIAL_PIECES = 2  # [CLS] and [SEP]

@@ -18,8 +18,8 @@ from compactbio.scoring.bioasq_files import write_submission
 from compactbio.scoring.finetuned import NOT_THESE_DATA, Finetuned, Metrics, with_unseen
 from compactbio.scoring.kinds import Scorer
 from compactbio.scoring.units import Units
-from compactbio.settings.finetuning_run import Run
 from compactbio.settings.results import Finetuning
+from compactbio.settings.runs import Run
 from compactbio.tasks.rows import GOLDEN, GOLDEN_COPY, Rows
 
 log = logging.getLogger(__name__)

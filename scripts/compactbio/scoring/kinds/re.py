@@ -15,8 +15,8 @@ from compactbio.scoring.kinds import Scorer
 from compactbio.scoring.predictions import in_order, one_array
 from compactbio.scoring.relations import count_relations, find_absent, score_relations
 from compactbio.scoring.units import Units
-from compactbio.settings.finetuning_run import Run
 from compactbio.settings.results import Finetuning
+from compactbio.settings.runs import Run
 
 log = logging.getLogger(__name__)
 
