@@ -16,7 +16,7 @@ from compactbio.finetuning.kinds import ner, task_kind
 from compactbio.finetuning.model.task_model import load_task_model
 from compactbio.finetuning.model.task_step import TaskStep
 from compactbio.finetuning.packed import batching, groups
-from compactbio.finetuning.packed.batching import epoch_order, prediction_batches, training_batches
+from compactbio.finetuning.packed.batching import epoch_order, prediction_micro_batches, training_batches
 from compactbio.finetuning.packed.cuts import cheapest_cuts, fewest_cuts
 from compactbio.kinds import KINDS
 from compactbio.tasks.rows import Rows, cut_validation, label_ids
@@ -222,11 +222,11 @@ def test_added_tokens_get_embeddings_drawn_from_the_seed(model_folder):
 def test_prediction_batches_hold_everything_once_within_the_budget(monkeypatch):
     monkeypatch.setitem(batching.PREDICTED_PIECES, "cpu", 60)
     features = random_features(40, "re")
-    made = prediction_batches(features, "cpu")
+    made = prediction_micro_batches(features, "cpu")
     assert sorted(index for batch in made for index in batch) == list(range(40))
     sizes = [(len(batch), max(len(features[index].ids) for index in batch)) for batch in made]
     assert all(count * longest <= 60 or count == 1 for count, longest in sizes)
-    assert prediction_batches([], "cpu") == []
+    assert prediction_micro_batches([], "cpu") == []
 
 
 @pytest.mark.parametrize("architecture", ["bert", "distilbert", "mobilebert"])

@@ -1,4 +1,4 @@
-"""Running a trained model over features."""
+"""The logits of a trained model, feature by feature."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from accelerate import Accelerator
 
 from compactbio.finetuning.features import Feature, collate
 from compactbio.finetuning.model.task_step import TaskStep
-from compactbio.finetuning.packed.batching import prediction_batches, to_tensors
+from compactbio.finetuning.packed.batching import prediction_micro_batches, to_tensors
 
 
 def predict_logits(step: TaskStep, features: Sequence[Feature], pad: int, accelerator: Accelerator) -> list[np.ndarray]:
-    """Return the head's output per feature, as `in_batches`. The model is left in evaluation mode."""
+    """Return the head's output per feature, as `in_micro_batches`. The model is left in evaluation mode."""
     step.eval()
     device = accelerator.device
 
@@ -25,10 +25,10 @@ def predict_logits(step: TaskStep, features: Sequence[Feature], pad: int, accele
         return logits.float().cpu().numpy()
 
     with torch.inference_mode():
-        return in_batches(logits_of, features, pad, token_types=step.token_types, device=device.type)
+        return in_micro_batches(logits_of, features, pad, token_types=step.token_types, device=device.type)
 
 
-def in_batches(
+def in_micro_batches(
     logits_of: Callable[[dict[str, np.ndarray]], np.ndarray],
     features: Sequence[Feature],
     pad: int,
@@ -38,17 +38,17 @@ def in_batches(
 ) -> list[np.ndarray]:
     """Return a model's output per feature, float32 without padding, in the order of `features`.
 
-    ner [length, labels], re [labels], qa [length, 2].
+    Each is [length, ...], or [...] where the head reads first tokens.
 
     Args:
-        logits_of: from a collated batch to the head's output with padding, float32 [batch, ...].
+        logits_of: from a collated micro-batch to the head's output with padding, float32 [batch, ...].
         features: sequences.
         pad: id of the padding piece.
         token_types: whether the model takes token types.
-        device: `cpu` or `cuda`, for the size of the batches.
+        device: `cpu` or `cuda`, for the size of the micro-batches.
     """
     results: list[np.ndarray] = [np.empty(0)] * len(features)
-    for chosen in prediction_batches(features, device):
+    for chosen in prediction_micro_batches(features, device):
         logits = logits_of(collate([features[index] for index in chosen], pad, token_types=token_types))
         for row, index in enumerate(chosen):
             length = len(features[index].ids)

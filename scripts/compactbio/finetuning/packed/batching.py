@@ -1,4 +1,4 @@
-"""Batches of training and prediction with little padding or none, and the gradients of plain shuffling.
+"""Micro-batches of training and prediction with little padding or none, and the gradients of plain shuffling.
 
 Training: the examples of an epoch are shuffled by (seed, epoch) and cut into batches of `batch_size`, as plain
 training does; the last, smaller batch is kept. Inside a batch the sequences are sorted by length and cut into
@@ -26,7 +26,7 @@ from compactbio.training.interface import MicroBatch
 
 PACKED_PIECES = 2048  # of a packed micro-batch at most, where it has more than one sequence
 START_COST = 4096  # pieces of padding that one micro-batch more is worth on a GPU
-PREDICTED_PIECES = {"cpu": 4096, "cuda": 65536}  # padded pieces of a prediction batch at most
+PREDICTED_PIECES = {"cpu": 4096, "cuda": 65536}  # padded pieces of a micro-batch of prediction at most
 
 
 @functools.lru_cache(maxsize=1)
@@ -85,18 +85,18 @@ def training_batches(
     return batches
 
 
-def prediction_batches(features: Sequence[Feature], device: str) -> list[list[int]]:
-    """Return indices of all features in batches of similar length, longest first (memory peaks at once)."""
+def prediction_micro_batches(features: Sequence[Feature], device: str) -> list[list[int]]:
+    """Return indices of all features in micro-batches of similar length, longest first (memory peaks at once)."""
     order = sorted(range(len(features)), key=lambda index: -len(features[index].ids))
-    batches: list[list[int]] = []
+    parts: list[list[int]] = []
     for index in order:
-        longest = len(features[batches[-1][0]].ids) if batches else 0
-        if not batches or (len(batches[-1]) + 1) * longest > PREDICTED_PIECES[device]:
-            batches.append([])
-        batches[-1].append(index)
-    return batches
+        longest = len(features[parts[-1][0]].ids) if parts else 0
+        if not parts or (len(parts[-1]) + 1) * longest > PREDICTED_PIECES[device]:
+            parts.append([])
+        parts[-1].append(index)
+    return parts
 
 
 def to_tensors(arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
-    """Return a collated batch as tensors that share its memory."""
+    """Return a collated micro-batch as tensors that share its memory."""
     return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from compactbio.errors import UserError
 from compactbio.finetuning.features import Feature, collate
-from compactbio.finetuning.model.predicted_logits import in_batches
+from compactbio.finetuning.model.predicted_logits import in_micro_batches
 from compactbio.finetuning.model.task_step import TaskStep
 from compactbio.finetuning.packed.batching import to_tensors
 
@@ -113,7 +113,7 @@ class OnnxModel:
         batches are those of `predict_logits`.
         """
         token_types = "token_type_ids" in self.inputs
-        return in_batches(self.logits, features, pad, token_types=token_types, device="cpu")
+        return in_micro_batches(self.logits, features, pad, token_types=token_types, device="cpu")
 
 
 def check_agreement(step: TaskStep, model: OnnxModel, features: Sequence[Feature], pad: int, what: str) -> float:
