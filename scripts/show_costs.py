@@ -1,6 +1,6 @@
-"""Print what the jobs of a run cost: queue and run time, GPU-hours, how much of what they asked for they used.
+"""Print what the jobs of a workflow cost: time in the queue and on nodes, GPU-hours, the share used of what was asked.
 
-Reads SLURM's accounting (sacct), by rule and model, and suggests what the next run should ask for.
+Reads SLURM's accounting (sacct), by rule and model, and suggests what the next jobs should ask for.
 """
 
 from __future__ import annotations

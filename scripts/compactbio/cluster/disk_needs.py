@@ -1,4 +1,4 @@
-"""Before a run: the bytes and files that its stages will leave, estimated from the configuration, rather too many."""
+"""The bytes and files that the stages of a workflow will leave, estimated from its configuration, rather too many."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Need:
 
 
 def stages(config: dict[str, Any], trained: list[str]) -> list[Need]:
-    """Return what each stage leaves when all is done; `trained` are the models that the run trains."""
+    """Return what each stage leaves when all is done; `trained` are the models that the workflow trains."""
     results, downloads = Results(Path(config["results_dir"])), Path(config["downloads_dir"])
     models, datasets = config["run"]["models"], finetuned_datasets(config)
     given = [name for name in models if config["models"][name]["source"] != "train"]
@@ -68,7 +68,7 @@ def still_to_come(need: Need) -> Need:
     """Return what is left of a need after what is in its folders already."""
     sizes = []
     for path in (path for folder in need.folders for path in folder.rglob("*")):
-        with contextlib.suppress(FileNotFoundError):  # a run in progress removes files
+        with contextlib.suppress(FileNotFoundError):  # a workflow in progress removes files
             sizes.append(path.stat().st_size)
     return replace(need, bytes=max(0.0, need.bytes - sum(sizes)), files=max(0, need.files - len(sizes)))
 

@@ -1,4 +1,4 @@
-"""Room for what a run will leave: free bytes and files of a file system, and what a user's quotas leave of them."""
+"""Room for a workflow's files: free bytes and files of a file system, and what a user's quotas leave of them."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def read_quotas(text: str) -> list[Quota]:
 
 
 def _left(used: int, soft: int, hard: int) -> int | None:
-    """Return what is left below the lower limit (0 is none): above the soft one a run would be stopped in days."""
+    """Return what is left below the lower limit (0 is none): above the soft one, writing stops within days."""
     limits = [limit for limit in (soft, hard) if limit > 0]
     return max(0, min(limits) - used) if limits else None
 

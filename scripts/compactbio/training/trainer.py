@@ -31,7 +31,7 @@ WHAT_TO_TRY = (
 
 
 class Trainer:
-    """The state of one call of `loop.run_training`, which says what happens in which order."""
+    """The state of one call of `loop.run_training`, where the order of what happens is."""
 
     def __init__(
         self,
