@@ -114,6 +114,13 @@ def test_a_cut_body_without_length_goes_on_too(server, tmp_path, waits):
     assert server.requests[1] == (NAME, f"bytes={len(CONTENT) // 2}-")
 
 
+def test_a_text_without_length_is_taken_with_a_warning(server, tmp_path, caplog):
+    (server.folder / "a.tsv").write_text("a\tb\n")
+    server.faults["a.tsv"] = ["unframed"]
+    fetch_file([server.url + "a.tsv"], tmp_path / "a.tsv", patience=QUICK)
+    assert "neither a length nor a digest" in caplog.text
+
+
 def test_without_a_tag_only_a_known_digest_lets_it_go_on(server, tmp_path, waits):
     server.tag = False
     server.faults[NAME] = ["cut"]

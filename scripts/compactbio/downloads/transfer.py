@@ -136,12 +136,14 @@ def _fetch_from(
 
     def attempt() -> None:
         nonlocal came
-        has_length = _receive(url, partial, expected, patience)
+        ended = _receive(url, partial, expected, patience)
         fault = fault_of(partial.path, partial.target.name) or (expected.mismatch(partial.path) if expected else "")
         if not fault:
+            if not ended and not expected:
+                log.warning("%s: neither a length nor a digest says whether it is whole; it opens as such", url)
             partial.finish()
             return
-        if not has_length and partial.validator(url) and partial.size > came:
+        if not ended and partial.validator(url) and partial.size > came:
             came = partial.size
             raise TransientError(f"{fault}; the server stated no length, so what may be missing is asked for")
         came = 0
@@ -160,7 +162,7 @@ def _fetch_from(
 
 
 def _receive(url: str, partial: _Partial, expected: Digest | None, patience: Patience) -> bool:
-    """Append the rest of a URL's file to the partial one, or bring it whole; return whether its length is known.
+    """Append the rest of a URL's file to the partial one, or bring it whole; return whether its end was marked.
 
     Where neither an ETag nor a date can tell whether the server's file is still the same, the rest is only asked
     for if a digest decides in the end.
@@ -187,7 +189,7 @@ def _receive(url: str, partial: _Partial, expected: Digest | None, patience: Pat
             finally:
                 stream.flush()
                 os.fsync(stream.fileno())
-    return total is not None
+        return total is not None or "chunked" in response.headers.get("Transfer-Encoding", "").lower()
 
 
 def _begun_at(response: requests.Response, asked: int, validator: str, partial: _Partial) -> tuple[int, int | None]:
