@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import logging
 import platform
 from importlib import metadata
 from pathlib import Path
 
-from compactbio.errors import UserError
-from compactbio.files import read_json, replacing_file
+from compactbio.files import read_json
 from compactbio.logs import run_program
 from compactbio.reporting.collected_scores import collect_scores
+from compactbio.reporting.options import json_option
 from compactbio.reporting.pages.deviations import deviations_document
 from compactbio.reporting.pages.environment import environment_document
 from compactbio.reporting.pages.overview import corpus_document, run_document
 from compactbio.reporting.pages.run_costs import RECORD_COLUMNS, costs_document, costs_records, read_benchmarks
 from compactbio.reporting.pages.training_records import read_trained
-from compactbio.reporting.render import Document, to_html, to_markdown
+from compactbio.reporting.records import PAGES
+from compactbio.reporting.render import write_document, write_rows
 from compactbio.settings.load import settings_of_files
 from compactbio.settings.results import PRETRAINING, TrainingResults
 
@@ -52,10 +52,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Read the command line, gather everything, write the pages."""
     arguments = parse_arguments()
-    try:
-        config = json.loads(arguments.config)
-    except json.JSONDecodeError as error:
-        raise UserError(f"--config is not JSON: {error}") from None
+    config = json_option("--config", arguments.config)
     paper = settings_of_files([])
     trained = read_trained(arguments.trainings)
     steps = {
@@ -75,21 +72,10 @@ def main() -> None:
         "deviations": deviations_document(config, paper, arguments.used),
         "environment": environment_document(trained, here),
     }
-    for name, page in pages.items():
-        write_page(arguments.output_dir / name, page)
-    path = arguments.output_dir / "costs.csv"
-    with replacing_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, RECORD_COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(costs_records(trained))
+    for record in PAGES:
+        write_document(pages[record.name], arguments.output_dir, record.name)
+    write_rows(arguments.output_dir / "costs.csv", RECORD_COLUMNS, costs_records(trained))
     log.info("%d pages written to %s", len(pages), arguments.output_dir)
-
-
-def write_page(path: Path, page: Document) -> None:
-    """Write a page with the suffixes .md and .html."""
-    for suffix, text in ((".md", to_markdown(page)), (".html", to_html(page))):
-        with replacing_file(path.with_suffix(suffix)) as temporary:
-            temporary.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

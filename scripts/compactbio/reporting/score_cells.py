@@ -45,6 +45,10 @@ class ScoreCells:
         """Return the cell; every dataset, model, protocol and known metric of the run has one."""
         return self.cells[dataset, model, protocol, metric]
 
+    def column(self, dataset: str, protocol: str, metric: str) -> list[Cell]:
+        """Return the cells of all models in their order."""
+        return [self.cell(dataset, model, protocol, metric) for model in self.models]
+
     def datasets_of(self, task: str) -> list[str]:
         """Return the datasets of one kind of task in their order."""
         return [name for name, kind in self.datasets.items() if kind == task]
@@ -89,9 +93,9 @@ def build_cells(
         with_scores.add((score.model, score.dataset))
     scored = ScoreCells(tuple(models), dict(datasets), baseline)
     for dataset, task in datasets.items():
-        for model in models:
-            gap = "not scored" if (model, dataset) in with_scores else reasons.get((model, dataset), NOT_RUN)
-            for protocol in KINDS[task].protocol_names:
+        for protocol in KINDS[task].protocol_names:
+            for model in models:
+                gap = "not scored" if (model, dataset) in with_scores else reasons.get((model, dataset), NOT_RUN)
                 for metric in KINDS[task].known_metrics():
                     key = (dataset, model, protocol, metric)
                     scored.cells[key] = _cell(task, key, values.get(key, []), published.get(key), gap)

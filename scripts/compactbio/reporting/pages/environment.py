@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
+from compactbio.provenance import Code, Hardware, Provenance
 from compactbio.reporting.pages.training_records import STAGES, Trained
-from compactbio.reporting.render import DASH, Block, Document, Entry, Section
+from compactbio.reporting.render import DASH, Block, Document, Entry, Section, row
 
 
 def environment_document(trained: Sequence[Trained], here: dict[str, str]) -> Document:
@@ -21,34 +21,19 @@ def environment_document(trained: Sequence[Trained], here: dict[str, str]) -> Do
     )
     code = _kinds(trained, lambda facts: (_commit(facts["code"]),))
     hardware = _kinds(trained, lambda facts: _hardware(facts["hardware"]))
-    return Document(
-        "Environment",
-        [text],
-        [
-            Section(
-                "",
-                [],
-                [
-                    Block("Code", "environment-code", ["commit", "trainings"], code, numeric=False),
-                    Block(
-                        "Hardware",
-                        "environment-hardware",
-                        ["processor", "cores", "GPUs", "trainings"],
-                        hardware,
-                        numeric=False,
-                    ),
-                    _packages(trained),
-                    Block(
-                        "Where this page was written",
-                        "environment-here",
-                        ["software", "version"],
-                        [[Entry(name), Entry(version)] for name, version in here.items()],
-                        numeric=False,
-                    ),
-                ],
-            )
-        ],
-    )
+    versions = [row(name, version) for name, version in here.items()]
+    blocks = [
+        _words("Code", "code", ["commit", "trainings"], code),
+        _words("Hardware", "hardware", ["processor", "cores", "GPUs", "trainings"], hardware),
+        _packages(trained),
+        _words("Where this page was written", "here", ["software", "version"], versions),
+    ]
+    return Document("Environment", [text], [Section("", [], blocks)])
+
+
+def _words(title: str, name: str, header: list[str], rows: list[list[Entry]]) -> Block:
+    """Return a table of words."""
+    return Block(title, f"environment-{name}", header, rows, numeric=False)
 
 
 def _packages(trained: Sequence[Trained]) -> Block:
@@ -58,21 +43,16 @@ def _packages(trained: Sequence[Trained]) -> Block:
         sets.setdefault(tuple(sorted(job.facts["packages"].items())), []).append(job)
     versions = [dict(packages) for packages in sets]
     names = sorted({name for packages in versions for name in packages})
-    return Block(
-        "Packages",
-        "environment-packages",
-        ["package", *(_which(jobs, trained) for jobs in sets.values())],
-        [[Entry(name), *(Entry(packages.get(name, DASH)) for packages in versions)] for name in names],
-        numeric=False,
-    )
+    rows = [row(name, *(packages.get(name, DASH) for packages in versions)) for name in names]
+    return _words("Packages", "packages", ["package", *(_which(jobs, trained) for jobs in sets.values())], rows)
 
 
-def _kinds(trained: Sequence[Trained], kind: Callable[[dict[str, Any]], tuple[str, ...]]) -> list[list[Entry]]:
+def _kinds(trained: Sequence[Trained], kind: Callable[[Provenance], tuple[str, ...]]) -> list[list[Entry]]:
     """Return a row for each kind of training that occurs: what it is, then which trainings are of it."""
     kinds: dict[tuple[str, ...], list[Trained]] = {}
     for job in trained:
         kinds.setdefault(kind(job.facts), []).append(job)
-    return [[*map(Entry, texts), Entry(_which(jobs, trained))] for texts, jobs in kinds.items()]
+    return [row(*texts, _which(jobs, trained)) for texts, jobs in kinds.items()]
 
 
 def _which(jobs: Sequence[Trained], trained: Sequence[Trained]) -> str:
@@ -85,14 +65,14 @@ def _which(jobs: Sequence[Trained], trained: Sequence[Trained]) -> str:
     return ", ".join(f"{count} × {word}" for word, count in counts.items() if count)
 
 
-def _commit(code: dict[str, Any]) -> str:
+def _commit(code: Code) -> str:
     """Return the commit, and whether the checkout had changes beside it."""
     if code["commit"] is None:
         return f"unknown ({code.get('note', 'no git checkout')})"
     return code["commit"] + (" with changes that were not committed" if code["dirty"] else "")
 
 
-def _hardware(hardware: dict[str, Any]) -> tuple[str, str, str]:
+def _hardware(hardware: Hardware) -> tuple[str, str, str]:
     """Return CPU, cores and GPUs in words."""
     names = hardware["gpus"]
     gpus = ", ".join(f"{names.count(name)} × {name}" for name in dict.fromkeys(names)) or "none"

@@ -6,10 +6,9 @@ import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from compactbio.reporting.pages.training_records import STAGES, Trained
-from compactbio.reporting.render import DASH, Block, Document, Entry, Section, number
+from compactbio.reporting.render import DASH, Block, Document, Entry, Section, number, row
 
 RECORD_COLUMNS = ("stage", "model", "dataset", "seconds", "gpu_hours", "gpus", "processor", "cores")
 
@@ -60,7 +59,7 @@ def costs_document(models: Sequence[str], trained: Sequence[Trained], benchmarks
     names = [*models, *dict.fromkeys(job.model for job in trained if job.model not in models)]
     rows = [_row(name, [job for job in trained if job.model == name]) for name in names]
     rows.append(_row("all", trained))
-    on_gpus = any(job.facts["gpu_hours"] for job in trained)
+    on_gpus = any(job.gpu_hours for job in trained)
     notes = [] if on_gpus else ["No training used a GPU: GPU-hours are 0, times are those of processors."]
     models_block = Block(
         "Trainings by model",
@@ -74,14 +73,9 @@ def costs_document(models: Sequence[str], trained: Sequence[Trained], benchmarks
         "costs-rules",
         ["rule", "jobs", "time", "processor time", "peak memory, MB"],
         [
-            [
-                Entry(rule.rule),
-                Entry(str(rule.jobs)),
-                Entry(in_words(rule.seconds)),
-                Entry(in_words(rule.cpu_seconds)),
-                Entry(number(rule.peak_megabytes, 0)),
-            ]
+            row(rule.rule, str(rule.jobs), in_words(rule.seconds), in_words(rule.cpu_seconds), megabytes)
             for rule in benchmarks
+            for megabytes in [number(rule.peak_megabytes, 0)]
         ],
     )
     text = (
@@ -95,18 +89,15 @@ def costs_document(models: Sequence[str], trained: Sequence[Trained], benchmarks
 
 def _row(name: str, jobs: Sequence[Trained]) -> list[Entry]:
     """Return a row: time and GPU-hours of each stage."""
-    row = [Entry(name)]
+    texts = [name]
     for stage in STAGES:
-        facts = [job.facts for job in jobs if job.stage == stage]
-        if facts:
-            row.append(Entry(in_words(sum(fact["seconds"] for fact in facts))))
-            row.append(Entry(number(sum(fact["gpu_hours"] for fact in facts))))
-        else:
-            row += [Entry(DASH), Entry(DASH)]
-    return row
+        here = [job for job in jobs if job.stage == stage]
+        texts.append(in_words(sum(job.facts["seconds"] for job in here)) if here else DASH)
+        texts.append(number(sum(job.gpu_hours for job in here)) if here else DASH)
+    return row(*texts)
 
 
-def costs_records(trained: Iterable[Trained]) -> list[dict[str, Any]]:
+def costs_records(trained: Iterable[Trained]) -> list[dict[str, object]]:
     """Return one tidy row per training."""
     return [
         {
@@ -114,7 +105,7 @@ def costs_records(trained: Iterable[Trained]) -> list[dict[str, Any]]:
             "model": job.model,
             "dataset": job.dataset,
             "seconds": job.facts["seconds"],
-            "gpu_hours": job.facts["gpu_hours"],
+            "gpu_hours": job.gpu_hours,
             "gpus": ", ".join(job.facts["hardware"]["gpus"]),
             "processor": job.facts["hardware"]["processor"],
             "cores": job.facts["hardware"]["cores"],

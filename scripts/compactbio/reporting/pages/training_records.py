@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from compactbio.errors import UserError
-from compactbio.files import read_json
+from compactbio.provenance import Provenance, read_provenance
 from compactbio.settings.results import FINETUNING, PRETRAINING
 
 STAGES = {PRETRAINING: "pre-training", FINETUNING: "fine-tuning"}
@@ -21,7 +20,12 @@ class Trained:
     stage: str
     model: str
     dataset: str
-    facts: dict[str, Any]
+    facts: Provenance
+
+    @property
+    def gpu_hours(self) -> float:
+        """Hours for which GPUs were held."""
+        return self.facts["gpu_hours"]
 
     @property
     def name(self) -> str:
@@ -37,7 +41,7 @@ def read_trained(paths: Iterable[Path]) -> list[Trained]:
     """
     found = []
     for path in paths:
-        facts = read_json(path)
+        facts = read_provenance(path)
         if not isinstance(facts, dict) or not {"seconds", "gpu_hours", "packages", "hardware", "code"} <= facts.keys():
             raise UserError(f"{path} is no provenance of a training: pretrain_model and finetune_model write it")
         folder, above = path.parent, path.parent.parent

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from compactbio.kinds import COUNTS, KINDS, METRIC_TITLES
 from compactbio.kinds.kind import REFERENCE
 from compactbio.reporting.material import Built, Material, Row
-from compactbio.reporting.published import Assignment, PublishedValue
-from compactbio.reporting.render import (
-    DASH,
-    MARKS_NOTE,
-    Block,
-    Document,
-    Entry,
-    Section,
-    mean_and_std,
-    number,
-    signed,
-)
+from compactbio.reporting.published import Assignment
+from compactbio.reporting.render import DASH, MARKS_NOTE, Block, Document, Section, number, row, signed
 from compactbio.reporting.score_cells import NOT_CONFIRMED, Cell, ScoreCells
 from compactbio.reporting.statistics.estimates import MEAN, Estimate, by_model
 from compactbio.reporting.tables.comparisons import difference_notes
 from compactbio.reporting.tables.metric_variants import seen_notes, variant_blocks
-from compactbio.reporting.tables.score_columns import gap_notes, marked_column
+from compactbio.reporting.tables.score_columns import Column, block_of, gap_notes, mean_column
 
 UNITS_NOTE = (
     "Percent. Mean ± sample standard deviation over the runs (seeds, or folds where a dataset has them); "
@@ -65,52 +55,41 @@ def task_document(
 def _overview(task: str, protocol: str, datasets: Sequence[str], scored: ScoreCells) -> Block:
     """Return models by datasets with the mean of the headline metric."""
     metric = KINDS[task].headline
-    columns = [[scored.cell(dataset, model, protocol, metric) for model in scored.models] for dataset in datasets]
-    entries = [marked_column([number(cell.mean) for cell in column], column) for column in columns]
-    rows = [[Entry(model), *(column[i] for column in entries)] for i, model in enumerate(scored.models)]
-    return Block(
-        title=f"{METRIC_TITLES[metric]} of all datasets",
-        label=f"{task}-{protocol}-{metric}",
-        header=["model", *datasets],
-        rows=rows,
-        notes=gap_notes([cell for column in columns for cell in column], scored),
-    )
+    cells = {dataset: scored.column(dataset, protocol, metric) for dataset in datasets}
+    columns = [mean_column(dataset, column, deviations=False) for dataset, column in cells.items()]
+    gaps = gap_notes([cell for column in cells.values() for cell in column], scored)
+    title = f"{METRIC_TITLES[metric]} of all datasets"
+    return block_of(title, f"{task}-{protocol}-{metric}", columns, scored, gaps)
 
 
 def _dataset_block(task: str, protocol: str, dataset: str, scored: ScoreCells, assignment: Assignment) -> Block:
     """Return one dataset's metrics by model, with published values beside the metrics that have some."""
-    header, columns, notes, seen = ["model"], [], [], []
+    columns: list[Column] = []
+    notes: list[str] = []
+    seen: list[Cell] = []
+    headline = KINDS[task].headline
     for metric in KINDS[task].metrics_of(protocol):
-        cells = [scored.cell(dataset, model, protocol, metric) for model in scored.models]
-        seen.extend(cells)
-        header.append(METRIC_TITLES[metric])
-        columns.append(marked_column([mean_and_std(cell.mean, cell.std) for cell in cells], cells))
-        if any(cell.published for cell in cells):
-            header.append("published")
-            columns.append([Entry(number(cell.published.value if cell.published else None)) for cell in cells])
-            if any(cell.published and cell.published.is_comparable for cell in cells):
-                header.append("difference")
-                columns.append([Entry(signed(cell.difference)) for cell in cells])
-            notes.extend(_published_notes(metric, cells))
-        elif metric == KINDS[task].headline and protocol == REFERENCE and not assignment.is_empty:
+        cells = scored.column(dataset, protocol, metric)
+        seen += cells
+        columns.append(mean_column(METRIC_TITLES[metric], cells))
+        published = [cell.published for cell in cells]
+        if any(published):
+            columns.append(("published", row(*(number(value.value if value else None) for value in published))))
+            if any(value and value.is_comparable for value in published):
+                columns.append(("difference", row(*(signed(cell.difference) for cell in cells))))
+            notes += _published_notes(metric, cells)
+        elif metric == headline and protocol == REFERENCE and not assignment.is_empty:
             notes.append(f"No published {METRIC_TITLES[metric]} of a known model is confirmed for {dataset}.")
-    header.append("runs")
-    headline = [scored.cell(dataset, model, protocol, KINDS[task].headline) for model in scored.models]
-    columns.append([Entry(str(cell.runs) if cell.runs else DASH) for cell in headline])
-    rows = [[Entry(model), *(column[i] for column in columns)] for i, model in enumerate(scored.models)]
-    return Block(
-        title=dataset,
-        label=f"{task}-{protocol}-{dataset}".lower(),
-        header=header,
-        rows=rows,
-        notes=[
-            *gap_notes(seen, scored),
-            *notes,
-            *loose_notes(dataset, protocol, assignment),
-            *_entity_notes(task, protocol, dataset, scored),
-            *seen_notes(task, protocol, dataset, scored),
-        ],
-    )
+    runs = (str(cell.runs) if cell.runs else DASH for cell in scored.column(dataset, protocol, headline))
+    columns.append(("runs", row(*runs)))
+    notes = [
+        *gap_notes(seen, scored),
+        *notes,
+        *_loose_notes(dataset, protocol, assignment),
+        *_entity_notes(task, protocol, dataset, scored),
+        *seen_notes(task, protocol, dataset, scored),
+    ]
+    return block_of(dataset, f"{task}-{protocol}-{dataset}".lower(), columns, scored, notes)
 
 
 def _published_notes(metric: str, cells: Sequence[Cell]) -> list[str]:
@@ -127,21 +106,17 @@ def _published_notes(metric: str, cells: Sequence[Cell]) -> list[str]:
     return notes
 
 
-def loose_notes(dataset: str, protocol: str, assignment: Assignment) -> list[str]:
+def _loose_notes(dataset: str, protocol: str, assignment: Assignment) -> list[str]:
     """Return the published values of a dataset that stand beside no cell: without a model, or unconfirmed."""
-
-    def here(values: Iterable[PublishedValue]) -> list[PublishedValue]:
-        return [value for value in values if (value.dataset, value.protocol) == (dataset, protocol)]
-
-    notes = [
-        f"Published, not assigned to a model: {METRIC_TITLES[value.metric]} {number(value.value)} ({value.source})."
-        for value in here(assignment.unassigned)
-    ]
-    notes.extend(
-        f"Published, not confirmed, compared with nothing: {value.model} {METRIC_TITLES[value.metric]} "
-        f"{number(value.value)} ({value.source})."
-        for value in here(assignment.unconfirmed)
-    )
+    notes = []
+    for words, values in (
+        ("not assigned to a model:", assignment.unassigned),
+        ("not confirmed, compared with nothing:", assignment.unconfirmed),
+    ):
+        for value in values:
+            if (value.dataset, value.protocol) == (dataset, protocol):
+                parts = ("Published,", words, value.model, METRIC_TITLES[value.metric], number(value.value))
+                notes.append(f"{' '.join(part for part in parts if part)} ({value.source}).")
     return notes
 
 
@@ -150,10 +125,9 @@ def _entity_notes(task: str, protocol: str, dataset: str, scored: ScoreCells) ->
     if "entities" not in KINDS[task].count_names:
         return []
     models_of: dict[float, list[str]] = defaultdict(list)
-    for model in scored.models:
-        count = scored.cell(dataset, model, protocol, "entities").mean
-        if count is not None:
-            models_of[count].append(model)
+    for cell in scored.column(dataset, protocol, "entities"):
+        if cell.mean is not None:
+            models_of[cell.mean].append(cell.model)
     if not models_of:
         return []
     if len(models_of) == 1:
@@ -164,33 +138,18 @@ def _entity_notes(task: str, protocol: str, dataset: str, scored: ScoreCells) ->
 
 def task_records(task: str, scored: ScoreCells, estimates: Sequence[Estimate] = ()) -> list[Row]:
     """Return one tidy row per cell of a task's tables, every digit kept; empty where there is nothing."""
-    means = by_model(estimates, MEAN)
+    kind, means = KINDS[task], by_model(estimates, MEAN)
     records: list[Row] = []
-    for dataset in scored.datasets_of(task):
-        for protocol in KINDS[task].protocol_names:
-            for model in scored.models:
-                for metric in KINDS[task].known_metrics():
-                    cell = scored.cell(dataset, model, protocol, metric)
-                    if cell.mean is None and metric not in KINDS[task].metrics_of(protocol):
-                        continue
-                    interval = means.get((dataset, protocol, model)) if metric == KINDS[task].headline else None
-                    records.append(
-                        {
-                            "table": task,
-                            "dataset": dataset,
-                            "model": model,
-                            "protocol": protocol,
-                            "metric": metric,
-                            "unit": "count" if metric in COUNTS else "percent",
-                            "mean": cell.mean,
-                            "std": cell.std,
-                            "runs": cell.runs,
-                            "low": interval.low if interval else None,
-                            "high": interval.high if interval else None,
-                            "published": cell.published.value if cell.published else None,
-                            "published_source": cell.published.source if cell.published else None,
-                            "difference": cell.difference,
-                            "reason": cell.reason,
-                        }
-                    )
+    for cell in scored.cells.values():
+        if cell.task != task or (cell.mean is None and cell.metric not in kind.metrics_of(cell.protocol)):
+            continue
+        record: Row = {name: getattr(cell, name) for name in ("dataset", "model", "protocol", "metric")}
+        record |= {name: getattr(cell, name) for name in ("mean", "std", "runs", "difference", "reason")}
+        record |= {"table": task, "unit": "count" if cell.metric in COUNTS else "percent"}
+        interval = means.get((cell.dataset, cell.protocol, cell.model)) if cell.metric == kind.headline else None
+        if interval:
+            record |= {"low": interval.low, "high": interval.high}
+        if cell.published:
+            record |= {"published": cell.published.value, "published_source": cell.published.source}
+        records.append(record)
     return records

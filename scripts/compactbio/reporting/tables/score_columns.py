@@ -1,39 +1,45 @@
-"""Columns of tables: their cells with marks, and what the gaps in them are."""
+"""Tables of columns of cells: the marks of the best, and what the gaps are."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from compactbio.reporting.render import DASH, Entry
+from compactbio.reporting.render import DASH, Block, Entry, mean_and_std, number
 from compactbio.reporting.score_cells import Cell, ScoreCells, rank_marks
 
+Column = tuple[str, list[Entry]]  # its title, and an entry for each model
 
-def marked_column(texts: Sequence[str], cells: Sequence[Cell]) -> list[Entry]:
-    """Return a column's texts with the marks of its best and second mean."""
+
+def mean_column(title: str, cells: Sequence[Cell], *, deviations: bool = True) -> Column:
+    """Return the means of cells, with their standard deviations if asked for, and the marks of best and second."""
     marks = rank_marks([cell.mean for cell in cells])
-    return [Entry(text, mark) for text, mark in zip(texts, marks, strict=True)]
+    texts = [mean_and_std(cell.mean, cell.std) if deviations else number(cell.mean) for cell in cells]
+    return title, [Entry(text, mark) for text, mark in zip(texts, marks, strict=True)]
 
 
-def gap_notes(cells: Iterable[Cell], scored: ScoreCells) -> list[str]:
+def block_of(title: str, label: str, columns: Sequence[Column], scored: ScoreCells, notes: list[str]) -> Block:
+    """Return the table with a row for each model and these columns."""
+    rows = [[Entry(model), *(entries[i] for _, entries in columns)] for i, model in enumerate(scored.models)]
+    return Block(title, label, ["model", *(heading for heading, _ in columns)], rows, notes)
+
+
+def gap_notes(cells: Sequence[Cell], scored: ScoreCells) -> list[str]:
     """Return a note for each reason that cells are empty for, naming the models (and datasets, if not all)."""
-    cells = list(cells)
-    shown = list(dict.fromkeys(cell.dataset for cell in cells))
-    gaps: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    shown = dict.fromkeys(cell.dataset for cell in cells)
+    gaps: dict[str, dict[str, dict[str, None]]] = defaultdict(lambda: defaultdict(dict))
     for cell in cells:
-        if cell.mean is None and cell.dataset not in gaps[cell.reason][cell.model]:
-            gaps[cell.reason][cell.model].append(cell.dataset)
+        if cell.mean is None:
+            gaps[cell.reason][cell.model][cell.dataset] = None
     notes = []
     for reason, models in gaps.items():
-        if not models:
-            continue
         if len(models) == len(scored.models) and all(len(names) == len(shown) for names in models.values()):
-            notes.append(f"{DASH} = {reason}: all models.")
-            continue
-        parts = [
-            model if len(models[model]) == len(shown) else f"{model} ({', '.join(models[model])})"
-            for model in scored.models
-            if model in models
-        ]
-        notes.append(f"{DASH} = {reason}: {', '.join(parts)}.")
+            where = "all models"
+        else:
+            where = ", ".join(
+                model if len(models[model]) == len(shown) else f"{model} ({', '.join(models[model])})"
+                for model in scored.models
+                if model in models
+            )
+        notes.append(f"{DASH} = {reason}: {where}.")
     return notes
