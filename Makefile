@@ -39,9 +39,11 @@ test-fast: $(INSTALLED)  ## the tests that take no training or workflow run
 test-cluster: $(INSTALLED)  ## the tests that start a SLURM on this machine (root, and Debian's slurm-wlm and munge)
 	pytest -m cluster
 
-lint: $(INSTALLED)  ## formatting, ruff, snakefmt, snakemake --lint
+lint: $(INSTALLED)  ## formatting, ruff, types, layers of imports, snakefmt, snakemake --lint
 	ruff format --check .
 	ruff check .
+	mypy
+	PYTHONPATH=scripts lint-imports
 	snakefmt --check Snakefile rules
 	snakemake --lint
 
