@@ -1,5 +1,4 @@
 # The configuration, and look-ups that the stages share. Stage files hold rules only.
-import csv
 import json
 
 from compactbio.downloads.hub import WEIGHT_FILES
@@ -8,7 +7,7 @@ from compactbio.pretraining.sampling import check_split
 from compactbio.reporting.options import comparison_options, selection_options
 from compactbio.reporting.records import FIGURES, INDEX, PAGES, TABLES
 from compactbio.settings.runs import finetuning_run, pretraining_run
-from compactbio.settings.load import load_settings
+from compactbio.settings.load import load_settings, rule_names
 from compactbio.settings.results import Downloads, Results
 from compactbio.settings.selection import (
     shard_numbers,
@@ -28,39 +27,18 @@ from compactbio.settings.selection import (
     task_sources,
     trained_models,
 )
+from compactbio.tasks.data_sources import read_sources
 
 BASEDIR = Path(workflow.basedir)
 SOURCES_TABLE = os.path.relpath(BASEDIR / "config" / "data_sources.tsv")
 PUBLISHED_TABLE = os.path.relpath(BASEDIR / "config" / "published_values.tsv")
 
 
-def data_source_names():
-    """Return the names of the sources in config/data_sources.tsv (rows of member files left out)."""
-    with open(SOURCES_TABLE, encoding="utf-8", newline="") as stream:
-        return {
-            row["name"]
-            for row in csv.DictReader(stream, delimiter="\t")
-            if not row["member"]
-        }
-
-
-def reserved_names():
-    """Return the names of the rules and targets of this workflow, which no model may have."""
-    files = [BASEDIR / "Snakefile", *(BASEDIR / "rules").glob("*.smk")]
-    return {
-        name
-        for file in files
-        for name in re.findall(
-            r"^ *(?:rule|checkpoint) (\w+):",
-            file.read_text(encoding="utf-8"),
-            re.MULTILINE,
-        )
-    }
-
-
 try:
     config = load_settings(
-        config, source_names=data_source_names(), reserved_names=reserved_names()
+        config,
+        source_names=read_sources(Path(SOURCES_TABLE)),
+        reserved_names=rule_names(),
     )
 except UserError as error:
     raise WorkflowError(error) from None

@@ -6,7 +6,6 @@ Reads SLURM's accounting (sacct), by rule and model, and suggests what the next 
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from pathlib import Path
 
@@ -14,9 +13,7 @@ from compactbio.cluster.accounting import ask_accounting, by_rule_and_model
 from compactbio.cluster.job_costs import suggestions, table
 from compactbio.errors import UserError
 from compactbio.logs import run_program
-from compactbio.settings.load import settings_of_files
-
-ROOT = Path(__file__).resolve().parents[1]
+from compactbio.settings.load import rule_names, settings_of_files
 
 
 def main() -> None:
@@ -42,12 +39,6 @@ def main() -> None:
     if advice:
         sys.stdout.write("\nTo ask for what was needed, and a margin, add to the command:\n  --set-resources")
         sys.stdout.write("".join(f" \\\n    {line}" for line in advice) + "\n")
-
-
-def rule_names() -> set[str]:
-    """Return the names of the workflow's rules."""
-    texts = (path.read_text(encoding="utf-8") for path in (ROOT / "rules").glob("*.smk"))
-    return {name for text in texts for name in re.findall(r"^ *rule (\w+):", text, re.MULTILINE)}
 
 
 if __name__ == "__main__":

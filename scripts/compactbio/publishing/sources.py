@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +52,7 @@ def used_sources(config: dict[str, Any], table: Path, commits: Mapping[str, str]
     """
     sources = read_sources(table)
     corpus = _corpus(config, sources) if trained_models(config) else []
-    return [*corpus, *_benchmarks(config, table, sources), *_models(config, sources, commits)]
+    return [*corpus, *_benchmarks(config, sources), *_models(config, sources, commits)]
 
 
 def _corpus(config: dict[str, Any], sources: dict[str, Any]) -> list[Used]:
@@ -66,9 +65,8 @@ def _corpus(config: dict[str, Any], sources: dict[str, Any]) -> list[Used]:
     return [Used(CORPUS, PUBMED, ("pre-training",), url, version, row.licence, row.citation, row.note)]
 
 
-def _benchmarks(config: dict[str, Any], table: Path, sources: dict[str, Any]) -> list[Used]:
+def _benchmarks(config: dict[str, Any], sources: dict[str, Any]) -> list[Used]:
     """Return the archives that datasets come from, and each dataset with the terms of its own files."""
-    members = _member_rows(table)
     used: list[Used] = []
     archives: dict[str, list[str]] = {}
     for name in finetuned_datasets(config):
@@ -79,8 +77,8 @@ def _benchmarks(config: dict[str, Any], table: Path, sources: dict[str, Any]) ->
             continue
         archives.setdefault(source, []).append(name)
         inside = f"{definition['folder']}/" if definition["folder"] else ""
-        rows = [row for row in members if row["name"] == source and row["member"].startswith(inside)]
-        licence, citation = (_joined(row[key] for row in rows) for key in ("licence", "citation"))
+        terms = [terms for member, terms in sources[source].terms.items() if member.startswith(inside)]
+        licence, citation = _joined(one for one, _ in terms), _joined(one for _, one in terms)
         if licence or citation:
             used.append(Used(BENCHMARK, name, (name,), "", sources[source].version, licence, citation))
     for source, names in archives.items():
@@ -113,13 +111,6 @@ def _models(config: dict[str, Any], sources: dict[str, Any], fetched: Mapping[st
         licence, citation = (row.licence, row.citation) if row else ("", "")
         used.append(Used(MODEL, origin, tuple(users), url, revision, licence, citation, row.note if row else ""))
     return used
-
-
-def _member_rows(table: Path) -> list[dict[str, str]]:
-    """Return the rows of the table that describe one file of a source."""
-    with table.open(encoding="utf-8", newline="") as stream:
-        reader = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
-        return [row for row in reader if row["member"]]
 
 
 def _joined(texts: Iterable[str]) -> str:

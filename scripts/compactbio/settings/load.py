@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from copy import deepcopy
 from pathlib import Path
@@ -12,7 +13,8 @@ from compactbio.files import read_yaml
 from compactbio.settings.checks import check_relations
 from compactbio.settings.schema import check_schema
 
-CONFIG_FOLDER = Path(__file__).resolve().parents[3] / "config"
+ROOT = Path(__file__).resolve().parents[3]
+CONFIG_FOLDER = ROOT / "config"
 MIRROR = "{mirror}"
 
 
@@ -60,6 +62,12 @@ def read_configuration(files: Iterable[Path]) -> dict[str, Any]:
             raise UserError(f"{file} is not a mapping of keys: give a configuration like {CONFIG_FOLDER / 'demo.yaml'}")
         config = merge(config, content)
     return config
+
+
+def rule_names() -> set[str]:
+    """Return the names of the workflow's rules and of the targets that the Snakefile names, which no model may have."""
+    texts = (path.read_text(encoding="utf-8") for path in (ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")))
+    return {name for text in texts for name in re.findall(r"^ *(?:rule|checkpoint) (\w+):", text, re.MULTILINE)}
 
 
 def settings_of_files(files: Iterable[Path]) -> dict[str, Any]:

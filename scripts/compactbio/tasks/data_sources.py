@@ -45,6 +45,7 @@ class Source:
     citation: str
     note: str
     members: dict[str, str] = field(default_factory=dict)  # path -> sha256, "" if unknown
+    terms: dict[str, tuple[str, str]] = field(default_factory=dict)  # path of a member -> its licence, its citation
 
 
 def read_sources(table: Path) -> dict[str, Source]:
@@ -61,6 +62,7 @@ def read_sources(table: Path) -> dict[str, Source]:
         raise UserError(f"{table} must begin with the columns {', '.join(COLUMNS)}, separated by tabs")
     rows: dict[str, dict[str, str]] = {}
     members: dict[str, dict[str, str]] = defaultdict(dict)
+    terms: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
     reader = csv.reader(lines[1:], delimiter="\t", quoting=csv.QUOTE_NONE)
     for number, cells in enumerate(reader, start=2):
         where = f"{table}, line {number}"
@@ -76,6 +78,7 @@ def read_sources(table: Path) -> dict[str, Source]:
             raise UserError(f"{where}: {name or 'a name'} {member} is missing or occurs twice")
         if member:
             members[name][member] = row["sha256"]
+            terms[name][member] = (row["licence"], row["citation"])
         else:
             rows[name] = row
     orphans = sorted(name for name, files in members.items() if files and name not in rows)
@@ -91,6 +94,7 @@ def read_sources(table: Path) -> dict[str, Source]:
             citation=row["citation"],
             note=row["note"],
             members=members[name],
+            terms=terms[name],
         )
         for name, row in rows.items()
     }
