@@ -34,3 +34,10 @@ def kind_of(name: object, key: str = "task") -> Kind:
     if kind is None:
         raise UserError(f"{key} is {name!r}; possible are {', '.join(KINDS)}")
     return kind
+
+
+def scored_by(protocol: str) -> tuple[str, str]:
+    """Return which kinds of task have a protocol, by their short names, and which lack it, by their titles."""
+    having = " and ".join(kind.short for kind in KINDS.values() if protocol in kind.protocol_names)
+    lacking = " and ".join(kind.title.lower() for kind in KINDS.values() if protocol not in kind.protocol_names)
+    return having, lacking

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from compactbio.errors import UserError
-from compactbio.kinds import KINDS
+from compactbio.kinds import KINDS, scored_by
+from compactbio.kinds.kind import REFERENCE
 from compactbio.reporting.material import Material
 from compactbio.reporting.published import Assignment, PublishedValue
 from compactbio.reporting.records import TABLES
@@ -74,15 +75,7 @@ def explanation_document(scored: ScoreCells, assignment: Assignment, quirks: Map
                 "tidy rows with all digits (.csv).",
                 f"{UNITS_NOTE} An empty cell is a dash, and the reason stands under the table.",
             ],
-            [
-                Block(
-                    "Files",
-                    "files",
-                    ["files", "content"],
-                    _files(),
-                    numeric=False,
-                )
-            ],
+            [Block("Files", "files", ["files", "content"], _files(), numeric=False)],
         ),
         Section("Protocols", _protocols(scored), []),
         Section("Runs", [], [_runs_block(scored)]),
@@ -102,12 +95,8 @@ def _files() -> list[list[Entry]]:
 
 def _protocols(scored: ScoreCells) -> list[str]:
     """Return a paragraph for each protocol of the kinds of task that were run."""
-    return [
-        f"{KINDS[task].title}. {KINDS[task].explanation(protocol)}"
-        for task in KINDS
-        if scored.datasets_of(task)
-        for protocol in KINDS[task].protocol_names
-    ]
+    kinds = [kind for task, kind in KINDS.items() if scored.datasets_of(task)]
+    return [f"{kind.title}. {protocol.explanation}" for kind in kinds for protocol in kind.protocols]
 
 
 def _runs_block(scored: ScoreCells) -> Block:
@@ -122,17 +111,14 @@ def _runs_block(scored: ScoreCells) -> Block:
 
 def _published(scored: ScoreCells, assignment: Assignment) -> list[str]:
     """Return what became of each published value."""
-    cells = [value for value in assignment.matched if value.protocol == "reference"]
+    having, lacking = scored_by(REFERENCE)
     paragraphs = [
-        f"{len(cells)} cells of the reference protocol have a confirmed value of the paper; every other published "
-        "place is a dash. Published NER and QA values are compared with the reference protocol, relation "
-        "extraction with nothing. The table replication says which were replicated."
+        f"{sum(value.is_comparable for value in assignment.matched)} cells of the reference protocol have a confirmed "
+        f"value of the paper; every other published place is a dash. Published {having} values are compared with the "
+        f"reference protocol, {lacking} with nothing. The table replication says which were replicated."
     ]
-    for title, values in (
-        ("Not assigned to a model", assignment.unassigned),
-        ("Not confirmed, compared with nothing", assignment.unconfirmed),
-    ):
-        paragraphs.extend(f"{title}: {describe(value)}." for value in values)
+    paragraphs += [f"Not assigned to a model: {describe(value)}." for value in assignment.unassigned]
+    paragraphs += [f"Not confirmed, compared with nothing: {describe(value)}." for value in assignment.unconfirmed]
     if assignment.outside:
         names = sorted({f"{value.model} on {value.dataset}" for value in assignment.outside})
         paragraphs.append(f"Published for models or datasets that are not part of this run: {', '.join(names)}.")
@@ -145,11 +131,16 @@ def describe(value: PublishedValue) -> str:
     return f"{place} {number(value.value)} ({value.source})"
 
 
+def quirks_block(quirks: Mapping[str, str], label: str) -> Block:
+    """Return the quirk switches with the meaning of their values."""
+    rows = [row(name, value, QUIRKS[name][value]) for name, value in quirks.items()]
+    return Block("Quirk switches", label, ["switch", "value", "meaning"], rows, numeric=False)
+
+
 def _deviations(quirks: Mapping[str, str]) -> Section:
     """Return the quirk switches and their values."""
     if not quirks:
         return Section("Deviations", ["No quirk switches were given."], [])
-    rows = [row(name, value, QUIRKS[name][value]) for name, value in quirks.items()]
     changed = [name for name, value in quirks.items() if value != "reference"]
     text = (
         f"{len(changed)} of {len(quirks)} differ from the reference code: {', '.join(changed)}."
@@ -159,5 +150,5 @@ def _deviations(quirks: Mapping[str, str]) -> Section:
     return Section(
         "Deviations",
         ["Places where the paper's code does something that changes numbers; each is a switch. " + text],
-        [Block("Quirk switches", "quirks", ["switch", "value", "meaning"], rows, numeric=False)],
+        [quirks_block(quirks, "quirks")],
     )

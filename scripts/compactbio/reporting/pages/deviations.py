@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from compactbio.reporting.explanations import QUIRKS
-from compactbio.reporting.render import DASH, Block, Document, Entry, Section
+from compactbio.reporting.explanations import quirks_block
+from compactbio.reporting.render import DASH, Block, Document, Section, row
 
 # What decides where things are read, kept and logged, or what is checked of them, and no number of a result.
 _NO_NUMBER = {"results_dir", "downloads_dir", "mirror", "data_urls", "files_per_job", "counts", "golden", "path"}
@@ -27,23 +27,10 @@ def deviations_document(config: Mapping[str, Any], paper: Mapping[str, Any], use
     quirks = config["quirks"]
     changed = [name for name, value in quirks.items() if value != "reference"]
     follow = f"{', '.join(changed)} set otherwise" if changed else "all of them follow the reference code"
-    switches = Block(
-        "Quirk switches",
-        "deviations-quirks",
-        ["switch", "value", "meaning"],
-        [[Entry(name), Entry(value), Entry(QUIRKS[name][value])] for name, value in quirks.items()],
-        numeric=False,
-    )
-    differing = differences(config, paper, set(used))
-    rows = [[Entry(key), Entry(shown(theirs)), Entry(shown(ours))] for key, theirs, ours in differing]
-    keys = Block(
-        "Configuration",
-        "deviations-configuration",
-        ["key", "paper", "this run"],
-        rows,
-        [f"{DASH} = the key is not there."] if rows else ["Nothing differs."],
-        numeric=False,
-    )
+    rows = [row(key, shown(theirs), shown(ours)) for key, theirs, ours in differences(config, paper, set(used))]
+    notes = [f"{DASH} = the key is not there."] if rows else ["Nothing differs."]
+    header = ["key", "paper", "this run"]
+    keys = Block("Configuration", "deviations-configuration", header, rows, notes, numeric=False)
     return Document(
         "Deviations",
         [
@@ -52,7 +39,7 @@ def deviations_document(config: Mapping[str, Any], paper: Mapping[str, Any], use
             "configuration, among the models, datasets and checkpoints of this run. What cannot be switched stands in "
             "README.md, Deviations."
         ],
-        [Section("", [], [switches, keys])],
+        [Section("", [], [quirks_block(quirks, "deviations-quirks"), keys])],
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from compactbio.reporting.render import DASH, Block, Document, Entry, Section
+from compactbio.reporting.render import DASH, Block, Document, Section, row
 from compactbio.scoring.score_rows import POOLED, Score
 from compactbio.settings.runs import finetuning_run
 from compactbio.settings.selection import student_kind
@@ -52,11 +52,11 @@ def corpus_document(rows: Sequence[Mapping[str, str]]) -> Document:
     if not rows:
         return Document("Corpus", ["No model is pre-trained in this run, so no corpus was read."], [])
     entries = []
-    for row in rows:
-        share = f"{100 * float(row['share']):.1f} % of {row['of']}" if row["share"] else ""
-        value = row["value"]
+    for line in rows:
+        share = f"{100 * float(line['share']):.1f} % of {line['of']}" if line["share"] else ""
+        value = line["value"]
         value = f"{int(value):,}" if value.isdigit() else value or DASH
-        entries.append([Entry(row["subject"]), Entry(row["measure"]), Entry(value), Entry(share)])
+        entries.append(row(line["subject"], line["measure"], value, share))
     text = "Counts of the texts that pre-training reads, and the lengths of their sequences for each tokenizer."
     block = Block("Texts and sequences", "corpus", ["of", "measure", "number", "share"], entries)
     return Document("Corpus", [text], [Section("", [], [block])])
@@ -108,17 +108,10 @@ def _models_block(config: Mapping[str, Any], paper: Mapping[str, Any], steps: Ma
     rows = []
     for name in names:
         definition = config["models"][name]
-        texts = [name, made_how(definition)]
-        texts += [_count(value) for value in (steps.get(name), _steps(definition), _steps(paper["models"].get(name)))]
-        rows.append([Entry(text) for text in texts])
-    return Block(
-        "Models",
-        "run-models",
-        ["model", "made by", "steps done", "of", "steps in the paper's configuration"],
-        rows,
-        [f"{DASH} = not pre-trained here, or there."],
-        numeric=False,
-    )
+        counts = (steps.get(name), _steps(definition), _steps(paper["models"].get(name)))
+        rows.append(row(name, made_how(definition), *(DASH if count is None else f"{count:,}" for count in counts)))
+    header = ["model", "made by", "steps done", "of", "steps in the paper's configuration"]
+    return Block("Models", "run-models", header, rows, [f"{DASH} = not pre-trained here, or there."], numeric=False)
 
 
 def _runs_block(
@@ -128,30 +121,21 @@ def _runs_block(
     scored: Mapping[tuple[str, str], set[str]],
 ) -> Block:
     """Return the runs with scores of those asked for, a row per model and a column per dataset."""
-    rows = [
-        [
-            Entry(model),
-            *(
-                Entry(f"{len(scored.get((model, dataset), ()))} of {len(planned[model, dataset])}")
-                for dataset in datasets
-            ),
-        ]
-        for model in models
-    ]
+
+    def found(model: str, dataset: str) -> str:
+        return f"{len(scored.get((model, dataset), ()))} of {len(planned[model, dataset])}"
+
+    rows = [row(model, *(found(model, dataset) for dataset in datasets)) for model in models]
     return Block("Runs that were scored", "run-runs", ["model", *datasets], rows)
 
 
 def _checks_block(lines: Sequence[str]) -> Block:
     """Return what was checked, line by line."""
     parts = [line.partition(": ") for line in lines if line]
-    rows = [[Entry(name), Entry(text)] for name, _, text in parts]
+    rows = [row(name, text) for name, _, text in parts]
     return Block("What was checked", "run-checks", ["check", "what was found"], rows, numeric=False)
 
 
 def _steps(model: Mapping[str, Any] | None) -> int | None:
     """Return the steps that a model's definition asks for, None where it is not trained."""
     return None if model is None or model["source"] != "train" else model.get("optimisation", {}).get("steps")
-
-
-def _count(value: int | None) -> str:
-    return DASH if value is None else f"{value:,}"

@@ -30,7 +30,6 @@ RULE = (
     "that are replicated in truth, one in twenty is missed."
 )
 OTHER_PROTOCOL = "by the standard protocol, which the paper's own values are not scored by"
-UNKNOWN_AVERAGE = "how the paper averages relation extraction is not known"
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def _comparison(scored: ScoreCells, value: PublishedValue) -> Comparison:
 def _verdict(value: PublishedValue, ours: Cell, interval: tuple[float, float] | None) -> tuple[str, str]:
     """Return (verdict, reason)."""
     if REFERENCE not in KINDS[value.table].protocol_names:
-        return NOT_COMPARED, UNKNOWN_AVERAGE
+        return NOT_COMPARED, f"how the paper averages {KINDS[value.table].title.lower()} is not known"
     if value.protocol != REFERENCE:
         return NOT_COMPARED, OTHER_PROTOCOL
     if ours.mean is None:

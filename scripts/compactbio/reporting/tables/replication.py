@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 
-from compactbio.kinds import KINDS, METRIC_TITLES
+from compactbio.kinds import KINDS, METRIC_TITLES, scored_by
+from compactbio.kinds.kind import REFERENCE
 from compactbio.reporting.material import Built, Material, Row
 from compactbio.reporting.published import Assignment, PublishedValue
 from compactbio.reporting.render import DASH, Block, Document, Section, mean_and_std, number, row, signed
@@ -23,9 +25,6 @@ from compactbio.reporting.statistics.verdicts import (
 )
 
 NOT_THIS_RUN = "This run is not compared with the paper: reporting.compare_with_paper is false in its configuration."
-NO_MODEL = "the source does not say which model"
-OUTSIDE = "model or dataset is not part of this run"
-UNCONFIRMED = "not confirmed, decides nothing"
 COLUMNS = (
     "Percent. Ours: mean ± sample standard deviation over the runs; difference: ours less published, percent points; "
     "one more run: its 95 % prediction interval; standard: our mean of the same cell by the standard protocol."
@@ -61,8 +60,9 @@ def _head(scored: ScoreCells, assignment: Assignment, comparisons: Sequence[Comp
     counts = count_verdicts(comparisons)
     total = len(comparable(comparisons))
     found = "; ".join(f"{verdict}: {count}" for verdict, count in counts.items()) or "none"
+    kinds, _ = scored_by(REFERENCE)
     return [
-        f"{filled} of {possible} cells (the paper's models in this run × its NER and QA datasets, headline metric) "
+        f"{filled} of {possible} cells (the paper's models in this run × its {kinds} datasets, headline metric) "
         "have a confirmed published value of a known model.",
         f"Verdicts on the {total} confirmed values by the reference protocol: {found}.",
     ]
@@ -114,15 +114,20 @@ def _ranks_block(ranks: Sequence[RankCorrelation]) -> Block:
     return Block("Rank correlation", "rank-correlation", header, rows, notes)
 
 
+def _undecided(assignment: Assignment) -> list[tuple[str, list[PublishedValue], str]]:
+    """Return the published rows that have no verdict: title, rows, reason."""
+    return [
+        ("Not confirmed", assignment.unconfirmed, "not confirmed, decides nothing"),
+        ("Not assigned to a model", assignment.unassigned, "the source does not say which model"),
+        ("Outside this run", assignment.outside, "model or dataset is not part of this run"),
+    ]
+
+
 def _rest_blocks(scored: ScoreCells, assignment: Assignment) -> list[Block]:
     """Return a table for each kind of published rows that have no verdict."""
     header = ["dataset", "model", "metric", "protocol", "published", "ours"]
     blocks = []
-    for title, values, reason in (
-        ("Not confirmed", assignment.unconfirmed, UNCONFIRMED),
-        ("Not assigned to a model", assignment.unassigned, NO_MODEL),
-        ("Outside this run", assignment.outside, OUTSIDE),
-    ):
+    for title, values, reason in _undecided(assignment):
         rows = []
         for value in values:
             texts = [value.dataset, value.model or DASH, _title(value.metric), value.protocol]
@@ -154,27 +159,22 @@ def replication_records(scored: ScoreCells, assignment: Assignment, estimates: S
         value, ours = one.value, one.ours
         is_headline = value.metric == KINDS[ours.task].headline
         mean = means.get((value.dataset, value.protocol, value.model)) if is_headline else None
-        low, high = one.interval or (None, None)
-        records.append(
-            _published_fields(value)
-            | {"mean": ours.mean, "std": ours.std, "runs": ours.runs, "difference": ours.difference}
-            | {"prediction_low": low, "prediction_high": high}
-            | {"mean_low": mean.low if mean else None, "mean_high": mean.high if mean else None}
-            | {"standard_mean": one.standard, "verdict": one.verdict, "reason": one.reason}
-        )
-    for values, reason in (
-        (assignment.unconfirmed, UNCONFIRMED),
-        (assignment.unassigned, NO_MODEL),
-        (assignment.outside, OUTSIDE),
-    ):
+        record = _published_fields(value) | {
+            name: getattr(ours, name) for name in ("mean", "std", "runs", "difference")
+        }
+        if one.interval:
+            record |= {"prediction_low": one.interval[0], "prediction_high": one.interval[1]}
+        if mean:
+            record |= {"mean_low": mean.low, "mean_high": mean.high}
+        records.append(record | {"standard_mean": one.standard, "verdict": one.verdict, "reason": one.reason})
+    for _, values, reason in _undecided(assignment):
         records += [_published_fields(value) | {"reason": reason} for value in values]
     return records
 
 
 def _published_fields(value: PublishedValue) -> Row:
     """Return the columns that say what was published where."""
-    names = ("table", "dataset", "model", "metric", "protocol", "confidence", "source")
-    return {name: getattr(value, name) for name in names} | {"published": value.value}
+    return {("published" if name == "value" else name): text for name, text in asdict(value).items()}
 
 
 def _interval(interval: tuple[float, float] | None) -> str:

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from compactbio.kinds import KINDS, METRIC_TITLES
+from compactbio.kinds import KINDS, METRIC_TITLES, scored_by
 from compactbio.kinds.kind import STANDARD
 from compactbio.reporting.material import Built, Material, Row
 from compactbio.reporting.published import SUMMARY, Assignment
@@ -105,8 +105,7 @@ def _scored_by(protocol: str) -> str:
     """Return which kinds of task a protocol scores here."""
     if protocol == STANDARD:
         return "All tasks by the standard protocol."
-    having = " and ".join(kind.short for kind in KINDS.values() if protocol in kind.protocol_names)
-    lacking = " and ".join(kind.title.lower() for kind in KINDS.values() if protocol not in kind.protocol_names)
+    having, lacking = scored_by(protocol)
     return f"{having} by the {protocol} protocol; {lacking} has the standard one only."
 
 
