@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from helpers.configurations import ROOT
 
 from compactbio.files import MANIFEST
@@ -42,9 +43,7 @@ OTHER_FOLDERS = {  # folders of other trees, of which these files are the makers
 
 def test_rooms_of_text_give_text_and_keep_wildcards() -> None:
     results = Results("results/demo")
-    assert results.finetuning("{model}", "{dataset}").run == "results/finetuning/{model}/{dataset}/run.yaml".replace(
-        "results/", "results/demo/"
-    )
+    assert results.finetuning("{model}", "{dataset}").run == "results/demo/finetuning/{model}/{dataset}/run.yaml"
     assert results.log("score_model", "{model}") == "results/demo/logs/score_model/{model}.log"
     assert results.log("collect_scores") == "results/demo/logs/collect_scores/all.log"
     assert results.benchmark("tokenize_shard", "{tokenizer}", "{shard}").endswith("/{tokenizer}/{shard}.tsv")
@@ -55,6 +54,11 @@ def test_rooms_of_paths_give_paths() -> None:
     assert results.pretraining("A").model.manifest == Path("results/pretraining/A/model/manifest.json")
     assert Finetuning(Path("anywhere")).predictions == Path("anywhere/predictions.parquet")
     assert Finetuning.predictions.name == "predictions.parquet"
+
+
+def test_the_logs_of_slurm_lie_where_the_profile_says() -> None:
+    profile = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text())
+    assert profile["slurm-logdir"] == tree.SLURM_LOGS
 
 
 def test_what_is_there_is_found_under_a_folder_with_any_name(tmp_path: Path) -> None:
