@@ -5,7 +5,7 @@ from compactbio.downloads.hub import WEIGHT_FILES
 from compactbio.errors import UserError
 from compactbio.pretraining.sampling import check_split
 from compactbio.reporting.options import comparison_options, selection_options
-from compactbio.reporting.records import FIGURES, INDEX, PAGES, TABLES
+from compactbio.reporting.report_records import FIGURES, INDEX, PAGES, TABLES
 from compactbio.settings.runs import finetuning_run, pretraining_run
 from compactbio.settings.load import load_settings, rule_names
 from compactbio.settings.results import Downloads, Results

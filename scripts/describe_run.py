@@ -18,8 +18,8 @@ from compactbio.reporting.pages.environment import environment_document
 from compactbio.reporting.pages.overview import corpus_document, run_document
 from compactbio.reporting.pages.run_costs import RECORD_COLUMNS, costs_document, costs_records, read_benchmarks
 from compactbio.reporting.pages.training_records import read_trained
-from compactbio.reporting.records import PAGES
 from compactbio.reporting.render import write_document, write_rows
+from compactbio.reporting.report_records import PAGES
 from compactbio.settings.load import settings_of_files
 from compactbio.settings.results import PRETRAINING, TrainingResults
 

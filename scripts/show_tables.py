@@ -8,7 +8,7 @@ from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.logs import run_program
-from compactbio.reporting.records import printed_tables
+from compactbio.reporting.report_records import printed_tables
 from compactbio.reporting.tables.terminal import for_terminal
 from compactbio.settings.load import settings_of_files
 from compactbio.settings.results import Results, Tables

@@ -10,7 +10,7 @@ import pytest
 from helpers.configurations import ROOT
 
 from compactbio.kinds import KINDS
-from compactbio.reporting.records import FIGURES, INDEX, PAGES, TABLES, printed_tables
+from compactbio.reporting.report_records import FIGURES, INDEX, PAGES, TABLES, printed_tables
 
 RECORDS = (INDEX, *TABLES, *FIGURES, *PAGES)
 OF_OTHER_STAGES = {"workflow", "citations", "corpus_files", "corpus_lengths", "pretraining_terms"}
@@ -37,7 +37,7 @@ def test_names_are_given_once_and_every_kind_of_task_has_a_table():
 
 
 def test_records_are_read_without_what_draws_or_computes():
-    code = "import sys, compactbio.reporting.records; print(*sys.modules)"
+    code = "import sys, compactbio.reporting.report_records; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT / "scripts", capture_output=True, text=True, check=True
     )

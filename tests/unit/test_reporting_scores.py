@@ -61,7 +61,7 @@ def test_counts_may_exceed_one_and_digits_survive(tmp_path):
 
 def test_collecting_refuses_a_number_twice_and_a_dataset_under_two_tasks(tmp_path):
     one = write_rows(tmp_path / "one.tsv", [ROW])
-    with pytest.raises(UserError, match="BC2GM / A / seed42 / standard / f1 stands twice"):
+    with pytest.raises(UserError, match="BC2GM / A / seed42 / standard / f1 occurs twice"):
         collect_scores([one, write_rows(tmp_path / "two.tsv", [ROW])])
     with pytest.raises(UserError, match=r"BC2GM is of task ner in .*one\.tsv and of task re"):
         collect_scores([one, write_rows(tmp_path / "two.tsv", [changed(task="re", model="B")])])

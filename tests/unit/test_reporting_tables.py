@@ -17,8 +17,8 @@ from compactbio.reporting.render import (
     to_markdown,
 )
 from compactbio.reporting.score_cells import build_cells, rank_marks
+from compactbio.reporting.tables.averages import averages, retained, summary_document
 from compactbio.reporting.tables.kind_scores import task_document, task_records
-from compactbio.reporting.tables.summary import averages, retained, summary_document
 from compactbio.reporting.tables.terminal import for_terminal
 from compactbio.scoring.score_rows import Score
 

@@ -75,7 +75,7 @@ def collect_scores(paths: Iterable[Path]) -> list[Score]:
         for score in read_scores(path):
             if score.key in origin:
                 raise UserError(
-                    f"{' / '.join(score.key)} stands twice: in {origin[score.key]} and in {path}; remove one of them"
+                    f"{' / '.join(score.key)} occurs twice: in {origin[score.key]} and in {path}; remove one of them"
                 )
             task, first = task_of.setdefault(score.dataset, (score.task, path))
             if task != score.task:

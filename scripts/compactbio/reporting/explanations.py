@@ -9,8 +9,8 @@ from compactbio.kinds import KINDS, scored_by
 from compactbio.kinds.kind import REFERENCE
 from compactbio.reporting.material import Material
 from compactbio.reporting.published import Assignment, PublishedValue
-from compactbio.reporting.records import TABLES
 from compactbio.reporting.render import Block, Document, Entry, Section, number, row
+from compactbio.reporting.report_records import TABLES
 from compactbio.reporting.score_cells import ScoreCells
 from compactbio.reporting.tables.kind_scores import UNITS_NOTE
 

@@ -13,10 +13,10 @@ from compactbio.kinds import KINDS
 from compactbio.kinds.kind import REFERENCE, STANDARD
 from compactbio.reporting.efficiency.measurements import FORMS, INT8, ONNX, TORCH
 from compactbio.reporting.published import Assignment
-from compactbio.reporting.records import TABLES
+from compactbio.reporting.report_records import TABLES
 from compactbio.reporting.score_cells import ScoreCells, build_cells
 from compactbio.reporting.statistics.estimates import MEAN
-from compactbio.reporting.tables.summary import averages
+from compactbio.reporting.tables.averages import averages
 from compactbio.scoring.score_rows import Score
 from compactbio.settings.results import Tables
 

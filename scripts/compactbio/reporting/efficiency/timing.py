@@ -57,13 +57,13 @@ def named_folders(texts: Sequence[str]) -> dict[str, Path]:
     """Return the folders of --models by name.
 
     Raises:
-        UserError: a text is not NAME=FOLDER, a name stands twice, or a folder is not there.
+        UserError: a text is not NAME=FOLDER, a name is given twice, or a folder is not there.
     """
     folders = {}
     for text in texts:
         name, separator, folder = text.partition("=")
         if not separator or not name or name in folders:
-            raise UserError(f"--models: {text!r} is not NAME=FOLDER, or its name stands twice")
+            raise UserError(f"--models: {text!r} is not NAME=FOLDER, or its name is given twice")
         if not Path(folder).is_dir():
             raise UserError(f"--models: there is no folder {folder}")
         folders[name] = Path(folder)

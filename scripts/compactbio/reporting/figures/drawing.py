@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib import pyplot as plt
 
 from compactbio.reporting.material import Material
-from compactbio.reporting.records import FIGURES
+from compactbio.reporting.report_records import FIGURES
 from compactbio.style import PARAMETERS, save_figure
 
 

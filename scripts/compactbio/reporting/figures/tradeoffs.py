@@ -17,7 +17,7 @@ from compactbio.reporting.efficiency.measurements import DEVICES
 from compactbio.reporting.figures.score_dots import group_handles
 from compactbio.reporting.material import Material
 from compactbio.reporting.score_cells import ScoreCells
-from compactbio.reporting.tables.summary import averages
+from compactbio.reporting.tables.averages import averages
 from compactbio.style import Look, say_nothing_to_draw
 
 Costs = Mapping[str, float]

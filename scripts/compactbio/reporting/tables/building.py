@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from compactbio.reporting.material import Material
-from compactbio.reporting.records import INDEX, TABLES
 from compactbio.reporting.render import FORMS, write_document, write_rows
+from compactbio.reporting.report_records import INDEX, TABLES
 
 
 def write_tables(folder: Path, material: Material) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.reporting.material import Built, Material, Row
-from compactbio.reporting.records import BOTH
 from compactbio.reporting.render import DASH, Block, Document, Section, gap_note, number, row, signed
+from compactbio.reporting.report_records import BOTH
 from compactbio.reporting.score_cells import ScoreCells
 from compactbio.reporting.statistics.estimates import (
     BASELINE,

@@ -8,8 +8,8 @@ from typing import Any
 
 from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.reporting.material import Built, Material, Row
-from compactbio.reporting.records import OPTIONS
 from compactbio.reporting.render import DASH, Block, Document, Entry, Section, gap_note, mean_and_std, number, row
+from compactbio.reporting.report_records import OPTIONS
 from compactbio.reporting.score_cells import NOT_RUN, summarise
 from compactbio.reporting.trainings import Trainings
 

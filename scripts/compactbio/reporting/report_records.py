@@ -115,7 +115,7 @@ TABLES = (
         "summary",
         "Summary",
         TABLE_CATEGORY,
-        "tables.summary.build",
+        "tables.averages.build",
         BOTH,
         holds="averages per kind of task and over them, and the share of the baseline's",
         columns=("protocol", "model", "task", "metric", "datasets", "average", "percent_of_baseline", "reason"),

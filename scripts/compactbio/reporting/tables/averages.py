@@ -10,8 +10,8 @@ from compactbio.kinds import KINDS, METRIC_TITLES, scored_by
 from compactbio.kinds.kind import STANDARD
 from compactbio.reporting.material import Built, Material, Row
 from compactbio.reporting.published import SUMMARY, Assignment
-from compactbio.reporting.records import BOTH
 from compactbio.reporting.render import MARKS_NOTE, Block, Document, Entry, Section, gap_note, number
+from compactbio.reporting.report_records import BOTH
 from compactbio.reporting.score_cells import Cell, ScoreCells, rank_marks
 
 ALL = "all"  # kinds of task together
