@@ -11,8 +11,8 @@ from compactbio.cluster import disk_needs
 from compactbio.cluster.status import trainings
 from compactbio.errors import UserError
 from compactbio.publishing.sources import used_sources
-from compactbio.settings.cycles import cycles
 from compactbio.settings.load import load_settings, merge
+from compactbio.settings.names import cycles
 from compactbio.settings.runs import finetuning_run
 from compactbio.settings.selection import finetuned_datasets, kept_weights
 from compactbio.students.parameters import estimated_parameters

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from datetime import date
 from typing import Any
 
 from compactbio.errors import UserError
-from compactbio.settings.cycles import cycles
 from compactbio.settings.datasets import dataset_faults
-from compactbio.settings.messages import unknown
-from compactbio.settings.objectives import objective_faults
-from compactbio.settings.selection import finetuned_datasets, source_of
-from compactbio.settings.shapes import POSITIONS, shape_faults
+from compactbio.settings.names import cycles, unknown
+from compactbio.settings.selection import finetuned_datasets, source_of, student_parts
+from compactbio.settings.shapes import POSITIONS, shape_faults, sizes_of
+from compactbio.terms import objective
 from compactbio.training.optimizer_settings import optimizer_faults
 
 
@@ -28,11 +28,9 @@ def check_relations(
     """
     faults = [
         *_run_faults(config),
-        *_reserved_faults(config, reserved_names),
         *_corpus_faults(config),
         *_checkpoint_faults(config),
-        *_model_faults(config),
-        *_teacher_cycles(config),
+        *_model_faults(config, reserved_names),
         *dataset_faults(config, source_names),
     ]
     if faults:
@@ -64,13 +62,6 @@ def _run_faults(config: dict[str, Any]) -> Iterator[str]:
         yield f"reporting.deployment_dataset: {unknown(deployed, config['datasets'])}"
     for name in sorted(set(config["models"]) & set(config["checkpoints"])):
         yield f"models.{name}: the name is also a checkpoint's; a teacher could be either, so rename one"
-
-
-def _reserved_faults(config: dict[str, Any], reserved_names: Collection[str]) -> Iterator[str]:
-    """Yield models that are called like a target or a rule of the workflow."""
-    for name in config["models"]:
-        if name in reserved_names:
-            yield f"models.{name}: the name is taken by a target or rule of the workflow; choose another"
 
 
 def _corpus_faults(config: dict[str, Any]) -> Iterator[str]:
@@ -117,21 +108,28 @@ def _checkpoint_faults(config: dict[str, Any]) -> Iterator[str]:
             )
 
 
-def _model_faults(config: dict[str, Any]) -> Iterator[str]:
+def _model_faults(config: dict[str, Any], reserved_names: Collection[str]) -> Iterator[str]:
     """Yield faults of `models`; what only training needs is asked for only where `source` is `train`."""
+    trained = {name: model for name, model in config["models"].items() if model["source"] == "train"}
+    circles = list(
+        cycles({name: trained[name].get("teacher") if name in trained else None for name in config["models"]})
+    )
+    for circle in circles:
+        yield f"models.{circle[0]}.teacher: the teachers form a cycle ({' -> '.join(circle)}); break it"
     for name, model in config["models"].items():
-        place = f"models.{name}"
-        yield from _source_faults(config, place, model)
-        if model["source"] == "train":
-            yield from _student_faults(config, name, model)
-            yield from _optimisation_faults(config, name, model)
-            yield from objective_faults(config, name)
+        if name in reserved_names:
+            yield f"models.{name}: the name is taken by a target or rule of the workflow; choose another"
+        yield from _source_faults(config, f"models.{name}", model)
+    for name, model in trained.items():
+        yield from _student_faults(config, name, model)
+        yield from _optimisation_faults(config, name, model)
+        if not circles:  # sizes are looked up from teacher to teacher
+            yield from _objective_faults(config, name, model)
 
 
 def _student_faults(config: dict[str, Any], name: str, model: dict[str, Any]) -> Iterator[str]:
     """Yield faults of a trained model's student and teacher."""
-    place = f"models.{name}"
-    student = {key: value for key, value in (model.get("student") or {}).items() if value is not None}
+    place, student = f"models.{name}", student_parts(model)
     if len(student) != 1:
         yield (
             f"{place}.student: exactly one of teacher_layers, checkpoint and shape must be set "
@@ -180,14 +178,28 @@ def _optimisation_faults(config: dict[str, Any], name: str, model: dict[str, Any
     if missing:
         yield f"{place}: missing {', '.join(missing)}"
     elif optimisation["warmup_steps"] >= optimisation["steps"]:
-        yield (f"{place}.warmup_steps: {optimisation['warmup_steps']} is not below steps = {optimisation['steps']}")
+        yield f"{place}.warmup_steps: {optimisation['warmup_steps']} is not below steps = {optimisation['steps']}"
     yield from optimizer_faults(place, optimisation)
 
 
-def _teacher_cycles(config: dict[str, Any]) -> Iterator[str]:
-    """Yield one fault for each cycle of models that teach each other."""
-    teachers = {
-        name: model.get("teacher") if model["source"] == "train" else None for name, model in config["models"].items()
-    }
-    for cycle in cycles(teachers):
-        yield f"models.{cycle[0]}.teacher: the teachers form a cycle ({' -> '.join(cycle)}); break it"
+def _objective_faults(config: dict[str, Any], name: str, model: dict[str, Any]) -> Iterator[str]:
+    """Yield faults of a trained model's objective and of the layers it copies: depths, heads, what each term needs."""
+    place, terms = f"models.{name}.objective", model.get("objective") or []
+    if not terms:
+        yield f"{place}: needed since models.{name}.source is `train`"
+    for repeated, times in sorted(Counter(term["term"] for term in terms).items()):
+        if times > 1:
+            yield f"{place}: the term {repeated} occurs twice; merge its layers into one"
+    has_teacher = model.get("teacher") is not None
+    student, teacher = sizes_of(config, name), sizes_of(config, model["teacher"]) if has_teacher else None
+    beyond = [layer for layer in student_parts(model).get("teacher_layers", ()) if teacher and layer >= teacher.layers]
+    if teacher and beyond:
+        yield (
+            f"models.{name}.student.teacher_layers: {beyond} beyond the teacher's {teacher.layers} "
+            f"layers, which count from 0 to {teacher.layers - 1}"
+        )
+    for index, given in enumerate(terms):
+        entry = objective.read_entry(given, config["quirks"])
+        faults = objective.shape_faults(entry, student, teacher, has_teacher=has_teacher)
+        for fault in (*objective.key_faults(given), *faults):
+            yield f"{place}[{index}] ({given['term']}){fault}"

@@ -7,8 +7,7 @@ from typing import Any
 
 from compactbio.kinds import KINDS
 from compactbio.kinds.kind import Kind, Layout
-from compactbio.settings.cycles import cycles
-from compactbio.settings.messages import unknown
+from compactbio.settings.names import cycles, unknown
 from compactbio.settings.runs import finetuning_options
 from compactbio.settings.selection import STAGE, stage_before
 from compactbio.settings.shapes import POSITIONS

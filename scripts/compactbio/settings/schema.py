@@ -37,7 +37,7 @@ def registered_definitions(schema: dict[str, Any]) -> dict[str, Any]:
         "schedule": {"enum": list(SCHEDULES)},
         # every architecture's keys; that a model has those of its own, settings/shapes.py checks
         "student_shape": {"type": ["object", "null"], "properties": shape_keys},
-        "term": term_schema(),  # an entry of an objective; which options its term has, settings/objectives.py checks
+        "term": term_schema(),  # an entry of an objective; which options its term has, settings/checks.py checks
         **_kind_definitions(schema["$defs"]["finetuning_options"]),
     }
 

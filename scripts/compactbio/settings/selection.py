@@ -25,10 +25,14 @@ def is_trained(config: dict[str, Any], name: str) -> bool:
     return name in config["models"] and config["models"][name]["source"] == "train"
 
 
+def student_parts(model: dict[str, Any]) -> dict[str, Any]:
+    """Return what is set of teacher_layers, checkpoint and shape, of which a student is made from one."""
+    return {key: value for key, value in (model.get("student") or {}).items() if value is not None}
+
+
 def student_kind(model: dict[str, Any]) -> tuple[str, Any]:
     """Return which of teacher_layers, checkpoint and shape a model's student is made from, and its value."""
-    student = {key: value for key, value in (model.get("student") or {}).items() if value is not None}
-    return next(iter(student.items()))
+    return next(iter(student_parts(model).items()))
 
 
 def trained_models(config: dict[str, Any]) -> list[str]:

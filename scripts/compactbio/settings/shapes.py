@@ -7,7 +7,7 @@ from typing import Any
 
 from compactbio.architectures import ARCHITECTURES
 from compactbio.architectures.record import COMMON_SIZES
-from compactbio.settings.selection import source_of
+from compactbio.settings.selection import source_of, student_parts
 from compactbio.terms.term import Shape
 
 POSITIONS = max(record.positions({}) for record in ARCHITECTURES.values())  # that a model has at most, by default
@@ -25,13 +25,13 @@ def shape_of(config: dict[str, Any], name: str) -> dict[str, Any]:
     record = ARCHITECTURES[definition["architecture"]]
     if definition["source"] != "train":
         return record.common_names(definition.get("shape") or {})
-    student = {key: value for key, value in (definition.get("student") or {}).items() if value is not None}
+    student = student_parts(definition)
     if "shape" in student:
         return record.common_names({**record.usual, **student["shape"]})
     if "checkpoint" in student:
         return shape_of(config, student["checkpoint"])
     teacher = definition.get("teacher")
-    above = {} if teacher in (None, name) else shape_of(config, teacher)
+    above = {} if teacher is None else shape_of(config, teacher)
     return {**above, COMMON_SIZES.depth: len(student.get("teacher_layers", []))}
 
 

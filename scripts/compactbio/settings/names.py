@@ -1,8 +1,13 @@
-"""Definitions that refer to each other in a circle."""
+"""Names by which definitions refer to each other: what is wrong with those that are unknown or form a circle."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+
+
+def unknown(name: str, known: Iterable[str]) -> str:
+    """Return the tail of a message about a name that is not defined."""
+    return f"`{name}` is not defined; known: {', '.join(sorted(known))}"
 
 
 def cycles(successors: Mapping[str, str | None]) -> Iterator[list[str]]:
