@@ -15,7 +15,8 @@ LABELS = ("O", "B", "I")
 
 
 def read(path: Path, content: str | bytes, labels: tuple[str, ...] = LABELS):
-    return read_split(write(path / "x.tsv", content), labels, "datasets.x.labels")
+    definition = parse_definition("x", {**NER, "labels": labels}, path)
+    return read_split(write(path / "x.tsv", content), definition)
 
 
 def test_words_labels_and_counts(tmp_path: Path) -> None:
@@ -95,11 +96,11 @@ def test_sentences_shared_with_train_are_counted(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"task": "nre"}, r"datasets\.x\.task is 'nre'"),
-        ({"layout": "squad"}, r"datasets\.x\.layout is 'squad'; for task ner possible are tagged_words"),
-        ({"labels": ["O"]}, r"datasets\.x\.labels must list"),
+        ({"layout": "squad"}, r"datasets\.x\.layout: `squad` is not a layout of ner: tagged_words"),
+        ({"labels": ["O"]}, r"datasets\.x\.labels: needed, at least two"),
         ({"labels": ["O", "B", "I-x"]}, "labels: I-x; .* each I with its B"),
         ({"labels": ["B", "I"]}, "O missing"),
-        ({"files": {"train": "train.tsv"}}, r"datasets\.x\.files\.test is missing"),
+        ({"files": {"train": "train.tsv"}}, r"datasets\.x\.files: missing test"),
     ],
 )
 def test_definitions_that_do_not_fit_are_refused(tmp_path: Path, change: dict, message: str) -> None:

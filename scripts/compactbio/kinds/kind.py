@@ -27,18 +27,18 @@ class Layout:
         files: parts that a definition must name a file for; empty where the file names are fixed.
         splits: of a layout whose file names are fixed.
         folds: numbers of its folds, none where it has no folds.
-        counted: names that a split's counts have, those of labels apart.
+        counted: names that a split's counts have, those of labels apart, in the order of the file.
         golden: names that the counts of the golden answers have.
     """
 
     name: str
     reader: str
     describes: str
-    counted: frozenset[str]
+    counted: tuple[str, ...]
     files: frozenset[str] = frozenset({"train", "test"})
     splits: frozenset[str] = frozenset()
     folds: range = range(0)
-    golden: frozenset[str] = frozenset()
+    golden: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -216,8 +216,8 @@ class Kind:
         """Return every number that a run of this kind may have, those that it must have first."""
         return self.metric_names + self.optional_metrics()
 
-    def layout(self, name: str) -> Layout | None:
-        """Return a layout of this kind by its name."""
+    def layout(self, name: object) -> Layout | None:
+        """Return a layout of this kind by its name, as a configuration has it."""
         return next((layout for layout in self.layouts if layout.name == name), None)
 
     def hyperparameters(self) -> dict[str, Any]:

@@ -47,9 +47,8 @@ KIND = Kind(
             reader="tagged_words.read_dataset",
             describes="word<TAB>label, blank line between sentences.\n"
             "files {train, validation, test}, labels [O, B, I] or [O, B-x, I-x, ...]",
-            counted=frozenset(
-                {"sentences", "words", "entities", "i_after_o", "blank_lines_extra", "document_marks_skipped"}
-            ),
+            # i_after_o: an I that continues no entity, read as B
+            counted=("sentences", "words", "entities", "i_after_o", "blank_lines_extra", "document_marks_skipped"),
         ),
     ),
     columns={"id": "int32", "words": ["string"], "labels": ["label"]},

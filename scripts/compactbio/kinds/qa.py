@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compactbio.kinds.kind import REFERENCE, STANDARD, Counts, Kind, Layout, Metric, Predictions, Protocol
 
-_ROW_COUNTS = frozenset({"rows", "questions", "answers", "rows_without_answer"})
+_ROW_COUNTS = ("rows", "questions", "answers", "rows_without_answer")
 
 KIND = Kind(
     name="qa",
@@ -19,11 +19,9 @@ KIND = Kind(
             describes="SQuAD form, ids <question>_<number>. files {train, [validation], test, golden}",
             files=frozenset({"train", "test", "golden"}),
             counted=_ROW_COUNTS,
-            golden=frozenset(
-                {
-                    *("questions", "factoid", "list", "summary", "yesno"),
-                    *("factoid_without_snippet", "answer_in_context"),
-                }
+            golden=(
+                *("questions", "factoid", "list", "summary", "yesno"),
+                *("factoid_without_snippet", "answer_in_context"),
             ),
         ),
         Layout(
@@ -31,7 +29,7 @@ KIND = Kind(
             reader="squad.read_squad",
             describes="SQuAD form with answers in every file. files {train, [validation], test}",
             counted=_ROW_COUNTS,
-            golden=frozenset({"questions", "factoid", "answer_in_context"}),
+            golden=("questions", "factoid", "answer_in_context"),
         ),
     ),
     columns={

@@ -13,7 +13,7 @@ from compactbio.settings.selection import STAGE, stage_before
 from compactbio.settings.shapes import POSITIONS
 from compactbio.training.optimizer_settings import optimizer_faults
 
-TEST_COUNTS = {"also_in_train"}  # counted in every layout
+TEST_COUNTS = ("also_in_train",)  # counted in every layout
 
 
 def dataset_faults(config: dict[str, Any], source_names: set[str] | None) -> Iterator[str]:
@@ -25,17 +25,18 @@ def dataset_faults(config: dict[str, Any], source_names: set[str] | None) -> Ite
         place, kind = f"datasets.{name}", KINDS[dataset["task"]]
         if name == "sources":
             yield f"{place}: the name is taken by the folder of fetched data; choose another"
-        layout = kind.layout(dataset["layout"])
-        if layout is None:
-            known = ", ".join(sorted(layout.name for layout in kind.layouts))
-            yield f"{place}.layout: `{dataset['layout']}` is not a layout of {kind.name}: {known}"
         if dataset["source"] is None and not dataset["folder"]:
             yield f"{place}.folder: needed since {place}.source is null: the folder of your files"
         if source_names is not None and dataset["source"] not in {None, *source_names}:
             yield f"{place}.source: {unknown(dataset['source'], source_names)}"
-        yield from _label_faults(place, kind, dataset)
-        if layout is not None:
-            yield from _layout_faults(place, layout, dataset)
+        yield from data_faults(place, kind, dataset)
+        if kind.labels is not None and kind.labels.positive:
+            positive = dataset.get("positive_labels") or []
+            if not positive:
+                yield f"{place}.positive_labels: needed; precision, recall and F1 are computed over them"
+            unlisted = sorted(set(positive) - set(dataset.get("labels") or ()))
+            if unlisted:
+                yield f"{place}.positive_labels: {', '.join(unlisted)} not in {place}.labels"
         yield from _finetuning_faults(config, place, dataset)
         yield from _stage_faults(config, name)
     for cycle in cycles({name: stage_before(config, name) for name in config["datasets"]}):
@@ -45,42 +46,22 @@ def dataset_faults(config: dict[str, Any], source_names: set[str] | None) -> Ite
             yield f"finetuning.{task}.{STAGE}: belongs in a dataset's own `finetuning`"
 
 
-def known_counts(layout: Layout, dataset: dict[str, Any]) -> dict[str, frozenset[str]]:
-    """Return the names that `counts` may hold for a dataset: those of each split, and of the golden answers."""
-    counts = {split: layout.counted | (TEST_COUNTS if split == "test" else set()) for split in _splits(layout, dataset)}
-    return counts | ({"golden": layout.golden} if layout.golden else {})
-
-
-def _splits(layout: Layout, dataset: dict[str, Any]) -> set[str]:
-    """Return the splits that a dataset's files hold."""
-    return set(layout.splits) or {*(dataset.get("files") or {})} - {"golden"}
-
-
-def _label_faults(place: str, kind: Kind, dataset: dict[str, Any]) -> Iterator[str]:
-    """Yield faults of a dataset's labels."""
-    if kind.labels is None:
-        return
-    labels = dataset.get("labels")
-    if not labels:
-        yield f"{place}.labels: needed; their order fixes the label ids"
-        return
-    fault = kind.labels.fault(labels)
-    if fault is not None:
-        yield f"{place}.labels: {fault}"
-    if kind.labels.positive:
-        positive = dataset.get("positive_labels") or []
-        if not positive:
-            yield f"{place}.positive_labels: needed; precision, recall and F1 are computed over them"
-        unlisted = sorted(set(positive) - set(labels))
-        if unlisted:
-            yield f"{place}.positive_labels: {', '.join(unlisted)} not in {place}.labels"
-
-
-def _layout_faults(place: str, layout: Layout, dataset: dict[str, Any]) -> Iterator[str]:
-    """Yield faults of a dataset's files and folds, and of the names in its counts.
+def data_faults(place: str, kind: Kind, dataset: dict[str, Any]) -> Iterator[str]:
+    """Yield faults of what a dataset's definition says of its data: layout, labels, files, folds, names of counts.
 
     Null unsets a split's counts and may stand anywhere.
     """
+    if kind.labels is not None:
+        labels = dataset.get("labels") or ()
+        if len(labels) < 2:
+            yield f"{place}.labels: needed, at least two; their order fixes the label ids"
+        elif fault := kind.labels.fault(labels):
+            yield f"{place}.labels: {fault}"
+    layout = kind.layout(dataset.get("layout"))
+    if layout is None:
+        known = ", ".join(sorted(layout.name for layout in kind.layouts))
+        yield f"{place}.layout: `{dataset.get('layout')}` is not a layout of {kind.name}: {known}"
+        return
     missing = layout.files - set(dataset.get("files") or {})
     if missing:
         yield f"{place}.files: missing {', '.join(sorted(missing))}, which the layout {layout.name} needs"
@@ -89,16 +70,25 @@ def _layout_faults(place: str, layout: Layout, dataset: dict[str, Any]) -> Itera
     elif beyond := [fold for fold in dataset.get("folds", []) if fold not in layout.folds]:
         first, last = layout.folds[0], layout.folds[-1]
         yield f"{place}.folds: {', '.join(map(str, beyond))} not there; the layout {layout.name} has {first} to {last}"
-    known = known_counts(layout, dataset)
+    counted = known_counts(layout, dataset)
     for split, counts in (dataset.get("counts") or {}).items():
-        if counts is None:
+        if counts is not None and split not in counted:
+            yield f"{place}.counts: unknown split `{split}`; known: {', '.join(sorted(counted))}"
             continue
-        if split not in known:
-            yield f"{place}.counts: unknown split `{split}`; known: {', '.join(sorted(known))}"
-            continue
-        for name in counts:
-            if name not in known[split]:
-                yield f"{place}.counts.{split}: unknown count `{name}`; known: {', '.join(sorted(known[split]))}"
+        for name in counts or ():
+            if name not in counted[split]:
+                yield f"{place}.counts.{split}: unknown count `{name}`; known: {', '.join(sorted(counted[split]))}"
+
+
+def known_counts(layout: Layout, dataset: dict[str, Any]) -> dict[str, set[str]]:
+    """Return the names that `counts` may hold for a dataset: those of each split, and of the golden answers."""
+    counts = {split: {*layout.counted, *(TEST_COUNTS if split == "test" else ())} for split in _splits(layout, dataset)}
+    return counts | ({"golden": set(layout.golden)} if layout.golden else {})
+
+
+def _splits(layout: Layout, dataset: dict[str, Any]) -> set[str]:
+    """Return the splits that a dataset's files hold."""
+    return set(layout.splits) or {*(dataset.get("files") or {})} - {"golden"}
 
 
 def _finetuning_faults(config: dict[str, Any], place: str, dataset: dict[str, Any]) -> Iterator[str]:
@@ -114,8 +104,10 @@ def _finetuning_faults(config: dict[str, Any], place: str, dataset: dict[str, An
         yield f"{place}.finetuning.class_weights: {len(weights)} weights for {len(labels)} labels: give one for each"
     if "patience" in merged and "best_epoch_by" not in merged:
         yield f"{place}.finetuning.patience: needs best_epoch_by, the metric by which an epoch is better"
+    layout = KINDS[dataset["task"]].layout(dataset["layout"])
+    validated = dataset.get("validation_fraction") or (layout and "validation" in _splits(layout, dataset))
     for key in ("best_epoch_by", "grid"):
-        if key in merged and not _has_validation(dataset):
+        if key in merged and not validated:
             yield f"{place}.finetuning.{key}: needs validation data; name files.validation or set validation_fraction"
 
 
@@ -133,9 +125,3 @@ def _stage_faults(config: dict[str, Any], name: str) -> Iterator[str]:
         yield f"{place}: `{stage}` is a dataset of {before['task']}, {name} one of {here['task']}; name one of the same"
     elif here.get("labels") != before.get("labels"):
         yield f"{place}: `{stage}` has other labels than {name}, whose fine-tuning goes on with its head"
-
-
-def _has_validation(dataset: dict[str, Any]) -> bool:
-    """Return whether a dataset has a validation part, of its own or cut from train."""
-    layout = KINDS[dataset["task"]].layout(dataset["layout"])
-    return bool(dataset.get("validation_fraction")) or (layout is not None and "validation" in _splits(layout, dataset))

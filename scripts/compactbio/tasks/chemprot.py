@@ -16,34 +16,22 @@ mentions. The task made from them is the six-class one of the benchmarks BLUE an
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-from typing import Any
 
 from compactbio.errors import UserError
-from compactbio.tasks.counts import count_shared
-from compactbio.tasks.prepared import Columns, Definition, Prepared
+from compactbio.tasks.prepared import Columns, Counts, Definition, Prepared, count_shared
 from compactbio.tasks.sentence_bounds import find_sentences
 from compactbio.tasks.sentences import count_labels
 from compactbio.tasks.texts import read_rows
 
 NO_RELATION = "false"
 CHEMICAL, GENE, BOTH = "@CHEMICAL$", "@GENE$", "@CHEM-GENE$"
+Relation = tuple[str, str, str, str]  # document, class, chemical, gene
 _STEMS = {"train": "chemprot_training", "validation": "chemprot_development", "test": "chemprot_test"}
-
-_COUNTED = (
-    "relations",
-    "relations_repeated",  # rows that give a pair and class again, under another name of the relation
-    "relations_of_another_class",  # evaluated classes of a pair beyond the one it is labelled with
-    "relations_across_sentences",
-    "relations_not_evaluated",  # rows whose class is not among the labels
-    "false_with_relation_not_evaluated",
-    "overlapping_pairs",
-    "overlapping_pairs_related",
-    "sentences",
-    "sentences_joined",
-)
 
 
 @dataclass(frozen=True, order=True)
@@ -66,7 +54,7 @@ class Tables:
 
     texts: dict[str, str]  # document -> title, tab, abstract
     mentions: dict[str, dict[str, Mention]]  # document -> identifier -> mention
-    relations: list[tuple[str, str, str, str]]  # document, class, chemical, gene: a row each
+    relations: list[Relation]
     paths: list[Path]
 
 
@@ -79,11 +67,11 @@ def read_dataset(definition: Definition) -> Prepared:
     if NO_RELATION not in definition.labels:
         raise UserError(f"{definition.key}.labels must hold {NO_RELATION!r}, the label of unrelated pairs")
     splits: dict[str, Columns] = {}
-    counts: dict[str, dict[str, Any]] = {}
+    counts: dict[str, Counts] = {}
     inputs: list[Path] = []
     for split, stem in _STEMS.items():
         tables = read_tables(definition.folder, stem, "_gs" if split == "test" else "")
-        splits[split], counts[split] = make_examples(tables, definition.labels)
+        splits[split], counts[split] = make_examples(tables, definition)
         inputs += tables.paths
     seen = set(splits["train"]["sentence"])
     counts["test"]["also_in_train"] = count_shared(seen, splits["test"]["sentence"])
@@ -115,15 +103,16 @@ def read_tables(folder: Path, stem: str, ending: str) -> Tables:
     return tables
 
 
-def make_examples(tables: Tables, labels: tuple[str, ...]) -> tuple[Columns, dict[str, Any]]:
+def make_examples(tables: Tables, definition: Definition) -> tuple[Columns, Counts]:
     """Return columns (id, fold, sentence, label as id) and counts of one split.
 
     Of the counts, relations = examples of the evaluated classes + relations_repeated +
     relations_of_another_class + relations_across_sentences.
     """
-    known = {label: number for number, label in enumerate(labels)}
+    known = definition.label_ids
     columns: Columns = {"id": [], "fold": [], "sentence": [], "label": []}
-    counts: Counter[str] = Counter(dict.fromkeys(_COUNTED, 0))
+    counts = Counter(dict.fromkeys(definition.layout.counted, 0))
+    counts["abstracts"] = len(tables.texts)
     classes: dict[tuple[str, str, str], set[str]] = defaultdict(set)
     for document, name, chemical_id, gene_id in tables.relations:
         found = classes[document, chemical_id, gene_id]
@@ -140,25 +129,22 @@ def make_examples(tables: Tables, labels: tuple[str, ...]) -> tuple[Columns, dic
         counts["sentences_joined"] += joined
         for start, end in sentences:
             here = [mention for mention in mentions if start <= mention.start and mention.end <= end]
-            for chemical in (mention for mention in here if mention.chemical):
-                for gene in (mention for mention in here if not mention.chemical):
-                    found = classes.get((document, chemical.identifier, gene.identifier), set())
-                    positive = sorted(
-                        (name for name in found if name in known and name != NO_RELATION), key=known.__getitem__
-                    )
-                    overlap = chemical.overlaps(gene)
-                    counts["overlapping_pairs"] += overlap
-                    counts["overlapping_pairs_related"] += overlap and bool(positive)
-                    counts["false_with_relation_not_evaluated"] += bool(found) and not positive
-                    counts["relations_of_another_class"] += max(0, len(positive) - 1)
-                    reached += len(positive)
-                    columns["sentence"].append(mask_pair(text, (start, end), chemical, gene))
-                    columns["label"].append(known[positive[0] if positive else NO_RELATION])
+            chemicals, genes = ([one for one in here if one.chemical == wanted] for wanted in (True, False))
+            for chemical, gene in product(chemicals, genes):
+                found = classes.get((document, chemical.identifier, gene.identifier), set())
+                positive = [label for label in definition.labels if label in found and label != NO_RELATION]
+                overlap = chemical.overlaps(gene)
+                counts["overlapping_pairs"] += overlap
+                counts["overlapping_pairs_related"] += overlap and bool(positive)
+                counts["false_with_relation_not_evaluated"] += bool(found) and not positive
+                counts["relations_of_another_class"] += max(0, len(positive) - 1)
+                reached += len(positive)
+                columns["sentence"].append(mask_pair(text, (start, end), chemical, gene))
+                columns["label"].append(known[positive[0] if positive else NO_RELATION])
     columns["id"] = list(range(len(columns["label"])))
     columns["fold"] = [0] * len(columns["label"])
-    distinct = counts["relations"] - counts["relations_repeated"]
-    counts["relations_across_sentences"] = distinct - reached
-    return columns, {"abstracts": len(tables.texts), **counts, **count_labels(columns, labels)}
+    counts["relations_across_sentences"] = counts["relations"] - counts["relations_repeated"] - reached
+    return columns, {**counts, **count_labels(columns, definition.labels)}
 
 
 def mask_pair(text: str, sentence: tuple[int, int], chemical: Mention, gene: Mention) -> str:
@@ -199,15 +185,14 @@ def _read_mentions(path: Path, texts: dict[str, str]) -> dict[str, dict[str, Men
     return mentions
 
 
-def _read_relations(
-    path: Path, mentions: dict[str, dict[str, Mention]]
-) -> tuple[list[tuple[str, str, str, str]], set[tuple[str, str, str, str]]]:
+def _read_relations(path: Path, mentions: dict[str, dict[str, Mention]]) -> tuple[list[Relation], set[Relation]]:
     """Return a relations table's rows as (document, class, chemical, gene), and those marked as evaluated."""
-    rows, evaluated = [], set()
+    rows: list[Relation] = []
+    evaluated = set()
     meaning = "document, class, Y or N, relation, Arg1:chemical and Arg2:gene"
     for number, (document, name, mark, _, first, second) in read_rows(path, 6, meaning):
         where = f"{path}, line {number}"
-        chemical, gene = first.removeprefix("Arg1:").strip(), second.removeprefix("Arg2:").strip()
+        chemical, gene = _argument(first), _argument(second)
         for identifier, is_chemical in ((chemical, True), (gene, False)):
             mention = mentions.get(document, {}).get(identifier)
             if mention is None:
@@ -221,16 +206,18 @@ def _read_relations(
     return rows, evaluated
 
 
-def _compare_with_gold(path: Path, relations: Path, evaluated: set[tuple[str, str, str, str]]) -> None:
+def _compare_with_gold(path: Path, relations: Path, evaluated: set[Relation]) -> None:
     """Refuse a gold standard that is not the set of evaluated relations."""
     rows = read_rows(path, 4, "document, class, Arg1:chemical and Arg2:gene")
-    gold = {
-        (document, name, first.removeprefix("Arg1:").strip(), second.removeprefix("Arg2:").strip())
-        for _, (document, name, first, second) in rows
-    }
+    gold = {(document, name, _argument(first), _argument(second)) for _, (document, name, first, second) in rows}
     if gold != evaluated:
         example = sorted(gold ^ evaluated)[0]
         raise UserError(
             f"{path} and {relations} disagree on {len(gold ^ evaluated)} evaluated relations, for example "
             f"{' '.join(example)}: take both files from the same release"
         )
+
+
+def _argument(cell: str) -> str:
+    """Return the identifier in a cell like Arg1:T12."""
+    return re.sub("^Arg[12]:", "", cell).strip()

@@ -24,8 +24,7 @@ from compactbio.files import (
 )
 from compactbio.kinds.columns import features
 from compactbio.kinds.kind import Layout
-from compactbio.tasks.counts import check_counts
-from compactbio.tasks.prepared import SPLITS, Columns, Definition, Prepared, parse_definition
+from compactbio.tasks.prepared import SPLITS, Columns, Counts, Definition, Prepared, parse_definition
 from compactbio.tasks.rows import DATA, GOLDEN
 
 if TYPE_CHECKING:
@@ -86,6 +85,31 @@ def prepare_dataset(name: str, definition: Any, data: Path, output: Path) -> Man
         shown = (f"{key} {value}" for key, value in counts.items() if isinstance(value, int))
         logging.info("%s %s: %s", name, split, ", ".join(shown))
     return write_dataset(output, parsed, prepared, differences)
+
+
+def check_counts(definition: Definition, found: dict[str, Counts]) -> list[dict[str, Any]]:
+    """Return the accepted differences from the definition's counts: {"part", "count", "expected", "found"} each.
+
+    `found` may hold more than the definition expects.
+
+    Raises:
+        UserError: there are differences and the definition does not accept them.
+    """
+    differences = [
+        {"part": part, "count": name, "expected": value, "found": found[part].get(name, 0)}
+        for part, values in definition.counts.items()
+        for name, value in values.items()
+        if found[part].get(name, 0) != value
+    ]
+    listed = "; ".join("{part} {count}: expected {expected}, found {found}".format(**item) for item in differences)
+    if differences and not definition.accept_counts:
+        raise UserError(
+            f"the data of {definition.name} in {definition.folder} are not the expected ones: {listed}. Get the "
+            f"right files, or correct {definition.key}.counts, or set {definition.key}.accept_counts: true"
+        )
+    if differences:
+        logging.warning("%s: counts differ and are accepted: %s", definition.name, listed)
+    return differences
 
 
 def write_dataset(

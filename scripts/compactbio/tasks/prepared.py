@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 from compactbio.errors import UserError
 from compactbio.kinds import kind_of
 from compactbio.kinds.kind import Kind, Layout
+from compactbio.settings.datasets import data_faults
 from compactbio.tasks.texts import describe_neighbours
 
 Columns = dict[str, list[Any]]
+Counts = dict[str, Any]
 
 SPLITS = ("train", "validation", "test")
 
@@ -44,21 +47,16 @@ class Definition:
         """Return the path of a split's file.
 
         Raises:
-            UserError: the definition names no file for this split, or the file does not exist.
+            UserError: the file does not exist.
         """
-        key = f"{self.key}.files.{split}"
-        if not self.files.get(split):
-            raise UserError(f"{key} is missing: name the file of the {split} data")
         path = self.folder / self.files[split]
         if not path.exists():
-            raise UserError(f"{path} does not exist{describe_neighbours(path)}. Correct {key}")
+            raise UserError(f"{path} does not exist{describe_neighbours(path)}. Correct {self.key}.files.{split}")
         return path
 
-    def splits(self) -> list[str]:
-        """Return the splits this definition has files for; train and test must be among them."""
-        for split in ("train", "test"):
-            self.file(split)
-        return [split for split in SPLITS if self.files.get(split)]
+    def split_files(self) -> dict[str, Path]:
+        """Return the files of the splits that this definition names some for."""
+        return {split: self.file(split) for split in SPLITS if self.files.get(split)}
 
 
 @dataclass
@@ -66,7 +64,7 @@ class Prepared:
     """A data set in canonical form."""
 
     splits: dict[str, Columns]  # columns as the kind's record has them, labels as ids
-    counts: dict[str, dict[str, Any]]
+    counts: dict[str, Counts]
     inputs: list[Path]  # the files read
     golden: list[dict[str, Any]] | None = None  # questions and their accepted answers
     copies: dict[str, Path] = field(default_factory=dict)  # further files to keep, by their new name
@@ -82,27 +80,23 @@ def parse_definition(name: str, value: Any, data: Path) -> Definition:
     if not isinstance(value, dict):
         raise UserError(f"{key} must be a mapping, not {type(value).__name__}")
     kind = kind_of(value.get("task"), f"{key}.task")
-    layout = kind.layout(str(value.get("layout")))
-    if layout is None:
-        known = ", ".join(layout.name for layout in kind.layouts)
-        raise UserError(f"{key}.layout is {value.get('layout')!r}; for task {kind.name} possible are {known}")
-    labels = tuple(value.get("labels") or ())
-    if kind.labels is not None:
-        if len(labels) < 2:
-            raise UserError(f"{key}.labels must list the labels of the data, at least two")
-        fault = kind.labels.fault(labels)
-        if fault is not None:
-            raise UserError(f"{key}.labels: {fault}")
-    if layout.folds and not value.get("folds"):
-        raise UserError(f"{key}.folds must list the numbers of the folds, for example [1, 2, 3]")
+    layout = kind.layout(value.get("layout"))
+    faults = list(data_faults(key, kind, value))
+    if layout is None or faults:
+        raise UserError("; ".join(faults))
     return Definition(
         name=name,
         kind=kind,
         layout=layout,
         folder=data / (value.get("folder") or ""),
         files=dict(value.get("files") or {}),
-        labels=labels,
+        labels=tuple(value.get("labels") or ()),
         folds=tuple(value.get("folds") or ()),
         counts={split: counts for split, counts in (value.get("counts") or {}).items() if counts},
         accept_counts=bool(value.get("accept_counts")),
     )
+
+
+def count_shared(train: Set[Hashable], test: Iterable[Hashable]) -> int:
+    """Return how many items of the test data also stand in train: leakage that scores should be read with."""
+    return sum(item in train for item in test)

@@ -18,56 +18,12 @@ _NEXT_TOKEN = re.compile(r"""["'“‘(\[]*(\S*)""")
 _PREVIOUS_WORD = re.compile(r"(\S+)\s+\S*$")
 
 # After these a full stop does not end a sentence.
-_ABBREVIATIONS = frozenset(
-    (
-        "e.g",
-        "i.e",
-        "vs",
-        "al",
-        "cf",
-        "ca",
-        "approx",
-        "dr",
-        "prof",
-        "mr",
-        "mrs",
-        "st",
-        "resp",
-        "viz",
-        "figs",
-        "refs",
-        "spp",
-        "sp",
-        "subsp",
-        "var",
-        "ser",
-    )
-)
+_ABBREVIATION = re.compile(r"e\.g|i\.e|vs|al|cf|ca|approx|dr|prof|mrs?|st|resp|viz|figs|refs|spp?|subsp|var|ser")
 # After these it does not if a number follows.
-_BEFORE_NUMBERS = frozenset(("no", "nos", "fig", "figs", "ref", "refs", "eq", "eqs", "table", "tab", "ec"))
+_BEFORE_NUMBERS = re.compile(r"no|nos|figs?|refs?|eqs?|table|tab|ec|0")
 # A single capital after one of these is the initial of a species or a person ("of S. Typhimurium"),
 # after another word it is the end of a name ("protein kinase C. These ...").
-_BEFORE_INITIALS = frozenset(
-    (
-        "a",
-        "an",
-        "the",
-        "of",
-        "in",
-        "by",
-        "from",
-        "and",
-        "or",
-        "with",
-        "to",
-        "for",
-        "on",
-        "against",
-        "both",
-        "into",
-        "between",
-    )
-)
+_BEFORE_INITIAL = re.compile(r"an?|the|of|in|by|from|and|or|with|to|for|on|against|both|into|between")
 
 
 def find_sentences(text: str, keep_whole: Iterable[Span] = ()) -> tuple[list[Span], int]:
@@ -104,13 +60,13 @@ def _ends_sentence(text: str, stop: int, following: int) -> bool:
     token = last.group() if last else ""
     next_token = following_token.group(1) if following_token else ""
     word = token.lower()
-    if word in _ABBREVIATIONS and not (token.isupper() and len(token) > 1):
+    if _ABBREVIATION.fullmatch(word) and not (token.isupper() and len(token) > 1):
         return False
-    if next_token[:1].isdigit() and (word in _BEFORE_NUMBERS or token == "0"):
+    if next_token[:1].isdigit() and _BEFORE_NUMBERS.fullmatch(word):
         return False
     if len(token) == 1 and token.isupper():
         previous = _PREVIOUS_WORD.search(before)
-        return previous is not None and previous.group(1).lower() not in _BEFORE_INITIALS
+        return previous is not None and not _BEFORE_INITIAL.fullmatch(previous.group(1).lower())
     if re.fullmatch(r"(?:[a-z]\.)+[a-z]", word):
         # "injected i.p. The rats": a capitalised word begins a sentence; "i.p. LPS" and "U.S. Food" do not.
         return token.islower() and bool(re.match(r"[A-Z][a-z]", next_token))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
 from compactbio.errors import UserError
-from compactbio.tasks.prepared import Columns, Definition, Prepared
+from compactbio.tasks.prepared import Columns, Counts, Definition, Prepared, count_shared
 from compactbio.tasks.rows import GOLDEN_COPY
 from compactbio.tasks.texts import read_json_text
 
@@ -24,7 +24,7 @@ def read_bioasq(definition: Definition) -> Prepared:
     Raises:
         UserError: a file is malformed, or a test question is not a factoid question of the golden file.
     """
-    splits, counts = _read_splits(definition, snippets=True)
+    splits, counts, inputs = _read_splits(definition, snippets=True)
     path = definition.file("golden")
     questions = _read_golden_questions(path)
     golden = [
@@ -44,11 +44,10 @@ def read_bioasq(definition: Definition) -> Prepared:
     counts["golden"] = {
         "questions": len(questions),
         **dict(sorted(types.items())),
-        "factoid_without_snippet": sum(entry["question_id"] not in asked for entry in golden),
+        "factoid_without_snippet": len(known - set(asked)),
         "answer_in_context": _count_answerable(splits["test"], golden),
     }
-    inputs = [*(definition.file(split) for split in splits), path]
-    return Prepared(splits, counts, inputs, golden, {GOLDEN_COPY: path})
+    return Prepared(splits, counts, [*inputs, path], golden, {GOLDEN_COPY: path})
 
 
 def read_squad(definition: Definition) -> Prepared:
@@ -57,7 +56,7 @@ def read_squad(definition: Definition) -> Prepared:
     Every row is a question of its own. In train and validation rows without an answer are left out and counted,
     in test they are refused: predictions for them could not be scored.
     """
-    splits, counts = _read_splits(definition, snippets=False)
+    splits, counts, inputs = _read_splits(definition, snippets=False)
     test = splits["test"]
     unanswered = [row for row, answers in zip(test["id"], test["answers"], strict=True) if not answers["text"]]
     if unanswered:
@@ -74,23 +73,20 @@ def read_squad(definition: Definition) -> Prepared:
         "factoid": len(golden),
         "answer_in_context": _count_answerable(test, golden),
     }
-    return Prepared(splits, counts, [definition.file(split) for split in splits], golden)
+    return Prepared(splits, counts, inputs, golden)
 
 
-def _read_splits(definition: Definition, *, snippets: bool) -> tuple[dict[str, Columns], dict[str, dict[str, Any]]]:
-    """Return the columns and counts of every split."""
-    splits: dict[str, Columns] = {}
-    counts: dict[str, dict[str, Any]] = {}
-    for split in definition.splits():
-        splits[split], counts[split] = read_split(
-            definition.file(split), snippets=snippets, keep_unanswered=split == "test"
-        )
-    seen = _pairs(splits["train"])
-    counts["test"]["also_in_train"] = sum(pair in seen for pair in _pair_list(splits["test"]))
-    return splits, counts
+def _read_splits(definition: Definition, *, snippets: bool) -> tuple[dict[str, Columns], dict[str, Counts], list[Path]]:
+    """Return the columns and counts of every split, and their files."""
+    splits, counts, files = {}, {}, definition.split_files()
+    for split, path in files.items():
+        splits[split], counts[split] = read_split(path, snippets=snippets, keep_unanswered=split == "test")
+    train, test = (zip(splits[split]["question"], splits[split]["context"], strict=True) for split in ("train", "test"))
+    counts["test"]["also_in_train"] = count_shared(set(train), test)
+    return splits, counts, list(files.values())
 
 
-def read_split(path: Path, *, snippets: bool, keep_unanswered: bool) -> tuple[Columns, dict[str, Any]]:
+def read_split(path: Path, *, snippets: bool, keep_unanswered: bool) -> tuple[Columns, Counts]:
     """Return columns (id, question_id, snippet, question, context, answers) and counts of one file.
 
     Args:
@@ -107,11 +103,9 @@ def read_split(path: Path, *, snippets: bool, keep_unanswered: bool) -> tuple[Co
         if row in seen:
             raise UserError(f"{path}: id {row} occurs twice: give every row an id of its own")
         seen.add(row)
-        question_id = row
-        if snippets:
-            question_id, underscore, _ = row.rpartition("_")
-            if not underscore or not question_id:
-                raise UserError(f"{path}: id {row!r} is not <question>_<number>, as layout bioasq needs it")
+        question_id = row.rpartition("_")[0] if snippets else row
+        if not question_id:
+            raise UserError(f"{path}: id {row!r} is not <question>_<number>, as layout bioasq needs it")
         if not answers["text"]:
             unanswered += 1
             if not keep_unanswered:
@@ -121,7 +115,6 @@ def read_split(path: Path, *, snippets: bool, keep_unanswered: bool) -> tuple[Co
         rank[question_id] += 1
     if not columns["id"]:
         raise UserError(f"{path} holds no question{' with an answer' if seen else ''}")
-    _check_offsets(path, columns)
     counts = {
         "rows": len(columns["id"]),
         "questions": len(rank),
@@ -132,45 +125,40 @@ def read_split(path: Path, *, snippets: bool, keep_unanswered: bool) -> tuple[Co
 
 
 def _rows(path: Path) -> list[tuple[str, str, str, dict[str, list[Any]]]]:
-    """Return (id, question, context, answers) of each row, in file order."""
+    """Return (id, question, context, answers) of each row, in file order; every answer stands where it says.
+
+    Raises:
+        UserError: the file has another form, a text is empty, or an answer is not in the context at answer_start.
+    """
     rows = []
+    mismatches = []
     try:
-        for article in read_json_text(path)["data"]:  # type: ignore[index]
+        for article in read_json_text(path)["data"]:
             for paragraph in article["paragraphs"]:
                 context = paragraph["context"]
                 for entry in paragraph["qas"]:
                     given = entry.get("answers") or []
-                    answers = {
-                        "text": [answer["text"] for answer in given],
-                        "answer_start": [answer["answer_start"] for answer in given],
-                    }
+                    answers = {key: [answer[key] for answer in given] for key in ("text", "answer_start")}
                     rows.append((entry["id"], entry["question"], context, answers))
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is not in {_SHAPE}; row {len(rows) + 1}: {error!r}") from None
     for number, (row, question, context, answers) in enumerate(rows, start=1):
-        texts = (row, question, context, *answers["text"])
-        if not all(isinstance(text, str) and text.strip() for text in texts):
+        if not all(isinstance(text, str) and text.strip() for text in (row, question, context, *answers["text"])):
             raise UserError(
                 f"{path}, row {number} (id {row!r}): id, question, context and answers must be texts, not empty"
             )
         if not all(type(start) is int for start in answers["answer_start"]):
             raise UserError(f"{path}, row {number} (id {row!r}): answer_start must be a whole number")
-    return rows
-
-
-def _check_offsets(path: Path, columns: Columns) -> None:
-    """Refuse answers that do not stand in the context where `answer_start` says."""
-    mismatches = [
-        f"id {row}: {text!r} at {start}, where the context has {context[max(start, 0) :][: len(text)]!r}"
-        for row, context, answers in zip(columns["id"], columns["context"], columns["answers"], strict=True)
-        for text, start in zip(answers["text"], answers["answer_start"], strict=True)
-        if start < 0 or context[start : start + len(text)] != text
-    ]
+        for text, start in zip(answers["text"], answers["answer_start"], strict=True):
+            if start < 0 or not context.startswith(text, start):
+                found = context[max(start, 0) :][: len(text)]
+                mismatches.append(f"id {row}: {text!r} at {start}, where the context has {found!r}")
     if mismatches:
         raise UserError(
             f"{path}: {len(mismatches)} answers do not stand in their context at answer_start "
             f"(counted in characters from 0): {'; '.join(mismatches[:_SHOWN_MISMATCHES])}"
         )
+    return rows
 
 
 def _read_golden_questions(path: Path) -> list[dict[str, Any]]:
@@ -197,14 +185,10 @@ def _read_golden_questions(path: Path) -> list[dict[str, Any]]:
 def _golden_answers(question: dict[str, Any], path: Path) -> list[list[str]]:
     """Return a factoid question's answers, each a list of synonyms; a flat list is one answer's synonyms."""
     answers = question.get("exact_answer")
-    if isinstance(answers, list) and answers and all(isinstance(answer, str) for answer in answers):
-        answers = [answers]
-    if (
-        isinstance(answers, list)
-        and any(answers)
-        and all(isinstance(answer, list) and all(isinstance(synonym, str) for synonym in answer) for answer in answers)
-    ):
-        return answers
+    if isinstance(answers, list) and any(answers):
+        lists = [answers] if all(isinstance(answer, str) for answer in answers) else answers
+        if all(isinstance(texts, list) and all(isinstance(text, str) for text in texts) for texts in lists):
+            return lists
     raise UserError(f"{path}: the factoid question {question['id']} has no exact_answer to score against")
 
 
@@ -213,25 +197,15 @@ def _count_answerable(test: Columns, golden: list[dict[str, Any]]) -> int:
 
     It bounds what any extractive model can reach.
     """
-    contexts: dict[str, list[str]] = {}
+    contexts: dict[str, list[str]] = defaultdict(list)
     for question_id, context in zip(test["question_id"], test["context"], strict=True):
-        contexts.setdefault(question_id, []).append(context.lower())
+        contexts[question_id].append(context.lower())
     return sum(
         any(
             synonym.lower() in context
-            for context in contexts.get(entry["question_id"], [])
+            for context in contexts[entry["question_id"]]
             for answer in entry["answers"]
             for synonym in answer
         )
         for entry in golden
     )
-
-
-def _pair_list(columns: Columns) -> list[tuple[str, str]]:
-    """Return the (question, context) of every row."""
-    return list(zip(columns["question"], columns["context"], strict=True))
-
-
-def _pairs(columns: Columns) -> set[tuple[str, str]]:
-    """Return the distinct (question, context) of the rows."""
-    return set(_pair_list(columns))

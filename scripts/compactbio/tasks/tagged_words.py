@@ -3,59 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from compactbio.errors import UserError
-from compactbio.tasks.counts import count_shared
-from compactbio.tasks.prepared import Columns, Definition, Prepared
+from compactbio.tasks.prepared import Columns, Counts, Definition, Prepared, count_shared
 from compactbio.tasks.texts import check_label, read_lines
 
 _DOCUMENT_START = "-DOCSTART-"
 
 
-def read_dataset(definition: Definition) -> Prepared:
-    """Return a data set in this layout, its splits from the files that the definition names."""
-    splits, counts = {}, {}
-    for split in definition.splits():
-        splits[split], counts[split] = read_split(definition.file(split), definition.labels, f"{definition.key}.labels")
-    seen = {tuple(words) for words in splits["train"]["words"]}
-    counts["test"]["also_in_train"] = count_shared(seen, map(tuple, splits["test"]["words"]))
-    return Prepared(splits, counts, [definition.file(split) for split in splits])
+def read_tagged_words(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Yield (line number from 1, word, label) of the lines of a file; word and label are empty on a blank line.
 
-
-def read_split(path: Path, labels: tuple[str, ...], key: str) -> tuple[Columns, dict[str, Any]]:
-    """Return columns (id, words, labels as ids) and counts of one file.
-
-    An I that continues nothing (after O, at a sentence's start, or after an entity of another type) starts an
-    entity under the CoNLL rule that the scorer follows. It is written as the B that it means, and counted.
-
-    Args:
-        path: the file.
-        labels: the known labels; their order gives the ids.
-        key: the configuration key of the labels, for messages.
+    Raises:
+        UserError: a line is not of this form.
     """
-    known = {label: number for number, label in enumerate(labels)}
-    columns: Columns = {"id": [], "words": [], "labels": []}
-    counts: Counter[str] = Counter(sentences=0, words=0, entities=0, i_after_o=0, blank_lines_extra=0)
-    by_label: Counter[str] = Counter()
-    words: list[str] = []
-    ids: list[int] = []
-    previous = "O"
-
-    def close_sentence() -> None:
-        """Store the sentence read so far, if there is one."""
-        nonlocal words, ids, previous
-        if words:
-            columns["id"].append(len(columns["id"]))
-            columns["words"].append(words)
-            columns["labels"].append(ids)
-        words, ids, previous = [], [], "O"
-
     for number, line in enumerate(read_lines(path), start=1):
-        if not line.strip():
-            counts["blank_lines_extra"] += not words
-            close_sentence()
+        if not line or line.isspace():
+            yield number, "", ""
             continue
         word, tab, label = line.partition("\t")
         label = label.strip()
@@ -64,12 +31,46 @@ def read_split(path: Path, labels: tuple[str, ...], key: str) -> tuple[Columns, 
                 f"{path}, line {number}: expected a word, one tab and a label, found {line[:80]!r}. "
                 "Columns are separated by a tab, not by spaces"
             )
-        if not word.strip():
+        if not word or word.isspace():
             raise UserError(f"{path}, line {number}: a label without a word: {line[:80]!r}")
+        yield number, word, label
+
+
+def read_dataset(definition: Definition) -> Prepared:
+    """Return a data set in this layout, its splits from the files that the definition names."""
+    splits, counts, files = {}, {}, definition.split_files()
+    for split, path in files.items():
+        splits[split], counts[split] = read_split(path, definition)
+    seen = {tuple(words) for words in splits["train"]["words"]}
+    counts["test"]["also_in_train"] = count_shared(seen, map(tuple, splits["test"]["words"]))
+    return Prepared(splits, counts, list(files.values()))
+
+
+def read_split(path: Path, definition: Definition) -> tuple[Columns, Counts]:
+    """Return columns (id, words, labels as ids) and counts of one file.
+
+    An I that continues nothing (after O, at a sentence's start, or after an entity of another type) starts an
+    entity under the CoNLL rule that the scorer follows. It is written as the B that it means, and counted.
+    """
+    known = definition.label_ids
+    columns: Columns = {"id": [], "words": [], "labels": []}
+    counts: Counter[str] = Counter(sentences=0, words=0, entities=0, i_after_o=0, blank_lines_extra=0)
+    by_label: Counter[str] = Counter()
+    words: list[str] = []
+    ids: list[int] = []
+    previous = "O"
+    for number, word, label in chain(read_tagged_words(path), [(0, "", "")]):  # the last sentence ends as the others
+        if not word:
+            counts["blank_lines_extra"] += number > 0 and not words
+            if words:
+                columns["words"].append(words)
+                columns["labels"].append(ids)
+            words, ids, previous = [], [], "O"
+            continue
         if word == _DOCUMENT_START:
             counts["document_marks_skipped"] += 1
             continue
-        check_label(label, known, path, number, key)
+        check_label(label, known, path, number, f"{definition.key}.labels")
         if label[0] == "I" and (previous == "O" or previous[1:] != label[1:]):
             label = f"B{label[1:]}"
             counts["i_after_o"] += 1
@@ -78,9 +79,9 @@ def read_split(path: Path, labels: tuple[str, ...], key: str) -> tuple[Columns, 
         words.append(word)
         ids.append(known[label])
         previous = label
-    close_sentence()
-    if not columns["id"]:
+    if not columns["words"]:
         raise UserError(f"{path} holds no sentence")
-    counts["sentences"] = len(columns["id"])
-    counts["words"] = sum(by_label.values())
-    return columns, {**counts, "labels": {label: by_label[label] for label in labels}}
+    counts["sentences"] = len(columns["words"])
+    counts["words"] = by_label.total()
+    columns["id"] = list(range(counts["sentences"]))
+    return columns, {**counts, "labels": {label: by_label[label] for label in definition.labels}}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.files import read_json
@@ -54,9 +55,7 @@ def read_rows(path: Path, columns: int, meaning: str) -> list[tuple[int, list[st
         UserError: a line has another number of cells than `columns`; `meaning` says what they are.
     """
     rows = []
-    for number, line in enumerate(read_lines(path), start=1):
-        if not line.strip():
-            continue
+    for number, line in _filled_lines(path):
         cells = line.split("\t")
         if len(cells) != columns:
             raise UserError(
@@ -76,9 +75,7 @@ def read_json_rows(path: Path, keys: Sequence[str]) -> list[tuple[int, list[str]
         UserError: a line is not JSON, no object, or lacks one of the keys with a string as value.
     """
     rows = []
-    for number, line in enumerate(read_lines(path), start=1):
-        if not line.strip():
-            continue
+    for number, line in _filled_lines(path):
         expected = f"one object with {' and '.join(keys)} a line is expected: {line[:80]!r}"
         try:
             value = json.loads(line)
@@ -93,10 +90,17 @@ def read_json_rows(path: Path, keys: Sequence[str]) -> list[tuple[int, list[str]
     return rows
 
 
-def read_json_text(path: Path) -> object:
+def read_json_text(path: Path) -> Any:
     """Return the value in a JSON file whose encoding and emptiness are checked first."""
     read_text(path)
     return read_json(path)
+
+
+def _filled_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (line number from 1, line) of the lines of a file that are not blank."""
+    for number, line in enumerate(read_lines(path), start=1):
+        if line.strip():
+            yield number, line
 
 
 def check_label(label: str, known: dict[str, int], path: Path, line: int, key: str) -> int:
