@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import logging
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import TypedDict
 from urllib.parse import quote
@@ -29,6 +29,7 @@ from compactbio.files import (
     sha256_of_value,
     write_manifest,
 )
+from compactbio.tasks.texts import read_rows
 
 COLUMNS = ("name", "member", "url", "mirrors", "version", "sha256", "licence", "citation", "note")
 
@@ -44,8 +45,8 @@ class Source:
     licence: str
     citation: str
     note: str
-    members: dict[str, str] = field(default_factory=dict)  # path -> sha256, "" if unknown
-    terms: dict[str, tuple[str, str]] = field(default_factory=dict)  # path of a member -> its licence, its citation
+    members: dict[str, str]  # path -> sha256, "" if unknown
+    terms: dict[str, tuple[str, str]]  # path of a member -> its licence, its citation
 
 
 def read_sources(table: Path) -> dict[str, Source]:
@@ -54,29 +55,22 @@ def read_sources(table: Path) -> dict[str, Source]:
     Raises:
         UserError: the table is missing or malformed; the line is named.
     """
-    try:
-        lines = table.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"{table} does not exist") from None
-    if not lines or tuple(lines[0].split("\t")) != COLUMNS:
+    numbered = read_rows(table, len(COLUMNS), ", ".join(COLUMNS))
+    if tuple(numbered[0][1]) != COLUMNS:
         raise UserError(f"{table} must begin with the columns {', '.join(COLUMNS)}, separated by tabs")
     rows: dict[str, dict[str, str]] = {}
     members: dict[str, dict[str, str]] = defaultdict(dict)
     terms: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
-    reader = csv.reader(lines[1:], delimiter="\t", quoting=csv.QUOTE_NONE)
-    for number, cells in enumerate(reader, start=2):
+    for number, cells in numbered[1:]:
         where = f"{table}, line {number}"
-        if len(cells) != len(COLUMNS):
-            raise UserError(f"{where}: {len(cells)} cells where {len(COLUMNS)} are expected")
         row = dict(zip(COLUMNS, (cell.strip() for cell in cells), strict=True))
         if row["sha256"] and not re.fullmatch(r"[0-9a-f]{64}", row["sha256"]):
             raise UserError(f"{where}: sha256 must be 64 digits 0-9a-f, or empty if unknown")
         name, member = row["name"], row["member"]
-        if member:
-            check_member_name(member, where)
         if not name or (member in members[name] if member else name in rows):
             raise UserError(f"{where}: {name or 'a name'} {member} is missing or occurs twice")
         if member:
+            check_member_name(member, where)
             members[name][member] = row["sha256"]
             terms[name][member] = (row["licence"], row["citation"])
         else:
@@ -86,15 +80,10 @@ def read_sources(table: Path) -> dict[str, Source]:
         raise UserError(f"{table}: {', '.join(orphans)} has members but no row of its own")
     return {
         name: Source(
-            name=name,
             urls=tuple(url for url in (row["url"], *row["mirrors"].split()) if url),
-            version=row["version"],
-            sha256=row["sha256"],
-            licence=row["licence"],
-            citation=row["citation"],
-            note=row["note"],
             members=members[name],
             terms=terms[name],
+            **{key: row[key] for key in ("name", "version", "sha256", "licence", "citation", "note")},
         )
         for name, row in rows.items()
     }
@@ -158,7 +147,7 @@ def fetch_source(source: Source, cache: Path, table: Path, url: str | None = Non
                 # An address of the user's may hold a repacked archive: its members' digests decide then.
                 decided = bool(source.members) and all(source.members.values())
                 sha256 = "" if url else source.sha256
-                used = _fetch(urls, archive, sha256, cache, table, is_archive=True, pin=not decided)
+                used = _fetch(urls, archive, sha256, cache, table, archive=True, pin=not decided)
                 digest = sha256_of_file(archive)
         except UserError as error:
             raise UserError(f"{source.name}: {error}. {by_hand}") from None
@@ -188,14 +177,7 @@ def fetch_source(source: Source, cache: Path, table: Path, url: str | None = Non
 
 
 def _fetch(
-    urls: Sequence[str],
-    target: Path,
-    sha256: str,
-    cache: Path,
-    table: Path,
-    *,
-    is_archive: bool = False,
-    pin: bool = True,
+    urls: Sequence[str], target: Path, sha256: str, cache: Path, table: Path, *, archive: bool = False, pin: bool = True
 ) -> str:
     """Bring a file to the cache and return the URL used; without a sha256 in the table, the one first seen holds.
 
@@ -205,17 +187,17 @@ def _fetch(
         sha256: what the table says, "" if nothing.
         cache: the folder whose lock file records what was first seen.
         table: the sources' table, for messages.
-        is_archive: the file must be an archive, whatever its name.
+        archive: the file must be an archive, whatever its name.
         pin: whether to record what is first seen (not where something else decides).
     """
     lock_file, key = cache / DIGESTS, target.relative_to(cache).as_posix()
-    stated_by = str(table)
-    if not sha256 and pin:
-        sha256 = read_pins(lock_file).get(key, "")
+    expected = Digest("sha256", sha256, str(table)) if sha256 else None
+    seen = read_pins(lock_file).get(key) if pin and not sha256 else None
+    if seen:
         stated_by = f"{lock_file}, as first seen (remove its line of {key} to take what there is today),"
-    expected = Digest("sha256", sha256, stated_by) if sha256 else None
-    used = fetch_file(urls, target, expected=expected, fault_of=archive_fault if is_archive else content_fault)
-    if not sha256 and pin:
+        expected = Digest("sha256", seen, stated_by)
+    used = fetch_file(urls, target, expected=expected, fault_of=archive_fault if archive else content_fault)
+    if pin and not expected:
         pinned(lock_file, key, lambda: sha256_of_file(target))
     return used
 
@@ -232,14 +214,11 @@ def extract_members(archive: Path, members: dict[str, str], folder: Path, table:
     """
     with replacing_folder(folder) as temporary:
         names = [entry.name for entry in read_entries(archive)]
-        chosen = _choose(names, members, archive) if members else {name: name for name in names}
-        wanted = {entry: member for member, entry in chosen.items()}
-        extracted: set[str] = set()
+        member_of = _choose(names, members, archive) if members else {name: name for name in names}
         for entry in read_entries(archive):
-            if entry.name not in wanted:
+            if entry.name not in member_of:
                 continue
-            member = wanted[entry.name]
-            extracted.add(member)
+            member = member_of[entry.name]
             found = sha256_of_file(extract_entry(entry, temporary, member))
             expected = members.get(member, "")
             if expected and found != expected:
@@ -248,29 +227,25 @@ def extract_members(archive: Path, members: dict[str, str], folder: Path, table:
                     f"not the file that was used here. Get the right archive (data_urls), or correct the "
                     f"row of member {member} in {table}"
                 )
-        if len(extracted) != len(chosen):
-            raise UserError(f"{archive} changed while it was read: {len(extracted)} of {len(chosen)} files came out")
         write_manifest(temporary, members=members)
 
 
 def _choose(names: list[str], members: dict[str, str], archive: Path) -> dict[str, str]:
-    """Return member -> name of the entry that is taken for it."""
+    """Return the names of the entries that are taken for members, with these."""
     chosen = {}
     missing = []
-    by_base = defaultdict(list)
-    for name in names:
-        by_base[PurePosixPath(name).name].append(name)
     for member in members:
         parts = PurePosixPath(member).parts
-        lengths = {name: _common_end(PurePosixPath(name).parts, parts) for name in by_base[parts[-1]]}
-        best = max(lengths.values(), default=0)
-        candidates = [name for name, length in lengths.items() if length == best]
+        named_alike = [name for name in names if name.rpartition("/")[2] == parts[-1]]
+        shared = {name: _common_end(PurePosixPath(name).parts, parts) for name in named_alike}
+        best = max(shared.values(), default=0)
+        candidates = [name for name, length in shared.items() if length == best]
         if best < min(2, len(parts)):
             missing.append(member)
         elif len(candidates) > 1:
             raise UserError(f"{archive} holds {member} more than once: {', '.join(candidates)}. Keep one")
         else:
-            chosen[member] = candidates[0]
+            chosen[candidates[0]] = member
     if missing:
         shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
         raise UserError(f"{archive} does not hold {shown}: it is another archive, or only a part of it")
@@ -279,10 +254,8 @@ def _choose(names: list[str], members: dict[str, str], archive: Path) -> dict[st
 
 def _common_end(first: tuple[str, ...], second: tuple[str, ...]) -> int:
     """Return how many last parts two paths share."""
-    length = 0
-    while length < min(len(first), len(second)) and first[-1 - length] == second[-1 - length]:
-        length += 1
-    return length
+    pairs = zip(reversed(first), reversed(second), strict=False)
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
 
 
 def _is_complete(folder: Path, members: dict[str, str]) -> bool:

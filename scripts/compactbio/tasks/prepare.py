@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.files import (
@@ -24,11 +24,8 @@ from compactbio.files import (
 )
 from compactbio.kinds.columns import features
 from compactbio.kinds.kind import Layout
-from compactbio.tasks.prepared import SPLITS, Columns, Counts, Definition, Prepared, parse_definition
+from compactbio.tasks.prepared import SPLITS, Counts, Definition, Prepared, parse_definition
 from compactbio.tasks.rows import DATA, GOLDEN
-
-if TYPE_CHECKING:
-    import datasets
 
 COUNTS = "counts.json"
 
@@ -128,12 +125,23 @@ def write_dataset(
     """
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import datasets
+    import pyarrow
 
     datasets.disable_progress_bars()
-    with replacing_folder(folder) as temporary:
-        _to_dataset_dict(prepared.splits, features(definition.kind, definition.labels)).save_to_disk(
-            str(temporary / DATA)
+    columns = features(definition.kind, definition.labels)
+    splits = {
+        split: datasets.Dataset(
+            pyarrow.Table.from_pydict(prepared.splits[split], schema=columns.arrow_schema),
+            info=datasets.DatasetInfo(features=columns),
+            split=datasets.NamedSplit(split),
+            # what `datasets` keeps in its files; by default it differs each time
+            fingerprint=sha256_of_value(prepared.splits[split])[:16],
         )
+        for split in SPLITS
+        if split in prepared.splits
+    }
+    with replacing_folder(folder) as temporary:
+        datasets.DatasetDict(splits).save_to_disk(str(temporary / DATA))
         write_json(temporary / COUNTS, prepared.counts)
         if prepared.golden is not None:
             write_json(temporary / GOLDEN, prepared.golden)
@@ -149,26 +157,3 @@ def write_dataset(
             accepted_differences=differences,
             inputs={path.relative_to(definition.folder).as_posix(): sha256_of_file(path) for path in prepared.inputs},
         )
-
-
-def _to_dataset_dict(splits: dict[str, Columns], columns: datasets.Features) -> datasets.DatasetDict:
-    """Return the splits as a DatasetDict in the order train, validation, test.
-
-    The fingerprint that `datasets` keeps in its files is set from the content; by default it differs each time.
-    """
-    import pyarrow
-    from datasets import Dataset, DatasetDict, DatasetInfo, NamedSplit
-
-    schema = columns.arrow_schema
-    return DatasetDict(
-        {
-            split: Dataset(
-                pyarrow.Table.from_pydict(splits[split], schema=schema),
-                info=DatasetInfo(features=columns),
-                split=NamedSplit(split),
-                fingerprint=sha256_of_value(splits[split])[:16],
-            )
-            for split in SPLITS
-            if split in splits
-        }
-    )

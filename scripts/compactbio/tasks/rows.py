@@ -58,8 +58,6 @@ def read_rows(folder: Path, split: str, kind: Kind) -> Rows | None:
                 tables.append(pa.ipc.open_stream(source).read_all())
         except (OSError, pa.ArrowInvalid) as error:
             raise UserError(f"{path} cannot be read as Arrow data ({error}): prepare the dataset again") from None
-    if state.get("_indices_data_files"):
-        raise UserError(f"{folder / split} holds an index mapping: save it after flatten_indices()")
     table = pa.concat_tables(tables)
     missing = [name for name in kind.columns if name not in table.column_names]
     if missing:
@@ -67,9 +65,11 @@ def read_rows(folder: Path, split: str, kind: Kind) -> Rows | None:
             f"{folder / split} has no column {', '.join(missing)}, which task {kind.name!r} needs "
             f"(it has {', '.join(table.column_names)}): prepare the dataset again"
         )
-    features = read_json(folder / split / "dataset_info.json")["features"]
     columns = {name: table.column(name).to_pylist() for name in kind.columns}
-    return Rows(columns, _label_names(features, kind.labels))
+    if kind.labels is None:
+        return Rows(columns, None)
+    feature = read_json(folder / split / "dataset_info.json")["features"][kind.labels.column]
+    return Rows(columns, feature.get("feature", feature)["names"])
 
 
 def label_ids(rows: Rows, names: list[str], labels: Labels, source: str) -> list[Any]:
@@ -80,20 +80,16 @@ def label_ids(rows: Rows, names: list[str], labels: Labels, source: str) -> list
     Raises:
         UserError: the split has a label that `names` lacks.
     """
-    stored = rows.label_names or []
-    values = rows[labels.column]
+    stored, values = rows.label_names or [], rows[labels.column]
     used = {value for entry in values for value in (entry if labels.nested else [entry])}
-    unknown = sorted(stored[value] if 0 <= value < len(stored) else str(value) for value in used)
-    unknown = [name for name in unknown if name not in names]
+    unknown = sorted({stored[value] for value in used} - set(names))
     if unknown:
         raise UserError(
             f"{source}: label {', '.join(map(repr, unknown))} is not among the run's labels {names}: "
             "add it to the dataset's `labels` or correct the data"
         )
-    renumbered = {index: names.index(name) for index, name in enumerate(stored) if name in names}
-    if labels.nested:
-        return [[renumbered[value] for value in entry] for entry in values]
-    return [renumbered[value] for value in values]
+    renumbered = {value: names.index(stored[value]) for value in used}
+    return [[renumbered[value] for value in entry] if labels.nested else renumbered[entry] for entry in values]
 
 
 def cut_validation(
@@ -130,16 +126,3 @@ def cut_validation(
     taken = [index for index, name in enumerate(names) if number_of[name] in chosen]
     kept = [index for index, name in enumerate(names) if number_of[name] not in chosen]
     return rows.take(kept), rows.take(taken)
-
-
-def _label_names(features: dict[str, Any], labels: Labels | None) -> list[str] | None:
-    """Return the ClassLabel names of the label column, None without one."""
-    if labels is None:
-        return None
-    feature = features[labels.column]
-    if isinstance(feature, list):
-        feature = feature[0]
-    feature = feature.get("feature", feature)
-    if "names" not in feature:
-        raise UserError(f"the column {labels.column} is not a ClassLabel: prepare the dataset again")
-    return list(feature["names"])
