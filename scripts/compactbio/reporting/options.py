@@ -10,7 +10,7 @@ from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.kinds import KINDS
-from compactbio.reporting.published import Assignment, read_assigned
+from compactbio.reporting.published import Assignment, assign, read_published
 from compactbio.scoring.score_rows import Score
 from compactbio.settings.load import CONFIG_FOLDER
 from compactbio.settings.results import Results
@@ -46,18 +46,18 @@ def selection_options(config: dict[str, Any], published: str) -> list[str]:
 
 
 def read_published_of(arguments: argparse.Namespace, models: Sequence[str], datasets: dict[str, str]) -> Assignment:
-    """Return the published rows that a program's `selection_options` name, sorted for these models and datasets.
+    """Return the published rows that a program's options name, sorted for these models and datasets.
+
+    There are none where no table is given.
 
     Raises:
         UserError: as `published.read_published`, or an option is no NAME:TASK.
     """
-    return read_assigned(
-        arguments.published,
-        models=models,
-        datasets=datasets,
-        known_models=arguments.known_models,
-        known_datasets=parse_datasets(arguments.known_datasets),
-    )
+    if arguments.published is None:
+        return assign([], models=models, datasets=datasets)
+    known = parse_datasets(arguments.known_datasets) | datasets
+    values = read_published(arguments.published, datasets=known, models=[*arguments.known_models, *models])
+    return assign(values, models=models, datasets=datasets)
 
 
 def parse_datasets(texts: Sequence[str]) -> dict[str, str]:

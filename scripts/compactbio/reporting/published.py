@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
@@ -26,8 +25,6 @@ PAPER_MODELS = (
 )
 CONFIDENCES = ("confirmed", "unconfirmed")
 SUMMARY = "summary"
-ALL_DATASETS = "all"
-UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +78,8 @@ def read_published(
     numbered = [(n, text) for n, text in enumerate(lines, start=1) if text.strip() and not text.startswith("#")]
     if not numbered or tuple(numbered[0][1].split("\t")) != COLUMNS:
         raise UserError(f"{path} must begin with the tab-separated column names {', '.join(COLUMNS)}")
-    for number, cells in zip(
-        [n for n, _ in numbered[1:]],
-        csv.reader((text for _, text in numbered[1:]), delimiter="\t", quoting=csv.QUOTE_NONE),
-        strict=True,
-    ):
-        value = _published_value(cells, f"{path}, line {number}", known_datasets, known_models)
+    for number, text in numbered[1:]:
+        value = _published_value(text.split("\t"), f"{path}, line {number}", known_datasets, known_models)
         if value.model and any(value.cell == other.cell for other in values):
             raise UserError(f"{path}, line {number}: a second value for {' / '.join(value.cell)}; keep one")
         values.append(value)
@@ -122,11 +115,9 @@ def _check_place(row: dict[str, str], where: str, datasets: dict[str, str]) -> N
     """Refuse a row whose table, dataset, metric and protocol do not belong together."""
     if row["table"] == SUMMARY:
         place = (row["dataset"], row["metric"])
-        if place != (ALL_DATASETS, "retained"):
-            raise UserError(
-                f"{where}: a row of table {SUMMARY} has dataset {ALL_DATASETS} and metric retained, not {place}"
-            )
-        if row["protocol"] not in (UNKNOWN, REFERENCE, STANDARD):
+        if place != ("all", "retained"):
+            raise UserError(f"{where}: a row of table {SUMMARY} has dataset all and metric retained, not {place}")
+        if row["protocol"] not in ("unknown", REFERENCE, STANDARD):
             raise UserError(f"{where}: unknown protocol {row['protocol']!r}")
         return
     task = datasets.get(row["dataset"])
@@ -171,23 +162,3 @@ def assign(values: Iterable[PublishedValue], *, models: Collection[str], dataset
         else:
             assignment.matched.append(value)
     return assignment
-
-
-def read_assigned(
-    path: Path | None,
-    *,
-    models: Collection[str],
-    datasets: dict[str, str],
-    known_models: Collection[str] = (),
-    known_datasets: dict[str, str] | None = None,
-) -> Assignment:
-    """Return the published rows sorted for a run of these models and datasets (name to task); none without a path.
-
-    Raises:
-        UserError: as `read_published`.
-    """
-    if path is None:
-        return assign([], models=models, datasets=datasets)
-    known = {**(known_datasets or {}), **datasets}
-    values = read_published(path, datasets=known, models=[*known_models, *models])
-    return assign(values, models=models, datasets=datasets)
