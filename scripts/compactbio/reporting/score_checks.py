@@ -18,26 +18,25 @@ from compactbio.scoring.score_rows import POOLED, Score
 _TOLERANCE = 1e-6  # of identities between fractions
 
 
-def read_expected_runs(paths: Sequence[Path]) -> dict[tuple[str, str], tuple[str, list[str]]]:
-    """Return (task, names of runs) by (model, dataset) from run.yaml files of the fine-tunings.
+def read_expected_runs(paths: Sequence[Path]) -> dict[tuple[str, str], list[str]]:
+    """Return the names of runs by (model, dataset) from run.yaml files of the fine-tunings.
 
     Raises:
         UserError: a file is no such run file, or two are of the same model and dataset.
     """
-    expected: dict[tuple[str, str], tuple[str, list[str]]] = {}
+    expected: dict[tuple[str, str], list[str]] = {}
     for path in paths:
         content = read_yaml(path)
         try:
             key = (content["model"], content["dataset"])
             runs = [str(run["run"]) for run in content["runs"]]
-            task = content["task"]
         except (KeyError, TypeError) as error:
             raise UserError(
                 f"{path} is not a run file of a fine-tuning ({error}): resolve_finetuning writes it"
             ) from None
         if key in expected:
             raise UserError(f"{path}: a second run file of {' on '.join(key)}")
-        expected[key] = (task, runs)
+        expected[key] = runs
     return expected
 
 
@@ -46,7 +45,7 @@ def find_problems(
     *,
     models: Sequence[str],
     datasets: Mapping[str, str],
-    expected: Mapping[tuple[str, str], tuple[str, list[str]]],
+    expected: Mapping[tuple[str, str], list[str]],
 ) -> list[str]:
     """Return everything that is wrong with a set of scores, one sentence each; empty if nothing is."""
     return [
@@ -60,7 +59,7 @@ def _completeness(
     scores: Sequence[Score],
     models: Sequence[str],
     datasets: Mapping[str, str],
-    expected: Mapping[tuple[str, str], tuple[str, list[str]]],
+    expected: Mapping[tuple[str, str], list[str]],
 ) -> list[str]:
     """Check that each run has each required metric of each protocol, and that no other run is there."""
     problems = []
@@ -77,7 +76,7 @@ def _completeness(
             if (model, dataset) not in expected:
                 problems.append(f"{model} on {dataset} has no run file")
                 continue
-            runs = expected[model, dataset][1]
+            runs = expected[model, dataset]
             if not rows:
                 problems.append(f"{model} on {dataset} has no scores")
                 continue
@@ -143,12 +142,12 @@ def report(
     *,
     models: Sequence[str],
     datasets: Mapping[str, str],
-    expected: Mapping[tuple[str, str], tuple[str, list[str]]],
+    expected: Mapping[tuple[str, str], list[str]],
     assignment: Assignment,
     rows: Mapping[str, int],
 ) -> str:
     """Return the text of a passed check: what was counted; `rows` are those of each table."""
-    runs = sum(len(names) for _, names in expected.values())
+    runs = sum(map(len, expected.values()))
     lines = [
         "All checks passed.",
         f"scores: {len(scores)} rows, each a number in its range, none twice",

@@ -90,8 +90,11 @@ def _not_numbers(tables: Mapping[str, Table]) -> list[str]:
 def _cells(task: str, rows: Table, scored: ScoreCells) -> list[str]:
     """Check that a table has each required cell once and none of another run, each as the scores give it."""
     found = Counter(map(_place, rows))
-    required = KINDS[task].metric_names
-    wanted = {place for place, cell in scored.cells.items() if cell.task == task and cell.metric in required}
+    wanted = {
+        place
+        for place, cell in scored.cells.items()
+        if cell.task == task and cell.metric in KINDS[task].metrics_of(cell.protocol)
+    }
     problems = [f"table {task} lacks the row {' / '.join(place)}" for place in sorted(wanted - found.keys())]
     problems += [f"table {task} has the row {' / '.join(p)} {count} times" for p, count in found.items() if count > 1]
     for row in rows:
