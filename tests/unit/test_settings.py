@@ -121,7 +121,7 @@ def test_every_schedule_of_the_training_can_be_chosen(schedule: str) -> None:
     [
         (
             {"pretraining": {"optimisation": {"optimizer": {"name": "moun"}}}},
-            r"optimisation\.optimizer\.name: 'moun' is not one of adamw, muon",
+            r"optimisation\.optimizer\.name: 'moun' is not one of adamw, transformers_adamw, muon",
         ),
         (
             {"finetuning": {"re": {"optimizer": {"name": "muon", "momentun": 0.9}}}},

@@ -98,10 +98,11 @@ def test_accumulation_changes_nothing(tmp_path, size):
     "optimizer",
     [
         OptimizerSettings(0.01),
+        OptimizerSettings(0.01, optimizer={"name": "transformers_adamw"}),
         OptimizerSettings(0.01, 0.1, optimizer={"name": "muon", "learning_rate": 0.02}),
         OptimizerSettings(0.01, groups=[GroupRule("bias", 0.5), GroupRule("0", 2.0, 0.1)]),
     ],
-    ids=["adamw", "muon", "groups"],
+    ids=["adamw", "transformers_adamw", "muon", "groups"],
 )
 def test_a_run_cut_at_any_step_ends_in_the_same_bits(tmp_path, optimizer):
     _, whole, losses = train(tmp_path / "whole", module=Regression(dropout=0.3), optimizer=optimizer)

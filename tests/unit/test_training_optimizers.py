@@ -154,7 +154,7 @@ def test_options_of_a_run_become_settings():
     options = {"weight_decay": 0.1, "adam_betas": [0.8, 0.9], "adam_epsilon": 1e-6, "optimizer": MUON}
     options["parameter_groups"] = [{"parameters": "bias", "weight_decay": 0.5}]
     assert optimizer_settings(options, learning_rate=0.5, place="here") == OptimizerSettings(
-        0.1, 0.5, (0.8, 0.9), 1e-6, MUON, (GroupRule("bias", 1.0, 0.5),), "here"
+        0.1, 0.5, (0.8, 0.9), 1e-6, MUON, (GroupRule("bias", 1.0, 0.5),), place="here"
     )
     assert optimizer_settings({"weight_decay": 0.1}, learning_rate=0.5, place="x") == OptimizerSettings(
         0.1, 0.5, place="x"

@@ -1,6 +1,6 @@
 """MobileBERT (Sun et al. 2020): thin layers between bottlenecks, and embeddings that see the tokens beside theirs.
 
-Its NoNorm, which scales without normalising, is left out of weight decay as LayerNorm is, by the class's name.
+Its NoNorm scales without normalising; whether its scales decay as weights do is the quirk `decayed_norms`.
 """
 
 from __future__ import annotations
@@ -91,6 +91,7 @@ ARCHITECTURE = Architecture(
     dropouts=bert.ARCHITECTURE.dropouts,
     mlm_logits=bert.mlm_logits,
     attention_width=_attention_width,
+    norms_of_its_own=True,
     pooler=_pooler,
     borders=_borders,  # no finish_layer: one of its 24 thin layers is less than 3 % of a step
 )

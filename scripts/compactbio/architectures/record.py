@@ -87,6 +87,7 @@ class Architecture:
         attention_width: returns the key of the width that attention works in.
         token_types: whether the model takes token types.
         first_position: the id of a sequence's first position.
+        norms_of_its_own: whether its normalisations may be of another class than torch's LayerNorm.
         pooler: returns the number of the pooler's parameters from a whole configuration.
         finish_layer: returns the layer's output from the layer, attention's output and the layer's input, all tensors
             (1, m, hidden), so that a last layer can be computed for some positions only; None: it is not worth it.
@@ -109,6 +110,7 @@ class Architecture:
     attention_width: Callable[[Mapping[str, Any], Sizes], str] = whole_width
     token_types: bool = True
     first_position: int = 0
+    norms_of_its_own: bool = False
     pooler: Callable[[Mapping[str, Any]], int] = square_pooler
     finish_layer: Callable[[nn.Module, Tensor, Tensor], Tensor] | None = None
     borders: Callable[[PreTrainedModel, int], Borders | None] = no_borders

@@ -63,7 +63,10 @@ def pretrain(inputs: RunInputs, folder: Path, *, settings: LoopSettings, micro_b
         micro_batch_tokens=micro_batch_tokens,
     )
     chosen = optimizer_settings(
-        optimisation, learning_rate=optimisation["peak_learning_rate"], place=f"models.{run['model']}.optimisation"
+        optimisation,
+        learning_rate=optimisation["peak_learning_rate"],
+        place=f"models.{run['model']}.optimisation",
+        quirks=run["quirks"],
     )
     optimizer = build_optimizer(module, chosen)
     schedule = learning_rate_schedule(

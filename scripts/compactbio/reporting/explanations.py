@@ -44,6 +44,10 @@ QUIRKS: dict[str, dict[str, str]] = {
         "reference": "CompactBioBERT's attention divergence is divided by the padded length",
         "sound": "CompactBioBERT's attention divergence is divided by each row's own length",
     },
+    "decayed_norms": {
+        "reference": "the scales of MobileBERT's NoNorm layers decay, in pre-training and in fine-tuning",
+        "sound": "no scale of a normalisation decays",
+    },
 }
 
 

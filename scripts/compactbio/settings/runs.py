@@ -11,6 +11,7 @@ from typing import Any, NotRequired, TypedDict, get_origin, get_type_hints
 
 from compactbio.errors import UserError
 from compactbio.files import read_yaml
+from compactbio.settings.quirks import finetuning_quirks, pretraining_quirks
 from compactbio.settings.selection import STAGE, kept_weights, stage_before, student_kind
 from compactbio.training.optimizer_settings import without_default_optimizer
 
@@ -70,7 +71,7 @@ class FinetuningRun(TypedDict):
     """The fine-tuning of one model on one dataset.
 
     `labels` are in the order of their ids, `starts_from` names the dataset of an earlier fine-tuning whose weights
-    this one takes up.
+    this one takes up, `quirks` has the switches that can change a number of it.
     """
 
     model: str
@@ -82,6 +83,7 @@ class FinetuningRun(TypedDict):
     runs: list[Run]
     hyperparameters: Options
     starts_from: NotRequired[str]
+    quirks: NotRequired[dict[str, str]]
     keep_weights: NotRequired[bool]
 
 
@@ -102,7 +104,7 @@ def pretraining_run(config: dict[str, Any], name: str) -> PretrainingRun:
         "masked_fraction": config["pretraining"]["masked_fraction"],
         "max_length": config["corpus"]["max_length"],
         "seed": config["pretraining"]["seed"],
-        "quirks": config["quirks"],
+        "quirks": pretraining_quirks(config, name),
     }
     return deepcopy(run)
 
@@ -133,6 +135,9 @@ def finetuning_run(config: dict[str, Any], model: str, dataset: str) -> Finetuni
     stage = stage_before(config, dataset)
     if stage is not None:
         run["starts_from"] = stage
+    quirks = finetuning_quirks(config, model, dataset)
+    if quirks:
+        run["quirks"] = quirks
     if dataset in kept_weights(config):
         run["keep_weights"] = True
     return deepcopy(run)

@@ -24,7 +24,7 @@ class GroupRule:
     parameters: str
     learning_rate_factor: float = 1.0
     weight_decay: float | None = None
-    """None: as without the rule. Biases and normalisations never decay."""
+    """None: as without the rule. Biases and LayerNorms never decay."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class OptimizerSettings:
     epsilon: float = 1e-8
     optimizer: Mapping[str, Any] = field(default_factory=lambda: dict(DEFAULT))
     groups: Sequence[GroupRule] = ()
+    norms_decay: bool = False
+    """Whether the scales of normalisations decay that are of another class than torch's LayerNorm."""
     place: str = "optimisation"
     """Where these keys stand in the configuration, for messages."""
 
@@ -62,6 +64,13 @@ def _adamw(groups: list[dict[str, Any]], settings: OptimizerSettings) -> torch.o
     return torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, eps=settings.epsilon, fused=True)
 
 
+def _transformers_adamw(groups: list[dict[str, Any]], settings: OptimizerSettings) -> torch.optim.Optimizer:
+    """Return AdamW as transformers had it until 2023, its Trainer's default when the reference code ran."""
+    from compactbio.training.transformers_adamw import TransformersAdamW
+
+    return TransformersAdamW(groups, lr=0.0, betas=settings.betas, eps=settings.epsilon, fused=True)
+
+
 def _muon(groups: list[dict[str, Any]], settings: OptimizerSettings) -> torch.optim.Optimizer:
     """Return Muon (Jordan et al. 2024), its updates scaled so that AdamW's learning rates fit it (Liu et al. 2025)."""
     import torch
@@ -76,6 +85,7 @@ def _muon(groups: list[dict[str, Any]], settings: OptimizerSettings) -> torch.op
 
 OPTIMIZERS = {
     "adamw": OptimizerKind(_adamw, only_decays_unseen=True),
+    "transformers_adamw": OptimizerKind(_transformers_adamw, only_decays_unseen=True),
     "muon": OptimizerKind(
         _muon,
         options={
@@ -89,13 +99,16 @@ OPTIMIZERS = {
 }
 
 
-def optimizer_settings(options: Mapping[str, Any], *, learning_rate: float, place: str) -> OptimizerSettings:
-    """Return the optimizer that a run's options say; what they leave out is as torch has it."""
+def optimizer_settings(
+    options: Mapping[str, Any], *, learning_rate: float, place: str, quirks: Mapping[str, str] | None = None
+) -> OptimizerSettings:
+    """Return the optimizer that a run's options say under its quirks; what they leave out is as torch has it."""
     settings = OptimizerSettings(
         options["weight_decay"],
         learning_rate,
         optimizer=options.get(OPTIMIZER, DEFAULT),
         groups=tuple(GroupRule(**rule) for rule in options.get(GROUPS, ())),
+        norms_decay=(quirks or {}).get("decayed_norms") == "reference",
         place=place,
     )
     if "adam_betas" not in options:

@@ -31,17 +31,20 @@ class Treatment:
         return lambda step: 1.0 - learning_rate_at(step) * self.learning_rate_factor * self.weight_decay
 
 
-def decayed_parameter_names(module: nn.Module) -> set[str]:
+def decayed_parameter_names(module: nn.Module, *, norms_decay: bool = False) -> set[str]:
     """Return the names of the parameters that weight decay applies to.
 
-    Biases and every parameter of a normalisation layer are left out, as the Trainer of transformers does.
-    MobileBERT's NoNorm layers are named LayerNorm too but are not of that class, hence the name is looked at as well.
+    Biases and every parameter of torch's LayerNorm are left out, as the Trainer of transformers did when the paper was
+    made (4.25.1). Normalisations of other classes, which are known by their class's name, are left out too, unless
+    `norms_decay`: that Trainer knew no other class, so that the scales of MobileBERT's NoNorm decayed.
     """
     excluded = {
         f"{owner}.{name}" if owner else name
         for owner, layer in module.named_modules()
         for name, _ in layer.named_parameters(recurse=False)
-        if name.endswith("bias") or "norm" in type(layer).__name__.lower()
+        if name.endswith("bias")
+        or isinstance(layer, nn.LayerNorm)
+        or (not norms_decay and "norm" in type(layer).__name__.lower())
     }
     return {name for name, _ in module.named_parameters() if name not in excluded}
 
@@ -53,7 +56,7 @@ def treatments(module: nn.Module, settings: OptimizerSettings) -> dict[str, Trea
         UserError: a parameter group or the optimizer has no parameter.
     """
     trainable = {name: value for name, value in module.named_parameters() if value.requires_grad}
-    decayed = decayed_parameter_names(module)
+    decayed = decayed_parameter_names(module, norms_decay=settings.norms_decay)
     rules = _rules_by_name(list(trainable), settings)
     options = settings.optimizer
     found = {}
@@ -81,7 +84,7 @@ def build_optimizer(module: nn.Module, settings: OptimizerSettings) -> torch.opt
         UserError: torch does not have the optimizer, or a parameter group has no parameter.
     """
     parameters = dict(module.named_parameters())
-    decayed = decayed_parameter_names(module)
+    decayed = decayed_parameter_names(module, norms_decay=settings.norms_decay)
     alike: dict[tuple[Treatment, bool], list[nn.Parameter]] = {}
     planned = treatments(module, settings)
     for name in sorted(planned, key=lambda name: name not in decayed):

@@ -93,7 +93,10 @@ class OneRun:
             total_steps=self.total_steps,
         )
         chosen = optimizer_settings(
-            options, learning_rate=options["learning_rate"], place=f"finetuning.{self.settings['task']}"
+            options,
+            learning_rate=options["learning_rate"],
+            place=f"finetuning.{self.settings['task']}",
+            quirks=self.settings.get("quirks"),
         )
         words = self.step.model.get_input_embeddings().weight
         name = next(name for name, value in self.step.named_parameters() if value is words)
