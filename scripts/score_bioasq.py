@@ -24,7 +24,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     scores = score_files(arguments.golden, arguments.response, arguments.edition)
-    sys.stdout.write(json.dumps(scores.as_dict(), indent=2) + "\n")
+    sys.stdout.write(json.dumps(scores, indent=2) + "\n")
 
 
 if __name__ == "__main__":

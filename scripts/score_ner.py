@@ -22,8 +22,7 @@ def main() -> None:
     from compactbio.scoring.tagged_files import score_tagged_files
 
     scores = score_tagged_files(arguments.gold, arguments.predicted)
-    shown = {name: getattr(scores, name) for name in ("precision", "recall", "f1", "entities")}
-    sys.stdout.write(json.dumps(shown, indent=2) + "\n")
+    sys.stdout.write(json.dumps(scores, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -152,7 +152,7 @@ def test_answers_under_both_protocols_and_their_submission_files(monkeypatch, tm
     assert [found["reference", name] for name in ("strict", "lenient", "mrr")] == [0.0, 0.5, 0.25]
     for protocol, mrr in (("standard", 1.0), ("reference", 0.25)):
         submission = qa[0] / f"bioasq_seed1_{protocol}.json"
-        assert score_files(qa[1] / "golden_bioasq.json", submission).mrr == mrr
+        assert score_files(qa[1] / "golden_bioasq.json", submission)["mrr"] == mrr
     written = json.loads((qa[0] / "bioasq_seed1_reference.json").read_text())["questions"]
     assert written[0] == {"id": "q1", "exact_answer": [["glucagon", "insulin"], ["Insulin"]]}
     assert [entry["id"] for entry in written] == ["q1", "q2", "q3", "q4"]

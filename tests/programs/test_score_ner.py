@@ -55,7 +55,7 @@ def test_windows_line_ends_and_extra_blank_lines_change_nothing(tmp_path):
         ),
         (GOLD, PREDICTED + "\nnew\tO\n", "has 3 sentences where"),
         (GOLD + "\nnew\tO\n", PREDICTED, "begins at line 8 of"),
-        (GOLD, PREDICTED.replace("of\tB", "of B"), "predicted.tsv, line 2: no tab between word and label"),
+        (GOLD, PREDICTED.replace("of\tB", "of B"), "predicted.tsv, line 2: expected a word, one tab and a label"),
         (GOLD.replace("of\tO", "of\tGENE"), PREDICTED, "gold.tsv, line 2: 'GENE' is no label"),
         (GOLD.replace("of\tO", "of\tIN\tO"), PREDICTED, "gold.tsv, line 2: "),
         (GOLD, "", "predicted.tsv is empty"),
@@ -106,5 +106,5 @@ def test_gold_entities_of_the_real_test_sets(tmp_path, dataset):
     gold = labels_of_lists([sentence.labels for sentence in sentences])
     reference = scores_of_counts(count_pieces(gold, pieces, np.concatenate(words).astype(np.int64), 510))
     standard = score_tagged_files(tmp_path / "test.tsv", tmp_path / "test.tsv")
-    assert (standard.entities, reference.entities) == COUNTED[dataset]
-    assert standard.f1 == 1.0
+    assert (standard["entities"], reference["entities"]) == COUNTED[dataset]
+    assert standard["f1"] == 1.0

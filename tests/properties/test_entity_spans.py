@@ -43,6 +43,6 @@ def test_counts_of_each_sentence_and_scores_are_those_of_seqeval(pairs):
         true, found = entities_of(mine), entities_of(theirs)
         assert row == [len(true & found), len(found), len(true)]
     scores = score_entities(labels_of_lists(gold), labels_of_lists(predicted))
-    assert scores.precision == precision_score(gold, predicted, zero_division=0)
-    assert scores.recall == recall_score(gold, predicted, zero_division=0)
-    assert scores.f1 == f1_score(gold, predicted, zero_division=0)
+    assert scores["precision"] == precision_score(gold, predicted, zero_division=0)
+    assert scores["recall"] == recall_score(gold, predicted, zero_division=0)
+    assert scores["f1"] == f1_score(gold, predicted, zero_division=0)

@@ -9,23 +9,8 @@ list is left out, however many there are; the denominator is the number of golde
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 
 AnswerLists = Sequence[Sequence[str]]
-
-
-@dataclass(frozen=True)
-class FactoidScores:
-    """Means over questions, fractions in [0, 1], and the number of questions."""
-
-    strict: float
-    lenient: float
-    mrr: float
-    questions: int
-
-    def as_dict(self) -> dict[str, float | int]:
-        """Return the four values by name."""
-        return asdict(self)
 
 
 def rank_of_answer(golden: AnswerLists, submitted: AnswerLists) -> int | None:
@@ -35,8 +20,8 @@ def rank_of_answer(golden: AnswerLists, submitted: AnswerLists) -> int | None:
     return next((rank for rank, head in enumerate(heads, start=1) if head in right), None)
 
 
-def score_factoids(golden: Mapping[str, AnswerLists], submitted: Mapping[str, AnswerLists]) -> FactoidScores:
-    """Return strict (first answer right), lenient (any right) and mean reciprocal rank.
+def score_factoids(golden: Mapping[str, AnswerLists], submitted: Mapping[str, AnswerLists]) -> dict[str, float]:
+    """Return strict (first answer right), lenient (any right) and mrr (mean reciprocal rank), fractions in [0, 1].
 
     Args:
         golden: {question: lists of synonyms}; every question counts.
@@ -49,14 +34,11 @@ def count_factoids(
     golden: Mapping[str, AnswerLists], submitted: Mapping[str, AnswerLists]
 ) -> list[tuple[int, int, float]]:
     """Return for each golden question whether the first answer is right, whether any is, and 1 / rank or 0."""
-    counts = []
-    for question, synonyms in golden.items():
-        rank = rank_of_answer(synonyms, submitted.get(question, ()))
-        counts.append((0, 0, 0.0) if rank is None else (int(rank == 1), 1, 1 / rank))
-    return counts
+    ranks = [rank_of_answer(synonyms, submitted.get(question, ())) for question, synonyms in golden.items()]
+    return [(0, 0, 0.0) if rank is None else (int(rank == 1), 1, 1 / rank) for rank in ranks]
 
 
-def scores_of_counts(counts: Sequence[tuple[int, int, float]]) -> FactoidScores:
+def scores_of_counts(counts: Sequence[tuple[int, int, float]]) -> dict[str, float]:
     """Return the means over questions of what `count_factoids` gives."""
     # Plain additions in the golden order, as the official scorer does them: `sum` may compensate rounding.
     strict = lenient = 0
@@ -65,6 +47,5 @@ def scores_of_counts(counts: Sequence[tuple[int, int, float]]) -> FactoidScores:
         strict += first
         lenient += any_of_them
         reciprocal += one_by_rank
-    if not counts:
-        return FactoidScores(0.0, 0.0, 0.0, 0)
-    return FactoidScores(strict / len(counts), lenient / len(counts), reciprocal / len(counts), len(counts))
+    questions = max(len(counts), 1)
+    return {"strict": strict / questions, "lenient": lenient / questions, "mrr": reciprocal / questions}

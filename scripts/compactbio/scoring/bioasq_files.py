@@ -13,7 +13,7 @@ from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.files import write_json
-from compactbio.scoring.bioasq import AnswerLists, FactoidScores, score_factoids
+from compactbio.scoring.bioasq import AnswerLists, score_factoids
 from compactbio.tasks.texts import read_text
 
 # From this edition of the scorer on, questions without golden answer or without response are left out.
@@ -40,6 +40,11 @@ class Question:
     kind: str | None
     lists: AnswerLists | None
     text: str | None
+
+    @property
+    def is_answered(self) -> bool:
+        """Return whether it has an answer, an empty list being none."""
+        return bool(self.lists) or self.text is not None
 
 
 def read_questions(path: Path) -> dict[str, Question]:
@@ -92,37 +97,34 @@ def _read_answer(entry: dict[str, Any], where: str) -> tuple[AnswerLists | None,
     return [part for part in answer if part], None
 
 
-def score_files(golden_path: Path, response_path: Path, edition: int = 5) -> FactoidScores:
-    """Return the factoid scores of a response file, equal to the official scorer's (-phaseB -e `edition`).
+def score_files(golden_path: Path, response_path: Path, edition: int = 5) -> dict[str, float]:
+    """Return strict, lenient, mrr and the number of questions of a response file.
+
+    The scores are equal to the official scorer's (-phaseB -e `edition`).
 
     Raises:
         UserError: a file cannot be read, the golden file has no factoid question, or the official scorer
             would crash on the pair.
     """
     golden, response = read_questions(golden_path), read_questions(response_path)
-    if not any(question.kind == "factoid" for question in golden.values()):
+    if not _factoids(golden):
         raise UserError(f"{golden_path} has no question of type factoid: nothing can be scored")
     if edition >= FIRST_LENIENT_EDITION:
-        golden = {
-            identifier: question
-            for identifier, question in golden.items()
-            if identifier in response and (question.lists or question.text is not None)
-        }
-        if not any(question.kind == "factoid" for question in golden.values()):
+        golden = {key: question for key, question in golden.items() if key in response and question.is_answered}
+        if not _factoids(golden):
             raise UserError(f"{response_path} answers no factoid question of {golden_path}")
     _refuse_what_crashes(golden, response, golden_path, response_path)
-    factoids = {key: question for key, question in golden.items() if question.kind == "factoid"}
-    return score_factoids(
-        {identifier: question.lists or () for identifier, question in factoids.items()},
-        {identifier: response[identifier].lists or () for identifier in factoids},
-    )
+    lists = _factoids(golden)
+    return {**score_factoids(lists, {key: response[key].lists or () for key in lists}), "questions": len(lists)}
+
+
+def _factoids(questions: Mapping[str, Question]) -> dict[str, AnswerLists]:
+    """Return the answers of the factoid questions."""
+    return {key: question.lists or () for key, question in questions.items() if question.kind == "factoid"}
 
 
 def _refuse_what_crashes(
-    golden: Mapping[str, Question],
-    response: Mapping[str, Question],
-    golden_path: Path,
-    response_path: Path,
+    golden: Mapping[str, Question], response: Mapping[str, Question], golden_path: Path, response_path: Path
 ) -> None:
     """Raise a UserError for the pairs of questions that end the official scorer with a null pointer."""
     asked = {key: question for key, question in golden.items() if question.kind in _ANSWERED_KINDS}
@@ -159,15 +161,12 @@ def write_submission(path: Path, golden_path: Path, answers: Mapping[str, Answer
         golden_path: the golden file, whose questions and order are taken over; its answers are not.
         answers: {factoid question: lists of strings}; none for a question that no snippet answered.
     """
-    entries = [
-        {
-            "id": identifier,
-            "exact_answer": [list(texts) for texts in answers.get(identifier, ())]
-            if question.kind == "factoid"
-            else ("yes" if question.kind == "yesno" else []),
-        }
-        for identifier, question in read_questions(golden_path).items()
-    ]
+    entries = []
+    for identifier, question in read_questions(golden_path).items():
+        answer: str | list[list[str]] = "yes" if question.kind == "yesno" else []
+        if question.kind == "factoid":
+            answer = [list(texts) for texts in answers.get(identifier, ())]
+        entries.append({"id": identifier, "exact_answer": answer})
     write_json(path, {"questions": entries})
 
 

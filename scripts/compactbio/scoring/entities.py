@@ -9,7 +9,7 @@ Default mode is the CoNLL-2000 rule, not strict IOB2: an I that continues nothin
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -63,18 +63,6 @@ class Spans:
     types: np.ndarray
 
 
-@dataclass(frozen=True)
-class EntityScores:
-    """Micro-averaged scores in [0, 1] and the counts they come from; 0 where a denominator is 0."""
-
-    precision: float
-    recall: float
-    f1: float
-    entities: int
-    predicted: int
-    correct: int
-
-
 def offsets_of(lengths: np.ndarray) -> np.ndarray:
     """Return int64 [n + 1], the running total of lengths from 0."""
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
@@ -99,11 +87,6 @@ def labels_of_column(column: pa.ListArray | pa.LargeListArray) -> Labels:
     codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     lengths = pc.list_value_length(column).to_numpy(zero_copy_only=False)
     return Labels(codes, tuple(encoded.dictionary.to_pylist()), offsets_of(lengths))
-
-
-def label_form_error(names: Iterable[str]) -> str | None:
-    """Return the first name that is no label of the scheme O, B, I, E, S (with -type or without), or None."""
-    return next((name for name in names if not LABEL_FORM.fullmatch(name)), None)
 
 
 def find_spans(labels: Labels, type_codes: dict[str, int]) -> Spans:
@@ -150,10 +133,10 @@ def count_entities(gold: Labels, predicted: Labels) -> np.ndarray:
     """
     if not np.array_equal(gold.offsets, predicted.offsets):
         raise ValueError("gold and predicted labels have not the same sentence lengths")
-    wrong = label_form_error(chain(gold.names, predicted.names))
-    if wrong is not None:
+    wrong = [name for name in (*gold.names, *predicted.names) if not LABEL_FORM.fullmatch(name)]
+    if wrong:
         raise UserError(
-            f"label {wrong!r} is not O, B or I (or E, S), alone or with -<type>: entities cannot be found in it"
+            f"label {wrong[0]!r} is not O, B or I (or E, S), alone or with -<type>: entities cannot be found in it"
         )
     type_codes: dict[str, int] = {}
     true, found = find_spans(gold, type_codes), find_spans(predicted, type_codes)
@@ -170,28 +153,23 @@ def count_entities(gold: Labels, predicted: Labels) -> np.ndarray:
     )
 
 
-def score_entities(gold: Labels, predicted: Labels) -> EntityScores:
-    """Return precision, recall and F1 of predicted entities.
-
-    Raises:
-        UserError, ValueError: as `count_entities`.
-    """
+def score_entities(gold: Labels, predicted: Labels) -> dict[str, float]:
+    """Return the scores of predicted labels; errors and counts are those of `count_entities`."""
     return scores_of_counts(count_entities(gold, predicted))
 
 
-def scores_of_counts(counts: np.ndarray) -> EntityScores:
-    """Return the scores of sentences by their counts, [sentences, 3] as `count_entities` gives them."""
-    correct, predicted, entities = map(int, counts.sum(axis=0))
-    return entity_scores(entities, predicted, correct)
+def scores_of_counts(counts: np.ndarray) -> dict[str, float]:
+    """Return precision, recall, f1 and the number of gold entities from counts as `count_entities` gives them.
 
-
-def entity_scores(entities: int, predicted: int, correct: int) -> EntityScores:
-    """Return the scores of counts. The order of operations is seqeval's, so that the last digit agrees too."""
-    precision = correct / predicted if predicted else 0.0
+    Micro-averaged, fractions in [0, 1], 0 where a denominator is 0. The order of operations is seqeval's, so that the
+    last digit agrees too.
+    """
+    correct, found, entities = map(int, counts.sum(axis=0))
+    precision = correct / found if found else 0.0
     recall = correct / entities if entities else 0.0
     total = precision + recall
     f1 = 2.0 * precision * recall / total if total else 0.0
-    return EntityScores(precision, recall, f1, entities, predicted, correct)
+    return {"precision": precision, "recall": recall, "f1": f1, "entities": entities}
 
 
 def labels_of_pieces(words: Labels, piece_words: np.ndarray, piece_offsets: np.ndarray) -> Labels:

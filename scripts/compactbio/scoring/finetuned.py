@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,6 @@ from compactbio.errors import UserError
 from compactbio.files import MANIFEST, read_json
 from compactbio.kinds import kind_of
 from compactbio.kinds.kind import SEEN_IN_TRAIN, UNSEEN_PREFIX, Kind
-from compactbio.scoring.leakage import seen_in_train
 from compactbio.scoring.predictions import PredictionFile
 from compactbio.settings.results import Finetuning
 from compactbio.settings.runs import FinetuningRun, read_finetuning_run
@@ -49,8 +48,28 @@ class Finetuned:
         return f"{self.predictions.path}, run {run}"
 
     def seen(self, train: Rows, test: Rows) -> np.ndarray:
-        """Return bool [test rows]: which of them also stand in train."""
-        return seen_in_train(train, test, self.kind.content)
+        """Return bool [test rows]: which rows have in the columns of their content what some row of train has.
+
+        prepare_task counts them by the same comparison as `also_in_train`. Training rows that a run sets aside for
+        validation are not left out: they decide epochs and grids.
+        """
+        known = set(_contents(train, self.kind.content))
+        return np.fromiter((row in known for row in _contents(test, self.kind.content)), bool, len(test))
+
+    def with_unseen(self, score: Callable[[np.ndarray], Metrics], unseen: np.ndarray, seen_rows: int) -> Metrics:
+        """Return metrics, how many test rows also stand in train, and the metrics without those where there are any.
+
+        Args:
+            score: returns the metrics of some test examples, given as bool [examples].
+            unseen: bool [examples], those that do not stand in train.
+            seen_rows: how many rows of the test data do.
+        """
+        metrics = score(np.ones_like(unseen)) | {SEEN_IN_TRAIN: seen_rows}
+        if not unseen.all():
+            without = {f"{UNSEEN_PREFIX}{name}": value for name, value in score(unseen).items()}
+            known = self.kind.known_metrics()
+            metrics |= {name: value for name, value in without.items() if name in known}
+        return metrics
 
     def check_labels(self, names: Sequence[str], what: str) -> None:
         """Refuse labels that the run file does not list."""
@@ -91,9 +110,10 @@ def open_finetuned(model: str, folder: Path, task_folder: Path) -> Finetuned:
     return Finetuned(folder, task_folder, settings, kind, splits["train"], splits["test"], predictions)
 
 
-def with_unseen(metrics: Metrics, seen: int, unseen: Metrics | None) -> Metrics:
-    """Return metrics, how many test rows also stand in train, and the metrics without them where there are any."""
-    return metrics | {SEEN_IN_TRAIN: seen} | {f"{UNSEEN_PREFIX}{name}": value for name, value in (unseen or {}).items()}
+def _contents(rows: Rows, content: Sequence[str]) -> Iterator[tuple[object, ...]]:
+    """Yield what makes a row, labels and ids apart."""
+    for values in zip(*(rows[column] for column in content), strict=True):
+        yield tuple(tuple(value) if isinstance(value, list) else value for value in values)
 
 
 def _check_task_folder(task_folder: Path, settings: FinetuningRun, folder: Path) -> None:

@@ -59,8 +59,7 @@ class PredictionFile:
         """
         table = pq.read_table(self.path, columns=list(self._columns), filters=[("run", "=", run)]).combine_chunks()
         for name in self._columns:
-            column = table.column(name)
-            values = column.combine_chunks() if column.num_chunks else pa.array([], column.type)
+            values = one_array(table, name)
             nulls = values.null_count
             if pa.types.is_nested(values.type):
                 values = values.flatten()

@@ -30,12 +30,6 @@ def score_relations(gold: Sequence[str], predicted: Sequence[str], positive_labe
     return scores | {f"macro_{name}": fmean(one[name] for one in each) for name in scores}
 
 
-def find_absent(gold: Sequence[str], positive_labels: Sequence[str]) -> list[str]:
-    """Return the positive labels that no example has: the macro averages leave them out."""
-    present = set(gold)
-    return [label for label in positive_labels if label not in present]
-
-
 def count_relations(gold: Sequence[str], predicted: Sequence[str], positive_labels: Sequence[str]) -> np.ndarray:
     """Return int64 [examples, 3], each 0 or 1: a positive label rightly predicted, one predicted, a gold one."""
     positive = set(positive_labels)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from compactbio.errors import UserError
-from compactbio.scoring.entities import LABEL_FORM, EntityScores, labels_of_lists, score_entities
-from compactbio.tasks.texts import read_lines
+from compactbio.scoring.entities import LABEL_FORM, labels_of_lists, score_entities
+from compactbio.tasks.tagged_words import read_tagged_words
 
 
 class TaggedSentence(NamedTuple):
@@ -26,37 +26,26 @@ def read_tagged_sentences(path: Path) -> list[TaggedSentence]:
     Raises:
         UserError: the file is missing, empty, not UTF-8, or a line is not of this form.
     """
-    sentences: list[TaggedSentence] = []
-    sentence = TaggedSentence([], [], [])
+    sentences = [TaggedSentence([], [], [])]
     known: set[str] = set()
-    for number, line in enumerate(read_lines(path), start=1):
-        if not line or line.isspace():
-            if sentence.words:
-                sentences.append(sentence)
-                sentence = TaggedSentence([], [], [])
+    for number, word, label in read_tagged_words(path):
+        if not word:
+            sentences.append(TaggedSentence([], [], []))
             continue
-        word, tab, label = line.partition("\t")
-        if not tab:
+        if label not in known and not LABEL_FORM.fullmatch(label):
             raise UserError(
-                f"{path}, line {number}: no tab between word and label in {line[:80]!r}: write word<TAB>label"
+                f"{path}, line {number}: {label[:80]!r} is no label: use O, B or I (or E, S), alone or with -<type>"
             )
-        label = label.strip()
-        if label not in known:
-            if not LABEL_FORM.fullmatch(label):
-                raise UserError(
-                    f"{path}, line {number}: {label[:80]!r} is no label: use O, B or I (or E, S), alone or with -<type>"
-                )
-            known.add(label)
+        known.add(label)
+        sentence = sentences[-1]
         sentence.words.append(word.strip())
         sentence.labels.append(label)
         sentence.lines.append(number)
-    if sentence.words:
-        sentences.append(sentence)
-    return sentences
+    return [sentence for sentence in sentences if sentence.words]
 
 
-def score_tagged_files(gold_path: Path, predicted_path: Path) -> EntityScores:
-    """Return the word-level scores of predicted labels, strict entity match.
+def score_tagged_files(gold_path: Path, predicted_path: Path) -> dict[str, float]:
+    """Return precision, recall, f1 and the number of gold entities of predicted labels of words.
 
     Raises:
         UserError: a file is not of the layout, or the two have not the same words in the same sentences.

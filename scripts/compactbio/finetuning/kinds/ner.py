@@ -65,7 +65,7 @@ class EntityRecognition(LabelledKind):
         gold = np.fromiter(chain.from_iterable(part.gold), np.int64)
         offsets = part.origin.sentence_offsets
         scores = score_entities(Labels(gold, labels, offsets), Labels(words.labels, labels, offsets))
-        return {"precision": scores.precision, "recall": scores.recall, "f1": scores.f1}
+        return {name: scores[name] for name in ("precision", "recall", "f1")}
 
 
 def _words(windows: WordWindows, values: Sequence[np.ndarray], labels: Sequence[str]) -> WordPredictions:

@@ -103,7 +103,7 @@ class QuestionAnswering(TaskKind):
             golden, {question: standard_answers(candidates) for question, candidates in found.items()}
         )
         loss = float(np.concatenate(losses).mean())
-        return {"loss": loss, "strict": scores.strict, "lenient": scores.lenient, "mrr": scores.mrr}
+        return {"loss": loss, **scores}
 
 
 def _best_spans(part: Examples, logits: Sequence[np.ndarray], limit: int, count: int) -> Spans:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from compactbio.errors import UserError
 from compactbio.kinds.kind import REFERENCE, STANDARD
 from compactbio.scoring import entities
-from compactbio.scoring.finetuned import NOT_THESE_DATA, Finetuned, Metrics, with_unseen
+from compactbio.scoring.finetuned import NOT_THESE_DATA, Finetuned, Metrics
 from compactbio.scoring.kinds import Scorer
 from compactbio.scoring.predictions import in_order, one_array
 from compactbio.scoring.units import Units
@@ -34,10 +34,17 @@ def score_run(finetuned: Finetuned, run: Run) -> Iterator[tuple[str, Metrics, Un
     predicted = entities.labels_of_column(one_array(table, "predicted"))
     finetuned.check_labels(predicted.names, what)
     _check_lengths(predicted.lengths, gold.lengths, test, what, "words")
-    seen = finetuned.seen(finetuned.train, test)
+    unseen = ~finetuned.seen(finetuned.train, test)
     examples = list(map(str, test["id"]))
-    counts = entities.count_entities(gold, predicted)
-    yield STANDARD, _metrics(counts, seen), Units(examples, counts)
+
+    def scored(protocol: str, counts: np.ndarray) -> tuple[str, Metrics, Units]:
+        """Return the scores of sentences by their counts."""
+        metrics = finetuned.with_unseen(
+            lambda chosen: entities.scores_of_counts(counts[chosen]), unseen, int((~unseen).sum())
+        )
+        return protocol, metrics, Units(examples, counts)
+
+    yield scored(STANDARD, entities.count_entities(gold, predicted))
 
     pieces = entities.labels_of_column(one_array(table, "piece_predicted"))
     finetuned.check_labels(pieces.names, what)
@@ -52,25 +59,7 @@ def score_run(finetuned: Finetuned, run: Run) -> Iterator[tuple[str, Metrics, Un
     beyond = int(np.maximum(lengths - room, 0).sum())
     if beyond:
         log.info("%s: %d word pieces beyond max_length do not count in the reference protocol", what, beyond)
-    counts = entities.count_pieces(gold, pieces, word_indices, room)
-    yield REFERENCE, _metrics(counts, seen), Units(examples, counts)
-
-
-def _metrics(counts: np.ndarray, seen: np.ndarray) -> Metrics:
-    """Return the scores of sentences by their counts, and those without the sentences that also stand in train."""
-    unseen = _entity_metrics(counts[~seen]) if seen.any() else None
-    return with_unseen(_entity_metrics(counts), int(seen.sum()), unseen)
-
-
-def _entity_metrics(counts: np.ndarray) -> Metrics:
-    """Return the numbers of a score table; `entities` are the gold ones."""
-    scores = entities.scores_of_counts(counts)
-    return {
-        "precision": scores.precision,
-        "recall": scores.recall,
-        "f1": scores.f1,
-        "entities": scores.entities,
-    }
+    yield scored(REFERENCE, entities.count_pieces(gold, pieces, word_indices, room))
 
 
 def _check_gold_words(gold: entities.Labels, test: Rows, what: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,9 @@ from compactbio.errors import UserError
 from compactbio.files import read_json
 from compactbio.kinds.kind import REFERENCE, STANDARD
 from compactbio.scoring import answers
-from compactbio.scoring.bioasq import FactoidScores, count_factoids, score_factoids, scores_of_counts
+from compactbio.scoring.bioasq import count_factoids, scores_of_counts
 from compactbio.scoring.bioasq_files import write_submission
-from compactbio.scoring.finetuned import NOT_THESE_DATA, Finetuned, Metrics, with_unseen
+from compactbio.scoring.finetuned import NOT_THESE_DATA, Finetuned, Metrics
 from compactbio.scoring.kinds import Scorer
 from compactbio.scoring.units import Units
 from compactbio.settings.results import Finetuning
@@ -31,8 +32,17 @@ def score_run(finetuned: Finetuned, run: Run) -> Iterator[tuple[str, Metrics, Un
     golden = {entry["question_id"]: entry["answers"] for entry in read_json(finetuned.task_folder / GOLDEN)}
     seen = finetuned.seen(finetuned.train, finetuned.test)
     seen_questions = {question for question, shared in zip(finetuned.test["question_id"], seen, strict=True) if shared}
-    others = {question: texts for question, texts in golden.items() if question not in seen_questions}
+    unseen = np.array([question not in seen_questions for question in golden], bool)
     table = finetuned.predictions.read_run(run["run"])
+
+    def scored(protocol: str, lists: dict[str, list[list[str]]]) -> tuple[str, Metrics, Units]:
+        """Return the scores of a protocol's lists of answers by the counts of their questions."""
+        counts = count_factoids(golden, lists)
+        metrics = finetuned.with_unseen(
+            lambda chosen: scores_of_counts(list(compress(counts, chosen))), unseen, int(seen.sum())
+        )
+        return protocol, metrics, Units(list(golden), np.array(counts, np.float64).reshape(-1, 3))
+
     for protocol, limit, make_list in (
         (STANDARD, answers.STANDARD_ANSWER_TOKENS, answers.standard_answers),
         (REFERENCE, answers.REFERENCE_ANSWER_TOKENS, answers.reference_answers),
@@ -40,18 +50,10 @@ def score_run(finetuned: Finetuned, run: Run) -> Iterator[tuple[str, Metrics, Un
         candidates = _candidates(table.filter(pc.equal(table.column("max_answer_tokens"), limit)))
         _check_questions(candidates, golden, finetuned.test, f"{what}, answers of at most {limit} tokens")
         lists = {question: make_list(found) for question, found in candidates.items()}
-        unseen = _metrics(score_factoids(others, lists)) if seen_questions else None
         official = finetuned.task_folder / GOLDEN_COPY
         if official.is_file():
             write_submission(Finetuning(finetuned.folder).bioasq(run["run"], protocol), official, lists)
-        counts = count_factoids(golden, lists)
-        metrics = with_unseen(_metrics(scores_of_counts(counts)), int(seen.sum()), unseen)
-        yield protocol, metrics, Units(list(golden), np.array(counts, np.float64).reshape(-1, 3))
-
-
-def _metrics(scores: FactoidScores) -> Metrics:
-    """Return the numbers of a score table."""
-    return {"strict": scores.strict, "lenient": scores.lenient, "mrr": scores.mrr}
+        yield scored(protocol, lists)
 
 
 def _candidates(table: Any) -> dict[str, list[answers.Candidate]]:
