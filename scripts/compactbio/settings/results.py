@@ -16,13 +16,15 @@ module that writes it.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, overload
 
 from compactbio.files import MANIFEST
 from compactbio.provenance import PROVENANCE
 
 P = TypeVar("P", str, Path)
+R = TypeVar("R")
 
 CORPUS, STUDENTS, PRETRAINING, TASKS, FINETUNING = "corpus", "students", "pretraining", "tasks", "finetuning"
 REPORTING, TABLES, FIGURES = "reporting", "tables", "figures"
@@ -59,6 +61,17 @@ class Room(Generic[P]):
     def at(self, *names: str) -> P:
         """Return the path of something in the folder."""
         return type(self.folder)("/".join([os.fspath(self.folder), *names]))
+
+
+class Inside(Generic[R]):
+    """A room of a fixed name in another: of a room that room, over the same type of folder."""
+
+    def __init__(self, kind: Callable[[Any], R], name: str) -> None:
+        self.kind, self.name = kind, name
+
+    def __get__(self, room: Room[Any], owner: type) -> R:
+        """Return the room in a room."""
+        return self.kind(room.at(self.name))
 
 
 class Artefact(Room[P]):
@@ -123,11 +136,8 @@ class TrainingResults(Room[P]):
     training = Entry("training.json")
     metrics = Entry("metrics.jsonl")
     provenance = Entry(PROVENANCE)
-
-    @property
-    def model(self) -> Artefact[P]:
-        """The model that it leaves: always of a pre-training, of a fine-tuning where its weights are kept."""
-        return Artefact(self.at(MODEL))
+    # always of a pre-training, of a fine-tuning where its weights are kept
+    model: Inside[Artefact[P]] = Inside(Artefact, MODEL)
 
 
 class Finetuning(TrainingResults[P]):
@@ -197,11 +207,7 @@ class Reporting(Room[P]):
     efficiency = Entry("efficiency.json")
     checks = Entry("checks.txt")
     configuration = Entry("configuration.yaml")
-
-    @property
-    def deployment(self) -> Deployment[P]:
-        """The measurements of fine-tuned models."""
-        return Deployment(self.at("deployment"))
+    deployment: Inside[Deployment[P]] = Inside(Deployment, "deployment")
 
     def page(self, name: str, form: str) -> P:
         """Return a page on the run."""
@@ -253,25 +259,18 @@ class Results(Room[P]):
     finetunings = Entry(FINETUNING)
     logs = Entry(LOGS)
     benchmarks = Entry(BENCHMARKS)
-
-    @property
-    def corpus(self) -> Corpus[P]:
-        """Texts and tokens."""
-        return Corpus(self.at(CORPUS))
-
-    @property
-    def students(self) -> Students[P]:
-        """Models before training."""
-        return Students(self.at(STUDENTS))
+    corpus: Inside[Corpus[P]] = Inside(Corpus, CORPUS)
+    students: Inside[Students[P]] = Inside(Students, STUDENTS)
+    tasks: Inside[Tasks[P]] = Inside(Tasks, TASKS)
+    checkpoints: Inside[Checkpoints[P]] = Inside(Checkpoints, CHECKPOINTS)
+    reporting: Inside[Reporting[P]] = Inside(Reporting, REPORTING)
+    tables: Inside[Tables[P]] = Inside(Tables, TABLES)
+    tables_so_far: Inside[Tables[P]] = Inside(Tables, TABLES_SO_FAR)
+    figures: Inside[Figures[P]] = Inside(Figures, FIGURES)
 
     def pretraining(self, model: str) -> TrainingResults[P]:
         """Return the pre-training of a model."""
         return TrainingResults(self.at(PRETRAINING, model))
-
-    @property
-    def tasks(self) -> Tasks[P]:
-        """Benchmark data."""
-        return Tasks(self.at(TASKS))
 
     def finetuning(self, model: str, dataset: str) -> Finetuning[P]:
         """Return the fine-tuning of a model on a dataset."""
@@ -280,31 +279,6 @@ class Results(Room[P]):
     def model_scores(self, model: str) -> ModelScores[P]:
         """Return the scores of a model, beside its fine-tunings."""
         return ModelScores(self.at(FINETUNING, model))
-
-    @property
-    def checkpoints(self) -> Checkpoints[P]:
-        """Where trainings continue from."""
-        return Checkpoints(self.at(CHECKPOINTS))
-
-    @property
-    def reporting(self) -> Reporting[P]:
-        """Scores and pages."""
-        return Reporting(self.at(REPORTING))
-
-    @property
-    def tables(self) -> Tables[P]:
-        """The tables of the workflow."""
-        return Tables(self.at(TABLES))
-
-    @property
-    def tables_so_far(self) -> Tables[P]:
-        """The tables of what there is beside a running workflow."""
-        return Tables(self.at(TABLES_SO_FAR))
-
-    @property
-    def figures(self) -> Figures[P]:
-        """The figures."""
-        return Figures(self.at(FIGURES))
 
     def log(self, rule: str, *names: str) -> P:
         """Return the log of a rule's job by its wildcards; "all" of a rule with one job."""
