@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 from dataclasses import dataclass
 from html import escape
 
 from compactbio.miniature.compressed_files import gzip_bytes
 from compactbio.miniature.language import random_sentence
-from compactbio.miniature.markup import Node, element, render
 from compactbio.miniature.vocabulary import Lexicon
+
+
+def _join(lines: str) -> str:
+    """Return XML without line breaks and indentation."""
+    return "".join(line.strip() for line in lines.splitlines())
+
 
 DOCTYPE = (
     '<?xml version="1.0" encoding="utf-8"?>\n'
@@ -43,6 +49,62 @@ MATHML = (
     "</mml:math>"
 )
 FIRST_PMID = 31_000_001
+# the elements of a record in the order of the DTD; `_join` takes the line breaks out
+RECORD = _join("""
+    <PubmedArticle>
+    <MedlineCitation Status="MEDLINE" Owner="NLM"{version_id}>
+    <PMID Version="{version}">{pmid}</PMID>
+    <DateRevised><Year>2025</Year><Month>1</Month><Day>31</Day></DateRevised>
+    <Article PubModel="Print">
+    <Journal>
+    <ISSN IssnType="Print">{issn}</ISSN>
+    <JournalIssue CitedMedium="Print"><Volume>{volume}</Volume>
+    <PubDate><Year>{year}</Year><Month>Jan</Month></PubDate></JournalIssue>
+    <Title>Journal of miniature medicine</Title><ISOAbbreviation>J Mini Med</ISOAbbreviation>
+    </Journal>
+    {title}<Pagination><MedlinePgn>1-9</MedlinePgn></Pagination>{abstract}
+    <AuthorList CompleteYN="Y"><Author ValidYN="Y">
+    <LastName>Müster</LastName><ForeName>A</ForeName><Initials>A</Initials>
+    </Author></AuthorList>
+    <Language>{language}</Language>
+    <PublicationTypeList><PublicationType UI="D016428">Journal Article</PublicationType></PublicationTypeList>
+    {vernacular}
+    </Article>
+    <MedlineJournalInfo><MedlineTA>J Mini Med</MedlineTA><NlmUniqueID>0000001</NlmUniqueID></MedlineJournalInfo>
+    <CitationSubset>IM</CitationSubset>
+    {comments}{other_abstract}
+    <KeywordList Owner="NOTNLM"><Keyword MajorTopicYN="N">miniature</Keyword></KeywordList>
+    </MedlineCitation>
+    <PubmedData>
+    <History>
+    <PubMedPubDate PubStatus="received">{received}</PubMedPubDate>
+    <PubMedPubDate PubStatus="medline">{indexed}<Hour>6</Hour><Minute>0</Minute></PubMedPubDate>
+    <PubMedPubDate PubStatus="entrez">{entrez}<Hour>6</Hour><Minute>0</Minute></PubMedPubDate>
+    </History>
+    <PublicationStatus>ppublish</PublicationStatus>
+    <ArticleIdList><ArticleId IdType="pubmed">{pmid}</ArticleId></ArticleIdList>
+    {references}
+    </PubmedData>
+    </PubmedArticle>
+""")
+COMMENTS = _join("""
+    <CommentsCorrectionsList><CommentsCorrections RefType="CommentIn">
+    <RefSource>J Mini Med. 1999;1:1</RefSource><PMID Version="1">{}</PMID>
+    </CommentsCorrections></CommentsCorrectionsList>
+""")
+OTHER_ABSTRACT = _join("""
+    <OtherAbstract Type="Publisher" Language="ger">
+    <AbstractText>Diese Zusammenfassung steht in einer anderen Sprache und gehört nicht zum Text.</AbstractText>
+    </OtherAbstract>
+""")
+REFERENCES = _join("""
+    <ReferenceList><Reference>
+    <Citation>Müster A. A title of another article. J Mini Med. 1999;1:1-9.</Citation>
+    <ArticleIdList><ArticleId IdType="pubmed">{}</ArticleId></ArticleIdList>
+    </Reference></ReferenceList>
+""")
+# where an element begins or ends right after another; markup inside a text does not count
+BETWEEN_ELEMENTS = re.compile(r"(?<=>)(?=<(?!/?(?:i|b|sub|sup|mml:\w+)\b))")
 
 
 @dataclass(frozen=True)
@@ -77,11 +139,10 @@ def make_baseline(
         last = citations * number // files
         records = _citations(first, last, lexicon, generator)
         first = last
-        indented = number % 2 == 1
-        nodes = [_article(record, generator) for record in records]
-        body = render(element("PubmedArticleSet", *nodes), indented=indented)
+        articles = "".join(_article(record, generator) for record in records)
+        body = f"<PubmedArticleSet>{articles}</PubmedArticleSet>"
         name = f"pubmed{year % 100:02d}n{number:04d}.xml.gz"
-        contents[name] = gzip_bytes((DOCTYPE + body).encode())
+        contents[name] = gzip_bytes(f"{DOCTYPE}{_indented(body) if number % 2 else body}\n".encode())
         contents[f"{name}.md5"] = f"MD5({name})= {hashlib.md5(contents[name]).hexdigest()}\n".encode()
         texts += [f"{record.title} {' '.join(record.sections)}" for record in records]
     return contents, texts
@@ -137,100 +198,52 @@ def _citation(pmid: int, kind: str, lexicon: Lexicon, generator: random.Random, 
     return Citation(pmid, version, kind, title, tuple(sections), entrez)
 
 
-def _article(record: Citation, generator: random.Random) -> Node:
-    """Return the PubmedArticle of a record, its elements in the order of the DTD."""
+def _article(record: Citation, generator: random.Random) -> str:
+    """Return the PubmedArticle of a record, without white space between elements."""
     year, month, day = record.entrez
-    abstract: list[Node] = []
+    abstract = "".join(f"<AbstractText>{text}</AbstractText>" for text in record.sections)
     if record.kind == "structured":
-        texts = [
-            element("AbstractText", text, Label=label, NlmCategory=label)
+        abstract = "".join(
+            f'<AbstractText Label="{label}" NlmCategory="{label}">{text}</AbstractText>'
             for label, text in zip(SECTIONS, record.sections, strict=False)
-        ]
-        abstract = [element("Abstract", *texts)]
-    elif record.kind == "empty_abstract":
-        abstract = [element("Abstract", element("AbstractText"))]
-    elif record.sections:
-        abstract = [element("Abstract", element("AbstractText", record.sections[0]))]
-    if record.kind == "copyright":
-        abstract[0].children.append(
-            element("CopyrightInformation", f"Copyright © {year} Miniature Press. All rights reserved.")
         )
-    translated = record.kind == "translated"
-    article = element(
-        "Article",
-        element(
-            "Journal",
-            element("ISSN", f"{generator.randint(1000, 9999)}-{generator.randint(1000, 9999)}", IssnType="Print"),
-            element(
-                "JournalIssue",
-                element("Volume", str(generator.randint(1, 90))),
-                element("PubDate", element("Year", str(year)), element("Month", "Jan")),
-                CitedMedium="Print",
-            ),
-            element("Title", "Journal of miniature medicine"),
-            element("ISOAbbreviation", "J Mini Med"),
-        ),
-        element("ArticleTitle", *([record.title] if record.title else [])),
-        element("Pagination", element("MedlinePgn", "1-9")),
-        *abstract,
-        element(
-            "AuthorList",
-            element(
-                "Author", element("LastName", "Müster"), element("ForeName", "A"), element("Initials", "A"), ValidYN="Y"
-            ),
-            CompleteYN="Y",
-        ),
-        element("Language", "ger" if translated else "eng"),
-        element("PublicationTypeList", element("PublicationType", "Journal Article", UI="D016428")),
-        *([element("VernacularTitle", "Über eine seltene Krankheit.")] if translated else []),
-        PubModel="Print",
+    elif record.kind == "empty_abstract":
+        abstract = "<AbstractText/>"
+    elif record.kind == "copyright":
+        abstract += (
+            f"<CopyrightInformation>Copyright © {year} Miniature Press. All rights reserved.</CopyrightInformation>"
+        )
+    translated, refers = record.kind == "translated", record.kind == "references"
+    return RECORD.format(
+        pmid=record.pmid,
+        version=record.version,
+        version_id=f' VersionID="{record.version}"' if record.version > 1 else "",
+        issn=f"{generator.randint(1000, 9999)}-{generator.randint(1000, 9999)}",
+        volume=generator.randint(1, 90),
+        title=f"<ArticleTitle>{record.title}</ArticleTitle>" if record.title else "<ArticleTitle/>",
+        abstract=f"<Abstract>{abstract}</Abstract>" if abstract else "",
+        language="ger" if translated else "eng",
+        vernacular="<VernacularTitle>Über eine seltene Krankheit.</VernacularTitle>" if translated else "",
+        other_abstract=OTHER_ABSTRACT if translated else "",
+        comments=COMMENTS.format(record.pmid - 7) if refers else "",
+        references=REFERENCES.format(record.pmid - 9) if refers else "",
+        received=_date(year - 1, month, day),
+        indexed=_date(year + 1, 1, 1),
+        entrez=_date(year, month, day),
+        year=year,
     )
-    other = element("AbstractText", "Diese Zusammenfassung steht in einer anderen Sprache und gehört nicht zum Text.")
-    cited = element("PMID", str(record.pmid - 7), Version="1")
-    comment = element("CommentsCorrections", element("RefSource", "J Mini Med. 1999;1:1"), cited, RefType="CommentIn")
-    version = {"VersionID": str(record.version)} if record.version > 1 else {}
-    medline = element(
-        "MedlineCitation",
-        element("PMID", str(record.pmid), Version=str(record.version)),
-        element("DateRevised", *_date(2025, 1, 31)),
-        article,
-        element("MedlineJournalInfo", element("MedlineTA", "J Mini Med"), element("NlmUniqueID", "0000001")),
-        element("CitationSubset", "IM"),
-        *([element("CommentsCorrectionsList", comment)] if record.kind == "references" else []),
-        *([element("OtherAbstract", other, Type="Publisher", Language="ger")] if translated else []),
-        element("KeywordList", element("Keyword", "miniature", MajorTopicYN="N"), Owner="NOTNLM"),
-        Status="MEDLINE",
-        Owner="NLM",
-        **version,
-    )
-    references = element(
-        "ReferenceList",
-        element(
-            "Reference",
-            element("Citation", "Müster A. A title of another article. J Mini Med. 1999;1:1-9."),
-            element("ArticleIdList", element("ArticleId", str(record.pmid - 9), IdType="pubmed")),
-        ),
-    )
-    data = element(
-        "PubmedData",
-        element(
-            "History",
-            element("PubMedPubDate", *_date(year - 1, month, day), PubStatus="received"),
-            element("PubMedPubDate", *_date(year + 1, 1, 1), *_clock(), PubStatus="medline"),
-            element("PubMedPubDate", *_date(year, month, day), *_clock(), PubStatus="entrez"),
-        ),
-        element("PublicationStatus", "ppublish"),
-        element("ArticleIdList", element("ArticleId", str(record.pmid), IdType="pubmed")),
-        *([references] if record.kind == "references" else []),
-    )
-    return element("PubmedArticle", medline, data)
 
 
-def _date(year: int, month: int, day: int) -> list[Node]:
+def _date(year: int, month: int, day: int) -> str:
     """Return the elements of a date, the numbers without leading zeros as in PubMedPubDate."""
-    return [element("Year", str(year)), element("Month", str(month)), element("Day", str(day))]
+    return f"<Year>{year}</Year><Month>{month}</Month><Day>{day}</Day>"
 
 
-def _clock() -> list[Node]:
-    """Return the elements of a time of day."""
-    return [element("Hour", "6"), element("Minute", "0")]
+def _indented(xml: str) -> str:
+    """Return each element on a line of its own, two blanks a level; markup inside a text stays in its line."""
+    lines, depth = [], 0
+    for line in BETWEEN_ELEMENTS.split(xml):
+        depth -= line.startswith("</")
+        lines.append("  " * depth + line)
+        depth += "</" not in line and not line.endswith("/>")
+    return "\n".join(lines)
