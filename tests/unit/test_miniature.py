@@ -17,10 +17,10 @@ import pytest
 from helpers.miniature import SMALL, small_miniature  # noqa: F401
 from lxml import etree
 
+from compactbio.miniature.checkpoints import make_wordpieces
 from compactbio.miniature.language import ASSOCIATED, common_words, fill, join_words, pick_names
 from compactbio.miniature.pubmed import AWKWARD
 from compactbio.miniature.vocabulary import KINDS, make_lexicon
-from compactbio.miniature.wordpieces import make_wordpieces
 
 PARTS = {"training": "", "development": "", "test": "_gs"}
 

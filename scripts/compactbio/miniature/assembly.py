@@ -9,12 +9,11 @@ from typing import Any
 from compactbio.errors import UserError
 from compactbio.files import file_facts, read_json, replacing_folder, sha256_of_file, sha256_of_value, write_json
 from compactbio.miniature.benchmark_files import make_chemprot, make_gad, make_tagged_words
-from compactbio.miniature.checkpoints import STARTING_POINTS, write_checkpoint
+from compactbio.miniature.checkpoints import STARTING_POINTS, make_wordpieces, write_checkpoint
 from compactbio.miniature.compressed_files import write_tar_gz, zip_bytes
 from compactbio.miniature.pubmed import AWKWARD, make_baseline
 from compactbio.miniature.questions import make_bioasq
 from compactbio.miniature.vocabulary import Lexicon, make_lexicon
-from compactbio.miniature.wordpieces import make_wordpieces
 
 LISTING = "miniature.json"
 NER_FOLDER = "datasets/NER/NCBI-disease"
@@ -53,8 +52,15 @@ def make_miniature(output: Path, seed: int, sizes: Sizes) -> dict[str, Any]:
     """
     request = {"seed": seed, "sizes": asdict(sizes), "generator": generator_digest()}
     if output.exists() and any(output.iterdir()):
-        listing = _existing(output)
-        if {key: listing[key] for key in request} == request and _is_complete(output, listing):
+        if not (output / LISTING).is_file():
+            raise UserError(
+                f"{output} exists without {LISTING}: it is not a miniature and will not be replaced; "
+                "give another --output, or remove the folder"
+            )
+        listing = read_json(output / LISTING)
+        there = {str(path.relative_to(output)): path.stat().st_size for path in output.rglob("*") if path.is_file()}
+        complete = all(there.get(name) == facts["bytes"] for name, facts in listing["files"].items())
+        if complete and {key: listing[key] for key in request} == request:
             return listing
     with replacing_folder(output) as folder:
         contents = _write(folder, seed, sizes)
@@ -68,32 +74,13 @@ def generator_digest() -> str:
     return sha256_of_value({path.name: sha256_of_file(path) for path in Path(__file__).parent.glob("*.py")})
 
 
-def _existing(output: Path) -> dict[str, Any]:
-    """Return the listing of a folder that may be replaced."""
-    if not (output / LISTING).is_file():
-        raise UserError(
-            f"{output} exists without {LISTING}: it is not a miniature and will not be replaced; "
-            "give another --output, or remove the folder"
-        )
-    return read_json(output / LISTING)
-
-
-def _is_complete(output: Path, listing: dict[str, Any]) -> bool:
-    """Return whether every file of a listing is there with its size."""
-    return all(
-        (output / name).is_file() and (output / name).stat().st_size == facts["bytes"]
-        for name, facts in listing["files"].items()
-    )
-
-
 def _write(folder: Path, seed: int, sizes: Sizes) -> dict[str, Any]:
     """Write all files below a folder and return what they contain."""
     lexicon = make_lexicon(seed)
     baseline, texts = make_baseline(lexicon, seed, sizes.year, sizes.files, sizes.citations)
+    (folder / "pubmed" / "baseline").mkdir(parents=True)
     for name, content in baseline.items():
-        path = folder / "pubmed" / "baseline" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        (folder / "pubmed" / "baseline" / name).write_bytes(content)
     contents: dict[str, Any] = {
         "pubmed": {"files": sizes.files, "citations": sizes.citations, "awkward_kinds": list(AWKWARD)},
         "datasets": _write_tasks(folder, lexicon, seed, sizes),
@@ -113,9 +100,8 @@ def _write_tasks(folder: Path, lexicon: Lexicon, seed: int, sizes: Sizes) -> dic
     bioasq, bioasq_counts = make_bioasq(lexicon, seed, questions, sizes.questions_other, QA_FOLDER)
     chemprot, chemprot_counts = make_chemprot(lexicon, seed, abstracts)
     write_tar_gz(folder / "biobert" / "datasets.tar.gz", {**ner, **gad, **bioasq})
-    archive = folder / "chemprot" / "ChemProt_Corpus.zip"
-    archive.parent.mkdir()
-    archive.write_bytes(zip_bytes(chemprot))
+    (folder / "chemprot").mkdir()
+    (folder / "chemprot" / "ChemProt_Corpus.zip").write_bytes(zip_bytes(chemprot))
     return {"NCBI-disease": ner_counts, "GAD": gad_counts, "ChemProt": chemprot_counts, "BioASQ-7b": bioasq_counts}
 
 

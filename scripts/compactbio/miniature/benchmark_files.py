@@ -41,17 +41,12 @@ def pool_of(lexicon: Lexicon, split: str) -> dict[str, list[Name]]:
 def make_tagged_words(lexicon: Lexicon, seed: int, sentences: dict[str, int], folder: str) -> tuple[Files, Counts]:
     """Return the files of a disease NER set: train, devel, test and train_dev (train and devel joined).
 
-    Args:
-        lexicon: the names.
-        seed: of the draws.
-        sentences: how many of each split (train, validation, test).
-        folder: path inside the archive.
+    `sentences` says how many each split has, `folder` is the path inside the archive.
     """
     generator = random.Random(f"{seed}:ner")
-    names = {"train": "train.tsv", "validation": "devel.tsv", "test": "test.tsv"}
     files: Files = {}
     counts: Counts = {}
-    for split, file in names.items():
+    for split, file in (("train", "train.tsv"), ("validation", "devel.tsv"), ("test", "test.tsv")):
         pool = pool_of(lexicon, split)
         drawn = [random_sentence(lexicon, pool, generator) for _ in range(sentences[split])]
         files[f"{folder}/{file}"] = "".join(_tagged(sentence) for sentence in drawn).encode()
@@ -117,57 +112,45 @@ def make_chemprot(lexicon: Lexicon, seed: int, abstracts: dict[str, int]) -> tup
     parts = {"train": ("training", ""), "validation": ("development", ""), "test": ("test", "_gs")}
     next_id = 10_000_001
     for split, (part, suffix) in parts.items():
-        pool = pool_of(lexicon, split)
+        pool, stem = pool_of(lexicon, split), f"chemprot_{part}"
         tables: dict[str, list[str]] = {"abstracts": [], "entities": [], "relations": [], "gold_standard": []}
         for pmid in range(next_id, next_id + abstracts[split]):
-            for table, lines in _chemprot_abstract(pmid, pool, generator).items():
-                tables[table] += lines
+            _add_abstract(tables, pmid, pool, generator)
         next_id += abstracts[split]
-        stem = f"chemprot_{part}"
-        names = {table: f"{stem}_{table}{suffix if table != 'gold_standard' else ''}.tsv" for table in tables}
         inside = {
-            f"{stem}{suffix}/{names[table]}": "".join(f"{line}\n" for line in lines).encode()
+            f"{stem}{suffix}/{stem}_{table}{suffix if table != 'gold_standard' else ''}.tsv": "".join(lines).encode()
             for table, lines in tables.items()
         }
         files[f"ChemProt_Corpus/{stem}{suffix}.zip"] = zip_bytes(inside)
-        evaluated = sum("\tY \t" in line for line in tables["relations"])
-        counts[split] = {"abstracts": abstracts[split], "relations": evaluated}
+        counts[split] = {"abstracts": abstracts[split], "relations": len(tables["gold_standard"])}
     return files, counts
 
 
-def _chemprot_abstract(pmid: int, pool: dict[str, list[Name]], generator: random.Random) -> dict[str, list[str]]:
-    """Return the lines of the four tables that one abstract of a title and three sentences gives."""
+def _add_abstract(
+    tables: dict[str, list[str]], pmid: int, pool: dict[str, list[Name]], generator: random.Random
+) -> None:
+    """Add the lines of one abstract, a title and three sentences, to the four tables."""
     texts: list[str] = []
-    entities: list[tuple[str, int, int, str]] = []
-    relations: list[tuple[str, str, int, int]] = []
-    start = 0
+    entities = start = 0
     for _ in range(4):
         sentence, related = _chemprot_sentence(pool, generator)
         number = {}
         for mention in sentence.mentions:
             kind = "CHEMICAL" if mention.slot[0] == "C" else generator.choice(("GENE-Y", "GENE-Y", "GENE-N"))
+            entities += 1
+            number[mention.slot] = f"T{entities}"
+            place = f"{start + mention.start}\t{start + mention.end}"
             text = sentence.text[mention.start : mention.end]
-            entities.append((kind, start + mention.start, start + mention.end, text))
-            number[mention.slot] = len(entities)
-        relations += [(group, name, number[c], number[g]) for group, name, c, g in related]
+            tables["entities"].append(f"{pmid}\tT{entities}\t{kind}\t{place}\t{text}\n")
+        for group, name, chemical, gene in related:
+            evaluated = group in INTERACTIONS
+            arguments = f"Arg1:{number[chemical]}\tArg2:{number[gene]}\n"
+            tables["relations"].append(f"{pmid}\t{group}\t{'Y' if evaluated else 'N'} \t{name}\t{arguments}")
+            if evaluated:
+                tables["gold_standard"].append(f"{pmid}\t{group}\t{arguments}")
         texts.append(sentence.text)
         start += len(sentence.text) + 1
-    lines: dict[str, list[str]] = {
-        "abstracts": [f"{pmid}\t{texts[0]}\t{' '.join(texts[1:])}"],
-        "entities": [
-            f"{pmid}\tT{index}\t{kind}\t{first}\t{end}\t{text}"
-            for index, (kind, first, end, text) in enumerate(entities, start=1)
-        ],
-        "relations": [],
-        "gold_standard": [],
-    }
-    for group, name, chemical, gene in relations:
-        evaluated = group in INTERACTIONS
-        arguments = f"Arg1:T{chemical}\tArg2:T{gene}"
-        lines["relations"].append(f"{pmid}\t{group}\t{'Y' if evaluated else 'N'} \t{name}\t{arguments}")
-        if evaluated:
-            lines["gold_standard"].append(f"{pmid}\t{group}\t{arguments}")
-    return lines
+    tables["abstracts"].append(f"{pmid}\t{texts[0]}\t{' '.join(texts[1:])}\n")
 
 
 def _chemprot_sentence(

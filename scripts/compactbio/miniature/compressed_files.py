@@ -21,17 +21,14 @@ def write_tar_gz(path: Path, files: dict[str, bytes]) -> None:
     """Write a compressed tar of {path inside: content}, with an entry for each folder."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        folders: set[str] = set()
-        for name in sorted(files):
-            for parent in reversed(Path(name).parents[:-1]):
-                if str(parent) not in folders:
-                    folders.add(str(parent))
-                    entry = tarfile.TarInfo(str(parent))
-                    entry.type, entry.mode = tarfile.DIRTYPE, 0o755
-                    archive.addfile(entry)
+        folders = {str(parent) for name in files for parent in Path(name).parents[:-1]}
+        for name in sorted(folders | set(files)):
             entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(files[name]), 0o644
-            archive.addfile(entry, io.BytesIO(files[name]))
+            if name in folders:
+                entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            else:
+                entry.size, entry.mode = len(files[name]), 0o644
+            archive.addfile(entry, io.BytesIO(files.get(name, b"")))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip_bytes(stream.getvalue()))
 

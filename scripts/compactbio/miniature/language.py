@@ -68,12 +68,7 @@ OTHER_INTERACTIONS: dict[str, tuple[tuple[str, str], ...]] = {
     "CPR:8": (("COFACTOR", "{C} is a cofactor of {G}"),),
     "CPR:10": (("NOT", "{C} does not affect {G} in {tissue}"),),
 }
-INTERACTION_LEADS = (
-    "We show that ",
-    "In {animal} , ",
-    "At {dose} , ",
-    "As shown by {method} , ",
-)
+INTERACTION_LEADS = ("We show that ", "In {animal} , ", "At {dose} , ", "As shown by {method} , ")
 UNRELATED = (
     "{C} and {G} were measured in {tissue} of {number} {animal}",
     "{animal} lacking {G} received {dose} of {C}",
@@ -161,11 +156,10 @@ def fill(template: str, names: dict[str, Name], generator: random.Random) -> Sen
     words: list[str] = []
     spans: list[tuple[str, int, int]] = []
     for part in template.split(" "):
+        slot = part[1:-1]
         if not (part.startswith("{") and part.endswith("}")):
             words.append(part)
-            continue
-        slot = part[1:-1]
-        if slot in FILLERS:
+        elif slot in FILLERS:
             words += generator.choice(FILLERS[slot]).split(" ")
         else:
             spans.append((slot, len(words), len(words) + len(names[slot].words)))
@@ -197,10 +191,8 @@ def random_sentence(lexicon: Lexicon, pool: dict[str, list[Name]], generator: ra
     elif group < 0.5:
         template = generator.choice(ASSOCIATED + NOT_ASSOCIATED)
     elif group < 0.8:
-        classes = {**INTERACTIONS, **OTHER_INTERACTIONS}
-        template = (
-            generator.choice(classes[generator.choice(list(INTERACTIONS) * 3 + list(OTHER_INTERACTIONS))])[1] + " ."
-        )
+        chosen = generator.choice(list(INTERACTIONS) * 3 + list(OTHER_INTERACTIONS))
+        template = generator.choice((INTERACTIONS | OTHER_INTERACTIONS)[chosen])[1] + " ."
     else:
         template = generator.choice(QUESTIONS[generator.choice("GCD")])[1]
     names = pick_names(template, pool, generator)

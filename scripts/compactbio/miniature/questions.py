@@ -21,14 +21,9 @@ UNANSWERABLE_SHARE = 0.1
 def make_bioasq(
     lexicon: Lexicon, seed: int, questions: dict[str, int], others: int, folder: str
 ) -> tuple[Files, Counts]:
-    """Return the three files of the set and their counts.
+    """Return the three files of the set and their counts; `folder` is the path inside the archive.
 
-    Args:
-        lexicon: the names, with the facts that the questions are about.
-        seed: of the draws.
-        questions: factoid questions of train and test.
-        others: questions of each other kind in the golden file.
-        folder: path inside the archive.
+    `questions` says how many are factoid in train and test, `others` how many of each other kind are golden.
     """
     generator = random.Random(f"{seed}:bioasq")
     train = [_factoid(lexicon, pool_of(lexicon, "train"), generator, answered=True) for _ in range(questions["train"])]
@@ -49,11 +44,12 @@ def make_bioasq(
         "golden": {"questions": len(golden), "factoid": len(test)},
     }
     files = {
-        f"{folder}/BioASQ-train-factoid-7b.json": _squad(train_rows),
-        f"{folder}/BioASQ-test-factoid-7b.json": _squad(test_rows),
-        f"{folder}/7B_golden.json": _json({"questions": golden}),
+        "BioASQ-train-factoid-7b.json": _squad(train_rows),
+        "BioASQ-test-factoid-7b.json": _squad(test_rows),
+        "7B_golden.json": {"questions": golden},
     }
-    return files, counts
+    as_json = {name: json.dumps(content, indent=2, ensure_ascii=False) for name, content in files.items()}
+    return {f"{folder}/{name}": f"{text}\n".encode() for name, text in as_json.items()}, counts
 
 
 def _factoid(
@@ -70,19 +66,12 @@ def _factoid(
     for _ in range(generator.choice((1, 2, 2, 3))):
         sentence = fill(generator.choice(QUESTIONS[slot])[1], names, generator)
         snippets.append(_with_context(sentence, slot, lexicon, generator))
-    rows = [
-        {
-            "qas": [
-                {
-                    "id": f"{identity}_{number:03d}",
-                    "question": body,
-                    "answers": [{"text": answer, "answer_start": start}],
-                }
-            ],
-            "context": context,
-        }
-        for number, (context, answer, start) in enumerate(snippets, start=1)
-    ]
+    rows = []
+    for number, (context, answer, start) in enumerate(snippets, start=1):
+        answers = [{"text": answer, "answer_start": start}]
+        rows.append(
+            {"qas": [{"id": f"{identity}_{number:03d}", "question": body, "answers": answers}], "context": context}
+        )
     right = names[slot] if answered else generator.choice(pool[names[slot].kind])
     golden = _golden(generator, identity, "factoid", body, [context for context, _, _ in snippets])
     golden["exact_answer"] = [[right.text, *right.synonyms]]
@@ -147,11 +136,6 @@ def _golden(generator: random.Random, identity: str, kind: str, body: str, snipp
     }
 
 
-def _squad(rows: list[dict[str, Any]]) -> bytes:
-    """Return a file in SQuAD form with one title, as the original has it."""
-    return _json({"data": [{"paragraphs": rows, "title": "miniature"}], "version": "miniature"})
-
-
-def _json(value: Any) -> bytes:
-    """Return a value as indented JSON."""
-    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+def _squad(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return rows in SQuAD form under one title, as the original has it."""
+    return {"data": [{"paragraphs": rows, "title": "miniature"}], "version": "miniature"}

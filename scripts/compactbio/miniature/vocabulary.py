@@ -61,7 +61,8 @@ class Lexicon:
 def make_lexicon(seed: int, names_per_kind: int = 80) -> Lexicon:
     """Return the names of a seed; `causes` and `treatments` give each disease its gene and its chemical."""
     generator = random.Random(f"{seed}:names")
-    syllables = sorted({_syllable(generator) for _ in range(150)})[:90]
+    drawn = {"".join(map(generator.choice, (ONSETS, VOWELS, CODAS))) for _ in range(150)}
+    syllables = sorted(drawn)[:90]
     generator.shuffle(syllables)
     lexicon = Lexicon(syllables=sorted(syllables))
     taken: set[str] = set()
@@ -82,11 +83,6 @@ def make_lexicon(seed: int, names_per_kind: int = 80) -> Lexicon:
         lexicon.causes[disease.text] = generator.choice(lexicon.names("gene"))
         lexicon.treatments[disease.text] = generator.choice(lexicon.names("chemical"))
     return lexicon
-
-
-def _syllable(generator: random.Random) -> str:
-    """Return one syllable of two to four letters."""
-    return generator.choice(ONSETS) + generator.choice(VOWELS) + generator.choice(CODAS)
 
 
 def _plain(generator: random.Random, syllables: list[str]) -> str:
