@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from helpers.configurations import CONFIG, read
 
-from compactbio.reporting.published import Assignment, PublishedValue
+from compactbio.reporting.published import Assignment, PublishedValue, assign, read_published
 from compactbio.reporting.render import to_markdown
 from compactbio.reporting.score_cells import build_cells
 from compactbio.reporting.statistics.verdicts import (
@@ -15,6 +16,8 @@ from compactbio.reporting.statistics.verdicts import (
 )
 from compactbio.reporting.tables.replication import replication_document, replication_records
 from compactbio.scoring.score_rows import Score
+from compactbio.settings.load import load_settings
+from compactbio.settings.runs import finetuning_run
 
 MODELS = ("DistilBioBERT", "CompactBioBERT", "TinyBioBERT", "BioMobileBERT")
 DATASETS = {"BC2GM": "ner", "GAD": "re", "BioASQ-7b": "qa"}
@@ -127,6 +130,40 @@ def test_the_head_counts_and_the_rest_is_listed_apart():
     records = replication_records(results, assignment, [])
     assert [record.get("verdict") for record in records] == ["replicated", "higher", None, None, None]
     assert [record["published"] for record in records] == [86.2, 80.0, 99.0, 87.0, 83.0]
+
+
+def test_an_unconfirmed_value_says_how_far_we_came_and_decides_nothing():
+    scores = scores_of(MODELS[0], (27.0, 28.0, 30.5), "BioASQ-7b")
+    guess = published(MODELS[0], 28.0, "BioASQ-7b", confidence="unconfirmed")
+    assignment = assign([guess], models=MODELS, datasets=DATASETS)
+    results = build_cells(scores, models=MODELS, datasets=DATASETS, baseline=MODELS[0], published=assignment.by_cell())
+    text = to_markdown(replication_document(results, assignment))
+    assert "Verdicts on the 0 confirmed values by the reference protocol: none." in text
+    line = next(line for line in text.splitlines() if line.startswith("| BioASQ-7b"))
+    assert [cell.strip() for cell in line.strip("|").split("|")][4:] == ["28.00", "28.50 ± 1.80", "+0.50"]
+    (record,) = replication_records(results, assignment, [])
+    assert (record["mean"], record["difference"]) == (pytest.approx(28.5), pytest.approx(0.5))
+    assert "verdict" not in record and record["reason"] == "not confirmed, decides nothing"
+
+
+def test_the_shipped_values_say_where_they_were_read():
+    values = read_published(CONFIG / "published_values.tsv")
+    ours = [value for value in values if value.table == "ner" and value.is_comparable]
+    assert len(ours) == 10 and all(value.source.startswith("read on ") for value in ours)
+    assert all("leaderboard page" in value.source and "were not seen" in value.source for value in ours)
+    unconfirmed = {value.metric: value.value for value in values if value.confidence == "unconfirmed"}
+    expected = {"strict": 100 * 38 / 162, "lenient": 100 * 59 / 162, "mrr": 28.52440}
+    assert unconfirmed == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_example_of_the_readme_trains_what_the_unconfirmed_values_are_of():
+    config = load_settings(read("examples/readme_bioasq.yaml"))
+    rows = read_published(CONFIG / "published_values.tsv")
+    (cell,) = {(value.model, value.dataset) for value in rows if value.confidence == "unconfirmed"}
+    assert ([cell[0]], [cell[1]]) == (config["run"]["models"], config["run"]["datasets"])
+    assert config["models"][cell[0]]["source"] == "hub"
+    options = finetuning_run(config, *cell)["hyperparameters"]
+    assert (options["learning_rate"], options["epochs"], options["batch_size"]) == (3e-5, 5, 16)
 
 
 def test_a_run_that_is_not_compared_with_the_paper_says_so():

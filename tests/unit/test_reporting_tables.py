@@ -124,7 +124,7 @@ def test_gaps_are_listed_under_the_table_and_unassigned_values_too():
     markdown = to_markdown(task_document("ner", results_of(scores), Assignment([], [guess], [loose], [])))
     assert "– = not run: A (M), B, C." in markdown
     assert "Published, not assigned to a model: F1 90.00 (which one is not said)." in markdown
-    assert "not confirmed, compared with nothing: A F1 70.00 (somebody)." in markdown
+    assert "not confirmed, decides nothing: A F1 70.00 (somebody)." in markdown
     assert "+" not in next(line for line in markdown.splitlines() if line.startswith("| A"))
 
 

@@ -119,10 +119,11 @@ def _published(scored: ScoreCells, assignment: Assignment) -> list[str]:
     paragraphs = [
         f"{sum(value.is_comparable for value in assignment.matched)} cells of the reference protocol have a confirmed "
         f"value of the paper; every other published place is a dash. Published {having} values are compared with the "
-        f"reference protocol, {lacking} with nothing. The table replication says which were replicated."
+        f"reference protocol, {lacking} with nothing. The table replication says which were replicated. The "
+        "foot of each table says where a value was read: not in the paper itself where a page files it under the paper."
     ]
     paragraphs += [f"Not assigned to a model: {describe(value)}." for value in assignment.unassigned]
-    paragraphs += [f"Not confirmed, compared with nothing: {describe(value)}." for value in assignment.unconfirmed]
+    paragraphs += [f"Not confirmed, decides nothing: {describe(value)}." for value in assignment.unconfirmed]
     if assignment.outside:
         names = sorted({f"{value.model} on {value.dataset}" for value in assignment.outside})
         paragraphs.append(f"Published for models or datasets that are not part of this run: {', '.join(names)}.")

@@ -135,7 +135,7 @@ class Assignment:
     """Where each published row went; every row is in exactly one list."""
 
     matched: list[PublishedValue]  # confirmed, and a cell of this run's tables
-    unconfirmed: list[PublishedValue]  # shown apart, compared with nothing
+    unconfirmed: list[PublishedValue]  # shown apart with our difference, decide nothing
     unassigned: list[PublishedValue]  # no model is known
     outside: list[PublishedValue]  # its model or dataset is not part of this run
 

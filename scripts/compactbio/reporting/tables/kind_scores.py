@@ -111,7 +111,7 @@ def _loose_notes(dataset: str, protocol: str, assignment: Assignment) -> list[st
     notes = []
     for words, values in (
         ("not assigned to a model:", assignment.unassigned),
-        ("not confirmed, compared with nothing:", assignment.unconfirmed),
+        ("not confirmed, decides nothing:", assignment.unconfirmed),
     ):
         for value in values:
             if (value.dataset, value.protocol) == (dataset, protocol):

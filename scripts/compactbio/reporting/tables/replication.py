@@ -38,7 +38,7 @@ def build(material: Material) -> Built:
 
 
 def replication_document(scored: ScoreCells, assignment: Assignment) -> Document:
-    """Return the verdicts, the rank correlations, and the published rows that are compared with nothing."""
+    """Return the verdicts, the rank correlations, and the published rows that decide nothing."""
     if assignment.is_empty:
         return Document("Replication", [NOT_THIS_RUN], [])
     comparisons = compare_with_paper(scored, assignment.matched)
@@ -124,14 +124,16 @@ def _undecided(assignment: Assignment) -> list[tuple[str, list[PublishedValue], 
 
 
 def _rest_blocks(scored: ScoreCells, assignment: Assignment) -> list[Block]:
-    """Return a table for each kind of published rows that have no verdict."""
-    header = ["dataset", "model", "metric", "protocol", "published", "ours"]
+    """Return a table for each kind of published rows that have no verdict; where they have a cell, how far it is."""
+    header = ["dataset", "model", "metric", "protocol", "published", "ours", "difference"]
     blocks = []
     for title, values, reason in _undecided(assignment):
         rows = []
         for value in values:
             texts = [value.dataset, value.model or DASH, _title(value.metric), value.protocol]
-            rows.append(row(*texts, number(value.value), _ours(scored, value)))
+            ours = _ours(scored, value)
+            texts += [number(value.value), mean_and_std(ours.get("mean"), ours.get("std"))]
+            rows.append(row(*texts, signed(ours.get("difference"))))
         if rows:
             label = f"replication-{title.lower().replace(' ', '-')}"
             sources = _notes((value.source, f"{value.dataset} {number(value.value)}") for value in values)
@@ -145,10 +147,12 @@ def _title(metric: str) -> str:
     return {**METRIC_TITLES, "retained": "% of baseline"}.get(metric, metric)
 
 
-def _ours(scored: ScoreCells, value: PublishedValue) -> str:
-    """Return our cell of a published value, a dash where there is none."""
+def _ours(scored: ScoreCells, value: PublishedValue) -> Row:
+    """Return our cell of a published value that has no verdict, and ours less published; nothing where we have none."""
     cell = scored.cells.get(value.cell)
-    return DASH if cell is None else mean_and_std(cell.mean, cell.std)
+    if cell is None or cell.mean is None:
+        return {}
+    return {"mean": cell.mean, "std": cell.std, "runs": cell.runs, "difference": cell.mean - value.value}
 
 
 def replication_records(scored: ScoreCells, assignment: Assignment, estimates: Sequence[Estimate]) -> list[Row]:
@@ -168,7 +172,7 @@ def replication_records(scored: ScoreCells, assignment: Assignment, estimates: S
             record |= {"mean_low": mean.low, "mean_high": mean.high}
         records.append(record | {"standard_mean": one.standard, "verdict": one.verdict, "reason": one.reason})
     for _, values, reason in _undecided(assignment):
-        records += [_published_fields(value) | {"reason": reason} for value in values]
+        records += [_published_fields(value) | _ours(scored, value) | {"reason": reason} for value in values]
     return records
 
 
