@@ -11,6 +11,8 @@ import time
 import pytest
 from helpers.reporting import DATASETS, MODELS, efficiency_file, write_results
 
+from compactbio.reporting.report_records import TABLES
+
 ARGUMENTS = ["--models", *MODELS, "--datasets", *(f"{name}:{task}" for name, (task, _) in DATASETS.items())]
 
 
@@ -66,8 +68,7 @@ def test_tables_of_all_models_and_datasets(request, results, collected, tmp_path
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - start < 20  # a second on an idle core
     names = {path.name for path in (tmp_path / "t").iterdir()}
-    tables = ("ner", "re", "qa", "comparisons", "replication", "summary", "finetuning", "sizes", "efficiency")
-    assert names == {f"{t}.{form}" for t in tables for form in ("csv", "md", "tex", "html")} | {
+    assert names == {f"{table.name}.{form}" for table in TABLES for form in ("csv", "md", "tex", "html")} | {
         "index.md",
         "index.html",
     }
