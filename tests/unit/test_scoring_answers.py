@@ -2,7 +2,7 @@
 
 import random
 
-from compactbio.scoring.answers import Candidate, reference_answers, standard_answers
+from compactbio.scoring.bioasq import Candidate, reference_answers, standard_answers
 
 SPANS = [
     Candidate(0, 1, "insulin", 3.0),

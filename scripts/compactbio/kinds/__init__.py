@@ -21,11 +21,7 @@ METRIC_TITLES: dict[str, str] = {
 
 
 def kind_of(name: object, key: str = "task") -> Kind:
-    """Return a kind of task by its name.
-
-    Args:
-        name: as a configuration or a file has it.
-        key: where it stands there, for the message.
+    """Return a kind of task by its name as a configuration or a file has it; `key` is where, for the message.
 
     Raises:
         UserError: there is no such kind.

@@ -157,8 +157,7 @@ def write_submission(path: Path, golden_path: Path, answers: Mapping[str, Answer
     challenge's rules (five at most) would not admit.
 
     Args:
-        path: the file to write.
-        golden_path: the golden file, whose questions and order are taken over; its answers are not.
+        path, golden_path: the file to write, and the golden one; its questions and their order are taken over.
         answers: {factoid question: lists of strings}; none for a question that no snippet answered.
     """
     entries = []

@@ -190,8 +190,7 @@ def count_pieces(gold: Labels, predicted: Labels, piece_words: np.ndarray, piece
     As in the reference script, a sentence is cut at the model's limit, and nothing beyond it counts.
 
     Args:
-        gold: labels per word.
-        predicted: labels per piece.
+        gold, predicted: labels per word and per piece.
         piece_words: as in `labels_of_pieces`, the offsets being those of `predicted`.
         piece_limit: pieces of a sentence that count: the maximal length less [CLS] and [SEP].
     """

@@ -17,10 +17,7 @@ log = logging.getLogger(__name__)
 def score_folder(model: str, folder: Path, task_folder: Path) -> tuple[list[Score], list[RunUnits]]:
     """Return all scores and units of a results folder; for BioASQ also write its submission files there.
 
-    Args:
-        model: the name that its run.yaml must have.
-        folder: holds run.yaml and predictions.parquet.
-        task_folder: the prepared dataset.
+    Arguments are those of `open_finetuned`.
 
     Raises:
         UserError: the folders do not belong together, or predictions are missing, doubled or NaN.

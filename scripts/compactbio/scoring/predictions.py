@@ -77,10 +77,7 @@ class PredictionFile:
 def in_order(table: pa.Table, expected: Sequence[int], what: str) -> pa.Table:
     """Return the rows of a run in the order of `expected` ids, each exactly once.
 
-    Args:
-        table: with a column `id`.
-        expected: ids of the test data.
-        what: file and run, for messages.
+    `what` are file and run, for messages.
 
     Raises:
         UserError: an id is missing, occurs twice, or does not belong to the test data.

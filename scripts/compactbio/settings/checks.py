@@ -21,10 +21,8 @@ def check_relations(
 ) -> None:
     """Raise one UserError that lists every contradiction between keys of a schema-valid configuration.
 
-    Args:
-        config: the configuration, its placeholders filled.
-        source_names: the rows of config/data_sources.tsv; None: not checked.
-        reserved_names: targets and rules of the workflow, which no model may be called, since its name is a target.
+    Arguments are those of `load_settings`, the placeholders of the configuration filled. A model's name is a target of
+    the workflow, so no model may have a name that is taken.
     """
     faults = [
         *_run_faults(config),

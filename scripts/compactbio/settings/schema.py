@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from compactbio.kinds import KINDS
 from compactbio.terms.objective import term_schema
 from compactbio.training.optimizer_settings import optimizer_schema
 from compactbio.training.schedules import SCHEDULES
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def check_schema(config: dict[str, Any], schema_file: Path) -> None:
@@ -43,40 +46,19 @@ def registered_definitions(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _kind_definitions(common: dict[str, Any]) -> dict[str, Any]:
-    """Return what the records of kinds of task say of a configuration.
-
-    Args:
-        common: properties and required keys of the hyper-parameters that every kind has.
-    """
-    blocks = {
-        name: {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {**common["properties"], **kind.hyperparameters()},
-        }
-        for name, kind in KINDS.items()
-    }
+    """Return what the records of kinds of task say of a configuration, beside what is `common` to all kinds."""
+    closed = {"type": "object", "additionalProperties": False}
+    whole, of_dataset = {}, []
+    for name, kind in KINDS.items():
+        block = {**closed, "properties": {**common["properties"], **kind.hyperparameters()}}
+        whole[name] = {**block, "required": [*common["required"], *kind.required_options]}
+        this_kind = {"required": ["task"], "properties": {"task": {"const": name}}}
+        of_dataset.append({"if": this_kind, "then": {"properties": {"finetuning": block}}})
     return {
         "kind": {"enum": list(KINDS)},
         "layout": {"enum": list({layout.name: None for kind in KINDS.values() for layout in kind.layouts})},
-        "finetuning": {
-            "type": "object",
-            "additionalProperties": False,
-            "required": list(KINDS),
-            "properties": {
-                name: {**blocks[name], "required": [*common["required"], *kind.required_options]}
-                for name, kind in KINDS.items()
-            },
-        },
-        "finetuning_of_dataset": {
-            "allOf": [
-                {
-                    "if": {"required": ["task"], "properties": {"task": {"const": name}}},
-                    "then": {"properties": {"finetuning": block}},
-                }
-                for name, block in blocks.items()
-            ]
-        },
+        "finetuning": {**closed, "required": list(KINDS), "properties": whole},
+        "finetuning_of_dataset": {"allOf": of_dataset},
     }
 
 
@@ -99,7 +81,7 @@ def _describe(error: jsonschema.ValidationError) -> str:
     if error.validator == "enum":
         choices = ", ".join(str(choice) for choice in expected)
         return f"{where}: {given!r} is not one of {choices}"
-    if error.validator == "type" and isinstance(given, str) and _is_number(given):
+    if error.validator == "type" and isinstance(given, str) and _NUMBER.fullmatch(given):
         return f"{where}: {given!r} is text for YAML; write the number with a point, like 1.0e-4"
     return f"{where}: {error.message}"
 
@@ -110,12 +92,3 @@ def _suggestion(key: str, known: list[str]) -> str:
     if close:
         return f" (did you mean `{close[0]}`?)"
     return f" (known: {', '.join(known)})" if known else ""
-
-
-def _is_number(text: str) -> bool:
-    """Return whether a text would be a number in Python."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -54,9 +54,8 @@ def shape_faults(place: str, architecture: str, shape: dict[str, Any], max_lengt
     """Yield the faults of a shape, each naming its key and the fix; types and ranges are the schema's.
 
     Args:
-        place: the shape's key in the configuration.
+        place, shape: its key in the configuration, and transformers' configuration keys.
         architecture: its name.
-        shape: transformers configuration keys.
         max_length: word pieces of the longest sequence.
     """
     record = ARCHITECTURES[architecture]

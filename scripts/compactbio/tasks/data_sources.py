@@ -89,20 +89,13 @@ def read_sources(table: Path) -> dict[str, Source]:
     }
 
 
-class Archive(TypedDict):
-    """Where the files of a source came from: an archive, or a folder."""
-
-    path: str
-    sha256: str
-
-
 class SourceManifest(TypedDict):
     """What fetch_task_data writes: the files of a source, in `folder`, and where they are from."""
 
     source: str
     version: str
     url: str
-    archive: Archive
+    archive: dict[str, str]  # `path` of the archive or folder that the files came from, and its `sha256`
     folder: str
     digest: str
     files: dict[str, FileFacts]
@@ -117,9 +110,8 @@ def fetch_source(source: Source, cache: Path, table: Path, url: str | None = Non
     <cache>/<name>/<version>/<digest of the archive>/, so that another archive never meets this one's files.
 
     Args:
-        source: what to fetch.
+        source, table: what to fetch, and the table that has it, for messages.
         cache: the folder of downloads, shared between configurations.
-        table: the sources' table, for messages.
         url: an address to use instead of the source's own (configuration key data_urls).
 
     Raises:
@@ -182,11 +174,9 @@ def _fetch(
     """Bring a file to the cache and return the URL used; without a sha256 in the table, the one first seen holds.
 
     Args:
-        urls: addresses of the same file.
-        target: where it goes.
-        sha256: what the table says, "" if nothing.
+        urls, target: addresses of the same file, and where it goes.
+        sha256, table: what the table says, "" if nothing.
         cache: the folder whose lock file records what was first seen.
-        table: the sources' table, for messages.
         archive: the file must be an archive, whatever its name.
         pin: whether to record what is first seen (not where something else decides).
     """

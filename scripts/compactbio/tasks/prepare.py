@@ -31,10 +31,7 @@ COUNTS = "counts.json"
 
 
 def find_data(data: Path) -> Path:
-    """Return the folder that holds a source's files: `data` itself, or what its manifest names.
-
-    Args:
-        data: a folder, or the manifest that fetch_task_data.py wrote.
+    """Return the folder of a source's files: `data` itself, or what it names as the manifest of fetch_task_data.py.
 
     Raises:
         UserError: the folder is missing, or a file in it is not the one that was fetched.
@@ -62,10 +59,9 @@ def prepare_dataset(name: str, definition: Any, data: Path, output: Path) -> Man
     """Write the data set `name` under `output` and return its manifest.
 
     Args:
-        name: the data set's name in the configuration.
-        definition: its mapping there.
+        name, definition: as the configuration has them.
         data: the folder to which the definition's `folder` is relative, or a source's manifest.
-        output: the folder to write.
+        output: the folder to write; replaced as a whole when everything is written.
 
     Raises:
         UserError: the definition, a file or a count is wrong.
@@ -117,11 +113,7 @@ def write_dataset(
     The folder holds data/ (a `datasets.DatasetDict`), counts.json, manifest.json, and for question answering
     golden.json and, where there is one, the copy of the official golden file.
 
-    Args:
-        folder: where; replaced as a whole when everything is written.
-        definition: the data set's definition.
-        prepared: its rows and counts.
-        differences: accepted differences from the definition's counts, for the manifest.
+    Accepted differences from the definition's counts stand in the manifest.
     """
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import datasets

@@ -101,9 +101,8 @@ def cut_validation(
     Both parts keep the order of the file.
 
     Args:
-        rows: all training rows.
-        fraction: of the rows, or of the units.
-        seed, fold: of the run.
+        rows, seed, fold: all training rows of a run.
+        fraction: of the rows, or of the groups.
         kept_together: column whose equal values stay together (a question's snippets), drawn by the order of first
             occurrence, and what such a group is called; None: rows are drawn singly.
 

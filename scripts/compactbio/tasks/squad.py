@@ -89,10 +89,7 @@ def _read_splits(definition: Definition, *, snippets: bool) -> tuple[dict[str, C
 def read_split(path: Path, *, snippets: bool, keep_unanswered: bool) -> tuple[Columns, Counts]:
     """Return columns (id, question_id, snippet, question, context, answers) and counts of one file.
 
-    Args:
-        path: the file.
-        snippets: the rows are snippets of questions, ids of the form <question>_<number> (BioASQ).
-        keep_unanswered: keep rows that have no answer.
+    With `snippets`, rows are snippets of questions, ids of the form <question>_<number> (BioASQ).
     """
     names = ("id", "question_id", "snippet", "question", "context", "answers")
     columns: Columns = {name: [] for name in names}

@@ -16,14 +16,14 @@ from compactbio.finetuning.kinds.answer_spans import SPANS_PER_SNIPPET, Spans, b
 from compactbio.finetuning.kinds.context_windows import context_windows
 from compactbio.finetuning.kinds.probabilities import cross_entropies
 from compactbio.finetuning.kinds.task_kind import Examples, Features, TaskKind
-from compactbio.scoring.answers import (
+from compactbio.scoring.bioasq import (
     MOST_ANSWERS,
     REFERENCE_ANSWER_TOKENS,
     STANDARD_ANSWER_TOKENS,
     Candidate,
+    score_factoids,
     standard_answers,
 )
-from compactbio.scoring.bioasq import score_factoids
 from compactbio.settings.runs import FinetuningRun, Options
 from compactbio.tasks.rows import Rows
 

@@ -13,8 +13,7 @@ import pyarrow.compute as pc
 from compactbio.errors import UserError
 from compactbio.files import read_json
 from compactbio.kinds.kind import REFERENCE, STANDARD
-from compactbio.scoring import answers
-from compactbio.scoring.bioasq import count_factoids, scores_of_counts
+from compactbio.scoring import bioasq
 from compactbio.scoring.bioasq_files import write_submission
 from compactbio.scoring.finetuned import NOT_THESE_DATA, Finetuned, Metrics
 from compactbio.scoring.kinds import Scorer
@@ -37,15 +36,15 @@ def score_run(finetuned: Finetuned, run: Run) -> Iterator[tuple[str, Metrics, Un
 
     def scored(protocol: str, lists: dict[str, list[list[str]]]) -> tuple[str, Metrics, Units]:
         """Return the scores of a protocol's lists of answers by the counts of their questions."""
-        counts = count_factoids(golden, lists)
+        counts = bioasq.count_factoids(golden, lists)
         metrics = finetuned.with_unseen(
-            lambda chosen: scores_of_counts(list(compress(counts, chosen))), unseen, int(seen.sum())
+            lambda chosen: bioasq.scores_of_counts(list(compress(counts, chosen))), unseen, int(seen.sum())
         )
         return protocol, metrics, Units(list(golden), np.array(counts, np.float64).reshape(-1, 3))
 
     for protocol, limit, make_list in (
-        (STANDARD, answers.STANDARD_ANSWER_TOKENS, answers.standard_answers),
-        (REFERENCE, answers.REFERENCE_ANSWER_TOKENS, answers.reference_answers),
+        (STANDARD, bioasq.STANDARD_ANSWER_TOKENS, bioasq.standard_answers),
+        (REFERENCE, bioasq.REFERENCE_ANSWER_TOKENS, bioasq.reference_answers),
     ):
         candidates = _candidates(table.filter(pc.equal(table.column("max_answer_tokens"), limit)))
         _check_questions(candidates, golden, finetuned.test, f"{what}, answers of at most {limit} tokens")
@@ -56,17 +55,17 @@ def score_run(finetuned: Finetuned, run: Run) -> Iterator[tuple[str, Metrics, Un
         yield scored(protocol, lists)
 
 
-def _candidates(table: Any) -> dict[str, list[answers.Candidate]]:
+def _candidates(table: Any) -> dict[str, list[bioasq.Candidate]]:
     """Return the spans of each question in the rows of one run and one answer length."""
     columns = [table.column(name).to_pylist() for name in ("question_id", "snippet", "rank", "text", "score")]
-    found: dict[str, list[answers.Candidate]] = {}
+    found: dict[str, list[bioasq.Candidate]] = {}
     for question, *rest in zip(*columns, strict=True):
-        found.setdefault(question, []).append(answers.Candidate(*rest))
+        found.setdefault(question, []).append(bioasq.Candidate(*rest))
     return found
 
 
 def _check_questions(
-    candidates: dict[str, list[answers.Candidate]], golden: dict[str, Any], test: Rows, what: str
+    candidates: dict[str, list[bioasq.Candidate]], golden: dict[str, Any], test: Rows, what: str
 ) -> None:
     """Refuse predictions that leave out a snippet of the test data or answer a question that is not golden."""
     found = {(question, candidate.snippet) for question, spans in candidates.items() for candidate in spans}
