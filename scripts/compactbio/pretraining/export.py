@@ -112,8 +112,7 @@ tokenizer = AutoTokenizer.from_pretrained("path/of/this/folder")
 | sequences a step | {optimisation["global_batch_size"]} of at most {run["max_length"]} word pieces |
 | peak learning rate, schedule | {optimisation["peak_learning_rate"]}, {optimisation["schedule"]} |
 | warm-up steps | {optimisation["warmup_steps"]:,} |
-| optimizer | {_optimizer(optimisation)} |
-| weight decay | {optimisation["weight_decay"]} |
+{_optimizer_row(optimisation)}| weight decay | {optimisation["weight_decay"]} |
 | precision | {optimisation["precision"]} |
 | masked tokens | {run["masked_fraction"]:.0%} |
 | seed | {run["seed"]} |
@@ -142,11 +141,16 @@ def _student(run: PretrainingRun) -> str:
     return "random weights"
 
 
-def _optimizer(optimisation: Optimisation) -> str:
-    """Return the optimizer, and how many groups of parameters have a rule of their own."""
+def _optimizer_row(optimisation: Optimisation) -> str:
+    """Return the row on an optimizer that the configuration chose; none for plain AdamW.
+
+    The card enters the folder's digest, and with it the fingerprints of a teacher's students.
+    """
     chosen, groups = optimisation.get("optimizer", {"name": "adamw"}), optimisation.get("parameter_groups", [])
+    if chosen == {"name": "adamw"} and not groups:
+        return ""
     options = "".join(f", {key} {value}" for key, value in chosen.items() if key != "name")
-    return chosen["name"] + options + (f"; {len(groups)} parameter groups in run.yaml" if groups else "")
+    return f"| optimizer | {chosen['name']}{options}" + (f"; {len(groups)} parameter groups |\n" if groups else " |\n")
 
 
 def _rest(entry: dict[str, Any]) -> str:
