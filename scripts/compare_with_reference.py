@@ -74,9 +74,9 @@ def differences(arguments: argparse.Namespace, work: Path) -> Iterator[Differenc
 def generated_data(work: Path) -> tuple[Path, list[Path], Path]:
     """Write the miniature's NER and BioASQ sets and return (vocabulary, folders of NER sets, training file)."""
     from compactbio.miniature.benchmark_files import make_tagged_words
+    from compactbio.miniature.checkpoints import make_wordpieces
     from compactbio.miniature.questions import make_bioasq
     from compactbio.miniature.vocabulary import make_lexicon
-    from compactbio.miniature.wordpieces import make_wordpieces
 
     lexicon = make_lexicon(1)
     tagged, _ = make_tagged_words(lexicon, 1, {"train": 60, "validation": 20, "test": 60}, "generated")
