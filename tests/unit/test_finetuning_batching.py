@@ -49,6 +49,7 @@ def batches_of(features, task, seed=3, packed=False, class_weights=None):
         pad=0,
         token_types=True,
         heads=2 if packed else None,
+        device="cpu" if packed else "cuda",
     )
 
 
@@ -56,7 +57,7 @@ def batches_of(features, task, seed=3, packed=False, class_weights=None):
 def packed(request, monkeypatch):
     """Both layouts, cut so small that a batch has several micro-batches and, packed, several groups."""
     monkeypatch.setattr(batching, "START_COST", 0)
-    monkeypatch.setattr(batching, "PACKED_PIECES", 90)
+    monkeypatch.setattr(batching, "CPU_PIECES", 90)
     monkeypatch.setattr(groups, "START_COST", 10)
     return request.param
 

@@ -103,24 +103,25 @@ class PieceTokenizer:
         return number
 
 
-def collate(features: Sequence[Feature], pad: int, *, token_types: bool) -> dict[str, np.ndarray]:
-    """Return a batch padded to its longest sequence.
+def collate(
+    features: Sequence[Feature], pad: int, *, token_types: bool, length: int | None = None
+) -> dict[str, np.ndarray]:
+    """Return a batch padded to a length, to that of its longest sequence where none is given.
 
     Returns:
-        input_ids, attention_mask (and token_type_ids), int64 [batch, longest]; every target, padded with
-        IGNORED to [batch, longest] or stacked to [batch] if it is a scalar.
+        input_ids, attention_mask (and token_type_ids), int64 [batch, length]; every target, padded with
+        IGNORED to [batch, length] or stacked to [batch] if it is a scalar.
     """
-    longest = max(len(feature.ids) for feature in features)
-    shape = (len(features), longest)
+    shape = (len(features), length or max(len(feature.ids) for feature in features))
     batch = {"input_ids": np.full(shape, pad, np.int64), "attention_mask": np.zeros(shape, np.int64)}
     if token_types:
         batch["token_type_ids"] = np.zeros(shape, np.int64)
     for row, feature in enumerate(features):
-        length = len(feature.ids)
-        batch["input_ids"][row, :length] = feature.ids
-        batch["attention_mask"][row, :length] = 1
+        pieces = len(feature.ids)
+        batch["input_ids"][row, :pieces] = feature.ids
+        batch["attention_mask"][row, :pieces] = 1
         if token_types:
-            batch["token_type_ids"][row, feature.first_segment : length] = 1
+            batch["token_type_ids"][row, feature.first_segment : pieces] = 1
     for name, example in features[0].targets.items():
         if example.ndim == 0:
             batch[name] = np.stack([feature.targets[name] for feature in features])

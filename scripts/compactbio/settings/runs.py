@@ -71,7 +71,8 @@ class FinetuningRun(TypedDict):
     """The fine-tuning of one model on one dataset.
 
     `labels` are in the order of their ids, `starts_from` names the dataset of an earlier fine-tuning whose weights
-    this one takes up, `quirks` has the switches that can change a number of it.
+    this one takes up, `quirks` has the switches that change a number of it. `shared_seed` is what order, dropout and
+    validation rows of all runs are drawn from, where not from each run's own.
     """
 
     model: str
@@ -84,6 +85,7 @@ class FinetuningRun(TypedDict):
     hyperparameters: Options
     starts_from: NotRequired[str]
     quirks: NotRequired[dict[str, str]]
+    shared_seed: NotRequired[int]
     keep_weights: NotRequired[bool]
 
 

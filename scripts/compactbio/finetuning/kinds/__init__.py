@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 
 from compactbio.finetuning.kinds.task_kind import TaskKind
 from compactbio.kinds import kind_of
 
 
-def task_kind(name: str) -> TaskKind:
+def task_kind(name: str, quirks: Mapping[str, str] | None = None) -> TaskKind:
     """Return what fine-tuning needs of a kind of task; imports torch.
+
+    Args:
+        name: of the kind.
+        quirks: the switches of a run file; one that is not among them is `sound`.
 
     Raises:
         UserError: there is no such kind.
     """
     kind: TaskKind = import_module(f"{__name__}.{kind_of(name).name}").KIND
-    return kind
+    return kind.under(quirks or {})

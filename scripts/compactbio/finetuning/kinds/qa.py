@@ -29,9 +29,20 @@ from compactbio.tasks.rows import Rows
 
 
 class QuestionAnswering(TaskKind):
-    """Its features are windows with the targets `start` and `end`; their origin is a list of `ContextPieces`."""
+    """Its features are windows with the targets `start` and `end`; their origin is a list of `ContextPieces`.
+
+    The loss is a softmax over the pieces of a window or, `over_padding`, over all max_length places, as in the authors'
+    script: that pads every window and takes the loss of AutoModelForQuestionAnswering, which masks no place.
+    """
 
     model_class = "AutoModelForQuestionAnswering"
+
+    def __init__(self, *, over_padding: bool = False) -> None:
+        self.over_padding = over_padding
+
+    def under(self, quirks: Mapping[str, str]) -> QuestionAnswering:
+        """Return the kind with the loss that the switch `qa_loss_over_padding` chooses."""
+        return QuestionAnswering(over_padding=quirks.get("qa_loss_over_padding") == "reference")
 
     def make_features(
         self, rows: Rows, gold: list[Any], tokenizer: PieceTokenizer, options: Options, *, has_answers: bool
@@ -54,12 +65,11 @@ class QuestionAnswering(TaskKind):
 
     def summed_loss(self, logits: Tensor, tensors: Mapping[str, Any], class_weights: Tensor | None) -> Tensor:
         """Return the mean of the start's and the end's summed cross-entropy."""
-        # padding takes part in the reference's softmax; it is masked here, so that padding changes no number
         lowest = torch.finfo(torch.float32).min
         if "packing" in tensors:
             windows = logits[0].split(tensors["packing"].lengths)
             logits = nn.utils.rnn.pad_sequence(windows, batch_first=True, padding_value=lowest)
-        else:
+        elif not self.over_padding:
             logits = logits.masked_fill(~tensors["attention_mask"].bool()[..., None], lowest)
         start = F.cross_entropy(logits[..., 0], tensors["start"], reduction="sum")
         end = F.cross_entropy(logits[..., 1], tensors["end"], reduction="sum")
@@ -88,6 +98,7 @@ class QuestionAnswering(TaskKind):
             )
             for values, feature in zip(logits, part.features, strict=True)
         ]
+        logits = [values[: len(feature.ids)] for values, feature in zip(logits, part.features, strict=True)]
         rows = part.rows
         golden: dict[str, list[list[str]]] = {question: [[]] for question in rows["question_id"]}
         for question, answers in zip(rows["question_id"], rows["answers"], strict=True):

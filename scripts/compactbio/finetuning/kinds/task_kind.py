@@ -50,9 +50,15 @@ class TaskKind(ABC):
 
     Attributes:
         model_class: of transformers, which puts the head on an encoder.
+        over_padding: whether the loss runs over padding, so that every training sequence is padded to max_length.
     """
 
     model_class: str
+    over_padding: bool = False
+
+    def under(self, quirks: Mapping[str, str]) -> TaskKind:
+        """Return the kind as it is under the switches of a run file."""
+        return self
 
     @abstractmethod
     def make_features(
@@ -104,4 +110,10 @@ class TaskKind(ABC):
     def validation_metrics(
         self, settings: FinetuningRun, part: Examples, logits: Sequence[np.ndarray]
     ) -> dict[str, float]:
-        """Return `loss` (an unweighted mean) and the scores of the standard protocol."""
+        """Return `loss` (an unweighted mean) and the scores of the standard protocol.
+
+        Args:
+            settings: content of run.yaml.
+            part: what was predicted.
+            logits: per feature; without padding, or padded to max_length where the loss runs over padding.
+        """

@@ -13,7 +13,9 @@ from compactbio.finetuning.model.task_step import TaskStep
 from compactbio.finetuning.packed.batching import prediction_micro_batches, to_tensors
 
 
-def predict_logits(step: TaskStep, features: Sequence[Feature], pad: int, accelerator: Accelerator) -> list[np.ndarray]:
+def predict_logits(
+    step: TaskStep, features: Sequence[Feature], pad: int, accelerator: Accelerator, length: int | None = None
+) -> list[np.ndarray]:
     """Return the head's output per feature, as `in_micro_batches`. The model is left in evaluation mode."""
     step.eval()
     device = accelerator.device
@@ -25,7 +27,9 @@ def predict_logits(step: TaskStep, features: Sequence[Feature], pad: int, accele
         return logits.float().cpu().numpy()
 
     with torch.inference_mode():
-        return in_micro_batches(logits_of, features, pad, token_types=step.token_types, device=device.type)
+        return in_micro_batches(
+            logits_of, features, pad, token_types=step.token_types, device=device.type, length=length
+        )
 
 
 def in_micro_batches(
@@ -35,10 +39,11 @@ def in_micro_batches(
     *,
     token_types: bool,
     device: str,
+    length: int | None = None,
 ) -> list[np.ndarray]:
-    """Return a model's output per feature, float32 without padding, in the order of `features`.
+    """Return a model's output per feature, float32, in the order of `features`.
 
-    Each is [length, ...], or [...] where the head reads first tokens.
+    Each is [pieces, ...], or [...] where the head reads first tokens.
 
     Args:
         logits_of: from a collated micro-batch to the head's output with padding, float32 [batch, ...].
@@ -46,11 +51,13 @@ def in_micro_batches(
         pad: id of the padding piece.
         token_types: whether the model takes token types.
         device: `cpu` or `cuda`, for the size of the micro-batches.
+        length: that all are padded to, and whose output is returned with its padding; None: it is without padding.
     """
     results: list[np.ndarray] = [np.empty(0)] * len(features)
-    for chosen in prediction_micro_batches(features, device):
-        logits = logits_of(collate([features[index] for index in chosen], pad, token_types=token_types))
+    for chosen in prediction_micro_batches(features, device, length):
+        arrays = collate([features[index] for index in chosen], pad, token_types=token_types, length=length)
+        logits = logits_of(arrays)
         for row, index in enumerate(chosen):
-            length = len(features[index].ids)
-            results[index] = logits[row] if logits.ndim == 2 else logits[row, :length].copy()
+            pieces = length or len(features[index].ids)
+            results[index] = logits[row] if logits.ndim == 2 else logits[row, :pieces].copy()
     return results

@@ -26,7 +26,7 @@ class SeenEmbeddings:
     """A model's word embeddings while it trains: cut at once, whole again inside `whole` and after `restore`.
 
     `unseen_decay` is what a step (counted from 1) multiplies an embedding by that never had a gradient. It is None
-    where the optimizer does something else with it: the whole table is trained then.
+    where the optimizer does something else with it: the whole table is trained then. `pad` is the padding piece's row.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class SeenEmbeddings:
         self.rows = torch.from_numpy(seen)
         self.places = np.full(self.table.num_embeddings, -1, dtype=np.int64)
         self.places[seen] = np.arange(len(seen))
+        self.pad = int(self.places[pad])
         cut = nn.Embedding.from_pretrained(self.table.weight.detach()[self.rows], freeze=False)
         if self.table.padding_idx is not None:
             cut.padding_idx = int(self.places[self.table.padding_idx])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -28,10 +29,16 @@ class TaskStep(StepModule):
     model: PreTrainedModel
     class_weights: Tensor | None
 
-    def __init__(self, model: PreTrainedModel, task: str, class_weights: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        task: str,
+        class_weights: np.ndarray | None = None,
+        quirks: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
-        self.record, self.kind = kind_of(task), task_kind(task)
+        self.record, self.kind = kind_of(task), task_kind(task, quirks)
         weights = None if class_weights is None else torch.from_numpy(class_weights)
         self.register_buffer("class_weights", weights, persistent=False)
         self.packed_model: PackedModel | None = None

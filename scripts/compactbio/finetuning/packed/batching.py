@@ -2,10 +2,11 @@
 
 Training: the examples of an epoch are shuffled by (seed, epoch) and cut into batches of `batch_size`, as plain
 training does; the last, smaller batch is kept. Inside a batch the sequences are sorted by length and cut into
-micro-batches: on a CPU packed without padding (groups.py), on a GPU each padded to its own longest. The loop
-divides every micro-batch's sum by the count of the whole batch, so that (dropout's draw aside) the gradient is the one
-of the batch as a whole: which examples share an update is untouched by their lengths. Buckets over several batches
-would put sentences of one length into one update and, where the loss is a mean over pieces, weigh long sentences less.
+micro-batches: on a CPU packed without padding (groups.py), on a GPU each padded to its own longest, and on both padded
+to one given length where the loss runs over padding. The loop divides every micro-batch's sum by the count of the whole
+batch, so that (dropout's draw aside) the gradient is the one of the batch as a whole: which examples share an update is
+untouched by their lengths. Buckets over several batches would put sentences of one length into one update and, where
+the loss is a mean over pieces, weigh long sentences less.
 
 A GPU's micro-batches are the cut with the least cost, where each costs its padded pieces and a fixed number more for
 being started: so many that nearly nothing is cut, since small batches leave a GPU idle.
@@ -24,7 +25,7 @@ from compactbio.finetuning.packed.cuts import cheapest_cuts, fewest_cuts
 from compactbio.finetuning.packed.groups import pack
 from compactbio.training.interface import MicroBatch
 
-PACKED_PIECES = 2048  # of a packed micro-batch at most, where it has more than one sequence
+CPU_PIECES = 2048  # of a micro-batch of training on a CPU at most, where it has more than one sequence
 START_COST = 4096  # pieces of padding that one micro-batch more is worth on a GPU
 PREDICTED_PIECES = {"cpu": 4096, "cuda": 65536}  # padded pieces of a micro-batch of prediction at most
 
@@ -50,6 +51,8 @@ def training_batches(
     pad: int,
     token_types: bool,
     heads: int | None,
+    device: str,
+    length: int | None = None,
 ) -> Callable[[int], list[MicroBatch]]:
     """Return the function from a step (from 1) to its micro-batches, pure in (seed, step).
 
@@ -62,6 +65,8 @@ def training_batches(
         pad: id of the padding piece.
         token_types: whether the model takes token types.
         heads: of the model's attention, where micro-batches are packed; None: they are padded.
+        device: `cpu` or `cuda`, for the size of the micro-batches.
+        length: that all sequences are padded to; None: to the longest of the micro-batch.
     """
     steps = steps_per_epoch(len(features), batch_size)
     lengths = np.asarray([len(feature.ids) for feature in features])
@@ -71,12 +76,15 @@ def training_batches(
         order = epoch_order(len(features), seed, epoch)
         chosen = order[index * batch_size : (index + 1) * batch_size]
         chosen = chosen[np.argsort(lengths[chosen], kind="stable")]
-        sizes = lengths[chosen].tolist()
-        cuts = fewest_cuts(sizes, PACKED_PIECES) if heads else cheapest_cuts(sizes, START_COST)
+        sizes = lengths[chosen].tolist() if length is None else [length] * len(chosen)
+        cuts = fewest_cuts(sizes, CPU_PIECES) if device == "cpu" else cheapest_cuts(sizes, START_COST)
         return [micro_batch([features[i] for i in chosen[begin:end]]) for begin, end in cuts]
 
     def micro_batch(examples: list[Feature]) -> MicroBatch:
-        arrays = join(examples, token_types=token_types) if heads else collate(examples, pad, token_types=token_types)
+        if heads:
+            arrays = join(examples, token_types=token_types)
+        else:
+            arrays = collate(examples, pad, token_types=token_types, length=length)
         sizes = [len(example.ids) for example in examples]
         counts = {denominator: counted(arrays), "tokens": float(sum(sizes)), "sequences": float(len(examples))}
         tensors = to_tensors(arrays)
@@ -85,12 +93,18 @@ def training_batches(
     return batches
 
 
-def prediction_micro_batches(features: Sequence[Feature], device: str) -> list[list[int]]:
-    """Return indices of all features in micro-batches of similar length, longest first (memory peaks at once)."""
+def prediction_micro_batches(features: Sequence[Feature], device: str, length: int | None = None) -> list[list[int]]:
+    """Return indices of all features in micro-batches of similar length, longest first (memory peaks at once).
+
+    Args:
+        features: sequences.
+        device: `cpu` or `cuda`.
+        length: that all are padded to; None: to the longest of the micro-batch.
+    """
     order = sorted(range(len(features)), key=lambda index: -len(features[index].ids))
     parts: list[list[int]] = []
     for index in order:
-        longest = len(features[parts[-1][0]].ids) if parts else 0
+        longest = length or (len(features[parts[-1][0]].ids) if parts else 0)
         if not parts or (len(parts[-1]) + 1) * longest > PREDICTED_PIECES[device]:
             parts.append([])
         parts[-1].append(index)

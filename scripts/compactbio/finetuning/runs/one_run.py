@@ -52,22 +52,25 @@ class OneRun:
     ) -> None:
         self.settings = settings
         self.options = settings["hyperparameters"]
-        self.kind, self.labels = task_kind(settings["task"]), settings["labels"]
-        self.seed = seed
+        quirks = settings.get("quirks")
+        self.kind, self.labels = task_kind(settings["task"], quirks), settings["labels"]
+        # of order, dropout and validation rows; the head's is the run's own
+        self.seed = settings.get("shared_seed", seed)
         self.accelerator = accelerator
         self.tokenizer = dataset.tokenizer
         self.pad = dataset.tokenizer.pad
-        self.train_part, self.validation_part, self.test_part = dataset.parts(seed, fold)
+        self.train_part, self.validation_part, self.test_part = dataset.parts(self.seed, fold)
         self.weights = self.kind.class_weights(
             self.options.get("class_weights"), self.train_part.features, len(self.labels)
         )
         # only added tokens make a vocabulary grow: a tokenizer that does not belong to the model is refused below
         vocabulary = dataset.tokenizer.vocabulary if self.options.get("added_tokens") else 0
         model = load_task_model(model_folder, settings["task"], self.labels, seed, vocabulary)
-        self.step = TaskStep(model, settings["task"], self.weights)
+        self.step = TaskStep(model, settings["task"], self.weights, quirks)
         self._check_vocabulary(model_folder)
         replace_dropout(model)
-        self.packed = accelerator.device.type == "cpu"
+        self.length = self.options["max_length"] if self.kind.over_padding else None
+        self.packed = accelerator.device.type == "cpu" and self.length is None
         if self.packed:
             self.step.take_packed(self.options["max_length"])
         self.epoch_steps = steps_per_epoch(len(self.train_part.features), self.options["batch_size"])
@@ -112,9 +115,11 @@ class OneRun:
                 partial(self.kind.counted, class_weights=self.weights),
                 batch_size=options["batch_size"],
                 seed=self.seed,
-                pad=self.pad,
+                pad=self.seen.pad,
                 token_types=self.step.token_types,
                 heads=self.step.model.config.num_attention_heads if self.packed else None,
+                device=self.accelerator.device.type,
+                length=self.length,
             ),
             settings=LoopSettings(
                 total_steps=self.total_steps,
@@ -165,14 +170,14 @@ class OneRun:
         self.step.to(self.accelerator.device)
         return self.kind.prediction_table(self.test_part, self._logits(self.test_part), self.labels)
 
-    def _logits(self, part: Examples) -> list[np.ndarray]:
-        """Return the present weights' logits per feature of a part."""
-        return predict_logits(self.step, part.features, self.pad, self.accelerator)
+    def _logits(self, part: Examples, length: int | None = None) -> list[np.ndarray]:
+        """Return the present weights' logits per feature of a part; with those of padding where a length is given."""
+        return predict_logits(self.step, part.features, self.pad, self.accelerator, length)
 
     def _validate(self, part: Examples, step: int) -> dict[str, float]:
         """Return the metrics of the validation part after a step."""
         with self.seen.whole(step):
-            metrics = self.kind.validation_metrics(self.settings, part, self._logits(part))
+            metrics = self.kind.validation_metrics(self.settings, part, self._logits(part, self.length))
             if self.best is not None:
                 self.best.add(step, metrics, self.step)
         return metrics
