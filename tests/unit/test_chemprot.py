@@ -37,6 +37,7 @@ def test_every_relation_is_accounted_for(tmp_path: Path) -> None:
     assert counts["labels"] == {"false": 3, "CPR:3": 0, "CPR:4": 1, "CPR:5": 0, "CPR:6": 0, "CPR:9": 0}
     assert counts["rows"] == 4
     assert counts["sentences"] == 2
+    assert counts["abstracts_also_in_train"] == 1  # the helper writes one abstract to all splits
 
 
 def test_labels_decide_what_is_evaluated(tmp_path: Path) -> None:

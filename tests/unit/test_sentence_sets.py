@@ -61,7 +61,7 @@ def test_plain_files_with_and_without_header(tmp_path: Path) -> None:
         "sentence": ["It works.", "It does not."],
         "label": [1, 0],
     }
-    assert prepared.counts["test"] == {"rows": 1, "labels": {"no": 0, "yes": 1}, "also_in_train": 1}
+    assert prepared.counts["test"] == {"rows": 1, "labels": {"no": 0, "yes": 1}}
 
 
 def test_json_lines_keep_the_markers_and_the_configured_order_of_labels(tmp_path: Path) -> None:
@@ -76,7 +76,6 @@ def test_json_lines_keep_the_markers_and_the_configured_order_of_labels(tmp_path
     assert prepared.counts["test"] == {
         "rows": 1,
         "labels": {"AGONIST": 1, "ANTAGONIST": 0, "SUBSTRATE": 0},
-        "also_in_train": 1,
     }
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 REFERENCE, STANDARD = "reference", "standard"  # how the paper's scripts score, and how the literature does
-# Before the names of metrics: unweighted over classes; over all folds as one set; over test rows not in train.
+# Before the names of metrics: unweighted over classes; over all folds as one set; over test units not in train.
 MACRO_PREFIX, POOLED_PREFIX, UNSEEN_PREFIX = "macro_", "pooled_", "unseen_"
-SEEN_IN_TRAIN = "seen_in_train"  # how many test rows also stand in train
+# How many units of the test data (see Leak) also stand in train: of a run's, and in the counts of a dataset.
+SEEN_IN_TRAIN, ALSO_IN_TRAIN = "seen_in_train", "also_in_train"
 
 # The type of a column: a word of Arrow's (`int32`, `string`, ...), `label` for the id of one of the dataset's labels,
 # a list of one type for a list of any length, or a mapping for a struct.
@@ -28,6 +29,7 @@ class Layout:
         splits: of a layout whose file names are fixed.
         folds: numbers of its folds, none where it has no folds.
         counted: names that a split's counts have, those of labels apart, in the order of the file.
+        counted_in_test: names that the counts of the test split have after these.
         golden: names that the counts of the golden answers have.
     """
 
@@ -38,6 +40,7 @@ class Layout:
     files: frozenset[str] = frozenset({"train", "test"})
     splits: frozenset[str] = frozenset()
     folds: range = range(0)
+    counted_in_test: tuple[str, ...] = (ALSO_IN_TRAIN,)
     golden: tuple[str, ...] = ()
 
 
@@ -56,6 +59,28 @@ class Labels:
     nested: bool = False
     fault: Callable[[Sequence[str]], str | None] = lambda names: None
     positive: bool = False
+
+
+@dataclass(frozen=True)
+class Leak:
+    """What of test data may stand in train too: counted when data are prepared, and left out of scores of their own.
+
+    Attributes:
+        units: what is counted, at the beginning of a sentence.
+        keys: sets of columns; a test row stands in train where a row of train has the same in all columns of one set.
+        loose: columns whose texts are compared without case and white space.
+        unit: the column whose equal values are one unit, in train where one of its rows is; None: each row is one.
+    """
+
+    units: str
+    keys: tuple[tuple[str, ...], ...]
+    loose: frozenset[str] = frozenset()
+    unit: str | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the columns that are compared."""
+        return tuple(name for key in self.keys for name in key)
 
 
 @dataclass(frozen=True)
@@ -123,11 +148,10 @@ class Kind:
     Attributes:
         name: the value of `task` in a configuration and in every file.
         title, short: for readers.
-        test_rows: what a row of its test data is, at the beginning of a sentence.
         hub_task: the hub's name of such a task.
         layouts: of its files.
         columns: of a prepared dataset, name to type.
-        content: the columns that make a row what it is: a test row whose content stands in train is leakage.
+        leak: what of its test data may stand in train too.
         kept_together: the column whose rows of equal value are not parted when validation data are cut from train, and
             what such a group is called; None: rows are drawn singly.
         labels: None where it has none.
@@ -148,11 +172,10 @@ class Kind:
     name: str
     title: str
     short: str
-    test_rows: str
     hub_task: str
     layouts: tuple[Layout, ...]
     columns: Mapping[str, ColumnType]
-    content: tuple[str, ...]
+    leak: Leak
     predictions: Predictions
     counts: Counts
     metrics: tuple[Metric, ...]

@@ -17,6 +17,7 @@ from compactbio.kinds.kind import (
     Kind,
     Labels,
     Layout,
+    Leak,
     Metric,
     Predictions,
     Protocol,
@@ -39,7 +40,6 @@ KIND = Kind(
     name="ner",
     title="Named-entity recognition",
     short="NER",
-    test_rows="Test sentences",
     hub_task="token-classification",
     layouts=(
         Layout(
@@ -52,7 +52,7 @@ KIND = Kind(
         ),
     ),
     columns={"id": "int32", "words": ["string"], "labels": ["label"]},
-    content=("words",),
+    leak=Leak("Test sentences", (("words",),)),
     labels=Labels("labels", nested=True, fault=label_fault),
     options={"labelled_pieces": {"enum": ["all", "first"]}, "class_weights": CLASS_WEIGHTS},
     required_options=("labelled_pieces",),

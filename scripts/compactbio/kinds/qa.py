@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compactbio.kinds.kind import REFERENCE, STANDARD, Counts, Kind, Layout, Metric, Predictions, Protocol
+from compactbio.kinds.kind import REFERENCE, STANDARD, Counts, Kind, Layout, Leak, Metric, Predictions, Protocol
 
 _ROW_COUNTS = ("rows", "questions", "answers", "rows_without_answer")
 
@@ -10,7 +10,6 @@ KIND = Kind(
     name="qa",
     title="Question answering",
     short="QA",
-    test_rows="Test snippets, with their question,",
     hub_task="question-answering",
     layouts=(
         Layout(
@@ -40,7 +39,8 @@ KIND = Kind(
         "context": "string",
         "answers": {"text": ["string"], "answer_start": ["int32"]},
     },
-    content=("question", "context"),
+    # the question, whatever its contexts: each year's training questions are those that were tests before
+    leak=Leak("Test questions", (("question_id",), ("question",)), frozenset({"question"}), unit="question_id"),
     kept_together=("question_id", "questions"),
     options={"stride": {"type": "integer", "minimum": 1}},
     required_options=("stride",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from compactbio.kinds.kind import (
+    ALSO_IN_TRAIN,
     CLASS_WEIGHTS,
     F1,
     F1_COUNTS,
@@ -15,6 +16,7 @@ from compactbio.kinds.kind import (
     Kind,
     Labels,
     Layout,
+    Leak,
     Predictions,
     Protocol,
 )
@@ -23,7 +25,6 @@ KIND = Kind(
     name="re",
     title="Relation extraction",
     short="RE",
-    test_rows="Test sentences",
     hub_task="text-classification",
     layouts=(
         Layout(
@@ -65,10 +66,11 @@ KIND = Kind(
                 *("false_with_relation_not_evaluated", "overlapping_pairs", "overlapping_pairs_related"),
                 *("sentences", "sentences_joined", "rows"),
             ),
+            counted_in_test=("abstracts_also_in_train", ALSO_IN_TRAIN),
         ),
     ),
     columns={"id": "int32", "fold": "int32", "sentence": "string", "label": "label"},
-    content=("sentence",),
+    leak=Leak("Test sentences", (("sentence",),)),
     labels=Labels("label", positive=True),
     options={
         "class_weights": CLASS_WEIGHTS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from compactbio.kinds.kind import SEEN_IN_TRAIN, UNSEEN_PREFIX, Kind
 from compactbio.scoring.predictions import PredictionFile
 from compactbio.settings.results import Finetuning
 from compactbio.settings.runs import FinetuningRun, read_finetuning_run
+from compactbio.tasks.leakage import seen_in_train
 from compactbio.tasks.rows import DATA, Rows, read_rows
 
 NOT_THESE_DATA = "they were made for other data; run finetune_model again"
@@ -48,23 +49,17 @@ class Finetuned:
         return f"{self.predictions.path}, run {run}"
 
     def seen(self, train: Rows, test: Rows) -> np.ndarray:
-        """Return bool [test rows]: which rows have in the columns of their content what some row of train has.
+        """Return bool [test rows]: whose unit (see Leak) also stands in train."""
+        return seen_in_train(train.columns, test.columns, self.kind.leak)
 
-        prepare_task counts them by the same comparison as `also_in_train`. Training rows that a run sets aside for
-        validation are not left out: they decide epochs and grids.
-        """
-        known = set(_contents(train, self.kind.content))
-        return np.fromiter((row in known for row in _contents(test, self.kind.content)), bool, len(test))
-
-    def with_unseen(self, score: Callable[[np.ndarray], Metrics], unseen: np.ndarray, seen_rows: int) -> Metrics:
-        """Return metrics, how many test rows also stand in train, and the metrics without those where there are any.
+    def with_unseen(self, score: Callable[[np.ndarray], Metrics], unseen: np.ndarray) -> Metrics:
+        """Return metrics, how many test examples also stand in train, and the metrics without those where there are any.
 
         Args:
             score: returns the metrics of some test examples, given as bool [examples].
             unseen: bool [examples], those that do not stand in train.
-            seen_rows: how many rows of the test data do.
         """
-        metrics = score(np.ones_like(unseen)) | {SEEN_IN_TRAIN: seen_rows}
+        metrics = score(np.ones_like(unseen)) | {SEEN_IN_TRAIN: int((~unseen).sum())}
         if not unseen.all():
             without = {f"{UNSEEN_PREFIX}{name}": value for name, value in score(unseen).items()}
             known = self.kind.known_metrics()
@@ -108,12 +103,6 @@ def open_finetuned(model: str, folder: Path, task_folder: Path) -> Finetuned:
     names = [run["run"] for run in settings["runs"]]
     predictions = PredictionFile(Finetuning(folder).predictions, kind.predictions.scored, names)
     return Finetuned(folder, task_folder, settings, kind, splits["train"], splits["test"], predictions)
-
-
-def _contents(rows: Rows, content: Sequence[str]) -> Iterator[tuple[object, ...]]:
-    """Yield what makes a row, labels and ids apart."""
-    for values in zip(*(rows[column] for column in content), strict=True):
-        yield tuple(tuple(value) if isinstance(value, list) else value for value in values)
 
 
 def _check_task_folder(task_folder: Path, settings: FinetuningRun, folder: Path) -> None:

@@ -13,8 +13,6 @@ from compactbio.settings.selection import STAGE, stage_before
 from compactbio.settings.shapes import POSITIONS
 from compactbio.training.optimizer_settings import optimizer_faults
 
-TEST_COUNTS = ("also_in_train",)  # counted in every layout
-
 
 def dataset_faults(config: dict[str, Any], source_names: set[str] | None) -> Iterator[str]:
     """Yield faults of `datasets`, `finetuning` and `data_urls`, each naming its key and the fix."""
@@ -82,7 +80,8 @@ def data_faults(place: str, kind: Kind, dataset: dict[str, Any]) -> Iterator[str
 
 def known_counts(layout: Layout, dataset: dict[str, Any]) -> dict[str, set[str]]:
     """Return the names that `counts` may hold for a dataset: those of each split, and of the golden answers."""
-    counts = {split: {*layout.counted, *(TEST_COUNTS if split == "test" else ())} for split in _splits(layout, dataset)}
+    in_test = layout.counted_in_test
+    counts = {split: {*layout.counted, *(in_test if split == "test" else ())} for split in _splits(layout, dataset)}
     return counts | ({"golden": set(layout.golden)} if layout.golden else {})
 
 

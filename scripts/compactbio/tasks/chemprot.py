@@ -23,7 +23,7 @@ from itertools import product
 from pathlib import Path
 
 from compactbio.errors import UserError
-from compactbio.tasks.prepared import Columns, Counts, Definition, Prepared, count_shared
+from compactbio.tasks.prepared import Columns, Counts, Definition, Prepared
 from compactbio.tasks.sentence_bounds import find_sentences
 from compactbio.tasks.sentences import count_labels
 from compactbio.tasks.texts import read_rows
@@ -69,12 +69,13 @@ def read_dataset(definition: Definition) -> Prepared:
     splits: dict[str, Columns] = {}
     counts: dict[str, Counts] = {}
     inputs: list[Path] = []
+    documents: dict[str, set[str]] = {}
     for split, stem in _STEMS.items():
         tables = read_tables(definition.folder, stem, "_gs" if split == "test" else "")
         splits[split], counts[split] = make_examples(tables, definition)
         inputs += tables.paths
-    seen = set(splits["train"]["sentence"])
-    counts["test"]["also_in_train"] = count_shared(seen, splits["test"]["sentence"])
+        documents[split] = set(tables.texts)
+    counts["test"]["abstracts_also_in_train"] = len(documents["test"] & documents["train"])
     return Prepared(splits, counts, inputs)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,8 +94,3 @@ def parse_definition(name: str, value: Any, data: Path) -> Definition:
         counts={split: counts for split, counts in (value.get("counts") or {}).items() if counts},
         accept_counts=bool(value.get("accept_counts")),
     )
-
-
-def count_shared(train: Set[Hashable], test: Iterable[Hashable]) -> int:
-    """Return how many items of the test data also stand in train: leakage that scores should be read with."""
-    return sum(item in train for item in test)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from compactbio.errors import UserError
-from compactbio.tasks.prepared import Columns, Counts, Definition, Prepared, count_shared
+from compactbio.tasks.prepared import Columns, Counts, Definition, Prepared
 from compactbio.tasks.texts import check_label, read_json_rows, read_rows
 
 _GAD_HEADER = ["index", "sentence", "label"]
@@ -26,16 +26,14 @@ def read_gad(definition: Definition) -> Prepared:
     """
     splits = {"train": _empty_columns(), "test": _empty_columns()}
     sizes: dict[str, dict[str, int]] = {split: {} for split in splits}
-    shared, inputs = 0, []
+    inputs = []
     for fold in definition.folds:
         paths = {split: definition.folder / str(fold) / f"{split}.tsv" for split in splits}
         rows = {"train": read_rows(paths["train"], 2, "sentence and label"), "test": _read_gad_test(paths["test"])}
-        sentences = {}
         for split, path in paths.items():
-            sentences[split] = _extend(splits[split], rows[split], definition, path, fold)
+            _extend(splits[split], rows[split], definition, path, fold)
             sizes[split][str(fold)] = len(rows[split])
             inputs.append(path)
-        shared += count_shared(set(sentences["train"]), sentences["test"])
     counts = {
         split: {
             **count_labels(columns, definition.labels),
@@ -46,7 +44,6 @@ def read_gad(definition: Definition) -> Prepared:
         }
         for split, columns in splits.items()
     }
-    counts["test"]["also_in_train"] = shared
     return Prepared(splits, counts, inputs)
 
 
@@ -81,7 +78,6 @@ def _read_splits(definition: Definition, read: Callable[[Path], NumberedRows]) -
         splits[split] = _empty_columns()
         _extend(splits[split], read(path), definition, path)
     counts = {split: count_labels(columns, definition.labels) for split, columns in splits.items()}
-    counts["test"]["also_in_train"] = count_shared(set(splits["train"]["sentence"]), splits["test"]["sentence"])
     return Prepared(splits, counts, list(files.values()))
 
 
@@ -90,8 +86,8 @@ def _empty_columns() -> Columns:
     return {"id": [], "fold": [], "sentence": [], "label": []}
 
 
-def _extend(columns: Columns, rows: NumberedRows, definition: Definition, path: Path, fold: int = 0) -> list[str]:
-    """Append the rows of one file, `id` being the position in that file, and return their sentences.
+def _extend(columns: Columns, rows: NumberedRows, definition: Definition, path: Path, fold: int = 0) -> None:
+    """Append the rows of one file, `id` being the position in that file.
 
     Raises:
         UserError: a sentence is empty, a label unknown, or there is no row.
@@ -108,7 +104,6 @@ def _extend(columns: Columns, rows: NumberedRows, definition: Definition, path: 
     columns["id"] += range(len(rows))
     columns["fold"] += [fold] * len(rows)
     columns["sentence"] += sentences
-    return sentences
 
 
 def _read_gad_test(path: Path) -> NumberedRows:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from compactbio.errors import UserError
-from compactbio.tasks.prepared import Columns, Counts, Definition, Prepared, count_shared
+from compactbio.tasks.prepared import Columns, Counts, Definition, Prepared
 from compactbio.tasks.rows import GOLDEN_COPY
 from compactbio.tasks.texts import read_json_text
 
@@ -81,8 +81,6 @@ def _read_splits(definition: Definition, *, snippets: bool) -> tuple[dict[str, C
     splits, counts, files = {}, {}, definition.split_files()
     for split, path in files.items():
         splits[split], counts[split] = read_split(path, snippets=snippets, keep_unanswered=split == "test")
-    train, test = (zip(splits[split]["question"], splits[split]["context"], strict=True) for split in ("train", "test"))
-    counts["test"]["also_in_train"] = count_shared(set(train), test)
     return splits, counts, list(files.values())
 
 

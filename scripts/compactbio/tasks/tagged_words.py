@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from compactbio.errors import UserError
-from compactbio.tasks.prepared import Columns, Counts, Definition, Prepared, count_shared
+from compactbio.tasks.prepared import Columns, Counts, Definition, Prepared
 from compactbio.tasks.texts import check_label, read_lines
 
 _DOCUMENT_START = "-DOCSTART-"
@@ -41,8 +41,6 @@ def read_dataset(definition: Definition) -> Prepared:
     splits, counts, files = {}, {}, definition.split_files()
     for split, path in files.items():
         splits[split], counts[split] = read_split(path, definition)
-    seen = {tuple(words) for words in splits["train"]["words"]}
-    counts["test"]["also_in_train"] = count_shared(seen, map(tuple, splits["test"]["words"]))
     return Prepared(splits, counts, list(files.values()))
 
 

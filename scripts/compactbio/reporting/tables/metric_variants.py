@@ -44,4 +44,4 @@ def seen_notes(task: str, protocol: str, dataset: str, scored: ScoreCells) -> li
         return []
     known = " or ".join(f"{count:,.1f}".removesuffix(".0") for count in counts)
     average = " on average over the runs" if any(cell.std for cell in cells) else ""
-    return [f"{KINDS[task].test_rows} that also stand in train: {known}{average}."]
+    return [f"{KINDS[task].leak.units} that also stand in train: {known}{average}."]

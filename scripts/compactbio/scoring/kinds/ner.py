@@ -39,9 +39,7 @@ def score_run(finetuned: Finetuned, run: Run) -> Iterator[tuple[str, Metrics, Un
 
     def scored(protocol: str, counts: np.ndarray) -> tuple[str, Metrics, Units]:
         """Return the scores of sentences by their counts."""
-        metrics = finetuned.with_unseen(
-            lambda chosen: entities.scores_of_counts(counts[chosen]), unseen, int((~unseen).sum())
-        )
+        metrics = finetuned.with_unseen(lambda chosen: entities.scores_of_counts(counts[chosen]), unseen)
         return protocol, metrics, Units(examples, counts)
 
     yield scored(STANDARD, entities.count_entities(gold, predicted))

@@ -31,15 +31,14 @@ def score_run(finetuned: Finetuned, run: Run) -> Iterator[tuple[str, Metrics, Un
     golden = {entry["question_id"]: entry["answers"] for entry in read_json(finetuned.task_folder / GOLDEN)}
     seen = finetuned.seen(finetuned.train, finetuned.test)
     seen_questions = {question for question, shared in zip(finetuned.test["question_id"], seen, strict=True) if shared}
+    seen_questions |= golden.keys() & set(finetuned.train["question_id"])  # those without a snippet too
     unseen = np.array([question not in seen_questions for question in golden], bool)
     table = finetuned.predictions.read_run(run["run"])
 
     def scored(protocol: str, lists: dict[str, list[list[str]]]) -> tuple[str, Metrics, Units]:
         """Return the scores of a protocol's lists of answers by the counts of their questions."""
         counts = bioasq.count_factoids(golden, lists)
-        metrics = finetuned.with_unseen(
-            lambda chosen: bioasq.scores_of_counts(list(compress(counts, chosen))), unseen, int(seen.sum())
-        )
+        metrics = finetuned.with_unseen(lambda chosen: bioasq.scores_of_counts(list(compress(counts, chosen))), unseen)
         return protocol, metrics, Units(list(golden), np.array(counts, np.float64).reshape(-1, 3))
 
     for protocol, limit, make_list in (

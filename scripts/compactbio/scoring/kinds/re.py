@@ -65,7 +65,7 @@ def _metrics(finetuned: Finetuned, parts: Sequence[_Predicted]) -> Metrics:
     def score(chosen: np.ndarray) -> Metrics:
         return score_relations(list(compress(gold, chosen)), list(compress(predicted, chosen)), positive)
 
-    return finetuned.with_unseen(score, unseen, int((~unseen).sum()))
+    return finetuned.with_unseen(score, unseen)
 
 
 def _predicted(finetuned: Finetuned, run: Run) -> _Predicted:
