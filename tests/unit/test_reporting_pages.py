@@ -87,7 +87,7 @@ def test_deviations_name_every_switch_and_every_number_that_differs(config, pape
     text = to_markdown(deviations_document(config, paper, used))
     assert cells(text, "teacher_dropout")[1:] == ["sound", "the teacher runs without dropout"]
     assert all(f"| {name} " in text for name in paper["quirks"])
-    assert "teacher_dropout set otherwise" in text and "5 keys" in text
+    assert "teacher_dropout, finetuning_seeds set otherwise" in text and "5 keys" in text
     assert "Nothing differs" in to_markdown(deviations_document(paper, paper, used))
 
 

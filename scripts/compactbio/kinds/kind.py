@@ -158,6 +158,7 @@ class Kind:
         options: JSON Schema of the hyper-parameters that this kind has beside those of every kind.
         required_options: those of them that a configuration must say.
         denominator: what the training loss is a mean over.
+        loss_over_padding: whether the loss of the authors' script runs over padding (quirk qa_loss_over_padding).
         reads_first_token: whether the head reads the first position only, and not every piece.
         predictions: the stored table.
         counts: of a test example.
@@ -184,6 +185,7 @@ class Kind:
     denominator: str
     labels: Labels | None = None
     kept_together: tuple[str, str] | None = None
+    loss_over_padding: bool = False
     reads_first_token: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     required_options: tuple[str, ...] = ()

@@ -45,6 +45,7 @@ KIND = Kind(
     options={"stride": {"type": "integer", "minimum": 1}},
     required_options=("stride",),
     denominator="windows",
+    loss_over_padding=True,
     predictions=Predictions(
         {
             "run": "string",

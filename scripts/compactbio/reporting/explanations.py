@@ -48,6 +48,14 @@ QUIRKS: dict[str, dict[str, str]] = {
         "reference": "the scales of MobileBERT's NoNorm layers decay, in pre-training and in fine-tuning",
         "sound": "no scale of a normalisation decays",
     },
+    "qa_loss_over_padding": {
+        "reference": "question answering: windows are padded to max_length, the loss chooses among padding too",
+        "sound": "question answering: the loss chooses among the pieces of a window",
+    },
+    "finetuning_seeds": {
+        "reference": "a run's seed draws its head; order and dropout of all runs are those of the first seed",
+        "sound": "a run's seed draws its head, the order of its examples and its dropout",
+    },
 }
 
 
@@ -82,7 +90,7 @@ def explanation_document(scored: ScoreCells, assignment: Assignment, quirks: Map
             [Block("Files", "files", ["files", "content"], _files(), numeric=False)],
         ),
         Section("Protocols", _protocols(scored), []),
-        Section("Runs", [], [_runs_block(scored)]),
+        Section("Runs", [_spread(quirks)], [_runs_block(scored)]),
         Section("Published values", _published(scored, assignment), []),
         _deviations(quirks),
     ]
@@ -101,6 +109,21 @@ def _protocols(scored: ScoreCells) -> list[str]:
     """Return a paragraph for each protocol of the kinds of task that were run."""
     kinds = [kind for task, kind in KINDS.items() if scored.datasets_of(task)]
     return [f"{kind.title}. {protocol.explanation}" for kind in kinds for protocol in kind.protocols]
+
+
+def _spread(quirks: Mapping[str, str]) -> str:
+    """Return what the standard deviation beside a score is the spread of."""
+    if quirks.get("finetuning_seeds") == "reference":
+        drawn = "their heads differ; order and dropout are the same in all of them, as in the authors' scripts"
+    else:
+        drawn = (
+            "head, order and dropout differ between them, while in the authors' scripts, which draw the head before "
+            "they seed, order and dropout are the same in all runs"
+        )
+    return (
+        f"The standard deviation beside a score is that of the runs made here, not of the authors': {drawn}. How many "
+        "runs theirs are is not known."
+    )
 
 
 def _runs_block(scored: ScoreCells) -> Block:

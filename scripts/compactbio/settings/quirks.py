@@ -1,8 +1,8 @@
 """Which switches under `quirks` concern a training: its run.yaml names these, and so the fingerprint of its results.
 
 The run.yaml of a pre-training has the seven that were there first in any case, as finished results have it. A switch
-that came later is in `LATER`, and out of the run.yaml of trainings in which it changes nothing, whatever its value: so
-results that it cannot touch stay finished, and those that it can are not taken for those of its other value.
+that came later is in `LATER`; `sound` is what was done before it came. It is named where it is `reference` and changes
+a number of the training: so results of before stay finished, and are not taken for those of the reference code.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from compactbio.architectures import ARCHITECTURES, Architecture
+from compactbio.kinds import KINDS
+
+FINETUNING_SEEDS = "finetuning_seeds"
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class Training:
 
 LATER: dict[str, Callable[[Training], bool]] = {
     "decayed_norms": lambda training: training.architecture.norms_of_its_own,
+    "qa_loss_over_padding": lambda training: training.kind is not None and KINDS[training.kind].loss_over_padding,
+    FINETUNING_SEEDS: lambda training: training.kind is not None,
 }
 """Whether a switch can change a number of a training."""
 
@@ -32,10 +37,17 @@ LATER: dict[str, Callable[[Training], bool]] = {
 def pretraining_quirks(config: dict[str, Any], model: str) -> dict[str, str]:
     """Return the switches of a model's pre-training and their values, in the configuration's order."""
     training = Training(ARCHITECTURES[config["models"][model]["architecture"]])
-    return {name: value for name, value in config["quirks"].items() if name not in LATER or LATER[name](training)}
+    first = {name: value for name, value in config["quirks"].items() if name not in LATER}
+    return first | _named(config, training)
 
 
 def finetuning_quirks(config: dict[str, Any], model: str, dataset: str) -> dict[str, str]:
     """Return the switches of a model's fine-tuning on a dataset and their values; most have none."""
     training = Training(ARCHITECTURES[config["models"][model]["architecture"]], config["datasets"][dataset]["task"])
-    return {name: value for name, value in config["quirks"].items() if name in LATER and LATER[name](training)}
+    return _named(config, training)
+
+
+def _named(config: dict[str, Any], training: Training) -> dict[str, str]:
+    """Return the later switches that change a number of a training."""
+    quirks = config["quirks"]
+    return {name: "reference" for name, concerns in LATER.items() if quirks[name] == "reference" and concerns(training)}

@@ -11,7 +11,7 @@ from typing import Any, NotRequired, TypedDict, get_origin, get_type_hints
 
 from compactbio.errors import UserError
 from compactbio.files import read_yaml
-from compactbio.settings.quirks import finetuning_quirks, pretraining_quirks
+from compactbio.settings.quirks import FINETUNING_SEEDS, finetuning_quirks, pretraining_quirks
 from compactbio.settings.selection import STAGE, kept_weights, stage_before, student_kind
 from compactbio.training.optimizer_settings import without_default_optimizer
 
@@ -140,6 +140,8 @@ def finetuning_run(config: dict[str, Any], model: str, dataset: str) -> Finetuni
     quirks = finetuning_quirks(config, model, dataset)
     if quirks:
         run["quirks"] = quirks
+    if FINETUNING_SEEDS in quirks:
+        run["shared_seed"] = seeds[0]
     if dataset in kept_weights(config):
         run["keep_weights"] = True
     return deepcopy(run)

@@ -17,8 +17,8 @@ from compactbio.reporting.tables.metric_variants import seen_notes, variant_bloc
 from compactbio.reporting.tables.score_columns import Column, block_of, gap_notes, mean_column
 
 UNITS_NOTE = (
-    "Percent. Mean ± sample standard deviation over the runs (seeds, or folds where a dataset has them); "
-    "a value without ± comes from one run."
+    "Percent. Mean ± sample standard deviation over the runs made here (seeds, or folds where a dataset has them), "
+    "which is not the authors'; a value without ± comes from one run."
 )
 
 
