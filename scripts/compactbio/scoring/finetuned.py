@@ -53,7 +53,7 @@ class Finetuned:
         return seen_in_train(train.columns, test.columns, self.kind.leak)
 
     def with_unseen(self, score: Callable[[np.ndarray], Metrics], unseen: np.ndarray) -> Metrics:
-        """Return metrics, how many test examples also stand in train, and the metrics without those where there are any.
+        """Return metrics, how many test examples stand in train too, and the metrics without those where there are any.
 
         Args:
             score: returns the metrics of some test examples, given as bool [examples].
