@@ -90,7 +90,7 @@ def compare_entities(authors: Path, folder: Path, model: Path, seed: int = 0) ->
         [label_names[int(logits[row, place].argmax())] for place, label in enumerate(labels) if label is not None]
         for row, (_, labels) in enumerate(ours)
     ]
-    our_f1 = score_entities(labels_of_lists(true), labels_of_lists(found)).f1
+    our_f1 = score_entities(labels_of_lists(true), labels_of_lists(found))["f1"]
     yield Difference(
         subject, "F1 of random labels", f"{their_f1:.6f}", f"{our_f1:.6f}", f"{abs(their_f1 - our_f1):.1e}"
     )
