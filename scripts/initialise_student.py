@@ -27,23 +27,21 @@ def main() -> None:
 
     from compactbio.provenance import write_provenance
     from compactbio.students.checkpoints import write_model_folder
-    from compactbio.students.initialisation import SourceFolders, initialise_student
-    from compactbio.students.parameters import encoder_parameters
+    from compactbio.students.initialisation import initialise_student
+    from compactbio.students.parameters import count_parameters
 
     started = time.perf_counter()
-    folders = SourceFolders(arguments.teacher, arguments.checkpoint, arguments.tokenizer)
-    student = initialise_student(read_pretraining_run(arguments.run), folders)
+    folders = {name: getattr(arguments, name) for name in ("teacher", "checkpoint", "tokenizer")}
+    student = initialise_student(read_pretraining_run(arguments.run), **folders)
     with replacing_folder(arguments.output) as folder:
         manifest = write_model_folder(folder, student.model, student.tokenizer, student.origin)
     inputs = {TrainingResults.run.name: sha256_of_file(arguments.run)}
-    for option in ("teacher", "checkpoint", "tokenizer"):
-        if (source := getattr(arguments, option)) is not None:
-            inputs[option] = read_manifest(source)["digest"]
+    inputs |= {name: read_manifest(source)["digest"] for name, source in folders.items() if source is not None}
     write_provenance(arguments.output, inputs, time.perf_counter() - started, outputs={MANIFEST: manifest["digest"]})
     log.info(
         "%s: %s parameters (encoder), from %s, MLM head: %s",
         student.origin["model"],
-        f"{encoder_parameters(student.model, with_pooler=False):,}",
+        f"{count_parameters(arguments.output).encoder:,}",
         student.origin["source"],
         student.origin["mlm_head"],
     )

@@ -8,6 +8,9 @@ from typing import Any
 
 import torch
 
+from compactbio.architectures import ARCHITECTURES
+from compactbio.architectures.record import POOLER
+
 torch.set_num_threads(1)
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -82,3 +85,11 @@ def old_names(weights: dict[str, Any]) -> dict[str, Any]:
 def definition(architecture: str, path: Path | None = None) -> dict[str, Any]:
     """Return the definition of a checkpoint in a local folder."""
     return {"source": "path", "path": str(path), "architecture": architecture, "tokenizer": "tiny"}
+
+
+def encoder_parameters(model: Any, with_pooler: bool) -> int:
+    """Return the number of parameters of a model's encoder, without or with the pooler of its architecture."""
+    architecture = ARCHITECTURES[model.config.model_type]
+    weights = {name: weight.numel() for name, weight in model.base_model.named_parameters()}
+    total = sum(size for name, size in weights.items() if architecture.part_of(name) != POOLER)
+    return total + (architecture.pooler(model.config.to_dict()) if with_pooler else 0)

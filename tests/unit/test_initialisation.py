@@ -9,7 +9,7 @@ from helpers.students import DEFINITION, SHAPES, definition, random_model, write
 from compactbio.architectures import ARCHITECTURES
 from compactbio.errors import UserError
 from compactbio.students.checkpoints import import_checkpoint
-from compactbio.students.initialisation import SourceFolders, initialise_student, student_of_layers
+from compactbio.students.initialisation import initialise_student, student_of_layers
 from compactbio.students.tokenizers import build_tokenizer, save_tokenizer
 
 
@@ -38,8 +38,8 @@ def is_copied(student, teacher, name):
 @pytest.mark.parametrize("head", ["reference", "sound"])
 def test_layers_and_embeddings_come_from_the_teacher(tmp_path, architecture, head):
     teacher = random_model(architecture, "AutoModelForMaskedLM")
-    folders = SourceFolders(teacher=folder_of(tmp_path, architecture))
-    result = initialise_student(run_of({"teacher_layers": [3, 1]}, architecture, head), folders)
+    folders = {"teacher": folder_of(tmp_path, architecture)}
+    result = initialise_student(run_of({"teacher_layers": [3, 1]}, architecture, head), **folders)
     given, made = teacher.state_dict(), result.model.state_dict()
     stack = f"{architecture}.{ARCHITECTURES[architecture].layers}."
     assert result.model.config.num_hidden_layers == 2
@@ -68,16 +68,16 @@ def test_layers_and_embeddings_come_from_the_teacher(tmp_path, architecture, hea
 
 
 def test_dropout_is_the_configuration_s(tmp_path):
-    folders = SourceFolders(teacher=folder_of(tmp_path, "bert"))
-    student = initialise_student(run_of({"teacher_layers": [0]}), folders).model
+    folders = {"teacher": folder_of(tmp_path, "bert")}
+    student = initialise_student(run_of({"teacher_layers": [0]}), **folders).model
     assert {m.p for m in student.modules() if isinstance(m, torch.nn.Dropout)} == {0.1}
 
 
 def test_the_seed_decides_what_is_not_copied(tmp_path):
-    folders = SourceFolders(teacher=folder_of(tmp_path, "bert"))
+    folders = {"teacher": folder_of(tmp_path, "bert")}
     name = "cls.predictions.transform.dense.weight"
     heads = [
-        initialise_student(run_of({"teacher_layers": [0]}, seed=seed), folders).model.state_dict()[name]
+        initialise_student(run_of({"teacher_layers": [0]}, seed=seed), **folders).model.state_dict()[name]
         for seed in (1, 1, 2)
     ]
     assert torch.equal(heads[0], heads[1]) and not torch.equal(heads[0], heads[2])
@@ -92,8 +92,8 @@ def test_layers_beyond_the_teacher_are_refused(tmp_path, layers):
 @pytest.mark.parametrize("architecture", SHAPES)
 def test_a_base_checkpoint_keeps_its_head(tmp_path, architecture):
     base = random_model(architecture, "AutoModelForMaskedLM")
-    folders = SourceFolders(checkpoint=folder_of(tmp_path, architecture))
-    result = initialise_student(run_of({"checkpoint": "base"}, architecture), folders)
+    folders = {"checkpoint": folder_of(tmp_path, architecture)}
+    result = initialise_student(run_of({"checkpoint": "base"}, architecture), **folders)
     assert all(is_copied(result.model, base, name) for name in base.state_dict())
     assert result.origin["mlm_head"] == "checkpoint"
 
@@ -101,9 +101,9 @@ def test_a_base_checkpoint_keeps_its_head(tmp_path, architecture):
 @pytest.mark.parametrize("architecture", SHAPES)
 def test_a_base_checkpoint_without_a_head_gets_a_random_one(tmp_path, architecture):
     base = random_model(architecture, "AutoModel")
-    folders = SourceFolders(checkpoint=folder_of(tmp_path, architecture, "AutoModel"))
+    folders = {"checkpoint": folder_of(tmp_path, architecture, "AutoModel")}
     results = [
-        initialise_student(run_of({"checkpoint": "base"}, architecture), folders).model.state_dict() for _ in range(2)
+        initialise_student(run_of({"checkpoint": "base"}, architecture), **folders).model.state_dict() for _ in range(2)
     ]
     copied = [name for name in base.state_dict() if not name.startswith("pooler.")]
     assert all(torch.equal(results[0][f"{architecture}.{name}"], base.state_dict()[name]) for name in copied)
@@ -111,32 +111,30 @@ def test_a_base_checkpoint_without_a_head_gets_a_random_one(tmp_path, architectu
 
 
 def test_a_teacher_without_a_head_gives_layers_but_no_head(tmp_path, caplog):
-    folders = SourceFolders(teacher=folder_of(tmp_path, "bert", "AutoModel"))
-    result = initialise_student(run_of({"teacher_layers": [0]}, head="sound"), folders)
+    folders = {"teacher": folder_of(tmp_path, "bert", "AutoModel")}
+    result = initialise_student(run_of({"teacher_layers": [0]}, head="sound"), **folders)
     assert result.origin["mlm_head"] == "random" and "has no MLM head" in caplog.text
 
 
 def test_a_shape_takes_its_vocabulary_from_the_tokenizer(tmp_path):
-    folders = SourceFolders(tokenizer=folder_of(tmp_path, "bert"))
+    folders = {"tokenizer": folder_of(tmp_path, "bert")}
     shape = {**SHAPES["bert"], "hidden_size": 16}
-    result = initialise_student(run_of({"shape": shape}), folders)
+    result = initialise_student(run_of({"shape": shape}), **folders)
     assert result.model.config.vocab_size == len(result.tokenizer) == DEFINITION["vocabulary_size"]
     assert result.model.config.hidden_size == 16 and result.origin["shape"] == shape
-    with pytest.raises(UserError, match=r"models\.Mine\.student\.shape: unknown key `depth` for bert"):
-        initialise_student(run_of({"shape": {"depth": 2}}), folders)
+    with pytest.raises(UserError, match=r"models\.Mine\.student\.shape: bert refuses"):
+        initialise_student(run_of({"shape": {"hidden_size": "wide"}}), **folders)
 
 
 def test_what_does_not_go_together_is_refused(tmp_path):
     teacher = folder_of(tmp_path, "bert")
     with pytest.raises(UserError, match="needs the folder that --checkpoint names"):
-        initialise_student(run_of({"checkpoint": "base"}), SourceFolders(teacher=teacher))
-    with pytest.raises(UserError, match="exactly one of"):
-        initialise_student(run_of({"checkpoint": "base", "shape": {}}), SourceFolders(teacher=teacher))
+        initialise_student(run_of({"checkpoint": "base"}), teacher=teacher)
     with pytest.raises(UserError, match=r"models\.Mine\.architecture"):
         run = run_of({"teacher_layers": [0]}, "distilbert")
-        initialise_student(run, SourceFolders(teacher=teacher))
+        initialise_student(run, teacher=teacher)
     other = tmp_path / "other"
     save_tokenizer(build_tokenizer(write_vocabulary(tmp_path / "vocab.txt"), lower_case=True), other)
     with pytest.raises(UserError, match=r"tokenizers of .* differ"):
         run = run_of({"teacher_layers": [0]})
-        initialise_student(run, SourceFolders(teacher=teacher, tokenizer=other))
+        initialise_student(run, teacher=teacher, tokenizer=other)

@@ -6,10 +6,10 @@ import struct
 from pathlib import Path
 
 import pytest
-from helpers.students import SHAPES, random_model
+from helpers.students import SHAPES, encoder_parameters, random_model
 
 from compactbio.errors import UserError
-from compactbio.students.parameters import count_parameters, encoder_parameters
+from compactbio.students.parameters import count_parameters
 
 
 def write_weights_header(folder: Path, shapes: dict[str, tuple[int, ...]], config: dict, dtype: str = "F32") -> Path:

@@ -9,10 +9,10 @@ from typing import Any
 
 from compactbio.architectures import architecture_of
 from compactbio.errors import UserError
-from compactbio.files import read_manifest, replacing_file, replacing_folder
+from compactbio.files import Manifest, read_manifest, replacing_file, replacing_folder
 from compactbio.pretraining.training_record import TrainingRecord
 from compactbio.settings.runs import Optimisation, PretrainingRun
-from compactbio.students.checkpoints import CheckpointManifest, write_facts
+from compactbio.students.checkpoints import write_facts
 from compactbio.students.models import load_masked_lm, quiet_transformers
 from compactbio.students.tokenizers import TOKENIZER_FILES
 from compactbio.training.checkpoints import read_weights
@@ -21,7 +21,7 @@ from compactbio.training.progress import read_metrics
 STUDENT_PREFIX = "student."  # of the student's weights among those of the training step
 
 
-def export_model(run: PretrainingRun, training: TrainingRecord, student: Path, output: Path) -> CheckpointManifest:
+def export_model(run: PretrainingRun, training: TrainingRecord, student: Path, output: Path) -> Manifest:
     """Write the model folder of a finished run and return its manifest.
 
     Args:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any
 
 from compactbio.architectures import Architecture, architecture_named, architecture_of
 from compactbio.architectures.record import HEAD, POOLER
 from compactbio.errors import UserError
-from compactbio.files import read_json, read_manifest, replacing_folder, write_manifest
+from compactbio.files import Manifest, read_json, read_manifest, replacing_folder, write_manifest
 from compactbio.students.models import load_encoder, load_masked_lm, quiet_transformers
 from compactbio.students.tokenizers import (
     TokenizerDefinition,
@@ -34,19 +34,7 @@ KIND = "checkpoint"
 log = logging.getLogger(__name__)
 
 
-class CheckpointManifest(TypedDict):
-    """What manifest.json of a checkpoint folder holds."""
-
-    kind: str
-    files: dict[str, Any]
-    digest: str
-    architecture: str
-    tokenizer_digest: str
-    mlm_head: bool
-    origin: dict[str, Any]  # where it came from, or what it was made of
-
-
-def read_checkpoint(folder: Path, *, verify: bool = False) -> CheckpointManifest:
+def read_checkpoint(folder: Path, *, verify: bool = False) -> Manifest:
     """Return the manifest of a checkpoint folder; see `read_manifest`.
 
     Raises:
@@ -57,7 +45,7 @@ def read_checkpoint(folder: Path, *, verify: bool = False) -> CheckpointManifest
         raise UserError(
             f"{folder} holds no checkpoint: give a folder made by fetch_checkpoint, initialise_student or export_model"
         )
-    return cast(CheckpointManifest, manifest)
+    return manifest
 
 
 def import_checkpoint(
@@ -66,7 +54,7 @@ def import_checkpoint(
     tokenizer_definition: TokenizerDefinition,
     origin: dict[str, Any],
     output: Path,
-) -> CheckpointManifest:
+) -> Manifest:
     """Check a folder as published, write it as a checkpoint folder at `output`, and return its manifest.
 
     Args:
@@ -80,12 +68,19 @@ def import_checkpoint(
         UserError: a file is missing or is not what it should be, or the files do not go together.
     """
     from safetensors.torch import save_file
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES, MODEL_MAPPING_NAMES
 
     architecture = architecture_named(definition["architecture"])
     tokenizer = tokenizer_from_files(source, tokenizer_definition["lower_case"])
     check_tokenizer(tokenizer, tokenizer_definition, definition["tokenizer"])
     configuration = read_configuration(source, architecture)
-    _check_shape(configuration, definition.get("shape") or {}, source)
+    for name, expected in (definition.get("shape") or {}).items():
+        found = getattr(configuration, name, None)
+        if found != expected:
+            raise UserError(
+                f"{source / 'config.json'} has {name} {found} where the definition's `shape` says {expected}: "
+                "correct the shape, or name the right repository or folder"
+            )
     if configuration.vocab_size != len(tokenizer):
         raise UserError(
             f"{source / 'config.json'} says vocab_size {configuration.vocab_size:,}, its tokenizer has "
@@ -93,7 +88,8 @@ def import_checkpoint(
         )
     weights, mlm_head = conform_weights(read_weights(source), configuration, architecture, where=str(source))
     with replacing_folder(output) as folder:
-        configuration.architectures = [_class_name(configuration, mlm_head)]
+        names = MODEL_FOR_MASKED_LM_MAPPING_NAMES if mlm_head else MODEL_MAPPING_NAMES
+        configuration.architectures = [names[configuration.model_type]]
         configuration.save_pretrained(str(folder))
         save_file(weights, str(folder / WEIGHTS), metadata={"format": "pt"})
         save_tokenizer(tokenizer, folder)
@@ -103,7 +99,7 @@ def import_checkpoint(
 
 def write_model_folder(
     folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, origin: dict[str, Any]
-) -> CheckpointManifest:
+) -> Manifest:
     """Write a masked language model as a checkpoint folder in place and return its manifest.
 
     Give the folder that `replacing_folder` yields; further files written there first enter the manifest.
@@ -114,17 +110,12 @@ def write_model_folder(
     return write_facts(folder, architecture_of(model).name, mlm_head=True, origin=origin)
 
 
-def write_facts(folder: Path, architecture: str, *, mlm_head: bool, origin: dict[str, Any]) -> CheckpointManifest:
+def write_facts(folder: Path, architecture: str, *, mlm_head: bool, origin: dict[str, Any]) -> Manifest:
     """Write and return the manifest of a checkpoint folder whose other files are there."""
-    manifest = write_manifest(
-        folder,
-        kind=KIND,
-        architecture=architecture,
-        tokenizer_digest=tokenizer_digest(folder),
-        mlm_head=mlm_head,
-        origin=origin,
+    digest = tokenizer_digest(folder)
+    return write_manifest(
+        folder, kind=KIND, architecture=architecture, tokenizer_digest=digest, mlm_head=mlm_head, origin=origin
     )
-    return cast(CheckpointManifest, manifest)
 
 
 def read_configuration(folder: Path, architecture: Architecture) -> PretrainedConfig:
@@ -170,10 +161,10 @@ def conform_weights(
     with torch.device("meta"):
         masked_lm = AutoModelForMaskedLM.from_config(configuration)
         encoder = AutoModel.from_config(configuration)
-    encoder_shapes = {f"{prefix}{name}": value.shape for name, value in encoder.named_parameters()}
-    pooler = {name for name in encoder_shapes if architecture.part_of(name) == POOLER}
+    shapes = {f"{prefix}{name}": value.shape for name, value in encoder.named_parameters()}
+    pooler = {name for name in shapes if architecture.part_of(name) == POOLER}
     tied = masked_lm._tied_weights_keys or {} if configuration.tie_word_embeddings else {}
-    head_shapes = {
+    head = {
         name: value.shape
         for name, value in masked_lm.named_parameters(remove_duplicate=False)
         if not name.startswith(prefix) and name not in tied
@@ -181,23 +172,19 @@ def conform_weights(
 
     weights = _today_names(weights, architecture)
     _merge_tied(weights, tied, where)
-    missing = sorted(encoder_shapes.keys() - pooler - weights.keys())
+    missing = sorted(shapes.keys() - pooler - weights.keys())
     if missing:
         raise UserError(
-            f"the weights in {where} are not a whole {architecture.name} encoder of {len(encoder_shapes)} "
+            f"the weights in {where} are not a whole {architecture.name} encoder of {len(shapes)} "
             f"tensors: {len(missing)} missing, for example {', '.join(missing[:3])}"
         )
     if not pooler <= weights.keys():
-        pooler = set()
-    absent_head = sorted(head_shapes.keys() - weights.keys())
-    mlm_head = not absent_head
-    if absent_head and len(absent_head) < len(head_shapes):
-        log.warning("%s: part of an MLM head is left out, %s missing", where, ", ".join(absent_head))
-    shapes = {
-        name: shape
-        for name, shape in {**encoder_shapes, **(head_shapes if mlm_head else {})}.items()
-        if architecture.part_of(name) != POOLER or name in pooler
-    }
+        shapes = {name: shape for name, shape in shapes.items() if name not in pooler}
+    absent = sorted(head.keys() - weights.keys())
+    if not absent:
+        shapes |= head
+    elif len(absent) < len(head):
+        log.warning("%s: part of an MLM head is left out, %s missing", where, ", ".join(absent))
     for name, shape in shapes.items():
         if weights[name].shape != shape:
             raise UserError(
@@ -208,18 +195,7 @@ def conform_weights(
     left = sorted(weights.keys() - shapes.keys())
     if left:
         log.info("%s: %d tensors of other heads left out, for example %s", where, len(left), left[0])
-    return {name: weights[name].to(torch.float32).clone().contiguous() for name in shapes}, mlm_head
-
-
-def _check_shape(configuration: PretrainedConfig, shape: dict[str, int], source: Path) -> None:
-    """Raise UserError where a configuration differs from the shape that its definition asserts."""
-    for name, expected in shape.items():
-        found = getattr(configuration, name, None)
-        if found != expected:
-            raise UserError(
-                f"{source / 'config.json'} has {name} {found} where the definition's `shape` says {expected}: "
-                "correct the shape, or name the right repository or folder"
-            )
+    return {name: weights[name].to(torch.float32).clone().contiguous() for name in shapes}, not absent
 
 
 def _today_names(weights: dict[str, Tensor], architecture: Architecture) -> dict[str, Tensor]:
@@ -250,10 +226,3 @@ def _merge_tied(weights: dict[str, Tensor], tied: dict[str, str], where: str) ->
             weights[source] = value
         elif not value.equal(weights[source]):
             log.warning("%s: %s differs from %s, to which it is tied; the latter is used", where, copy, source)
-
-
-def _class_name(configuration: PretrainedConfig, mlm_head: bool) -> str:
-    """Return the name of the transformers class that a checkpoint is of."""
-    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES, MODEL_MAPPING_NAMES
-
-    return str((MODEL_FOR_MASKED_LM_MAPPING_NAMES if mlm_head else MODEL_MAPPING_NAMES)[configuration.model_type])

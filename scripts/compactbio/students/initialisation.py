@@ -11,19 +11,16 @@ from typing import TYPE_CHECKING, Any
 from compactbio.architectures import architecture_of
 from compactbio.errors import UserError
 from compactbio.settings.runs import PretrainingRun
+from compactbio.settings.selection import student_kind
 from compactbio.students.checkpoints import read_checkpoint
-from compactbio.students.models import (
-    load_encoder,
-    load_masked_lm,
-    masked_lm_of_configuration,
-    random_masked_lm,
-)
+from compactbio.students.models import load_encoder, load_masked_lm, masked_lm_of_configuration, random_masked_lm
 from compactbio.students.tokenizers import load_tokenizer, tokenizer_digest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-KINDS = ("teacher_layers", "checkpoint", "shape")
+# the folder that a student of each kind is made of
+FOLDER_OF_KIND = {"teacher_layers": "teacher", "checkpoint": "checkpoint", "shape": "tokenizer"}
 
 log = logging.getLogger(__name__)
 
@@ -37,91 +34,62 @@ class Student:
     origin: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class SourceFolders:
-    """Folders that a student may be made of, each with a manifest; which one is needed, the run says."""
-
-    teacher: Path | None = None
-    checkpoint: Path | None = None
-    tokenizer: Path | None = None
-
-
-def initialise_student(run: PretrainingRun, folders: SourceFolders) -> Student:
+def initialise_student(run: PretrainingRun, **folders: Path | None) -> Student:
     """Return the student of a pre-training run, a function of the run and the folders' contents alone.
 
     Args:
         run: model, architecture, teacher, student, seed and quirks are read.
-        folders: the teacher's for `teacher_layers`, the checkpoint's for `checkpoint`, and for `shape`
-            that of the tokenizer.
+        folders: `teacher` for `teacher_layers`, `checkpoint` for `checkpoint`, `tokenizer` for `shape`.
 
     Raises:
         UserError: a folder is missing, or run and folders do not go together.
     """
-    key = f"models.{run['model']}.student"
-    kind = _kind_of_student(run["student"], key)
-    folder, option = {
-        "teacher_layers": (folders.teacher, "--teacher"),
-        "checkpoint": (folders.checkpoint, "--checkpoint"),
-        "shape": (folders.tokenizer, "--tokenizer"),
-    }[kind]
+    key, (kind, value) = f"models.{run['model']}.student", student_kind(run)
+    folder = folders.get(FOLDER_OF_KIND[kind])
     if folder is None:
-        raise UserError(f"{key}.{kind} needs the folder that {option} names")
-    digests = {path: tokenizer_digest(path) for path in vars(folders).values() if path is not None}
-    for path, digest in digests.items():
-        if digest != digests[folder]:
-            raise UserError(
-                f"the tokenizers of {folder} and {path} differ: a student and what it learns from share one "
-                f"(models.{run['model']}.tokenizer)"
-            )
-    architecture, seed = run["architecture"], int(run["seed"])
-    tokenizer = load_tokenizer(folder)
+        raise UserError(f"{key}.{kind} needs the folder that --{FOLDER_OF_KIND[kind]} names")
+    _require_one_tokenizer(folder, [path for path in folders.values() if path is not None], run["model"])
+    tokenizer, seed = load_tokenizer(folder), int(run["seed"])
     origin: dict[str, Any] = {"source": kind, "model": run["model"], "seed": seed}
     if kind == "shape":
-        model = random_masked_lm(architecture, run["student"]["shape"], len(tokenizer), seed, key=f"{key}.shape")
-        return Student(model, tokenizer, {**origin, "shape": run["student"]["shape"], "mlm_head": "random"})
-
+        model = random_masked_lm(run["architecture"], value, len(tokenizer), seed, key=f"{key}.shape")
+        return Student(model, tokenizer, {**origin, "shape": value, "mlm_head": "random"})
     manifest = read_checkpoint(folder, verify=True)
-    name = run["teacher"] if kind == "teacher_layers" else run["student"]["checkpoint"]
-    if manifest["architecture"] != architecture:
+    name = run["teacher"] if kind == "teacher_layers" else value
+    if manifest["architecture"] != run["architecture"]:
         raise UserError(
             f"{key}.{kind}: {name} is a {manifest['architecture']} model, models.{run['model']}.architecture "
-            f"is {architecture}: weights are only taken from the same architecture"
+            f"is {run['architecture']}: weights are only taken from the same architecture"
         )
     origin |= {"from": name, "digest": manifest["digest"]}
-    source = (load_masked_lm if manifest["mlm_head"] else load_encoder)(folder)
+    has_head = manifest["mlm_head"]
+    source = (load_masked_lm if has_head else load_encoder)(folder)
     if kind == "checkpoint":
-        model = source if manifest["mlm_head"] else with_random_head(source, seed)
-        head = "checkpoint" if manifest["mlm_head"] else "random"
-        return Student(model, tokenizer, {**origin, "mlm_head": head})
-
-    layers = run["student"]["teacher_layers"]
-    copy_head = run["quirks"]["mlm_head_init"] == "sound" and manifest["mlm_head"]
-    if run["quirks"]["mlm_head_init"] == "sound" and not copy_head:
+        if not has_head:
+            source = student_of_layers(source, list(range(source.config.num_hidden_layers)), seed, copy_head=False)
+        return Student(source, tokenizer, {**origin, "mlm_head": "checkpoint" if has_head else "random"})
+    copy_head = run["quirks"]["mlm_head_init"] == "sound"
+    if copy_head and not has_head:
         log.warning("%s has no MLM head: the student's starts random", folder)
-    model = student_of_layers(source, layers, seed, copy_head=copy_head, key=f"{key}.teacher_layers")
+        copy_head = False
+    model = student_of_layers(source, value, seed, copy_head=copy_head, key=f"{key}.teacher_layers")
     head = "teacher" if copy_head else "random"
-    return Student(model, tokenizer, {**origin, "teacher_layers": list(layers), "mlm_head": head})
+    return Student(model, tokenizer, {**origin, "teacher_layers": list(value), "mlm_head": head})
 
 
-def _kind_of_student(student: dict[str, Any], key: str = "student") -> str:
-    """Return which of the three ways a student is made: the one of their keys that is set.
-
-    Raises:
-        UserError: none is, or more than one.
-    """
-    kinds = [kind for kind in KINDS if student.get(kind) is not None]
-    if len(kinds) != 1:
-        raise UserError(f"{key} must hold exactly one of {', '.join(KINDS)}; it holds {kinds or 'none'}")
-    return kinds[0]
+def _require_one_tokenizer(first: Path, folders: list[Path], model: str) -> None:
+    """Refuse folders whose tokenizers differ."""
+    digest = tokenizer_digest(first)
+    for folder in folders:
+        if tokenizer_digest(folder) != digest:
+            raise UserError(
+                f"the tokenizers of {first} and {folder} differ: a student and what it learns from share one "
+                f"(models.{model}.tokenizer)"
+            )
 
 
 def student_of_layers(
-    teacher: PreTrainedModel,
-    layers: list[int],
-    seed: int,
-    *,
-    copy_head: bool,
-    key: str = "student.teacher_layers",
+    teacher: PreTrainedModel, layers: list[int], seed: int, *, copy_head: bool, key: str = "student.teacher_layers"
 ) -> PreTrainedModel:
     """Return a masked language model with the teacher's embeddings and some of its layers.
 
@@ -147,35 +115,17 @@ def student_of_layers(
     configuration = copy.deepcopy(teacher.config)
     configuration.num_hidden_layers = len(layers)
     student = masked_lm_of_configuration(configuration, seed)
-    student_encoder, teacher_encoder = student.base_model, teacher.base_model
     stack = f"{architecture_of(teacher).layers}."
-    given = teacher_encoder.state_dict()
-    wanted = {}
-    for name in student_encoder.state_dict():
+    given, wanted = teacher.base_model.state_dict(), {}
+    for name in student.base_model.state_dict():
         source = name
         if name.startswith(stack):
             number, rest = name.removeprefix(stack).split(".", 1)
             source = f"{stack}{layers[int(number)]}.{rest}"
         wanted[name] = given[source]
-    student_encoder.load_state_dict(wanted)
-    if copy_head:
-        _copy_head(teacher, student)
+    student.base_model.load_state_dict(wanted)
+    if copy_head:  # all weights outside the encoder: they have the same shapes, depth being all that differs
+        prefix = f"{student.base_model_prefix}."
+        head = {name: value for name, value in teacher.state_dict().items() if not name.startswith(prefix)}
+        student.load_state_dict(head, strict=False)
     return student.eval()
-
-
-def with_random_head(encoder: PreTrainedModel, seed: int) -> PreTrainedModel:
-    """Return a masked language model of an encoder's weights, without its pooler, and a random head."""
-    model = masked_lm_of_configuration(copy.deepcopy(encoder.config), seed)
-    names = model.base_model.state_dict().keys()
-    given = encoder.base_model.state_dict()
-    model.base_model.load_state_dict({name: given[name] for name in names})
-    return model.eval()
-
-
-def _copy_head(teacher: PreTrainedModel, student: PreTrainedModel) -> None:
-    """Copy the weights outside the encoder; they have the same shapes, depth being all that differs."""
-    prefix = f"{student.base_model_prefix}."
-    given = {name: value for name, value in teacher.state_dict().items() if not name.startswith(prefix)}
-    unexpected = student.load_state_dict(given, strict=False).unexpected_keys
-    if unexpected:
-        raise RuntimeError(f"the head has weights the student's class lacks: {unexpected}")

@@ -8,61 +8,37 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compactbio.architectures import architecture_named
 from compactbio.architectures.record import POOLER
 from compactbio.errors import UserError
-from compactbio.settings.shapes import shape_faults
 from compactbio.students.weights import WEIGHTS
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 
-def configuration_of_shape(
-    architecture: str, shape: dict[str, Any], vocabulary_size: int, key: str = "student.shape"
-) -> PretrainedConfig:
-    """Return the transformers configuration of a shape; keys left out keep the architecture's own values.
+def random_masked_lm(
+    architecture: str, shape: dict[str, Any], vocabulary_size: int, seed: int = 0, key: str = "student.shape"
+) -> PreTrainedModel:
+    """Return a masked language model of a shape with random weights, a function of the seed alone.
 
     Args:
         architecture: its name.
-        shape: transformers configuration keys, for example {"hidden_size": 312, ...}.
+        shape: transformers configuration keys, as {"hidden_size": 312}; those left out keep the architecture's values.
         vocabulary_size: tokens of the tokenizer.
+        seed: of the weights.
         key: where the shape stands in the configuration, for messages.
 
     Raises:
-        UserError: an unknown key, a wrong type, or sizes that do not go together.
+        UserError: transformers refuses a value; what settings/shapes.py checks is not checked again.
     """
-    import torch
-    from transformers import AutoConfig, AutoModelForMaskedLM
+    from transformers import AutoConfig
 
-    architecture_named(architecture)  # refuses what is not supported
     try:
         configuration = AutoConfig.for_model(architecture, **shape, vocab_size=vocabulary_size)
+        return masked_lm_of_configuration(configuration, seed)
     # transformers checks values in several ways, by exceptions without a common base of their own
     except Exception as error:
         raise UserError(f"{key}: {architecture} refuses these values: {_last_line(error)}") from error
-    for name in ("num_hidden_layers", "hidden_size", "num_attention_heads"):
-        if getattr(configuration, name) < 1:
-            raise UserError(f"{key}: {name} must be at least 1")
-    for fault in shape_faults(key, architecture, shape):
-        raise UserError(fault)
-    try:
-        with torch.device("meta"):  # costs no memory and finds what only the layers check
-            AutoModelForMaskedLM.from_config(configuration)
-    except Exception as error:
-        raise UserError(f"{key}: {architecture} refuses these values: {_last_line(error)}") from error
-    return configuration
-
-
-def random_masked_lm(
-    architecture: str,
-    shape: dict[str, Any],
-    vocabulary_size: int,
-    seed: int = 0,
-    key: str = "student.shape",
-) -> PreTrainedModel:
-    """Return a masked language model of a shape with random weights, a function of the seed alone."""
-    return masked_lm_of_configuration(configuration_of_shape(architecture, shape, vocabulary_size, key=key), seed)
 
 
 def masked_lm_of_configuration(configuration: PretrainedConfig, seed: int) -> PreTrainedModel:

@@ -1,4 +1,4 @@
-"""How many parameters models have: of a folder, of a model in memory, and about how many before there is either."""
+"""How many parameters models have: of a folder, and about how many before there is one."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ import math
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from compactbio.architectures import ARCHITECTURES, architecture_named, architecture_of
+from compactbio.architectures import ARCHITECTURES, architecture_named
 from compactbio.architectures.record import COMMON_SIZES, EMBEDDINGS, HEAD, LAYERS, POOLER
 from compactbio.errors import UserError
 from compactbio.files import read_json
 from compactbio.settings.shapes import shape_of
 from compactbio.students.weights import read_shapes, weight_files
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +56,6 @@ def count_parameters(folder: Path) -> ParameterCounts:
         raise UserError(f"{folder} holds no encoder layers: its tensors are not those of {architecture.title}")
     pooler = parts[POOLER] or architecture.pooler(configuration)
     return ParameterCounts(parts[EMBEDDINGS], parts[LAYERS], pooler, parts[HEAD])
-
-
-def encoder_parameters(model: PreTrainedModel, with_pooler: bool) -> int:
-    """Return the number of parameters of a model's encoder, without or with the pooler of its architecture.
-
-    Heads are never counted. The pooler is counted by its size where the class at hand has none, so that a
-    masked language model and an encoder of the same configuration give the same two numbers.
-    """
-    architecture, encoder = architecture_of(model), model.base_model
-    weights = {name: weight.numel() for name, weight in encoder.named_parameters()}
-    total = sum(size for name, size in weights.items() if architecture.part_of(name) != POOLER)
-    return total + (architecture.pooler(model.config.to_dict()) if with_pooler else 0)
 
 
 def estimated_parameters(config: dict[str, Any], name: str) -> int:

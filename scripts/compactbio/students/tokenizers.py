@@ -102,12 +102,8 @@ def tokenizer_from_files(folder: Path, lower_case: bool) -> PreTrainedTokenizerF
     stored = read_json(tokenizer_file) if tokenizer_file.is_file() else None
     recorded = _recorded_casing(folder, stored)
     if recorded is not None and recorded != lower_case:
-        log.warning(
-            "%s records lower-casing as %s; the tokenizer's definition says %s, which is used",
-            folder,
-            recorded,
-            lower_case,
-        )
+        words = "%s records lower-casing as %s; the tokenizer's definition says %s, which is used"
+        log.warning(words, folder, recorded, lower_case)
     if vocab_file.is_file():
         return build_tokenizer(vocab_file, lower_case)
     if stored is None:
@@ -121,14 +117,9 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         raise UserError(f"{folder} has no tokenizer.json: give a folder made by fetch_checkpoint or initialise_student")
     # Built from the two facts that the digest covers, so that equal digests mean equal encodings,
     # whatever class name a tokenizer_config.json or config.json suggests to AutoTokenizer.
-    stored = read_json(folder / "tokenizer.json")
     settings_file = folder / "tokenizer_config.json"
     settings = read_json(settings_file) if settings_file.is_file() else {}
-    return tokenizer_of_vocabulary(
-        _stored_vocabulary(stored, folder / "tokenizer.json"),
-        _stored_casing(stored, folder / "tokenizer.json"),
-        int(settings.get("model_max_length", 512)),
-    )
+    return tokenizer_of_vocabulary(*_vocabulary_and_casing(folder), int(settings.get("model_max_length", 512)))
 
 
 def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
@@ -139,14 +130,11 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
 
 
 def tokenizer_digest(folder: Path) -> str:
-    """Return the sha256 of {"vocab": {token: id}, "lower_case": bool} of a folder's tokenizer.json."""
-    path = folder / "tokenizer.json"
-    stored = read_json(path)
-    return digest_of(_stored_vocabulary(stored, path), _stored_casing(stored, path))
+    """Return the sha256 of {"vocab": {token: id}, "lower_case": bool} of a folder's tokenizer.json.
 
-
-def digest_of(vocabulary: dict[str, int], lower_case: bool) -> str:
-    """Return the digest that identifies a tokenizer: equal digests give equal ids for every text."""
+    It identifies a tokenizer: equal digests give equal ids for every text.
+    """
+    vocabulary, lower_case = _vocabulary_and_casing(folder)
     return sha256_of_value({"vocab": vocabulary, "lower_case": lower_case})
 
 
@@ -191,6 +179,13 @@ def _require_special_tokens(vocabulary: dict[str, int], path: Path) -> None:
     missing = [token for token in SPECIAL_TOKENS.values() if token not in vocabulary]
     if missing:
         raise UserError(f"{path} is not a BERT vocabulary: {', '.join(missing)} missing (one token a line is expected)")
+
+
+def _vocabulary_and_casing(folder: Path) -> tuple[dict[str, int], bool]:
+    """Return {token: id} of a folder's tokenizer.json, and whether it lower-cases."""
+    path = folder / "tokenizer.json"
+    stored = read_json(path)
+    return _stored_vocabulary(stored, path), _stored_casing(stored, path)
 
 
 def _stored_vocabulary(stored: Any, path: Path) -> dict[str, int]:

@@ -8,14 +8,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
-import transformers
 from torch.distributed._tools.mem_tracker import MemTracker
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import AutoModel, PreTrainedModel
+from transformers import PreTrainedModel
 
 from compactbio.architectures import longest_sequence
 from compactbio.reporting.efficiency.measurements import Device, Encoder, EncoderMeasurements
 from compactbio.reporting.efficiency.timing import MeasurementSettings, cpu_name, speed, time_in_turn
+from compactbio.students.models import load_encoder
 from compactbio.students.parameters import count_parameters
 from compactbio.students.weights import weight_files
 from compactbio.training.devices import leave_out_cudnn_attention
@@ -44,7 +44,7 @@ def measure_encoders(
         devices.append("cuda")
     facts: dict[str, Encoder] = {}
     passes: dict[tuple[str, Device, int], Callable[[], None]] = {}
-    loaded = {name: _load(folder) for name, folder in folders.items()}
+    loaded = {name: load_encoder(folder) for name, folder in folders.items()}
     settings = fitting(settings, loaded.values())
     for name, folder in folders.items():
         model = loaded[name]
@@ -57,7 +57,7 @@ def measure_encoders(
         }
         log.info("%s: %s, flops %s", name, facts[name]["parameters"], facts[name]["flops"])
         for device in devices:
-            measured = model if device == "cpu" else _load(folder, device)
+            measured = model if device == "cpu" else load_encoder(folder).to(device)
             for batch in (1, settings.batch_size):
                 inputs = random_inputs(measured, batch, settings.sequence_length, settings.seed)
                 passes[name, device, batch] = _forward_pass(measured, inputs)
@@ -123,14 +123,6 @@ def random_inputs(model: PreTrainedModel, batch: int, length: int, seed: int) ->
     generator = torch.Generator().manual_seed(seed)
     ids = torch.randint(0, model.config.vocab_size, (batch, length), generator=generator)
     return {"input_ids": ids.to(model.device), "attention_mask": torch.ones_like(ids).to(model.device)}
-
-
-def _load(folder: Path, device: Device = "cpu") -> PreTrainedModel:
-    """Return a folder's encoder in evaluation mode, fp32, on a device."""
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    weight_files(folder)  # refuses a folder that is none
-    return AutoModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa").eval().to(device)
 
 
 def _forward_pass(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> Callable[[], None]:
