@@ -98,7 +98,7 @@ def lengths_of(tokens: list[Path] | None, batch_size: int) -> np.ndarray:
         return draw_lengths(batch_size, seed=0)
     from compactbio.corpus.tokens import TokenStore
 
-    lengths = TokenStore.open(tokens).lengths
+    lengths = TokenStore(tokens).lengths
     return np.random.default_rng(0).choice(lengths, batch_size).astype(np.int64)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import time
+from datetime import date
 from pathlib import Path
 
 from compactbio.files import sha256_of_file, write_json
@@ -22,7 +23,9 @@ def main() -> None:
         choices=["full", "reference"],
         help="full: all sections, text only; reference: as the paper's loader, first section, raw markup",
     )
-    parser.add_argument("--as-of", metavar="DATE", help="only citations in PubMed by then, as 2021-12-12")
+    parser.add_argument(
+        "--as-of", type=date.fromisoformat, metavar="DATE", help="only citations in PubMed by then, as 2021-12-12"
+    )
     parser.add_argument("--output", required=True, type=Path, help="the parquet file")
     parser.add_argument("--counts", required=True, type=Path, help="what was kept and dropped and why, as JSON")
     arguments = parser.parse_args()
@@ -30,10 +33,9 @@ def main() -> None:
         parser.error("give either files or --manifest")
 
     from compactbio.corpus.baseline_files import read_baseline_manifest
-    from compactbio.corpus.parsing import as_of_date, parse_baseline
+    from compactbio.corpus.parsing import parse_baseline
     from compactbio.provenance import gather_provenance
 
-    as_of = as_of_date(arguments.as_of) if arguments.as_of else None
     if arguments.manifest is None:
         digests = {path: sha256_of_file(path) for path in arguments.files}
     else:
@@ -41,7 +43,7 @@ def main() -> None:
         digests = {Path(file["path"]): file["sha256"] for file in listed}
     files = list(digests)
     started = time.perf_counter()
-    counts = parse_baseline(files, arguments.output, mode=arguments.text, as_of=as_of)
+    counts = parse_baseline(files, arguments.output, mode=arguments.text, as_of=arguments.as_of)
     outputs = {arguments.output.name: sha256_of_file(arguments.output)}
     inputs = {path.name: digest for path, digest in digests.items()}
     seconds = time.perf_counter() - started

@@ -33,8 +33,8 @@ def main() -> None:
     arguments = parser.parse_args()
 
     from compactbio.corpus.corpus_figures import draw_files, draw_lengths
-    from compactbio.corpus.shards import read_counts
-    from compactbio.corpus.summary import add_counts, read_lengths, summary_rows, write_table
+    from compactbio.corpus.shards import add_counts, read_counts
+    from compactbio.corpus.summary import read_lengths, summary_rows, write_table
 
     total = add_counts([read_counts(path) for path in arguments.counts])
     lengths = read_lengths(arguments.stores)

@@ -113,7 +113,7 @@ def write_store(folder: Path, count: int = 40, seed: int = 0) -> Path:
 
 
 def open_store(folder: Path, count: int = 40, seed: int = 0) -> TokenStore:
-    return TokenStore.open([write_store(folder, count, seed)])
+    return TokenStore([write_store(folder, count, seed)])
 
 
 def write_checkpoint(folder: Path, model: PreTrainedModel, digest: str = TOKENIZER_DIGEST) -> Path:

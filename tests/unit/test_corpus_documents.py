@@ -13,8 +13,8 @@ import pytest
 
 from compactbio.corpus.corpus_figures import draw_lengths
 from compactbio.corpus.documents import import_documents
-from compactbio.corpus.shards import read_counts, read_texts
-from compactbio.corpus.summary import Lengths, add_counts, summary_rows, write_table
+from compactbio.corpus.shards import add_counts, read_counts, read_texts
+from compactbio.corpus.summary import Lengths, summary_rows, write_table
 from compactbio.errors import UserError
 
 DOCUMENTS = ["First note.", "  Zweite Notiz é  ", "", "Third."]
@@ -180,7 +180,6 @@ def test_figure_is_the_same_every_time(tmp_path):
 def test_long_documents_are_held_a_few_at_a_time(tmp_path, monkeypatch):
     texts = [f"{number} " + "x" * 400 for number in range(300)]
     (tmp_path / "a.txt").write_text("\n".join(texts))
-    monkeypatch.setattr("compactbio.corpus.documents.LARGEST_BATCH_CHARACTERS", 4000)
     monkeypatch.setattr("compactbio.corpus.shards.LARGEST_GROUP_CHARACTERS", 9000)
     monkeypatch.setattr("compactbio.corpus.shards.LARGEST_READ_BYTES", 5000)
     import_documents(tmp_path / "a.txt", tmp_path / "out.parquet")

@@ -12,7 +12,7 @@ import pytest
 from helpers.corpus import HEAD, MATH, awkward_records, plain_parse, write_baseline
 
 from compactbio.corpus.medline import read_records
-from compactbio.corpus.parsing import as_of_date, parse_baseline
+from compactbio.corpus.parsing import parse_baseline
 from compactbio.errors import UserError
 
 MODES = ["full", "reference"]
@@ -203,8 +203,6 @@ def test_the_old_form_is_refused_with_what_to_do(tmp_path):
         parse([path], "full")
 
 
-def test_a_missing_file_and_a_wrong_date():
+def test_a_missing_file():
     with pytest.raises(UserError, match=r"none\.xml\.gz does not exist"):
         list(read_records(Path("none.xml.gz")))
-    with pytest.raises(UserError, match="2021-13-01"):
-        as_of_date("2021-13-01")

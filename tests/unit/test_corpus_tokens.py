@@ -32,7 +32,7 @@ def random_sequences(seed: int, number: int) -> list[list[int]]:
 def stored(tmp_path):
     parts = [random_sequences(seed, number) for seed, number in enumerate([7, 0, 40, 1])]
     folders = [write_store(tmp_path / str(n), part) for n, part in enumerate(parts)]
-    return TokenStore.open(folders, verify=True), [sequence for part in parts for sequence in part], folders
+    return TokenStore(folders, verify=True), [sequence for part in parts for sequence in part], folders
 
 
 def test_sequences_come_back(stored):
@@ -40,8 +40,9 @@ def test_sequences_come_back(stored):
     assert len(store) == 48
     assert store.lengths.dtype == np.int32
     assert store.lengths.tolist() == [len(sequence) for sequence in expected]
-    assert [store.sequence(n).tolist() for n in range(len(store))] == expected
-    assert store.sequence(0).dtype == np.uint16
+    sequences = store.gather(np.arange(len(store)))
+    assert [sequence.tolist() for sequence in sequences] == expected
+    assert sequences[0].dtype == np.uint16
     assert store.tokens == sum(map(len, expected))
     assert (store.vocabulary_size, store.special_ids, store.max_length, store.truncated) == (300, SPECIAL, 64, 3)
 
@@ -60,22 +61,20 @@ def test_numbers_outside_are_refused(stored):
     store, _, _ = stored
     for index in (-1, 48):
         with pytest.raises(IndexError):
-            store.sequence(index)
-        with pytest.raises(IndexError):
             store.gather(np.array([0, index]))
 
 
 def test_what_is_read_cannot_be_changed(stored):
     with pytest.raises(ValueError, match="read-only"):
-        stored[0].sequence(0)[0] = 1
+        stored[0].gather(np.array([0]))[0][0] = 1
 
 
 def test_digest_follows_content_and_order(stored, tmp_path):
     store, _, folders = stored
-    assert TokenStore.open(folders).digest == store.digest
-    assert TokenStore.open(folders[::-1]).digest != store.digest
+    assert TokenStore(folders).digest == store.digest
+    assert TokenStore(folders[::-1]).digest != store.digest
     other = write_store(tmp_path / "other", random_sequences(9, 7))
-    assert TokenStore.open([other, *folders[1:]]).digest != store.digest
+    assert TokenStore([other, *folders[1:]]).digest != store.digest
 
 
 @pytest.mark.parametrize(
@@ -85,23 +84,23 @@ def test_stores_of_different_tokenizers_are_refused(tmp_path, change, named):
     first = write_store(tmp_path / "a", random_sequences(0, 3))
     second = write_store(tmp_path / "b", random_sequences(1, 3), **change)
     with pytest.raises(UserError, match=named):
-        TokenStore.open([first, second])
+        TokenStore([first, second])
 
 
 def test_no_store_and_a_damaged_one(tmp_path):
     with pytest.raises(UserError, match="no token store"):
-        TokenStore.open([])
+        TokenStore([])
     with pytest.raises(UserError, match=r"manifest\.json does not exist"):
-        TokenStore.open([tmp_path])
+        TokenStore([tmp_path])
     folder = write_store(tmp_path / "a", random_sequences(0, 3))
     content = bytearray((folder / "ids.npy").read_bytes())
     content[-1] ^= 1
     (folder / "ids.npy").write_bytes(content)
     with pytest.raises(UserError, match="differs from its digest"):
-        TokenStore.open([folder], verify=True)
+        TokenStore([folder], verify=True)
     (folder / "ids.npy").write_bytes(content[:-2])
     with pytest.raises(UserError, match="bytes where"):
-        TokenStore.open([folder])
+        TokenStore([folder])
 
 
 def test_a_vocabulary_beyond_16_bits_is_refused(tmp_path):
@@ -116,10 +115,10 @@ def test_damaged_arrays_are_refused_by_name(tmp_path):
         for damaged in (bytes(len(whole)), b"\x93NUMPY" + bytes(len(whole) - 6), whole[:60] + b"{" * 20 + whole[80:]):
             (folder / name).write_bytes(damaged)
             with pytest.raises(UserError, match=str(tmp_path)):
-                TokenStore.open([folder])
+                TokenStore([folder])
         (folder / name).write_bytes(whole)
     offsets = np.load(folder / "offsets.npy")
     offsets[3] = offsets[9]
     np.save(folder / "offsets.npy", offsets)
     with pytest.raises(UserError, match="disagree"):
-        TokenStore.open([folder])
+        TokenStore([folder])

@@ -81,7 +81,7 @@ def _collated(store: TokenStore, folder: Path) -> Callable[[int], Any]:
     collator = DataCollatorForLanguageModeling(
         tokenizer_of_vocabulary(vocabulary, lower_case=False), mlm_probability=MASKED_FRACTION
     )
-    Dataset.from_dict({"input_ids": [store.sequence(i).tolist() for i in range(len(store))]}).save_to_disk(folder)
+    Dataset.from_dict({"input_ids": [ids.tolist() for ids in store.gather(np.arange(len(store)))]}).save_to_disk(folder)
     dataset = load_from_disk(folder)
     random = np.random.default_rng(SEED)
 

@@ -49,7 +49,7 @@ def write_store(folder: Path, lengths: np.ndarray, vocabulary: int) -> TokenStor
     ids = [random.integers(len(SPECIAL_IDS), vocabulary, length) for length in lengths]
     writer.append([SPECIAL_IDS["cls"], *row[2:].tolist(), SPECIAL_IDS["sep"]] for row in ids)
     writer.finish(tokenizer_digest="0" * 64)
-    return TokenStore.open([folder])
+    return TokenStore([folder])
 
 
 def masking_of(store: TokenStore, batch_size: int) -> Masking:

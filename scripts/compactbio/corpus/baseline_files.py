@@ -123,7 +123,7 @@ def _fetch(url: str, path: Path, patience: Patience) -> str:
     """Return the md5 of a file in the cache, fetched unless it is there and sound."""
     checksum = path.with_name(f"{path.name}.md5")
     if path.is_file() and checksum.is_file():
-        md5 = parse_md5(_text(checksum), path.name)
+        md5 = parse_md5(checksum.read_text(encoding="utf-8", errors="replace"), path.name)
         if md5 is not None and digest_of_file(path, "md5") == md5:
             log.info("%s is in the cache", path.name)
             return md5
@@ -171,7 +171,7 @@ def _find(path: Path) -> str:
     if not checksum.is_file():
         log.warning("%s has no .md5 beside it and is taken as it is", path)
         return digest_of_file(path, "md5")
-    text = _text(checksum)
+    text = checksum.read_text(encoding="utf-8", errors="replace")
     md5 = parse_md5(text, path.name)
     if md5 is None:
         raise TransferError(f"{checksum} is no checksum of {path.name}: it reads {text[:80]!r}")
@@ -179,8 +179,3 @@ def _find(path: Path) -> str:
     if fault:
         raise TransferError(f"{path}: {fault}. Copy it again")
     return md5
-
-
-def _text(path: Path) -> str:
-    """Return the text of a small file, whatever its encoding makes of it."""
-    return path.read_text(encoding="utf-8", errors="replace")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 
 from compactbio.corpus.shards import ShardCounts, TextShardWriter, read_texts
@@ -14,8 +14,6 @@ from compactbio.errors import UserError
 from compactbio.files import replacing_file
 
 ENDINGS = (".txt", ".txt.gz", ".jsonl", ".jsonl.gz", ".parquet")
-BATCH = 1000
-LARGEST_BATCH_CHARACTERS = 2**24
 LONGEST_LINE_BYTES = 2**26  # of a document
 
 
@@ -29,14 +27,10 @@ def import_documents(path: Path, output: Path) -> ShardCounts:
     """
     seen = kept = 0
     with replacing_file(output) as temporary, TextShardWriter(temporary) as writer:
-        documents = iter(_read_documents(path))
-        while texts := _next_texts(documents):
-            rows = [
-                (number, stripped) for number, text in enumerate(texts, start=seen + 1) if (stripped := text.strip())
-            ]
-            writer.append([number for number, _ in rows], [text for _, text in rows])
-            seen += len(texts)
-            kept += len(rows)
+        for seen, text in enumerate(_read_documents(path), start=1):
+            if stripped := text.strip():
+                writer.append([seen], [stripped])
+                kept += 1
         if not kept:
             raise UserError(f"{path} has no document with text: correct the key corpus.documents")
     return {
@@ -53,25 +47,13 @@ def import_documents(path: Path, output: Path) -> ShardCounts:
     }
 
 
-def _next_texts(documents: Iterator[str]) -> list[str]:
-    """Return the next documents: BATCH of them, fewer where they are long."""
-    texts: list[str] = []
-    characters = 0
-    for text in islice(documents, BATCH):
-        texts.append(text)
-        characters += len(text)
-        if characters > LARGEST_BATCH_CHARACTERS:
-            break
-    return texts
-
-
 def _read_documents(path: Path) -> Iterator[str]:
     """Return the documents of a file by its ending."""
     name = path.name.lower()
     if not name.endswith(ENDINGS):
         raise UserError(f"{path} is of no known kind: corpus.documents takes {', '.join(ENDINGS)}")
     if name.endswith(".parquet"):
-        return chain.from_iterable(read_texts(path, BATCH))
+        return chain.from_iterable(read_texts(path))
     lines = _read_lines(path, compressed=name.endswith(".gz"))
     if ".jsonl" in name[-len(".jsonl.gz") :]:
         return (_text_of_json(line, path, number) for number, line in lines if line.strip())

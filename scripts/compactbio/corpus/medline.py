@@ -193,8 +193,8 @@ def _end(pattern: re.Pattern[bytes], buffer: bytes, position: int = 0) -> int:
 
 def _may_grow(found: bytes) -> bool:
     """Return whether more bytes could make a known start of what stands at the end of a block."""
-    starts = (*_ENDS, b"</PubmedArticleSet")
-    return any(start.startswith(found) for start in starts) or found.startswith(b"</PubmedArticleSet")
+    root_end = b"</PubmedArticleSet"
+    return any(start.startswith(found) for start in (*_ENDS, root_end)) or found.startswith(root_end)
 
 
 def _unfinished(rest: bytes) -> str:

@@ -11,12 +11,8 @@ from xml.etree import ElementTree
 
 from compactbio.corpus.citation_texts import FULL, Citation, read_citation
 from compactbio.corpus.medline import ARTICLE, Record, broken_file, read_records
-from compactbio.corpus.shards import ShardCounts, SourceCounts, TextShardWriter
-from compactbio.errors import UserError
+from compactbio.corpus.shards import ShardCounts, TextShardWriter, add_counts
 from compactbio.files import replacing_file
-
-AFTER_DATE, WITHOUT_DATE = "entered_after_as_of", "without_entrez_date"
-OLDER_VERSION, WITHOUT_TEXT = "older_version", "without_text"
 
 log = logging.getLogger(__name__)
 
@@ -39,54 +35,23 @@ def parse_baseline(paths: Sequence[Path], output: Path, *, mode: str, as_of: dat
     Raises:
         UserError: a file is missing, truncated, broken or of the old form; nothing is written then.
     """
-    totals: Counter[str] = Counter()
-    dropped: Counter[str] = Counter()
-    ignored: Counter[str] = Counter()
-    sources: list[SourceCounts] = []
+    counts: list[ShardCounts] = []
     with replacing_file(output) as temporary, TextShardWriter(temporary) as writer:
         for path in paths:
-            citations, seen = _read_file(path, mode, as_of, dropped, ignored)
+            citations, of_file = _read_file(path, mode, as_of)
             writer.append([c.pmid for c in citations], [c.text for c in citations])
-            sources.append({"name": path.name, "citations": seen, "kept": len(citations)})
-            if not seen:
+            if not of_file["citations"]:
                 log.warning("%s has no citations", path)
-            totals["citations"] += seen
-            totals["kept"] += len(citations)
-            totals["with_abstract"] += sum(c.has_abstract for c in citations)
-            totals["structured"] += sum(c.structured for c in citations)
-            totals["bracketed_titles"] += sum(c.bracketed for c in citations)
-    return {
-        "kind": "citations",
-        "citations": totals["citations"],
-        "kept": totals["kept"],
-        "dropped": dict(sorted(dropped.items())),
-        "ignored": dict(sorted(ignored.items())),
-        "with_abstract": totals["with_abstract"],
-        "structured": totals["structured"],
-        "bracketed_titles": totals["bracketed_titles"],
-        "settings": {"text": mode, "as_of": as_of.isoformat() if as_of else None},
-        "sources": sources,
-    }
+            counts.append(of_file)
+    return add_counts(counts)
 
 
-def as_of_date(text: str) -> date:
-    """Return the date of a text like 2021-12-12.
-
-    Raises:
-        UserError: it is no date.
-    """
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise UserError(f"{text!r} is no date: write it as 2021-12-12 (key corpus.baseline.as_of)") from None
-
-
-def _read_file(
-    path: Path, mode: str, as_of: date | None, dropped: Counter[str], ignored: Counter[str]
-) -> tuple[list[Citation], int]:
-    """Return the citations of a file that are kept, and the number of all; add to the two counters."""
+def _read_file(path: Path, mode: str, as_of: date | None) -> tuple[list[Citation], ShardCounts]:
+    """Return the citations of a file that are kept, and what was read, dropped and ignored."""
     latest = (as_of.year, as_of.month, as_of.day) if as_of else None
     citations: list[Citation] = []
+    dropped: Counter[str] = Counter()
+    ignored: Counter[str] = Counter()
     seen = 0
     for record in read_records(path):
         if record.kind != ARTICLE:
@@ -97,12 +62,26 @@ def _read_file(
         seen += 1
         citation = _read_record(record, path, mode, with_date=latest is not None)
         if latest is not None and (citation.entrez is None or citation.entrez > latest):
-            dropped[WITHOUT_DATE if citation.entrez is None else AFTER_DATE] += 1
-            continue
-        citations.append(citation)
+            dropped["without_entrez_date" if citation.entrez is None else "entered_after_as_of"] += 1
+        else:
+            citations.append(citation)
     if mode == FULL:
-        citations = _without_empty(_highest_versions(citations, dropped), dropped)
-    return citations, seen
+        newest = _highest_versions(citations)
+        dropped["older_version"] += len(citations) - len(newest)
+        citations = [citation for citation in newest if citation.text]
+        dropped["without_text"] += len(newest) - len(citations)
+    return citations, {
+        "kind": "citations",
+        "citations": seen,
+        "kept": len(citations),
+        "dropped": {reason: number for reason, number in dropped.items() if number},
+        "ignored": ignored,
+        "with_abstract": sum(c.has_abstract for c in citations),
+        "structured": sum(c.structured for c in citations),
+        "bracketed_titles": sum(c.bracketed for c in citations),
+        "settings": {"text": mode, "as_of": as_of.isoformat() if as_of else None},
+        "sources": [{"name": path.name, "citations": seen, "kept": len(citations)}],
+    }
 
 
 def _read_record(record: Record, path: Path, mode: str, *, with_date: bool) -> Citation:
@@ -123,22 +102,11 @@ def _require_sound(record: Record, path: Path) -> None:
         raise broken_file(path, f"an element of kind {record.kind} cannot be read ({error})") from None
 
 
-def _highest_versions(citations: list[Citation], dropped: Counter[str]) -> list[Citation]:
+def _highest_versions(citations: list[Citation]) -> list[Citation]:
     """Return the citations less those of which a higher version is there (of equal ones the last is kept)."""
     best: dict[int, int] = {}  # PMID -> place in the list
     for place, citation in enumerate(citations):
         held = best.get(citation.pmid)
         if held is None or citation.version >= citations[held].version:
             best[citation.pmid] = place
-    if len(best) == len(citations):
-        return citations
-    dropped[OLDER_VERSION] += len(citations) - len(best)
-    return [citations[place] for place in sorted(best.values())]
-
-
-def _without_empty(citations: list[Citation], dropped: Counter[str]) -> list[Citation]:
-    """Return the citations that have text."""
-    kept = [citation for citation in citations if citation.text]
-    if len(kept) < len(citations):
-        dropped[WITHOUT_TEXT] += len(citations) - len(kept)
-    return kept
+    return citations if len(best) == len(citations) else [citations[place] for place in sorted(best.values())]

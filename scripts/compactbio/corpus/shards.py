@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -58,6 +59,34 @@ def read_counts(path: Path) -> ShardCounts:
             f"{path} has no {', '.join(sorted(missing))}: remake it (rules parse_baseline, import_documents)"
         )
     return counts
+
+
+def add_counts(counts: Sequence[ShardCounts]) -> ShardCounts:
+    """Return the sum of the counts of files or of text shards.
+
+    Raises:
+        UserError: they were made with different settings.
+    """
+    settings = counts[0]["settings"]
+    if any(count["settings"] != settings for count in counts):
+        raise UserError("the text shards were made with different settings: remake them (rule parse_baseline)")
+    dropped: Counter[str] = Counter()
+    ignored: Counter[str] = Counter()
+    for count in counts:
+        dropped.update(count["dropped"])
+        ignored.update(count["ignored"])
+    return {
+        "kind": counts[0]["kind"],
+        "citations": sum(count["citations"] for count in counts),
+        "kept": sum(count["kept"] for count in counts),
+        "dropped": dict(sorted(dropped.items())),
+        "ignored": dict(sorted(ignored.items())),
+        "with_abstract": sum(count["with_abstract"] for count in counts),
+        "structured": sum(count["structured"] for count in counts),
+        "bracketed_titles": sum(count["bracketed_titles"] for count in counts),
+        "settings": settings,
+        "sources": [source for count in counts for source in count["sources"]],
+    }
 
 
 class TextShardWriter:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from compactbio.corpus.shards import ShardCounts
 from compactbio.corpus.tokens import TokenStore
-from compactbio.errors import UserError
 from compactbio.files import replacing_file
 
-COLUMNS = ("subject", "measure", "value", "share", "of")
 QUANTILES = {"median": 0.5, "90th percentile": 0.9}
 
 
@@ -51,43 +49,14 @@ class Lengths:
         return int(np.searchsorted(np.cumsum(self.histogram), fraction * self.sequences))
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """A line of the table: a number, and what part of another one it is."""
 
     subject: str
     measure: str
-    value: int | float | None
+    value: float
     share: float | None = None
     of: str = ""
-
-
-def add_counts(counts: Sequence[ShardCounts]) -> ShardCounts:
-    """Return the sum of the counts of text shards.
-
-    Raises:
-        UserError: they were made with different settings.
-    """
-    settings = counts[0]["settings"]
-    if any(count["settings"] != settings for count in counts):
-        raise UserError("the text shards were made with different settings: remake them (rule parse_baseline)")
-    dropped: Counter[str] = Counter()
-    ignored: Counter[str] = Counter()
-    for count in counts:
-        dropped.update(count["dropped"])
-        ignored.update(count["ignored"])
-    return {
-        "kind": counts[0]["kind"],
-        "citations": sum(count["citations"] for count in counts),
-        "kept": sum(count["kept"] for count in counts),
-        "dropped": dropped,
-        "ignored": ignored,
-        "with_abstract": sum(count["with_abstract"] for count in counts),
-        "structured": sum(count["structured"] for count in counts),
-        "bracketed_titles": sum(count["bracketed_titles"] for count in counts),
-        "settings": settings,
-        "sources": [source for count in counts for source in count["sources"]],
-    }
 
 
 def read_lengths(manifests: Sequence[Path]) -> list[Lengths]:
@@ -97,7 +66,7 @@ def read_lengths(manifests: Sequence[Path]) -> list[Lengths]:
         folders[manifest.parent.parent.name].append(manifest.parent)
     found = []
     for tokenizer, parts in sorted(folders.items()):
-        store = TokenStore.open(parts)
+        store = TokenStore(parts)
         histogram = np.bincount(store.lengths, minlength=store.max_length + 1)
         found.append(Lengths(tokenizer, histogram, store.truncated, store.max_length))
     return found
@@ -105,51 +74,28 @@ def read_lengths(manifests: Sequence[Path]) -> list[Lengths]:
 
 def summary_rows(total: ShardCounts, lengths: Sequence[Lengths]) -> list[Row]:
     """Return the table: the texts first, then each tokenizer."""
-    noun = total["kind"]
-    read, kept = total["citations"], total["kept"]
+    noun, kept, abstracts = total["kind"], total["kept"], total["with_abstract"]
+    read = total["citations"]
     rows = [Row("text", "files", len(total["sources"])), Row("text", f"{noun} read", read)]
-    rows += [
-        Row("text", f"dropped: {reason.replace('_', ' ')}", number, _share(number, read), f"{noun} read")
-        for reason, number in sorted(total["dropped"].items())
-    ]
-    rows.append(Row("text", f"{noun} kept", kept, _share(kept, read), f"{noun} read"))
+    for reason, number in total["dropped"].items():
+        rows.append(_part("text", f"dropped: {reason.replace('_', ' ')}", number, read, f"{noun} read"))
+    rows.append(_part("text", f"{noun} kept", kept, read, f"{noun} read"))
     if noun == "citations":
-        abstracts = total["with_abstract"]
         rows += [
-            Row("text", "with abstract", abstracts, _share(abstracts, kept), "citations kept"),
-            Row(
-                "text",
-                "abstract in sections",
-                total["structured"],
-                _share(total["structured"], abstracts),
-                "with abstract",
-            ),
-            Row(
-                "text",
-                "title in brackets (translated)",
-                total["bracketed_titles"],
-                _share(total["bracketed_titles"], kept),
-                "citations kept",
-            ),
+            _part("text", "with abstract", abstracts, kept, "citations kept"),
+            _part("text", "abstract in sections", total["structured"], abstracts, "with abstract"),
+            _part("text", "title in brackets (translated)", total["bracketed_titles"], kept, "citations kept"),
         ]
-    rows += [
-        Row("text", f"not counted: {kind.replace('_', ' ')}", number)
-        for kind, number in sorted(total["ignored"].items())
-    ]
+    for kind, number in total["ignored"].items():
+        rows.append(Row("text", f"not counted: {kind.replace('_', ' ')}", number))
     for length in lengths:
-        name = f"tokenizer {length.tokenizer}"
+        name, sequences = f"tokenizer {length.tokenizer}", length.sequences
         rows += [
-            Row(name, "sequences", length.sequences),
+            Row(name, "sequences", sequences),
             Row(name, "word pieces, [CLS] and [SEP] included", length.tokens),
-            Row(name, "mean length", round(length.tokens / max(length.sequences, 1), 1)),
+            Row(name, "mean length", round(length.tokens / max(sequences, 1), 1)),
             *(Row(name, f"{word} length", length.quantile(part)) for word, part in QUANTILES.items()),
-            Row(
-                name,
-                f"truncated at {length.max_length}",
-                length.truncated,
-                _share(length.truncated, length.sequences),
-                "sequences",
-            ),
+            _part(name, f"truncated at {length.max_length}", length.truncated, sequences, "sequences"),
         ]
     return rows
 
@@ -158,16 +104,16 @@ def write_table(rows: Sequence[Row], csv_path: Path, markdown_path: Path, settin
     """Write the table as CSV (shares as fractions) and as Markdown (shares in per cent)."""
     with replacing_file(csv_path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer.writerow(Row._fields)
         for row in rows:
             share = "" if row.share is None else f"{row.share:.6f}"
-            writer.writerow([row.subject, row.measure, "" if row.value is None else row.value, share, row.of])
+            writer.writerow([row.subject, row.measure, row.value, share, row.of])
     lines = ["| | | number | share |", "|---|---|---:|---|"]
     previous = ""
     for row in rows:
         share = "" if row.share is None else f"{100 * row.share:.1f} % of {row.of}"
-        value = "—" if row.value is None else f"{row.value:,}"
-        lines.append(f"| {row.subject if row.subject != previous else ''} | {row.measure} | {value} | {share} |")
+        subject = row.subject if row.subject != previous else ""
+        lines.append(f"| {subject} | {row.measure} | {row.value:,} | {share} |")
         previous = row.subject
     if settings:
         words = ", ".join(f"{key} {'—' if value is None else value}" for key, value in settings.items())
@@ -176,6 +122,6 @@ def write_table(rows: Sequence[Row], csv_path: Path, markdown_path: Path, settin
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _share(part: int, whole: int) -> float | None:
-    """Return a part as a fraction, None of nothing."""
-    return part / whole if whole else None
+def _part(subject: str, measure: str, part: int, whole: int, of: str) -> Row:
+    """Return the row of a part of something; it has no share of nothing."""
+    return Row(subject, measure, part, part / whole if whole else None, of)

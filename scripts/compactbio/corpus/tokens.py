@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 
@@ -113,12 +113,15 @@ class TokenStore:
     """
 
     def __init__(self, folders: Sequence[Path], *, verify: bool = False) -> None:
-        """Open the folders; use `TokenStore.open`."""
+        """Open the folders; file sizes are checked, with `verify` their sha256 too.
+
+        Raises:
+            UserError: no folder, a folder that is no sound store, or folders of different tokenizers.
+        """
         if not folders:
             raise UserError("no token store was given: name at least one folder that tokenize_shard made")
-        manifests = [_read_store_manifest(Path(folder), verify=verify) for folder in folders]
+        manifests = [_read_store_manifest(folder, verify=verify) for folder in folders]
         _require_same_tokenizer(folders, manifests)
-        self.folders = [Path(folder) for folder in folders]
         self.special_ids = manifests[0]["special_ids"]
         self.vocabulary_size = manifests[0]["vocabulary_size"]
         self.max_length = manifests[0]["max_length"]
@@ -126,36 +129,18 @@ class TokenStore:
         self.digest: str = sha256_of_value([manifest["digest"] for manifest in manifests])
         self.tokens: int = sum(manifest["tokens"] for manifest in manifests)
         self.truncated: int = sum(manifest["truncated"] for manifest in manifests)
-        self._ids = [_map_array(folder / IDS, np.uint16) for folder in self.folders]
-        self._offsets = [_map_array(folder / OFFSETS, np.int64) for folder in self.folders]
-        for folder, ids, offsets, manifest in zip(self.folders, self._ids, self._offsets, manifests, strict=True):
+        self._ids = [_map_array(folder / IDS, np.uint16) for folder in folders]
+        self._offsets = [_map_array(folder / OFFSETS, np.int64) for folder in folders]
+        for folder, ids, offsets, manifest in zip(folders, self._ids, self._offsets, manifests, strict=True):
             ends = len(offsets) == manifest["documents"] + 1 and offsets[0] == 0 and offsets[-1] == len(ids)
             if not ends or bool(np.any(np.diff(offsets) < 0)):
                 raise UserError(f"{folder}: {IDS}, {OFFSETS} and {MANIFEST} disagree: remake the folder")
         self._first = np.cumsum([0] + [len(offsets) - 1 for offsets in self._offsets])
         self.lengths: np.ndarray = np.concatenate([np.diff(offsets).astype(np.int32) for offsets in self._offsets])
 
-    @classmethod
-    def open(cls, folders: Sequence[Path], *, verify: bool = False) -> Self:
-        """Return the folders as one store; file sizes are checked, with `verify` their sha256 too.
-
-        Raises:
-            UserError: no folder, a folder that is no sound store, or folders of different tokenizers.
-        """
-        return cls(folders, verify=verify)
-
     def __len__(self) -> int:
         """Return the number of sequences."""
         return int(self._first[-1])
-
-    def sequence(self, index: int) -> np.ndarray:
-        """Return sequence `index` as a read-only uint16 view of the mapped file."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"sequence {index} of a store of {len(self)}")
-        shard = int(np.searchsorted(self._first, index, side="right")) - 1
-        row = index - int(self._first[shard])
-        offsets = self._offsets[shard]
-        return self._ids[shard][offsets[row] : offsets[row + 1]]
 
     def gather(self, indices: np.ndarray) -> list[np.ndarray]:
         """Return sequences by their numbers, in the order of `indices` (k,), each a read-only uint16 view."""

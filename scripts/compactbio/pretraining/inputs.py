@@ -33,7 +33,7 @@ class RunInputs:
 
     def open_store(self) -> TokenStore:
         """Return the corpus: the stores in the order they were given."""
-        return TokenStore.open(self.tokens)
+        return TokenStore(self.tokens)
 
 
 def read_inputs(run_file: Path, student: Path, teacher: Path | None, tokens: list[Path]) -> RunInputs:

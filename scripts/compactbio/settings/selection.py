@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 STAGE = "starts_from"  # in a dataset's `finetuning`: no hyper-parameter, but another dataset
@@ -25,12 +26,12 @@ def is_trained(config: dict[str, Any], name: str) -> bool:
     return name in config["models"] and config["models"][name]["source"] == "train"
 
 
-def student_parts(model: dict[str, Any]) -> dict[str, Any]:
+def student_parts(model: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is set of teacher_layers, checkpoint and shape, of which a student is made from one."""
     return {key: value for key, value in (model.get("student") or {}).items() if value is not None}
 
 
-def student_kind(model: dict[str, Any]) -> tuple[str, Any]:
+def student_kind(model: Mapping[str, Any]) -> tuple[str, Any]:
     """Return which of teacher_layers, checkpoint and shape a model's student is made from, and its value."""
     return next(iter(student_parts(model).items()))
 

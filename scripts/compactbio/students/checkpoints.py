@@ -89,7 +89,7 @@ def import_checkpoint(
     weights, mlm_head = conform_weights(read_weights(source), configuration, architecture, where=str(source))
     with replacing_folder(output) as folder:
         names = MODEL_FOR_MASKED_LM_MAPPING_NAMES if mlm_head else MODEL_MAPPING_NAMES
-        configuration.architectures = [names[configuration.model_type]]
+        configuration.architectures = [str(names[configuration.model_type])]
         configuration.save_pretrained(str(folder))
         save_file(weights, str(folder / WEIGHTS), metadata={"format": "pt"})
         save_tokenizer(tokenizer, folder)

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
+from torch import nn
 from torch.distributed._tools.mem_tracker import MemTracker
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel
@@ -57,7 +58,7 @@ def measure_encoders(
         }
         log.info("%s: %s, flops %s", name, facts[name]["parameters"], facts[name]["flops"])
         for device in devices:
-            measured = model if device == "cpu" else load_encoder(folder).to(device)
+            measured = model if device == "cpu" else nn.Module.to(load_encoder(folder), device)
             for batch in (1, settings.batch_size):
                 inputs = random_inputs(measured, batch, settings.sequence_length, settings.seed)
                 passes[name, device, batch] = _forward_pass(measured, inputs)
