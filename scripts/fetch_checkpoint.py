@@ -59,8 +59,8 @@ def locate(definition: dict[str, Any], cache: Path, lock: Path) -> tuple[Path, d
         from compactbio.downloads.hub import fetch_snapshot
 
         hub = definition["hub"]
-        snapshot = fetch_snapshot(hub["repository"], hub["revision"], cache, lock)
-        return snapshot.folder, {"source": "hub", **hub, "commit": snapshot.commit}
+        folder = fetch_snapshot(hub["repository"], hub["revision"], cache, lock)
+        return folder, {"source": "hub", **hub, "commit": folder.name}
     if definition["source"] == "path":
         path = definition.get("path")
         if not path:

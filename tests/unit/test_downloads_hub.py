@@ -74,8 +74,7 @@ def test_a_complete_cache_needs_no_network(tmp_path, monkeypatch):
     lock = tmp_path / "revisions.lock.json"
     lock.write_text(json.dumps({"owner/name@main": COMMIT}))
     for revision in ("main", COMMIT):
-        snapshot = hub.fetch_snapshot("owner/name", revision, tmp_path / "cache", lock)
-        assert snapshot == hub.Snapshot(folder, COMMIT)
+        assert hub.fetch_snapshot("owner/name", revision, tmp_path / "cache", lock) == folder
 
 
 def test_a_cache_filled_by_hand_states_its_own_revision(tmp_path, monkeypatch):
@@ -88,7 +87,7 @@ def test_a_cache_filled_by_hand_states_its_own_revision(tmp_path, monkeypatch):
     reference.parent.mkdir()
     reference.write_text(COMMIT)
     lock = tmp_path / "revisions.lock.json"
-    assert hub.fetch_snapshot("owner/name", "main", tmp_path / "cache", lock).commit == COMMIT
+    assert hub.fetch_snapshot("owner/name", "main", tmp_path / "cache", lock).name == COMMIT
     with pytest.raises(UserError, match="no network"):
         hub.fetch_snapshot("owner/name", "other", tmp_path / "cache", lock)
 
@@ -162,7 +161,7 @@ def test_a_hub_that_lies_is_asked_again_then_named(tmp_path, monkeypatch, lie, m
         fake.lie = {}
         snapshot = hub.fetch_snapshot("owner/name", "main", cache, lock, Patience(tries=3))
     for file in published.iterdir():
-        assert (snapshot.folder / file.name).read_bytes() == file.read_bytes()
+        assert (snapshot / file.name).read_bytes() == file.read_bytes()
 
 
 def test_a_commit_that_the_hub_does_not_have_is_not_recorded(tmp_path, monkeypatch):

@@ -17,13 +17,12 @@ import pytest
 from helpers.mirror import Mirror, serving
 from helpers.tasks import write_tar, zip_of
 
-from compactbio.downloads.addresses import file_name_of, local_path
 from compactbio.downloads.checksums import Digest, parse_md5
 from compactbio.downloads.content import archive_fault, content_fault
 from compactbio.downloads.pins import locked, pinned
 from compactbio.downloads.retries import MissingError, Patience, TransferError, asked_wait
 from compactbio.downloads.transfer import fetch_file
-from compactbio.downloads.web import read_text
+from compactbio.downloads.web import file_name_of, local_path, read_text
 from compactbio.errors import UserError
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"

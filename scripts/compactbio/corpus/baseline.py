@@ -7,9 +7,8 @@ from collections import defaultdict
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from compactbio.downloads.addresses import local_path
 from compactbio.downloads.retries import PATIENCE, Patience, TransferError
-from compactbio.downloads.web import read_text
+from compactbio.downloads.web import local_path, read_text
 from compactbio.errors import UserError
 from compactbio.settings.results import Downloads
 

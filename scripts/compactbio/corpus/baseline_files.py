@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TypedDict
 
 from compactbio.corpus.baseline import cache_folder, describe_offer, file_name, list_baseline, with_slash
-from compactbio.downloads.addresses import local_path
 from compactbio.downloads.checksums import Digest, digest_of_file, parse_md5
 from compactbio.downloads.pins import DIGESTS, pinned, read_pins
 from compactbio.downloads.retries import PATIENCE, MissingError, Patience, TransferError, TransientError, with_retries
 from compactbio.downloads.transfer import fetch_file
-from compactbio.downloads.web import read_text
+from compactbio.downloads.web import local_path, read_text
 from compactbio.errors import UserError
 from compactbio.files import read_json, replacing_file, sha256_of_file
 

@@ -31,6 +31,8 @@ def content_fault(path: Path, name: str) -> str:
     lower = name.lower()
     with path.open("rb") as stream:
         head = stream.read(4096)
+        stream.seek(max(0, path.stat().st_size - 64))
+        last = stream.read()
     if not head:
         return "it is empty"
     if _HTML.match(head) and not lower.endswith((".html", ".htm")):
@@ -39,7 +41,7 @@ def content_fault(path: Path, name: str) -> str:
         return _archive_fault(path, name)
     if lower.endswith(".gz"):
         return _gzip_fault(path, lower.removesuffix(".gz"))
-    return _text_fault(head, _tail(path), lower)
+    return _text_fault(head, last, lower)
 
 
 def archive_fault(path: Path, name: str) -> str:
@@ -91,10 +93,3 @@ def _text_fault(head: bytes, last: bytes, name: str) -> str:
         if (first, end) not in ((b"{", b"}"), (b"[", b"]")):
             return f"it begins with {first!r} and ends with {end!r}, which JSON does not"
     return ""
-
-
-def _tail(path: Path) -> bytes:
-    """Return the last bytes of a file."""
-    with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - 64))
-        return stream.read()

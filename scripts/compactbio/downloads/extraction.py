@@ -9,7 +9,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -67,7 +67,7 @@ def read_entries(path: Path, name: str = "") -> Iterator[Entry]:
     if path.is_dir():
         for file in sorted(path.rglob("*")):
             if file.is_file():
-                yield from _open_entry(file.relative_to(path).as_posix(), partial(_open_file, file), 1)
+                yield from _open_entry(file.relative_to(path).as_posix(), partial(file.open, "rb"), 1)
         return
     with path.open("rb") as stream:
         yield from _read_archive(stream, name or str(path), "", 1)
@@ -102,15 +102,8 @@ def extract_entry(entry: Entry, folder: Path, name: str) -> Path:
 def check_member_name(name: str, archive: str) -> None:
     """Refuse a member's name that could lead out of the folder it is extracted to."""
     parts = PurePosixPath(name).parts
-    unsafe = (
-        not parts
-        or name.startswith(("/", "\\"))
-        or ".." in parts
-        or "\\" in name
-        or "\0" in name
-        or re.match(r"[A-Za-z]:", name)
-    )
-    if unsafe:
+    leads_out = name.startswith("/") or ".." in parts or "\\" in name or "\0" in name or re.match(r"[A-Za-z]:", name)
+    if not parts or leads_out:
         raise UserError(
             f"{archive} holds a member with a path outside its folder, {name!r}: nothing was extracted. "
             "Such an archive is broken or hostile: get it from its official place"
@@ -148,32 +141,34 @@ def _read_archive(stream: IO[bytes], archive: str, prefix: str, depth: int) -> I
 def _read_zip(stream: IO[bytes], archive: str, prefix: str, depth: int) -> Iterator[Entry]:
     """Yield the files of a zip archive, all names checked first."""
     with zipfile.ZipFile(stream) as content:
-        members = content.infolist()
-        _check_number(len(members), archive)
-        for member in members:
-            # `filename` is cleaned by zipfile, `orig_filename` is what the archive says.
-            check_member_name(member.orig_filename, archive)
-            kind = stat.S_IFMT(member.external_attr >> 16)
-            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise UserError(_special(archive, member.filename))
-        for member in members:
+        # `filename` is cleaned by zipfile, `orig_filename` is what the archive says.
+        kinds = ((member.orig_filename, stat.S_IFMT(member.external_attr >> 16)) for member in content.infolist())
+        _require_harmless(archive, ((name, kind in (0, stat.S_IFREG, stat.S_IFDIR)) for name, kind in kinds))
+        for member in content.infolist():
             if not member.is_dir():
                 yield from _open_entry(prefix + member.filename, partial(content.open, member), depth)
 
 
 def _read_tar(tar: tarfile.TarFile, archive: str, prefix: str, depth: int) -> Iterator[Entry]:
     """Yield the files of a tar archive, all members checked first, and that they are all."""
-    members = []
-    for member in tar:
-        members.append(member)
-        _check_number(len(members), archive)
-        check_member_name(member.name, archive)
-        if not (member.isfile() or member.isdir()):
-            raise UserError(_special(archive, member.name))
+    _require_harmless(archive, ((member.name, member.isfile() or member.isdir()) for member in tar))
     _require_end(tar)
-    for member in members:
+    for member in tar.getmembers():
         if member.isfile():
             yield from _open_entry(prefix + member.name, partial(_open_member, tar, member), depth)
+
+
+def _require_harmless(archive: str, members: Iterable[tuple[str, bool]]) -> None:
+    """Refuse an archive by its members' names, each with whether it is a file or a folder, or by their number."""
+    for number, (name, is_plain) in enumerate(members, start=1):
+        if number > _MAX_FILES:
+            raise UserError(f"{archive} has more than {_MAX_FILES:,} members: nothing was extracted")
+        check_member_name(name, archive)
+        if not is_plain:
+            raise UserError(
+                f"{archive} holds a link or device, {name!r}: nothing was extracted. Such an archive is broken "
+                "or hostile: get it from its official place"
+            )
 
 
 def _require_end(tar: tarfile.TarFile) -> None:
@@ -191,11 +186,6 @@ def _require_end(tar: tarfile.TarFile) -> None:
             raise tarfile.ReadError(f"after {len(tar.getmembers())} members, it goes on with what is no member")
     if length < tarfile.BLOCKSIZE:
         raise tarfile.ReadError(f"it ends after {len(tar.getmembers())} members without the mark of its end")
-
-
-def _open_file(path: Path) -> IO[bytes]:
-    """Return a file of a folder, opened."""
-    return path.open("rb")
 
 
 def _open_member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
@@ -221,20 +211,6 @@ def _open_entry(name: str, open_file: Callable[[], IO[bytes]], depth: int) -> It
             buffer.write(chunk)
         buffer.seek(0)
         yield from _read_archive(buffer, name, f"{path.as_posix()}/", depth + 1)
-
-
-def _check_number(members: int, archive: str) -> None:
-    """Refuse an archive with more members than any benchmark has."""
-    if members > _MAX_FILES:
-        raise UserError(f"{archive} has more than {_MAX_FILES:,} members: nothing was extracted")
-
-
-def _special(archive: str, name: str) -> str:
-    """Return the message for a member that is neither a file nor a folder."""
-    return (
-        f"{archive} holds a link or device, {name!r}: nothing was extracted. Such an archive is broken "
-        "or hostile: get it from its official place"
-    )
 
 
 @contextmanager

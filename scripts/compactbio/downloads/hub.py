@@ -6,7 +6,6 @@ import hashlib
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -24,25 +23,18 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """A folder with a repository's files as they were at one commit."""
-
-    folder: Path
-    commit: str
-
-
 def fetch_snapshot(
     repository: str, revision: str, cache: Path, lock_file: Path, patience: Patience = HUB_PATIENCE
-) -> Snapshot:
-    """Return the files of a repository at a revision, downloading only what the cache lacks or has damaged.
+) -> Path:
+    """Return the folder, named as the commit, of a repository's files at a revision; what the cache has is not fetched.
 
     Raises:
         UserError: no network, unknown repository or revision, terms to accept, or what comes is damaged.
     """
     commit = locked_commit(repository, revision, lock_file, lambda: _resolve(repository, revision, cache, patience))
     cached = _sound_files(repository, commit, cache)
-    if _is_complete(cached):
+    has_weights = any(name in cached for name in WEIGHT_FILES)
+    if has_weights and "config.json" in cached and ("vocab.txt" in cached or "tokenizer.json" in cached):
         log.info("%s at %s is in %s", repository, commit, cache)
     else:
         for name in _files_at(repository, revision, commit, lock_file, patience):
@@ -50,7 +42,7 @@ def fetch_snapshot(
                 log.info("downloading %s of %s at %s", name, repository, commit)
                 asking(partial(_download, repository, commit, name, cache), repository, patience)
         cached = _sound_files(repository, commit, cache)
-    return Snapshot(cached["config.json"].parent, commit)
+    return cached["config.json"].parent
 
 
 def locked_commit(repository: str, revision: str, lock_file: Path, resolve: Callable[[], str]) -> str:
@@ -154,12 +146,6 @@ def _sound_files(repository: str, commit: str, cache: Path) -> dict[str, Path]:
         else:
             found[name] = path
     return found
-
-
-def _is_complete(cached: dict[str, Path]) -> bool:
-    """Return whether a model can be made of the cached files without asking the hub for more."""
-    has_weights = any(name in cached for name in WEIGHT_FILES)
-    return has_weights and "config.json" in cached and ("vocab.txt" in cached or "tokenizer.json" in cached)
 
 
 def _digest_fault(path: Path) -> str:

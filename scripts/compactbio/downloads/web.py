@@ -1,4 +1,4 @@
-"""HTTP: a response of a server, and its body as it was sent, with limits on silence and on slowness."""
+"""Addresses, and HTTP: a response of a server, and its body as it was sent, with limits on silence and slowness."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from compactbio.downloads.retries import (
     PATIENCE,
@@ -34,6 +35,20 @@ _HEADERS = {"User-Agent": "compactbio", "Accept-Encoding": "identity"}
 _PASSING_STATUS = frozenset({408, 425, 429})  # and all from 500 on
 
 log = logging.getLogger(__name__)
+
+
+def local_path(url: str) -> Path | None:
+    """Return the path of a file:// URL, None for another scheme; file://a/b is the relative path a/b."""
+    if not url.lower().startswith("file://"):
+        return None
+    place = url[len("file://") :]
+    return Path(unquote(place.removeprefix("localhost") if place.startswith("localhost/") else place) or ".")
+
+
+def file_name_of(url: str, otherwise: str) -> str:
+    """Return the last part of a URL's path as a plain file name."""
+    name = unquote(urlsplit(url).path).rsplit("/", 1)[-1]
+    return name if name and name not in (".", "..") and "\0" not in name else otherwise
 
 
 def read_text(url: str, patience: Patience = PATIENCE) -> str:

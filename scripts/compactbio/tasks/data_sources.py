@@ -13,12 +13,12 @@ from pathlib import Path, PurePosixPath
 from typing import TypedDict
 from urllib.parse import quote
 
-from compactbio.downloads.addresses import file_name_of, local_path
 from compactbio.downloads.checksums import Digest
 from compactbio.downloads.content import archive_fault, content_fault
 from compactbio.downloads.extraction import ARCHIVE_NAME, check_member_name, extract_entry, read_entries
 from compactbio.downloads.pins import DIGESTS, pinned, read_pins
 from compactbio.downloads.transfer import fetch_file
+from compactbio.downloads.web import file_name_of, local_path
 from compactbio.errors import UserError
 from compactbio.files import (
     MANIFEST,
