@@ -67,7 +67,7 @@ def read_entries(path: Path, name: str = "") -> Iterator[Entry]:
     if path.is_dir():
         for file in sorted(path.rglob("*")):
             if file.is_file():
-                yield from _open_entry(file.relative_to(path).as_posix(), partial(file.open, "rb"), 1)
+                yield from _open_entry(file.relative_to(path).as_posix(), lambda file=file: file.open("rb"), 1)
         return
     with path.open("rb") as stream:
         yield from _read_archive(stream, name or str(path), "", 1)
