@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from compactbio.errors import UserError
 
@@ -49,7 +49,7 @@ class Entry:
     """A regular file in an archive or folder; nested archives are part of its name like folders."""
 
     name: str
-    open: Callable[[], IO[bytes]]  # valid only until the next entry is asked for
+    open: Callable[[], IO[Any]]  # binary; valid only until the next entry is asked for
 
 
 def read_entries(path: Path, name: str = "") -> Iterator[Entry]:
@@ -67,7 +67,7 @@ def read_entries(path: Path, name: str = "") -> Iterator[Entry]:
     if path.is_dir():
         for file in sorted(path.rglob("*")):
             if file.is_file():
-                yield from _open_entry(file.relative_to(path).as_posix(), lambda file=file: file.open("rb"), 1)
+                yield from _open_entry(file.relative_to(path).as_posix(), partial(file.open, "rb"), 1)
         return
     with path.open("rb") as stream:
         yield from _read_archive(stream, name or str(path), "", 1)
@@ -195,7 +195,7 @@ def _open_member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
     return stream
 
 
-def _open_entry(name: str, open_file: Callable[[], IO[bytes]], depth: int) -> Iterator[Entry]:
+def _open_entry(name: str, open_file: Callable[[], IO[Any]], depth: int) -> Iterator[Entry]:
     """Yield an entry, or the entries in it if it is an archive itself."""
     path = PurePosixPath(name)
     if path.name.startswith("._") or "__MACOSX" in path.parts:
