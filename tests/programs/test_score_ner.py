@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tarfile
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -47,14 +48,14 @@ def test_windows_line_ends_and_extra_blank_lines_change_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("gold", "predicted", "message"),
     [
-        (GOLD, PREDICTED.replace("of\tB\n", ""), "predicted.tsv, line 2: word 'breast' where "),
+        (GOLD, PREDICTED.replace("of\tB\n", ""), "predicted.tsv has 'breast' in line 2 where "),
         (
             GOLD,
             PREDICTED.replace("cancer\tO\n", ""),
-            "sentence 1, from line 1, has 3 words where",
+            "predicted.tsv ends a sentence in line 4 where",
         ),
-        (GOLD, PREDICTED + "\nnew\tO\n", "has 3 sentences where"),
-        (GOLD + "\nnew\tO\n", PREDICTED, "begins at line 8 of"),
+        (GOLD, PREDICTED + "\nnew\tO\n", "predicted.tsv ends a sentence in line 7 where"),
+        (GOLD + "\nnew\tO\n", PREDICTED, "predicted.tsv ends where"),
         (GOLD, PREDICTED.replace("of\tB", "of B"), "predicted.tsv, line 2: expected a word, one tab and a label"),
         (GOLD.replace("of\tO", "of\tGENE"), PREDICTED, "gold.tsv, line 2: 'GENE' is no label"),
         (GOLD.replace("of\tO", "of\tIN\tO"), PREDICTED, "gold.tsv, line 2: "),
@@ -87,7 +88,7 @@ def test_gold_entities_of_the_real_test_sets(tmp_path, dataset):
     import numpy as np
 
     from compactbio.scoring.entities import count_pieces, labels_of_lists, offsets_of, scores_of_counts
-    from compactbio.scoring.tagged_files import read_tagged_sentences, score_tagged_files
+    from compactbio.scoring.tagged_files import labels_of_lines, read_tagged_lines, score_tagged_files
     from compactbio.students.tokenizers import build_tokenizer
 
     mirror = Path(os.environ["COMPACTBIO_MIRROR"])
@@ -95,15 +96,18 @@ def test_gold_entities_of_the_real_test_sets(tmp_path, dataset):
         member = archive.extractfile(f"datasets/NER/{dataset}/test.tsv")
         (tmp_path / "test.tsv").write_bytes(member.read())
     tokenizer = build_tokenizer(mirror / "hub/vocab/bert-base-cased-vocab.txt", lower_case=False)
-    sentences = read_tagged_sentences(tmp_path / "test.tsv")
-    encodings = tokenizer(
-        [sentence.words for sentence in sentences], is_split_into_words=True, add_special_tokens=False
-    )
+    lines = read_tagged_lines(tmp_path / "test.tsv")
+    sentences = [
+        [line.word for line in sentence]
+        for has_words, sentence in groupby(lines, key=lambda line: bool(line.word))
+        if has_words
+    ]
+    encodings = tokenizer(sentences, is_split_into_words=True, add_special_tokens=False)
     words = [encodings.word_ids(number) for number in range(len(sentences))]
     offsets = offsets_of(np.array([len(indices) for indices in words]))
     pieces = labels_of_lists([["O"] * len(indices) for indices in words])
     assert pieces.offsets.tolist() == offsets.tolist()
-    gold = labels_of_lists([sentence.labels for sentence in sentences])
+    gold = labels_of_lines(lines)
     reference = scores_of_counts(count_pieces(gold, pieces, np.concatenate(words).astype(np.int64), 510))
     standard = score_tagged_files(tmp_path / "test.tsv", tmp_path / "test.tsv")
     assert (standard["entities"], reference["entities"]) == COUNTED[dataset]

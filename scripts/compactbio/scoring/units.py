@@ -18,10 +18,10 @@ from compactbio.files import replacing_file
 from compactbio.kinds import KINDS
 from compactbio.kinds.columns import arrow_schema
 
-_NAME = pa.dictionary(pa.int32(), pa.string())
+_NAMES = ("task", "dataset", "model", "run", "protocol")
 SCHEMA = pa.schema(
     [
-        *((name, _NAME) for name in ("task", "dataset", "model", "run", "protocol")),
+        *((name, pa.dictionary(pa.int32(), pa.string())) for name in _NAMES),
         ("fold", pa.int16()),  # 0 where a dataset has no folds
         ("example", pa.string()),  # the id in the prepared dataset, unique within a fold
         *arrow_schema({name: kind for one in KINDS.values() for name, kind in one.counts.columns.items()}),
@@ -61,18 +61,11 @@ def write_units(path: Path, runs: Iterable[RunUnits]) -> None:
 def _table(run: RunUnits) -> pa.Table:
     """Return the rows of one run under one protocol."""
     rows = len(run.units.examples)
-    counts = dict(zip(KINDS[run.task].counts.columns, run.units.counts.T, strict=True))
-    columns = []
-    for field in SCHEMA:
-        if field.type == _NAME:
-            name = pa.array([getattr(run, field.name)])
-            columns.append(pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), name))
-        elif field.name == "fold":
-            columns.append(pa.array(np.full(rows, run.fold, np.int16)))
-        elif field.name == "example":
-            columns.append(pa.array(run.units.examples, field.type))
-        elif field.name in counts:
-            columns.append(pa.array(counts[field.name]).cast(field.type))
-        else:
-            columns.append(pa.nulls(rows, field.type))
+    values = {name: pa.repeat(getattr(run, name), rows) for name in _NAMES}
+    values |= {"fold": pa.repeat(run.fold, rows), "example": pa.array(run.units.examples, pa.string())}
+    for name, counts in zip(KINDS[run.task].counts.columns, run.units.counts.T, strict=True):
+        values[name] = pa.array(counts)
+    columns = [
+        values[field.name].cast(field.type) if field.name in values else pa.nulls(rows, field.type) for field in SCHEMA
+    ]
     return pa.Table.from_arrays(columns, schema=SCHEMA)
