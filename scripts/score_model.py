@@ -23,26 +23,13 @@ def main() -> None:
         "scorer reads.",
     )
     parser.add_argument("--model", required=True, help="name of the model, as in the run files")
-    parser.add_argument(
-        "--results",
-        type=Path,
-        nargs="+",
-        required=True,
-        metavar="RUNDIR",
-        help="folders with run.yaml and predictions.parquet, one a dataset",
-    )
-    parser.add_argument(
-        "--tasks",
-        type=Path,
-        nargs="+",
-        required=True,
-        metavar="TASKDIR",
-        help="the prepared datasets, in the order of --results",
-    )
+    about = "folders with run.yaml and predictions.parquet, one a dataset"
+    parser.add_argument("--results", type=Path, nargs="+", required=True, metavar="RUNDIR", help=about)
+    about = "the prepared datasets, in the order of --results"
+    parser.add_argument("--tasks", type=Path, nargs="+", required=True, metavar="TASKDIR", help=about)
     parser.add_argument("--output", type=Path, required=True, metavar="SCORES.tsv", help="the table to write")
-    parser.add_argument(
-        "--units", type=Path, required=True, metavar="UNITS.parquet", help="the counts per test example to write"
-    )
+    about = "the counts per test example to write"
+    parser.add_argument("--units", type=Path, required=True, metavar="UNITS.parquet", help=about)
     arguments = parser.parse_args()
     started = time.perf_counter()
     if len(arguments.results) != len(arguments.tasks):
@@ -58,18 +45,16 @@ def main() -> None:
     from compactbio.scoring.units import write_units
     from compactbio.settings.results import Finetuning
 
-    scores, units = [], []
+    scores, units, inputs = [], [], {}
     for folder, task_folder in zip(arguments.results, arguments.tasks, strict=True):
         of_folder = score_folder(arguments.model, folder, task_folder)
         scores += of_folder[0]
         units += of_folder[1]
-    write_units(arguments.units, units)
-    write_scores(arguments.output, scores)
-    inputs = {}
-    for folder, task_folder in zip(arguments.results, arguments.tasks, strict=True):
         predictions = Finetuning(folder).predictions
         inputs[f"{folder.name}/{predictions.name}"] = sha256_of_file(predictions)
         inputs[f"{folder.name}/dataset"] = dataset_digest(task_folder)
+    write_units(arguments.units, units)
+    write_scores(arguments.output, scores)
     outputs = {path.name: sha256_of_file(path) for path in (arguments.output, arguments.units)}
     write_provenance(arguments.output.parent, inputs, time.perf_counter() - started, outputs=outputs)
     log.info("%d scores written to %s", len(scores), arguments.output)

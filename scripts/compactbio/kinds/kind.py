@@ -232,14 +232,10 @@ class Kind:
         """Return what a protocol of this kind computes."""
         return next(one.explanation for one in self.protocols if one.name == protocol)
 
-    def optional_metrics(self) -> tuple[str, ...]:
-        """Return the numbers that a run of this kind need not have."""
-        variants = (prefix + metric for prefix in self.variants for metric in self.metric_names)
-        return (*self.count_names, *variants, *(metric.name for metric in self._special))
-
     def known_metrics(self) -> tuple[str, ...]:
         """Return every number that a run of this kind may have, those that it must have first."""
-        return self.metric_names + self.optional_metrics()
+        variants = (prefix + metric for prefix in self.variants for metric in self.metric_names)
+        return (*self.metric_names, *self.count_names, *variants, *(metric.name for metric in self._special))
 
     def layout(self, name: object) -> Layout | None:
         """Return a layout of this kind by its name, as a configuration has it."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.settings.datasets import dataset_faults
-from compactbio.settings.names import cycles, unknown
+from compactbio.settings.names import cycles, undefined
 from compactbio.settings.selection import finetuned_datasets, source_of, student_parts
 from compactbio.settings.shapes import POSITIONS, shape_faults, sizes_of
 from compactbio.terms import objective
@@ -38,27 +38,24 @@ def check_relations(
 
 def _run_faults(config: dict[str, Any]) -> Iterator[str]:
     """Yield faults of `run` and `reporting`: names without a definition."""
-    for kind in ("models", "datasets"):
-        for name in config["run"][kind]:
-            if name not in config[kind]:
-                yield f"run.{kind}: {unknown(name, config[kind])}"
-    for name in config["run"]["keep_weights"]:
-        if name not in config["datasets"]:
-            yield f"run.keep_weights: {unknown(name, config['datasets'])}"
-        elif name not in finetuned_datasets(config):
+    run, models, datasets = config["run"], config["models"], config["datasets"]
+    for name in run["models"]:
+        yield from undefined("run.models", name, models)
+    for name in run["datasets"]:
+        yield from undefined("run.datasets", name, datasets)
+    for name in run["keep_weights"]:
+        yield from undefined("run.keep_weights", name, datasets)
+        if name in datasets and name not in finetuned_datasets(config):
             yield f"run.keep_weights: `{name}` is not in run.datasets, so no model is fine-tuned on it; add it there"
     baseline = config["reporting"]["baseline_model"]
-    if baseline not in config["models"]:
-        yield f"reporting.baseline_model: {unknown(baseline, config['models'])}"
-    elif baseline not in config["run"]["models"]:
+    yield from undefined("reporting.baseline_model", baseline, models)
+    if baseline in models and baseline not in run["models"]:
         yield (
             f"reporting.baseline_model: `{baseline}` is not in run.models, so percentages have nothing to refer to; "
-            f"add it there or name one of {', '.join(config['run']['models'])}"
+            f"add it there or name one of {', '.join(run['models'])}"
         )
-    deployed = config["reporting"]["deployment_dataset"]
-    if deployed is not None and deployed not in config["datasets"]:
-        yield f"reporting.deployment_dataset: {unknown(deployed, config['datasets'])}"
-    for name in sorted(set(config["models"]) & set(config["checkpoints"])):
+    yield from undefined("reporting.deployment_dataset", config["reporting"]["deployment_dataset"], datasets)
+    for name in sorted(set(models) & set(config["checkpoints"])):
         yield f"models.{name}: the name is also a checkpoint's; a teacher could be either, so rename one"
 
 
@@ -87,31 +84,25 @@ def _source_faults(config: dict[str, Any], place: str, entry: dict[str, Any]) ->
         yield f"{place}.hub: needed since {place}.source is `hub`: {{repository: owner/name, revision: main}}"
     if entry["source"] == "path" and not entry.get("path"):
         yield f"{place}.path: needed since {place}.source is `path`: the folder of the model"
-    if entry["tokenizer"] not in config["tokenizers"]:
-        yield f"{place}.tokenizer: {unknown(entry['tokenizer'], config['tokenizers'])}"
+    yield from undefined(f"{place}.tokenizer", entry["tokenizer"], config["tokenizers"])
 
 
 def _checkpoint_faults(config: dict[str, Any]) -> Iterator[str]:
     """Yield faults of `checkpoints` and `tokenizers`."""
-    for name, entry in config["checkpoints"].items():
+    checkpoints = config["checkpoints"]
+    for name, entry in checkpoints.items():
         yield from _source_faults(config, f"checkpoints.{name}", entry)
     for name, entry in config["tokenizers"].items():
-        checkpoint = entry["checkpoint"]
-        if checkpoint not in config["checkpoints"]:
-            yield f"tokenizers.{name}.checkpoint: {unknown(checkpoint, config['checkpoints'])}"
-        elif config["checkpoints"][checkpoint]["tokenizer"] != name:
-            yield (
-                f"tokenizers.{name}.checkpoint: `{checkpoint}` says its tokenizer is "
-                f"`{config['checkpoints'][checkpoint]['tokenizer']}`"
-            )
+        checkpoint, place = entry["checkpoint"], f"tokenizers.{name}.checkpoint"
+        yield from undefined(place, checkpoint, checkpoints)
+        if checkpoint in checkpoints and checkpoints[checkpoint]["tokenizer"] != name:
+            yield f"{place}: `{checkpoint}` says its tokenizer is `{checkpoints[checkpoint]['tokenizer']}`"
 
 
 def _model_faults(config: dict[str, Any], reserved_names: Collection[str]) -> Iterator[str]:
     """Yield faults of `models`; what only training needs is asked for only where `source` is `train`."""
     trained = {name: model for name, model in config["models"].items() if model["source"] == "train"}
-    circles = list(
-        cycles({name: trained[name].get("teacher") if name in trained else None for name in config["models"]})
-    )
+    circles = list(cycles({name: model.get("teacher") for name, model in trained.items()}))
     for circle in circles:
         yield f"models.{circle[0]}.teacher: the teachers form a cycle ({' -> '.join(circle)}); break it"
     for name, model in config["models"].items():
@@ -138,23 +129,18 @@ def _student_faults(config: dict[str, Any], name: str, model: dict[str, Any]) ->
             f"{place}.student.shape", model["architecture"], student["shape"], config["corpus"]["max_length"]
         )
     checkpoint = student.get("checkpoint")
-    if checkpoint is not None:
-        if checkpoint not in config["checkpoints"]:
-            yield f"{place}.student.checkpoint: {unknown(checkpoint, config['checkpoints'])}"
-        else:
-            entry = config["checkpoints"][checkpoint]
-            for key in ("architecture", "tokenizer"):
-                if entry[key] != model[key]:
-                    yield f"{place}.{key}: `{model[key]}`, but checkpoints.{checkpoint}.{key} is `{entry[key]}`"
+    yield from undefined(f"{place}.student.checkpoint", checkpoint, config["checkpoints"])
+    entry = config["checkpoints"].get(checkpoint, model)  # what is not defined differs in nothing
+    for key in ("architecture", "tokenizer"):
+        if entry[key] != model[key]:
+            yield f"{place}.{key}: `{model[key]}`, but checkpoints.{checkpoint}.{key} is `{entry[key]}`"
     teacher = model.get("teacher")
     if teacher is None:
         if "teacher_layers" in student:
             yield f"{place}.teacher: needed, since {place}.student.teacher_layers copies its layers"
         return
-    entry = source_of(config, teacher)
-    if entry is None:
-        yield f"{place}.teacher: {unknown(teacher, {**config['checkpoints'], **config['models']})}"
-        return
+    yield from undefined(f"{place}.teacher", teacher, {**config["checkpoints"], **config["models"]})
+    entry = source_of(config, teacher) or model
     if entry["tokenizer"] != model["tokenizer"]:
         yield (
             f"{place}.teacher: `{teacher}` uses the tokenizer `{entry['tokenizer']}` and {name} uses "

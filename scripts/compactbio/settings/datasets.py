@@ -7,7 +7,7 @@ from typing import Any
 
 from compactbio.kinds import KINDS
 from compactbio.kinds.kind import Kind, Layout
-from compactbio.settings.names import cycles, unknown
+from compactbio.settings.names import cycles, undefined
 from compactbio.settings.runs import finetuning_options
 from compactbio.settings.selection import STAGE, stage_before
 from compactbio.settings.shapes import POSITIONS
@@ -25,8 +25,8 @@ def dataset_faults(config: dict[str, Any], source_names: set[str] | None) -> Ite
             yield f"{place}: the name is taken by the folder of fetched data; choose another"
         if dataset["source"] is None and not dataset["folder"]:
             yield f"{place}.folder: needed since {place}.source is null: the folder of your files"
-        if source_names is not None and dataset["source"] not in {None, *source_names}:
-            yield f"{place}.source: {unknown(dataset['source'], source_names)}"
+        if source_names is not None:
+            yield from undefined(f"{place}.source", dataset["source"], source_names)
         yield from data_faults(place, kind, dataset)
         if kind.labels is not None and kind.labels.positive:
             positive = dataset.get("positive_labels") or []
@@ -112,14 +112,10 @@ def _finetuning_faults(config: dict[str, Any], place: str, dataset: dict[str, An
 
 def _stage_faults(config: dict[str, Any], name: str) -> Iterator[str]:
     """Yield faults of the dataset that a dataset's fine-tuning starts from: its head must fit this one's task."""
-    stage = stage_before(config, name)
-    if stage is None:
-        return
-    place = f"datasets.{name}.finetuning.{STAGE}"
-    if stage not in config["datasets"]:
-        yield f"{place}: {unknown(stage, config['datasets'])}"
-        return
-    here, before = config["datasets"][name], config["datasets"][stage]
+    stage, datasets, place = stage_before(config, name), config["datasets"], f"datasets.{name}.finetuning.{STAGE}"
+    yield from undefined(place, stage, datasets)
+    here = datasets[name]
+    before = datasets.get(stage, here)  # what is not defined differs in nothing
     if here["task"] != before["task"]:
         yield f"{place}: `{stage}` is a dataset of {before['task']}, {name} one of {here['task']}; name one of the same"
     elif here.get("labels") != before.get("labels"):

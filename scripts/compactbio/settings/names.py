@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 
-def unknown(name: str, known: Iterable[str]) -> str:
-    """Return the tail of a message about a name that is not defined."""
-    return f"`{name}` is not defined; known: {', '.join(sorted(known))}"
+def undefined(place: str, name: str | None, known: Collection[str]) -> Iterator[str]:
+    """Yield a fault where the name at a place is not defined; None is no name."""
+    if name is not None and name not in known:
+        yield f"{place}: `{name}` is not defined; known: {', '.join(sorted(known))}"
 
 
 def cycles(successors: Mapping[str, str | None]) -> Iterator[list[str]]:
