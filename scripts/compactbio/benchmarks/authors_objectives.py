@@ -164,10 +164,11 @@ def _theirs(
         output = student(input_ids=ids, attention_mask=mask, labels=labels)
     else:
         names = {"nn": nn, "torch": torch, "F": F, "MaskedLMOutput": MaskedLMOutput}
-        module = definition(authors, objective.file, WRAPPER, names)(student, teacher)
+        wrapper: Any = definition(authors, objective.file, WRAPPER, names)(student, teacher)
+        module = wrapper
         teacher.requires_grad_(False)
         if projection is not None:
-            module.fit_dense.load_state_dict(projection.state_dict())
+            wrapper.fit_dense.load_state_dict(projection.state_dict())
         output = module(input_ids=ids, attention_mask=mask, labels=labels)
     output.loss.backward()
     named = {
@@ -218,7 +219,7 @@ def compare_starting_weights(authors: Path) -> Iterator[Difference]:
         ("CompactBioBERT", "CompactBioBERT-Distillation.py", 1),
     ):
         teacher = random_masked_lm("bert", TEACHER | WITHOUT_DROPOUT, VOCABULARY, 7)
-        encoder = BertModel(copy.deepcopy(teacher.config))
+        encoder = BertModel(BertConfig.from_dict(teacher.config.to_dict()))
         encoder.load_state_dict(teacher.base_model.state_dict(), strict=False)  # a pooler is no part of a student
         saved: dict[str, Tensor] = {}
         theirs = definition(authors, file, "initializeStudent", {"ts": _transformers_with(encoder, saved)})
