@@ -1,20 +1,27 @@
-"""What the documents for users name is there: files, make targets, options, resources, folders of results."""
+"""What the documents name is there: files, code, make targets, options, resources, layers, folders of results."""
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
-from helpers.configurations import ROOT
+from helpers.configurations import CONFIG, ROOT
 
-DOCUMENTS = ("README.md", "profiles/slurm/README.md", "results/README.md")
+PAGES = ("CONTRIBUTING.md", "docs/architecture.md", "docs/extending.md")
+DOCUMENTS = ("README.md", "CHANGELOG.md", "profiles/slurm/README.md", "results/README.md", *PAGES)
+LIBRARY = ROOT / "scripts" / "compactbio"
+PLACES = (ROOT, ROOT / "scripts", LIBRARY)  # where a path of the documents may begin
 SITE_FILES = {"profiles/slurm/partitions.yaml", "profiles/slurm/site.env"}  # a site writes them
 OTHER_OPTIONS = {  # of commands that are not ours
     "pip": {"--force-reinstall", "--index-url"},
     "conda": {"--file"},
     "squeue": {"--me"},
+    "git": {"--stat"},
 }
 RULES = "".join(path.read_text() for path in (ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))))
 
@@ -73,3 +80,92 @@ def test_the_folders_of_results_are_those_of_the_tree() -> None:
         for file in re.findall(r"`([\w.]+\.\w+)`", contents):
             stem = file.partition(".")[0]
             assert f'"{file}"' in tree or f'"{stem}"' in tree or f"/{file}" in configured, file
+
+
+def named_code(name: str) -> list[tuple[str, str]]:
+    """Return what stands between single backticks as a path, with the name behind a colon if there is one."""
+    plain = re.sub(r"^```.*?^```", "", (ROOT / name).read_text(), flags=re.DOTALL | re.MULTILINE)
+    spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", plain)]
+    return [path for span in spans if (path := re.fullmatch(r"((?:[\w.-]+/)*[\w.-]*)(?::([\w.]+))?", span))]
+
+
+def found(path: str, name: str) -> Path | None:
+    """Return what a path in a document names: seen from the checkout, from scripts or library, or from the document."""
+    places = (place / path for place in (*PLACES, (ROOT / name).parent))
+    return next((place for place in places if place.exists()), None)
+
+
+def words_of_results() -> set[str]:
+    """Return the parts of names of results: texts in the modules that hold them, and configurations' folders."""
+    modules = ("settings/results.py", "reporting/report_records.py", "files.py", "provenance.py", "downloads/pins.py")
+    trees = [ast.parse((LIBRARY / module).read_text(encoding="utf-8")) for module in modules]
+    nodes = [node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    folders = re.findall(
+        r"^results_dir: (\S+)", "".join(path.read_text() for path in CONFIG.rglob("*.yaml")), re.MULTILINE
+    )
+    names = [text for text in (*nodes, *folders) if isinstance(text, str) and re.fullmatch(r"[\w./-]+", text)]
+    return {part for name in names for part in re.split(r"[/.]", name)}
+
+
+def is_of_results(path: str) -> bool:
+    """Return whether a path is one that a workflow makes."""
+    return set(re.split(r"[/.]", path.strip("/"))) <= words_of_results() | {"md", "html", "csv"}
+
+
+def defined_in(path: Path) -> set[str]:
+    """Return the names that a module defines, those of methods as Class.method."""
+    names: set[str] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+            inner = getattr(node, "body", [])
+            names |= {f"{node.name}.{one.name}" for one in inner if isinstance(one, ast.FunctionDef)}
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        names |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return names
+
+
+@pytest.mark.parametrize("name", ("README.md", *PAGES))
+def test_named_files_and_functions_exist(name: str) -> None:
+    for span in named_code(name):
+        path, code = span.groups()
+        if code is not None:
+            file = found(path, name)
+            assert file is not None and file.suffix == ".py", span[0]
+            assert code in defined_in(file), span[0]
+        elif path.endswith(".py") or "/" in path or path.endswith((".smk", ".yaml", ".toml")):
+            assert found(path, name) or is_of_results(path), span[0]
+
+
+@pytest.mark.parametrize("name", ("README.md", *PAGES))
+def test_named_modules_exist(name: str) -> None:
+    for dotted in re.findall(r"\bcompactbio\.([a-z_.]+[a-z_])", (ROOT / name).read_text()):
+        path = LIBRARY / dotted.replace(".", "/")
+        assert path.is_dir() or path.with_suffix(".py").is_file(), dotted
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_linked_headings_exist(name: str) -> None:
+    for page, heading in re.findall(r"\]\(([\w/.]*)#([\w-]+)\)", (ROOT / name).read_text()):
+        text = ((ROOT / name).parent / page if page else ROOT / name).read_text()
+        titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+        assert heading in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}, heading
+
+
+def test_the_table_of_layers_is_the_contract() -> None:
+    """Every package and shared module has a place in it, since the contract is exhaustive."""
+    section = (ROOT / "docs" / "architecture.md").read_text().partition("## Layers")[2].partition("\n## ")[0]
+    rows = [set(re.findall(r"`(\w+)`", cell)) for cell in re.findall(r"^\| (`[^|]*) \|", section, re.MULTILINE)]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    [layers] = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    assert rows == [set(re.split(r" *[|:] *", layer)) for layer in layers]
+    present = {path.stem for path in LIBRARY.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    assert set().union(*rows) == present - {"__init__"}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_tables_are_whole(name: str) -> None:
+    """A row that has other columns than its head is not shown as one."""
+    for table in re.findall(r"(?:^\|.*\n)+", (ROOT / name).read_text(), re.MULTILINE):
+        plain = re.sub(r"`[^`]*`", "", table).replace("\\|", "")
+        assert len({line.count("|") for line in plain.splitlines()}) == 1, table
