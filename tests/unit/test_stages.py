@@ -115,9 +115,7 @@ def test_what_counts_jobs_and_bytes_counts_the_stage(tmp_path: Path) -> None:
 
 
 def test_squad_is_cited_where_a_stage_reads_it() -> None:
-    used = used_sources(squad_stage(), CONFIG / "data_sources.tsv", trained=[], fetched={})
+    used = used_sources(squad_stage(), CONFIG / "data_sources.tsv", {})
     [squad] = [one for one in used if one.name == "squad"]
     assert squad.used_for == ("SQuAD",) and squad.licence == "CC BY-SA 4.0" and "Rajpurkar" in squad.citation
-    assert "squad" not in {
-        one.name for one in used_sources(paper(), CONFIG / "data_sources.tsv", trained=[], fetched={})
-    }
+    assert "squad" not in {one.name for one in used_sources(paper(), CONFIG / "data_sources.tsv", {})}
