@@ -28,7 +28,7 @@ class Candidate(NamedTuple):
     score: float
 
 
-def standard_answers(candidates: Iterable[Candidate], most: int = MOST_ANSWERS) -> list[list[str]]:
+def standard_answers(candidates: Iterable[Candidate]) -> list[list[str]]:
     """Return the best answers over all snippets of a question, one list of one string each.
 
     Ranked by score; of strings that the measure takes for equal (the same after lower-casing) the best placed
@@ -38,12 +38,12 @@ def standard_answers(candidates: Iterable[Candidate], most: int = MOST_ANSWERS) 
     distinct: dict[str, str] = {}
     for candidate in ranked:
         distinct.setdefault(candidate.text.lower(), candidate.text)
-        if len(distinct) == most:
+        if len(distinct) == MOST_ANSWERS:
             break
     return [[text] for text in distinct.values()]
 
 
-def reference_answers(candidates: Iterable[Candidate], most: int = MOST_ANSWERS) -> list[list[str]]:
+def reference_answers(candidates: Iterable[Candidate]) -> list[list[str]]:
     """Return one list of the five best strings for each snippet, in the order of the snippets in the file.
 
     So the reference script writes them. The official measure reads the first string of each list, in this order,
@@ -52,7 +52,7 @@ def reference_answers(candidates: Iterable[Candidate], most: int = MOST_ANSWERS)
     of_snippet: dict[int, list[str]] = {}
     for candidate in sorted(candidates, key=lambda candidate: (candidate.snippet, candidate.rank)):
         texts = of_snippet.setdefault(candidate.snippet, [])
-        if len(texts) < most:
+        if len(texts) < MOST_ANSWERS:
             texts.append(candidate.text)
     return list(of_snippet.values())
 

@@ -16,9 +16,7 @@ from compactbio.terms import objective
 from compactbio.training.optimizer_settings import optimizer_faults
 
 
-def check_relations(
-    config: dict[str, Any], source_names: set[str] | None = None, reserved_names: Collection[str] = ()
-) -> None:
+def check_relations(config: dict[str, Any], source_names: set[str] | None, reserved_names: Collection[str]) -> None:
     """Raise one UserError that lists every contradiction between keys of a schema-valid configuration.
 
     Arguments are those of `load_settings`, the placeholders of the configuration filled. A model's name is a target of

@@ -19,10 +19,7 @@ MIRROR = "{mirror}"
 
 
 def load_settings(
-    config: dict[str, Any],
-    source_names: Iterable[str] | None = None,
-    reserved_names: Iterable[str] = (),
-    schema_file: Path = CONFIG_FOLDER / "schema.yaml",
+    config: dict[str, Any], source_names: Iterable[str] | None = None, reserved_names: Iterable[str] = ()
 ) -> dict[str, Any]:
     """Return a validated copy of a configuration with `{mirror}` replaced in its paths and URLs.
 
@@ -33,14 +30,13 @@ def load_settings(
         source_names: rows of config/data_sources.tsv that `datasets.*.source` and `data_urls` may name;
             None leaves these names unchecked.
         reserved_names: targets and rules of the workflow, which no model may be called.
-        schema_file: the JSON Schema that it must fit.
 
     Raises:
         UserError: an unknown key, a wrong type or range, or keys that contradict each other;
             all of them are listed in one message.
     """
     settings = deepcopy(config)
-    check_schema(settings, schema_file)
+    check_schema(settings, CONFIG_FOLDER / "schema.yaml")
     mirror = settings["mirror"]
     if mirror is not None and ("://" in mirror or not mirror):
         raise UserError(f"mirror: {mirror!r} is not a folder; give its path, without file://")

@@ -81,9 +81,6 @@ class Artefact(Room[P]):
     provenance = Entry(PROVENANCE)
 
 
-# ---- corpus
-
-
 class TokenStoreFolder(Artefact[P]):
     """The token ids of one shard of texts."""
 
@@ -112,9 +109,6 @@ class Corpus(Room[P]):
     def token_store(self, tokenizer: str, shard: str) -> TokenStoreFolder[P]:
         """Return the tokens of a shard."""
         return TokenStoreFolder(self.at("tokens", tokenizer, shard))
-
-
-# ---- models and their trainings
 
 
 class Students(Room[P]):
@@ -185,9 +179,6 @@ class Checkpoints(Room[P]):
         return self.at(FINETUNING, model, dataset)
 
 
-# ---- what readers look at
-
-
 class Deployment(Room[P]):
     """What the fine-tuned models of one dataset cost on a CPU in each form."""
 
@@ -244,9 +235,6 @@ class Figures(Room[P]):
     def losses(self, model: str, form: str) -> P:
         """Return the figure of a pre-training's losses, term by term."""
         return self.at(PRETRAINING, f"{model}.{form}")
-
-
-# ---- roots
 
 
 class Results(Room[P]):

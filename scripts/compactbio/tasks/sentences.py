@@ -25,25 +25,23 @@ def read_gad(definition: Definition) -> Prepared:
     when a seed is known.
     """
     splits = {"train": _empty_columns(), "test": _empty_columns()}
-    sizes: dict[str, dict[str, int]] = {split: {} for split in splits}
     inputs = []
     for fold in definition.folds:
         paths = {split: definition.folder / str(fold) / f"{split}.tsv" for split in splits}
         rows = {"train": read_rows(paths["train"], 2, "sentence and label"), "test": _read_gad_test(paths["test"])}
         for split, path in paths.items():
             _extend(splits[split], rows[split], definition, path, fold)
-            sizes[split][str(fold)] = len(rows[split])
             inputs.append(path)
-    counts = {
-        split: {
+    counts = {}
+    for split, columns in splits.items():
+        sizes = Counter(map(str, columns["fold"]))
+        counts[split] = {
             **count_labels(columns, definition.labels),
-            "folds": len(sizes[split]),
-            "smallest_fold": min(sizes[split].values()),
-            "largest_fold": max(sizes[split].values()),
-            "rows_by_fold": sizes[split],
+            "folds": len(sizes),
+            "smallest_fold": min(sizes.values()),
+            "largest_fold": max(sizes.values()),
+            "rows_by_fold": dict(sizes),
         }
-        for split, columns in splits.items()
-    }
     return Prepared(splits, counts, inputs)
 
 
