@@ -9,8 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from compactbio.cluster.accounting import ask_accounting, by_rule_and_model
-from compactbio.cluster.job_costs import suggestions, table
+from compactbio.cluster.costs import ask_accounting, suggestions, table
 from compactbio.errors import UserError
 from compactbio.logs import run_program
 from compactbio.settings.load import rule_names, settings_of_files
@@ -24,7 +23,7 @@ def main() -> None:
     arguments = parser.parse_args()
     config = settings_of_files(arguments.configfile)
     try:
-        starts = ask_accounting(Path.cwd(), arguments.since)
+        starts = ask_accounting(Path.cwd(), arguments.since, config["models"])
     except UserError as error:
         raise UserError(
             f"{error}. Without SLURM's accounting the times and peak memory of each job are in "
@@ -33,9 +32,8 @@ def main() -> None:
     if not starts:
         sys.stdout.write(f"no jobs of {Path.cwd()} since {arguments.since}\n")
         return
-    grouped = by_rule_and_model(starts, config["models"])
-    sys.stdout.write(table(grouped))
-    advice = suggestions(grouped, rule_names())
+    sys.stdout.write(table(starts))
+    advice = suggestions(starts, rule_names())
     if advice:
         sys.stdout.write("\nTo ask for what was needed, and a margin, add to the command:\n  --set-resources")
         sys.stdout.write("".join(f" \\\n    {line}" for line in advice) + "\n")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from compactbio.cluster.accounting import by_rule_and_model, read_accounting
-from compactbio.cluster.job_costs import gpu_hours, queue_seconds, suggestions, table
+from compactbio.cluster.costs import read_accounting, suggestions, table
 
 DAY = "2026-11-24T"
 NAME = "compactbio_d1d6e8cf-740f-4325-a7eb-b0b4d858aed2"
-# recorded from a SLURM 22.05 with accounting: sacct --noheader --parsable2 --duplicates with the columns of COLUMNS;
+# recorded from a SLURM 22.05 with accounting: sacct --noheader --parsable2 --duplicates with SACCT_COLUMNS;
 # times made longer, and the first start of job 6 added as preemption leaves it
 SACCT = f"""\
 2|{NAME}|COMPLETED|{DAY}07:09:01|{DAY}07:09:01|{DAY}07:10:01|600|06:04.464|billing=2,cpu=2,mem=2000M,node=1||\
@@ -35,12 +34,7 @@ COMMENTS = {"7": "rule_score_model_wildcards_BioBERT-v1.1"}  # this site kept no
 
 @pytest.fixture
 def starts():
-    return read_accounting(SACCT, "/x", COMMENTS)
-
-
-@pytest.fixture
-def grouped(starts):
-    return by_rule_and_model(starts, ["BioBERT-v1.1", "DistilBioBERT", "BioBERT"])
+    return read_accounting(SACCT, "/x", COMMENTS, ["BioBERT-v1.1", "DistilBioBERT", "BioBERT"])
 
 
 def test_every_start_of_this_folders_jobs_is_read(starts) -> None:
@@ -53,28 +47,28 @@ def test_every_start_of_this_folders_jobs_is_read(starts) -> None:
     last = starts[2]
     assert (last.seconds, last.cores, last.gpus, last.asked_mb, last.peak_mb) == (5400, 8, 2, 32000, 12288)
     assert last.cpu_seconds == 21600
-    assert [queue_seconds(start) for start in starts] == [60, 60, 600, 0]  # put back into the queue, it waits anew
+    assert [start.queue_seconds for start in starts] == [60, 60, 600, 0]  # put back into the queue, it waits anew
 
 
-def test_starts_are_gathered_by_rule_and_model(grouped) -> None:
-    assert {key: len(found) for key, found in grouped.items()} == {
-        ("shard_parse_baseline_tokenize_shard", ""): 1,
-        ("pretrain_model", "DistilBioBERT"): 2,
-        ("score_model", "BioBERT-v1.1"): 1,
-    }
-    assert gpu_hours(grouped["pretrain_model", "DistilBioBERT"]) == 4.0
+def test_starts_have_their_rule_and_model(starts) -> None:
+    assert [(start.rule, start.model) for start in starts] == [
+        ("shard_parse_baseline_tokenize_shard", ""),
+        ("pretrain_model", "DistilBioBERT"),
+        ("pretrain_model", "DistilBioBERT"),
+        ("score_model", "BioBERT-v1.1"),
+    ]
 
 
-def test_the_table(grouped) -> None:
-    lines = {line.split()[0]: line.split() for line in table(grouped).splitlines()}
+def test_the_table(starts) -> None:
+    lines = {line.split()[0]: line.split() for line in table(starts).splitlines()}
     assert lines["pretrain_model"][1:] == [
         *("DistilBioBERT", "2", "1", "0:05:30", "2:00:00", "4.00", "100%", "38%", "12288"),
     ]
     assert lines["all"][2:4] == ["4", "3"]
 
 
-def test_suggestions_are_for_rules_and_leave_slices_their_time(grouped) -> None:
-    assert suggestions(grouped, {"pretrain_model", "score_model"}) == [
+def test_suggestions_are_for_rules_and_leave_slices_their_time(starts) -> None:
+    assert suggestions(starts, {"pretrain_model", "score_model"}) == [
         "pretrain_model:mem_mb=16000",
         "score_model:mem_mb=500 score_model:runtime=15",
     ]
