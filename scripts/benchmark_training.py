@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from compactbio.benchmarks.cases import CASES, Case, chosen_cases, draw_lengths
+from compactbio.benchmarks.cases import CASES, Case, chosen_cases
 from compactbio.benchmarks.hardware import hardware_name
 from compactbio.benchmarks.measuring import COLUMNS, PRECISIONS, Settings, append_rows, measure_case
+from compactbio.benchmarks.random_tokens import draw_lengths
 from compactbio.errors import UserError
 from compactbio.logs import run_program
 from compactbio.settings.results import Results

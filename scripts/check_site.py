@@ -18,9 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from compactbio.cluster import disk_needs, hours, preflight, storage
-from compactbio.cluster.demands import Demand, fitting, read_demands
-from compactbio.cluster.partitions import Partition, ask_partitions
+from compactbio.cluster import preflight, storage, timings
+from compactbio.cluster.partitions import Demand, Partition, ask_partitions, fitting, read_demands
 from compactbio.cluster.preflight import BAD, Check
 from compactbio.cluster.site import ask_accounts
 from compactbio.errors import UserError
@@ -72,8 +71,8 @@ def main() -> None:
 def storage_checks(config: dict[str, Any]) -> list[Check]:
     """Return the checks of disk, files and quotas, for each file system that is written to."""
     checks = []
-    needs = map(disk_needs.still_to_come, disk_needs.stages(config, trained_models(config)))
-    for folder, there in disk_needs.by_file_system(needs).items():
+    needs = map(storage.still_to_come, storage.stages(config, trained_models(config)))
+    for folder, there in storage.by_file_system(needs).items():
         checks += preflight.check_room(there, storage.room_in(folder), folder)
         checks += preflight.check_quotas(*storage.ask_quotas(folder), there)
     return checks
@@ -146,7 +145,7 @@ def measure(
         training: what a training asks for.
     """
     trained, path = trained_models(config), measured_trainings(config)
-    models = [name for name in trained if name not in hours.read_timings(config, trained, path)]
+    models = [name for name in trained if name not in timings.read_timings(config, trained, path)]
     if not models:
         return []
     on_node = -(-training.gpus // training.nodes)
@@ -166,10 +165,10 @@ def measure(
 def hours_checks(config: dict[str, Any], training: Demand) -> list[Check]:
     """Return what the pre-trainings will take, as far as steps of them were measured."""
     trained = trained_models(config)
-    timings = hours.read_timings(config, trained, measured_trainings(config))
-    found = hours.forecasts(config, timings, gpus=training.gpus, minutes=training.minutes)
-    missing = [name for name in trained if name not in timings]
-    return preflight.check_hours(found, missing, hours.wall_hours(config, found))
+    known = timings.read_timings(config, trained, measured_trainings(config))
+    found = timings.forecasts(config, known, gpus=training.gpus, minutes=training.minutes)
+    missing = [name for name in trained if name not in known]
+    return preflight.check_hours(found, missing, timings.wall_hours(config, found))
 
 
 def measured_trainings(config: dict[str, Any]) -> Path:

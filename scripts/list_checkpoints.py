@@ -12,8 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from compactbio.cluster.inventory import size_in_words, stored_runs, table
-from compactbio.cluster.present_runs import ORPHANED
+from compactbio.cluster.inventory import ORPHANED, size_in_words, stored_runs, table
 from compactbio.errors import UserError
 from compactbio.logs import run_program
 from compactbio.settings.load import settings_of_files

@@ -12,8 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from compactbio.cluster import hours, preflight
-from compactbio.cluster.timings import time_steps
+from compactbio.cluster import preflight, timings
 from compactbio.errors import UserError
 from compactbio.files import read_json, write_json
 from compactbio.logs import run_program
@@ -46,16 +45,16 @@ def main() -> None:
     failed = []
     for name in models:
         try:
-            timing = time_steps(config, name, **options)
+            timing = timings.time_steps(config, name, **options)
         except UserError as error:  # the others may still be measured
             failed.append(str(error))
             continue
         kept = read_json(arguments.output) if arguments.output.is_file() else {}
         write_json(arguments.output, kept | {name: timing})
-    timings = hours.read_timings(config, models, arguments.output)
-    found = hours.forecasts(config, timings, gpus=arguments.gpus, minutes=arguments.minutes)
+    known = timings.read_timings(config, models, arguments.output)
+    found = timings.forecasts(config, known, gpus=arguments.gpus, minutes=arguments.minutes)
     if found:
-        checks = preflight.check_hours(found, [], hours.wall_hours(config, found))
+        checks = preflight.check_hours(found, [], timings.wall_hours(config, found))
         sys.stdout.write(preflight.table(checks, styled=sys.stdout.isatty()))
     if failed:
         raise UserError("; ".join(failed))

@@ -10,8 +10,7 @@ import logging
 import sys
 from pathlib import Path
 
-from compactbio.cluster.queue import ask_queue
-from compactbio.cluster.status import table, trainings
+from compactbio.cluster.status import ask_queue, table, trainings
 from compactbio.errors import UserError
 from compactbio.logs import run_program
 from compactbio.settings.load import settings_of_files

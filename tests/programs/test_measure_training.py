@@ -9,7 +9,7 @@ import measure_training
 import pytest
 from helpers.configurations import CONFIG, read
 
-from compactbio.cluster import hours
+from compactbio.cluster import timings
 from compactbio.errors import UserError
 from compactbio.files import read_json, write_json
 
@@ -32,7 +32,7 @@ def test_steps_of_a_student_and_its_teacher_are_timed(tmp_path, monkeypatch, cap
     trial = kept["TinyBioBERT"]
     assert 0 < trial["seconds_per_step"] < 600 and trial["peak_memory_mb"] > 100
     assert trial["settings"]["objective"] == read("demo.yaml")["models"]["TinyBioBERT"]["objective"]
-    assert set(hours.read_timings(read("demo.yaml"), ["TinyBioBERT"], output)) == {"TinyBioBERT"}
+    assert set(timings.read_timings(read("demo.yaml"), ["TinyBioBERT"], output)) == {"TinyBioBERT"}
     row, total = capsys.readouterr().out.splitlines()
     assert row.startswith("hours TinyBioBERT") and " 40 steps of " in row
     assert "ready after" in total

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 import show_status
 
-from compactbio.cluster.queue import job_of, read_queue
-from compactbio.cluster.status import table, trainings
+from compactbio.cluster.status import job_of, read_queue, table, trainings
 from compactbio.training.tries import Tries
 
 CONFIG = {

@@ -8,12 +8,10 @@ import pytest
 from helpers.configurations import ROOT, read
 
 from compactbio.cluster import preflight
-from compactbio.cluster.demands import Demand
-from compactbio.cluster.disk_needs import Need
-from compactbio.cluster.partitions import Partition
+from compactbio.cluster.partitions import Demand, Partition
 from compactbio.cluster.preflight import BAD, GOOD, UNSURE
 from compactbio.cluster.site import Accounts
-from compactbio.cluster.storage import Quota, Room
+from compactbio.cluster.storage import Need, Quota, Room
 from compactbio.settings.selection import trained_models
 
 CPU = Partition("cpu", default=True, nodes=2, cpus=16, memory_mb=64000, max_minutes=1440)

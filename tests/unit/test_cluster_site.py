@@ -7,8 +7,15 @@ import yaml
 from helpers.configurations import ROOT
 from snakemake_executor_plugin_slurm.partitions import get_best_partition, read_partition_file
 
-from compactbio.cluster.demands import Demand, fitting, read_demands
-from compactbio.cluster.partitions import partition_file, preemptible, read_gpus, read_partitions
+from compactbio.cluster.partitions import (
+    Demand,
+    fitting,
+    partition_file,
+    preemptible,
+    read_demands,
+    read_gpus,
+    read_partitions,
+)
 from compactbio.cluster.site import Accounts, environment_file, read_accounts
 from compactbio.errors import UserError
 from compactbio.slurm import minutes_of, rows_of

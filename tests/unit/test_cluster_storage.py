@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from helpers.configurations import read
 
-from compactbio.cluster import disk_needs, storage
+from compactbio.cluster import storage
 from compactbio.cluster.storage import Quota, read_quotas
 from compactbio.settings.selection import trained_models
 from compactbio.settings.shapes import shape_of
@@ -104,7 +104,7 @@ def test_sizes_of_models() -> None:
 
 def test_needs_of_the_papers_configuration() -> None:
     config = read()
-    needs = {need.stage: need for need in disk_needs.stages(config, trained_models(config))}
+    needs = {need.stage: need for need in storage.stages(config, trained_models(config))}
     assert set(needs) == {"downloads", "corpus", "students", "tasks", "pretraining", "finetuning", "logs"}
     assert 40e9 < needs["downloads"].bytes < 60e9  # 1,334 files of 30 MB, and 12 checkpoints
     assert needs["downloads"].files > 1334
@@ -118,30 +118,30 @@ def test_needs_of_the_papers_configuration() -> None:
 
 def test_published_models_need_no_corpus() -> None:
     config = read("released.yaml")
-    assert {need.stage for need in disk_needs.stages(config, [])} == {
+    assert {need.stage for need in storage.stages(config, [])} == {
         *("downloads", "students", "tasks", "finetuning", "logs")
     }
 
 
 def test_what_is_there_is_not_needed_again(tmp_path: Path) -> None:
     folder = tmp_path / "corpus"
-    need = disk_needs.Need("corpus", 1000.0, 3, (folder, tmp_path / "missing"))
-    assert disk_needs.still_to_come(need) == need
+    need = storage.Need("corpus", 1000.0, 3, (folder, tmp_path / "missing"))
+    assert storage.still_to_come(need) == need
     (folder / "text").mkdir(parents=True)
     (folder / "text" / "0001.parquet").write_bytes(b"x" * 400)
-    left = disk_needs.still_to_come(need)
+    left = storage.still_to_come(need)
     assert left.files == 1 and left.bytes < 600  # the folder counts as a file too
     (folder / "more").write_bytes(b"x" * 900)
-    assert disk_needs.still_to_come(need).bytes == 0
+    assert storage.still_to_come(need).bytes == 0
 
 
 def test_needs_are_told_apart_by_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results").mkdir()
-    here = disk_needs.Need("corpus", 1.0, 1, (Path("results/corpus"),))
-    also_here = disk_needs.Need("tasks", 1.0, 1, (Path("results/tasks"),))
-    elsewhere = disk_needs.Need("downloads", 1.0, 1, (Path("/proc/self"),))
-    assert disk_needs.by_file_system([here, also_here, elsewhere]) == {
+    here = storage.Need("corpus", 1.0, 1, (Path("results/corpus"),))
+    also_here = storage.Need("tasks", 1.0, 1, (Path("results/tasks"),))
+    elsewhere = storage.Need("downloads", 1.0, 1, (Path("/proc/self"),))
+    assert storage.by_file_system([here, also_here, elsewhere]) == {
         tmp_path / "results": [here, also_here],
         Path("/proc/self"): [elsewhere],
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from helpers.configurations import CONFIG, read
 
-from compactbio.cluster import disk_needs
+from compactbio.cluster import storage
 from compactbio.cluster.status import trainings
 from compactbio.errors import UserError
 from compactbio.publishing.sources import used_sources
@@ -103,10 +103,10 @@ def test_what_counts_jobs_and_bytes_counts_the_stage(tmp_path: Path) -> None:
     assert sorted(found) == sorted((model, dataset) for model in models for dataset in datasets)
     seen = []
     for changes in ({}, {"run": {"datasets": datasets}}, {"run": {"datasets": ["BioASQ-7b", "BC2GM", "SQuAD"]}}):
-        needs = disk_needs.stages(load_settings(merge(config, changes)), [])
+        needs = storage.stages(load_settings(merge(config, changes)), [])
         seen.append(next(need for need in needs if need.stage == "finetuning"))
     with_stage, stage_scored, plain = seen
-    assert stage_scored.files - with_stage.files == len(models) * 2 * disk_needs.RUN_FILES  # two runs more
+    assert stage_scored.files - with_stage.files == len(models) * 2 * storage.RUN_FILES  # two runs more
     assert with_stage.bytes == stage_scored.bytes
     copies = 2 * sum(
         4 * estimated_parameters(config, model) for model in models

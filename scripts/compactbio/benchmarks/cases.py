@@ -1,11 +1,9 @@
-"""The cases of the benchmark: the paper's objectives on the shapes that they are trained in, and how long texts are."""
+"""The cases of the benchmark: the paper's objectives on the shapes that they are trained in."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from compactbio.architectures import ARCHITECTURES
 from compactbio.errors import UserError
@@ -15,12 +13,7 @@ if TYPE_CHECKING:
 
 CASED, UNCASED = 28_996, 30_522  # entries of BERT's vocabularies
 TINY_SHAPE = {"hidden_size": 312, "num_hidden_layers": 4, "num_attention_heads": 12, "intermediate_size": 1200}
-MAX_LENGTH = 256
 TEACHER = "bert"  # of 12 layers
-
-# Word pieces of a sequence, quantiles 0, 5, ... 100 %: the first 3,000 citations of pubmed21n1298 in the text mode
-# `reference`, cased vocabulary, cut at 256; their mean is 156.
-LENGTH_QUANTILES = (2, 21, 29, 45, 65, 76, 87, 99, 110, 127, 148, 175, 215, 254, 256, 256, 256, 256, 256, 256, 256)
 
 QUIRKS = {
     "text": "reference",
@@ -94,15 +87,6 @@ def chosen_cases(names: list[str]) -> dict[str, Case]:
     if unknown:
         raise UserError(f"--cases: {', '.join(unknown)} is unknown; choose from {', '.join(CASES)} and input")
     return {name: case for name, case in CASES.items() if name in names}
-
-
-def draw_lengths(count: int, seed: int) -> np.ndarray:
-    """Return lengths (count,) int64 as those of PubMed's texts; the first is the longest there can be."""
-    shares = np.random.default_rng(seed).random(count)
-    lengths = np.interp(shares, np.linspace(0, 1, len(LENGTH_QUANTILES)), LENGTH_QUANTILES)
-    lengths = np.maximum(lengths.round().astype(np.int64), 4)
-    lengths[0] = MAX_LENGTH  # a random batch of 24 practically always has one, and is padded to it
-    return lengths
 
 
 def build_models(case: Case, dropout: float, seed: int) -> tuple[PreTrainedModel, PreTrainedModel | None]:

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from compactbio.benchmarks.cases import CASED, MAX_LENGTH, draw_lengths
-from compactbio.benchmarks.steps import MASKED_FRACTION, SEED, SPECIAL_IDS, masking_of, write_store
+from compactbio.benchmarks.cases import CASED
+from compactbio.benchmarks.random_tokens import MAX_LENGTH, SEED, SPECIAL_IDS, draw_lengths, write_store
+from compactbio.benchmarks.steps import MASKED_FRACTION, masking_of
 from compactbio.corpus.tokens import TokenStore
 from compactbio.pretraining.micro_batches import PretrainingBatches
 
@@ -28,9 +29,7 @@ def measure_input(rounds: int) -> list[dict[str, Any]]:
     """
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        store_folder = Path(folder) / "store"
-        store_folder.mkdir()
-        store = write_store(store_folder, draw_lengths(SEQUENCES, SEED), CASED)
+        store = write_store(Path(folder) / "store", draw_lengths(SEQUENCES, SEED), CASED)
         reference = _collated(store, Path(folder) / "dataset")
         sides = {"reference": reference, "packed": _ours(store, "loop"), "padded": _ours(store, None)}
         taken: dict[str, list[float]] = {name: [] for name in sides}

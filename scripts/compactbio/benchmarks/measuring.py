@@ -149,7 +149,8 @@ def _serve(pipe: Connection, side: str, precision: str, work: dict[str, Any]) ->
 
     settings: Settings = work["settings"]
     torch.set_num_threads(settings.threads)
-    from compactbio.benchmarks.steps import our_step, reference_step, write_store
+    from compactbio.benchmarks.random_tokens import write_store
+    from compactbio.benchmarks.steps import our_step, reference_step
 
     case: Case = work["case"]
     with tempfile.TemporaryDirectory() as folder:

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from compactbio.benchmarks import reference
-from compactbio.benchmarks.cases import MAX_LENGTH, Case, build_models
-from compactbio.corpus.tokens import TokenStore, TokenStoreWriter
+from compactbio.benchmarks.cases import Case, build_models
+from compactbio.benchmarks.random_tokens import MAX_LENGTH, SEED
+from compactbio.corpus.tokens import TokenStore
 from compactbio.pretraining.distillation import Distillation
 from compactbio.pretraining.masking import Masking
 from compactbio.pretraining.pretrain import batches_of
@@ -29,8 +30,7 @@ from compactbio.training.processes import start_accelerator
 from compactbio.training.progress import MetricsLog
 from compactbio.training.trainer import Trainer
 
-SPECIAL_IDS = {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4}
-LEARNING_RATE, WEIGHT_DECAY, MASKED_FRACTION, SEED = 1e-4, 0.01, 0.15, 42
+LEARNING_RATE, WEIGHT_DECAY, MASKED_FRACTION = 1e-4, 0.01, 0.15
 
 
 @dataclass(frozen=True)
@@ -40,16 +40,6 @@ class Measurement:
     seconds: float
     loss: float
     peak_mb: float
-
-
-def write_store(folder: Path, lengths: np.ndarray, vocabulary: int) -> TokenStore:
-    """Return a token store of random ids with these lengths; ids decide no time."""
-    random = np.random.default_rng(SEED)
-    writer = TokenStoreWriter(folder, vocabulary_size=vocabulary, special_ids=SPECIAL_IDS, max_length=MAX_LENGTH)
-    ids = [random.integers(len(SPECIAL_IDS), vocabulary, length) for length in lengths]
-    writer.append([SPECIAL_IDS["cls"], *row[2:].tolist(), SPECIAL_IDS["sep"]] for row in ids)
-    writer.finish(tokenizer_digest="0" * 64)
-    return TokenStore([folder])
 
 
 def masking_of(store: TokenStore, batch_size: int) -> Masking:

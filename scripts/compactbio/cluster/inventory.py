@@ -1,23 +1,30 @@
-"""The runs whose checkpoints are kept under a results folder, and which of them nothing refers to any more."""
+"""The runs whose checkpoints are kept under a results folder, and which of them a next start would take up."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from compactbio.cluster.present_runs import IN_USE, PresentRuns, present_finetuning, present_pretraining
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, read_json
+from compactbio.finetuning.runs.digests import dataset_digest, model_digest
+from compactbio.finetuning.runs.grid import choose_point, plan_trials
+from compactbio.finetuning.runs.planning import plan_runs
 from compactbio.finetuning.runs.records import FINISHED, RESULT
-from compactbio.settings.results import FINETUNING, PRETRAINING, Results
+from compactbio.pretraining.inputs import read_inputs
+from compactbio.settings.results import FINETUNING, PRETRAINING, Results, find
+from compactbio.settings.runs import read_finetuning_run, read_pretraining_run
+from compactbio.settings.selection import corpus_shards, is_trained
 from compactbio.text_tables import aligned_columns
 from compactbio.training.checkpoints import PREFIX, STATE
 from compactbio.training.tries import LOCK, STALLED
 
+IN_USE, ORPHANED, UNKNOWN = "in use", "orphaned", "unknown"
 FINGERPRINT = re.compile("[0-9a-f]{64}")
 
 
@@ -46,23 +53,81 @@ class StoredRun:
         return self.folder.name
 
 
+@dataclass
+class PresentRuns:
+    """The fingerprints that the present run files and inputs give, and why others may be in use too."""
+
+    in_use: set[str] = field(default_factory=set)
+    reason: str = ""
+
+
 def stored_runs(results: Path, config: dict[str, Any] | None = None) -> list[StoredRun]:
     """Return all runs kept under <results>/checkpoints/, by stage, model, dataset and use.
 
     Args:
         results: the folder.
-        config: the configuration that the results are of; without one less is known of what is in use.
+        config: the configuration that the results are of, which says where models come from and which shards of the
+            corpus are used; None: whatever is there may be used.
     """
-    checkpoints = Results(results).checkpoints
-    runs = []
-    for parent in _folders(checkpoints.pretrainings):
-        runs += _runs_in(parent, PRETRAINING, parent.name, "", present_pretraining(results, parent.name, config))
-    for model in _folders(checkpoints.finetunings):
+    tree, runs = Results(results), []
+    for parent in _folders(tree.checkpoints.pretrainings):
+        runs += _runs_in(parent, PRETRAINING, parent.name, "", _present_pretraining(tree, parent.name, config))
+    for model in _folders(tree.checkpoints.finetunings):
         for parent in _folders(model):
-            present = present_finetuning(results, model.name, parent.name, config)
+            present = _present_finetuning(tree, model.name, parent.name, config)
             runs += _runs_in(parent, FINETUNING, model.name, parent.name, present)
-    order = {PRETRAINING: 0, FINETUNING: 1}
-    return sorted(runs, key=lambda run: (order[run.stage], run.model, run.dataset, run.use, run.fingerprint))
+    return sorted(runs, key=lambda run: (run.stage != PRETRAINING, run.model, run.dataset, run.use, run.fingerprint))
+
+
+def _present_pretraining(tree: Results[Path], model: str, config: dict[str, Any] | None) -> PresentRuns:
+    """Return the present runs of a model's pre-training, of whose inputs the folders are laid out as the rules do."""
+    present = PresentRuns()
+    try:
+        run = read_pretraining_run(tree.pretraining(model).run)
+        if config is not None:
+            stores = [tree.corpus.token_store(run["tokenizer"], shard).manifest for shard in corpus_shards(config)]
+        else:
+            stores = find(tree, tree.corpus.token_store(run["tokenizer"], "*").manifest)
+            if len(stores) > 1:
+                present.reason = f"whether all {len(stores)} token stores are used is known with --configfile only"
+        if not stores:
+            raise UserError(f"no token store of {run['tokenizer']} is there")
+        teacher, student = run["teacher"], tree.students.initialised(model).folder
+        for folder in [None] if teacher is None else _model_folders(tree, teacher, config):
+            present.in_use.add(read_inputs(tree.pretraining(model).run, student, folder, stores).fingerprint)
+    except UserError as error:
+        present.reason = str(error)
+    return present
+
+
+def _present_finetuning(tree: Results[Path], model: str, dataset: str, config: dict[str, Any] | None) -> PresentRuns:
+    """Return the present runs of a model on a dataset."""
+    present, checkpoints = PresentRuns(), tree.checkpoints.finetuning(model, dataset)
+    try:
+        settings = read_finetuning_run(tree.finetuning(model, dataset).run)
+        stage = settings.get("starts_from")
+        starts = [tree.finetuning(model, stage).model.folder] if stage else _model_folders(tree, model, config)
+        for folder in starts:
+            digests = {"model": model_digest(folder), "dataset": dataset_digest(tree.tasks.dataset(dataset).folder)}
+            trials = plan_trials(settings, digests, checkpoints)
+            present.in_use |= {run.fingerprint for run in trials}
+            if all(run.is_finished() for run in trials):
+                chosen, _ = choose_point(settings, trials)
+                present.in_use |= {run.fingerprint for run in plan_runs(chosen, digests, checkpoints)}
+            else:
+                present.reason = "the grid of hyper-parameters is not finished: which runs follow is not known"
+    except UserError as error:
+        present.reason = str(error)
+    return present
+
+
+def _model_folders(tree: Results[Path], name: str, config: dict[str, Any] | None) -> list[Path]:
+    """Return where a model is read from: trained here or fetched; without a configuration each that is there."""
+    trained, fetched = tree.pretraining(name), tree.students.fetched(name).folder
+    if config is not None:
+        return [trained.model.folder if is_trained(config, name) else fetched]
+    folders = [trained.model.folder] if trained.folder.is_dir() else []
+    return [*folders, fetched] if fetched.is_dir() or not folders else folders
 
 
 def table(runs: Sequence[StoredRun], now: float) -> str:
@@ -120,10 +185,10 @@ def _read(folder: Path, stage: str, model: str, dataset: str, present: PresentRu
         status, stalled = "stalled", (folder / STALLED).read_text(encoding="utf-8").strip()
     else:
         status = "finished" if state.get("finished") else "unfinished"
-    use, doubt = present.use_of(folder.name)
     if _is_running(folder):
-        status, use, doubt = "running", IN_USE, ""
-    reason = "; ".join(part for part in (stalled, doubt) if part)
+        status = "running"
+    use = IN_USE if status == "running" or folder.name in present.in_use else UNKNOWN if present.reason else ORPHANED
+    reason = "; ".join(part for part in (stalled, present.reason if use == UNKNOWN else "") if part)
     size, changed_at = _size_and_time(folder)
     return StoredRun(stage, model, dataset, folder, step, total, status, use, reason, size, changed_at)
 
@@ -144,22 +209,18 @@ def _size_and_time(folder: Path) -> tuple[int, float]:
     """Return the bytes in a folder and when one of its files last changed; files may go while they are counted."""
     size, latest = 0, folder.stat().st_mtime
     for path in folder.rglob("*"):
-        try:
-            facts = path.stat()
-        except FileNotFoundError:
-            continue
-        size += facts.st_size if path.is_file() else 0
-        latest = max(latest, facts.st_mtime)
+        with contextlib.suppress(FileNotFoundError):
+            size += path.stat().st_size if path.is_file() else 0
+            latest = max(latest, path.stat().st_mtime)
     return size, latest
 
 
 def _json(path: Path) -> dict[str, Any]:
     """Return a file's mapping, an empty one where it is missing or torn."""
-    try:
+    with contextlib.suppress(UserError):
         content = read_json(path)
-    except UserError:
-        return {}
-    return content if isinstance(content, dict) else {}
+        return content if isinstance(content, dict) else {}
+    return {}
 
 
 def _folders(parent: Path) -> list[Path]:

@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from compactbio.cluster.demands import Demand, fitting
-from compactbio.cluster.disk_needs import Need
-from compactbio.cluster.hours import Forecast, amount, time_in_words
-from compactbio.cluster.partitions import Partition
+from compactbio.cluster.partitions import Demand, Partition, fitting
 from compactbio.cluster.site import Accounts
-from compactbio.cluster.storage import Quota, Room
+from compactbio.cluster.storage import Need, Quota, Room
+from compactbio.cluster.timings import Forecast, amount, time_in_words
 
 GOOD, BAD, UNSURE = "ok", "NOT OK", "look"
 PINNED = ("snakemake", "snakemake-executor-plugin-slurm", "torch", "transformers", "accelerate")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,16 +10,51 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from compactbio.cluster.inventory import StoredRun, stored_runs
-from compactbio.cluster.present_runs import ORPHANED
-from compactbio.cluster.queue import QueuedJob, job_of
+from compactbio.cluster.inventory import ORPHANED, StoredRun, stored_runs
 from compactbio.settings.results import FINETUNING, PRETRAINING, Results, TrainingResults
 from compactbio.settings.selection import finetuned_datasets, trained_models
+from compactbio.slurm import output_of, rows_of
 from compactbio.text_tables import aligned_columns
 from compactbio.training.progress import read_metrics
 
 DONE, RUNNING, QUEUED, FAILED, STALLED, MISSING = "done", "running", "queued", "failed", "stalled", "missing"
+QUEUE_COLUMNS = {"number": "%i", "state": "%T", "reason": "%r", "folder": "%Z", "comment": "%k"}
 COLUMNS = ("stage", "model", "dataset", "state", "step", "s/step", "ready in", "job", "what to know")
+
+
+@dataclass(frozen=True)
+class QueuedJob:
+    """A job that waits or runs."""
+
+    number: str
+    state: str
+    reason: str
+    folder: str
+    comment: str
+
+    @property
+    def runs(self) -> bool:
+        """Return whether it is on a node."""
+        return self.state in ("RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED")
+
+
+def ask_queue() -> list[QueuedJob]:
+    """Return the user's jobs that wait or run."""
+    return read_queue(
+        output_of("squeue", "--noheader", "--user", getpass.getuser(), "--format", "|".join(QUEUE_COLUMNS.values()))
+    )
+
+
+def read_queue(text: str) -> list[QueuedJob]:
+    """Return the jobs in what squeue prints in QUEUE_COLUMNS."""
+    return [QueuedJob(**row) for row in rows_of(text, *QUEUE_COLUMNS)]
+
+
+def job_of(jobs: Iterable[QueuedJob], folder: str, rule: str, *wildcards: str) -> QueuedJob | None:
+    """Return the job of a rule with these wildcards that was submitted from a folder; of several, one that runs."""
+    comment = f"rule_{rule}_wildcards_{'_'.join(wildcards)}"
+    found = [job for job in jobs if job.comment == comment and job.folder == folder]
+    return next((job for job in found if job.runs), found[0] if found else None)
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,23 @@
-"""A few steps of a model's pre-training, on random weights and texts of its sizes: how long they take on this hardware.
+"""How long pre-trainings will take, from a few steps of each on random weights and texts of its sizes.
 
-They are made by the program that trains, with the configuration's own objective, batch and precision, so that several
-GPUs and the network between them count as well. Nothing has to be downloaded for it.
+The steps are made by the program that trains, with the configuration's own objective, batch and precision, so that
+several GPUs and the network between them count as well. Nothing has to be downloaded for it.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-import numpy as np
-
-from compactbio.benchmarks.cases import draw_lengths
-from compactbio.corpus.tokens import TokenStoreWriter
+from compactbio.benchmarks.random_tokens import SEED, TOKENIZER_DIGEST, draw_lengths, write_store
 from compactbio.errors import UserError
 from compactbio.files import read_json, write_manifest, write_yaml
 from compactbio.settings.results import CHECKPOINTS, Results, TrainingResults
@@ -25,6 +25,7 @@ from compactbio.settings.runs import PretrainingRun, pretraining_run
 from compactbio.settings.selection import definition_of, student_kind
 from compactbio.settings.shapes import shape_of
 from compactbio.training.checkpoints import STATE
+from compactbio.training.deadlines import usable_seconds
 from compactbio.training.progress import read_metrics
 
 if TYPE_CHECKING:
@@ -33,9 +34,7 @@ if TYPE_CHECKING:
 SCRIPTS = Path(__file__).resolve().parents[2]
 STEPS, LINE_STEPS = 9, 3  # the first line of metrics is the warm-up
 BATCHES = 4  # of texts: the order goes over them again
-SPECIAL_IDS = {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4}
-SEED = 42
-DIGEST = "0" * 64  # of a tokenizer that is not there
+START_MINUTES = 2.0  # of each submission, for imports, inputs and the last checkpoint
 
 
 class Timing(TypedDict):
@@ -76,7 +75,9 @@ def time_steps(config: dict[str, Any], model: str, *, gpus: int, micro_batch_tok
         inputs = ["--student", str(_write_model(config, model, folder / "student"))]
         if run["teacher"] is not None:
             inputs += ["--teacher", str(_write_model(config, run["teacher"], folder / "teacher"))]
-        inputs += ["--tokens", str(_write_texts(run, _vocabulary(config, model), folder / "tokens"))]
+        lengths = draw_lengths(BATCHES * run["optimisation"]["global_batch_size"], SEED)
+        write_store(folder / "tokens", lengths, _vocabulary(config, model), max_length=run["max_length"])
+        inputs += ["--tokens", str(folder / "tokens")]
         launch = [str(SCRIPTS / "launch.py"), "--gpus", str(gpus), "--run-state", str(folder / CHECKPOINTS / STATE)]
         program = [str(SCRIPTS / "pretrain_model.py"), "--run", str(made.run), *inputs]
         program += ["--checkpoints", str(folder / CHECKPOINTS), "--output", str(made.training)]
@@ -114,7 +115,7 @@ def _write_model(config: dict[str, Any], name: str, folder: Path) -> Path:
             model.save_pretrained(str(folder))
     except (RuntimeError, ValueError) as error:  # MobileBERT's sizes have to go together
         raise UserError(f"{name}: its sizes are not all known before `downloads` ({error})") from None
-    write_manifest(folder, tokenizer_digest=DIGEST)
+    write_manifest(folder, tokenizer_digest=TOKENIZER_DIGEST)
     return folder
 
 
@@ -143,20 +144,76 @@ def _vocabulary(config: dict[str, Any], name: str) -> int:
     return config["tokenizers"][definition_of(config, name)["tokenizer"]]["vocabulary_size"]
 
 
-def _write_texts(run: PretrainingRun, vocabulary: int, folder: Path) -> Path:
-    """Write a token store of random ids, its sequences as long as PubMed's texts, and return its folder."""
-    folder.mkdir()
-    writer = TokenStoreWriter(folder, vocabulary_size=vocabulary, special_ids=SPECIAL_IDS, max_length=run["max_length"])
-    lengths = draw_lengths(BATCHES * run["optimisation"]["global_batch_size"], SEED)
-    random = np.random.default_rng(SEED)
-    for length in np.minimum(lengths, run["max_length"]):
-        ids = random.integers(len(SPECIAL_IDS), vocabulary, int(length) - 2)
-        writer.append([[SPECIAL_IDS["cls"], *ids.tolist(), SPECIAL_IDS["sep"]]])
-    writer.finish(tokenizer_digest=DIGEST)
-    return folder
-
-
 def _reason(log: str) -> str:
     """Return the first error that a program logged, else its last line."""
     lines = log.strip().splitlines() or ["it printed nothing"]
     return next((line.partition("ERROR ")[2] for line in lines if " ERROR " in line), lines[-1])
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a model's pre-training will take with so many GPUs (0: on the CPU) and a time limit."""
+
+    model: str
+    steps: int
+    seconds_per_step: float
+    peak_memory_mb: float
+    gpus: int
+    submissions: int
+    hardware: str
+
+    @property
+    def hours(self) -> float:
+        """Return the hours of training, without queues and starts."""
+        return self.steps * self.seconds_per_step / 3600
+
+    @property
+    def gpu_hours(self) -> float:
+        """Return the hours times the GPUs."""
+        return self.hours * self.gpus
+
+
+def read_timings(config: dict[str, Any], trained: Iterable[str], path: Path) -> dict[str, Timing]:
+    """Return the timings in a file by model, without those of other settings than the present ones."""
+    found: dict[str, Timing] = read_json(path) if path.is_file() else {}
+    return {
+        name: found[name]
+        for name in trained
+        if name in found and found[name]["settings"] == timed_settings(config, name)
+    }
+
+
+def forecasts(config: dict[str, Any], timings: Mapping[str, Timing], *, gpus: int, minutes: float) -> list[Forecast]:
+    """Return what each timed model will take with so many GPUs and a time limit a submission.
+
+    With another number of GPUs than was timed, the time of a step is taken to fall as their number rises.
+    """
+    usable = max(1.0, usable_seconds(minutes) / 60 - START_MINUTES)
+    found = []
+    for name, timing in timings.items():
+        steps = pretraining_run(config, name)["optimisation"]["steps"]
+        seconds = timing["seconds_per_step"] * max(timing["gpus"], 1) / max(gpus, 1)
+        submissions = math.ceil(steps * seconds / 60 / usable)
+        peak, hardware = timing["peak_memory_mb"], timing["hardware"]
+        found.append(Forecast(name, steps, seconds, peak, gpus if timing["gpus"] else 0, submissions, hardware))
+    return found
+
+
+def wall_hours(config: dict[str, Any], found: Iterable[Forecast]) -> float:
+    """Return the hours until the last is trained if none waits for a GPU: a student waits for its teacher only."""
+    hours = {forecast.model: forecast.hours for forecast in found}
+
+    def until(name: str | None) -> float:
+        return 0.0 if name not in hours else hours[name] + until(config["models"][name].get("teacher"))
+
+    return max(map(until, hours), default=0.0)
+
+
+def time_in_words(hours: float) -> str:
+    """Return a time in hours, in minutes where it is less than one."""
+    return f"{amount(hours)} h" if hours >= 1 else f"{60 * hours:.2g} min"
+
+
+def amount(value: float) -> str:
+    """Return a number with three digits, large ones whole and never as a power of ten."""
+    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"

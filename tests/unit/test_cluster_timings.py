@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from helpers.configurations import read
 
-from compactbio.cluster import hours, preflight
+from compactbio.cluster import preflight, timings
 from compactbio.cluster.preflight import BAD, GOOD, UNSURE
 from compactbio.cluster.timings import timed_settings
 from compactbio.files import write_json
@@ -27,22 +27,22 @@ def trial(config, model, seconds=0.72, gpus=1):
 def test_hours_and_submissions() -> None:
     """100,000 steps of 0.72 s are 20 hours; of a day, 24 h less 2 min of margin and 2 min of start can be used."""
     config = read()
-    [one] = hours.forecasts(config, {"DistilBioBERT": trial(config, "DistilBioBERT")}, gpus=1, minutes=1440)
+    [one] = timings.forecasts(config, {"DistilBioBERT": trial(config, "DistilBioBERT")}, gpus=1, minutes=1440)
     assert (one.hours, one.gpu_hours, one.submissions) == (pytest.approx(20), pytest.approx(20), 1)
-    [four] = hours.forecasts(config, {"DistilBioBERT": trial(config, "DistilBioBERT")}, gpus=4, minutes=64)
+    [four] = timings.forecasts(config, {"DistilBioBERT": trial(config, "DistilBioBERT")}, gpus=4, minutes=64)
     assert (four.hours, four.gpu_hours) == (pytest.approx(5), pytest.approx(20))
     assert four.submissions == 5  # 300 minutes in slices of 60
 
 
 def test_steps_that_were_measured_with_several_gpus() -> None:
     config = read()
-    [one] = hours.forecasts(config, {"TinyBioBERT": trial(config, "TinyBioBERT", 0.09, gpus=8)}, gpus=1, minutes=1440)
+    [one] = timings.forecasts(config, {"TinyBioBERT": trial(config, "TinyBioBERT", 0.09, gpus=8)}, gpus=1, minutes=1440)
     assert one.seconds_per_step == pytest.approx(0.72)
 
 
 def test_without_a_gpu_there_are_no_gpu_hours() -> None:
     config = read()
-    [one] = hours.forecasts(config, {"TinyBioBERT": trial(config, "TinyBioBERT", gpus=0)}, gpus=0, minutes=1440)
+    [one] = timings.forecasts(config, {"TinyBioBERT": trial(config, "TinyBioBERT", gpus=0)}, gpus=0, minutes=1440)
     assert (one.hours, one.gpu_hours) == (pytest.approx(20), 0)
 
 
@@ -50,26 +50,26 @@ def test_a_student_waits_for_its_teacher() -> None:
     """In the miniature the teacher is trained too: 70 steps of it, then 40 of each student side by side."""
     config = read("demo.yaml")
     trials = {name: trial(config, name, 36) for name in ("BioBERT-v1.1", "DistilBioBERT", "BioTinyBERT")}
-    found = hours.forecasts(config, trials, gpus=1, minutes=1440)
-    assert hours.wall_hours(config, found) == pytest.approx(0.7 + 0.4)
-    assert hours.wall_hours(config, []) == 0
+    found = timings.forecasts(config, trials, gpus=1, minutes=1440)
+    assert timings.wall_hours(config, found) == pytest.approx(0.7 + 0.4)
+    assert timings.wall_hours(config, []) == 0
 
 
 def test_timings_of_other_settings_do_not_count(tmp_path: Path) -> None:
     config, path = read(), tmp_path / "trainings.json"
-    assert hours.read_timings(config, ["DistilBioBERT"], path) == {}
+    assert timings.read_timings(config, ["DistilBioBERT"], path) == {}
     write_json(path, {name: trial(config, name) for name in ("DistilBioBERT", "TinyBioBERT")})
-    assert set(hours.read_timings(config, ["DistilBioBERT", "BioTinyBERT"], path)) == {"DistilBioBERT"}
+    assert set(timings.read_timings(config, ["DistilBioBERT", "BioTinyBERT"], path)) == {"DistilBioBERT"}
     config["models"]["DistilBioBERT"]["optimisation"]["steps"] = 5  # neither steps nor their rate change what one takes
-    assert set(hours.read_timings(config, ["DistilBioBERT"], path)) == {"DistilBioBERT"}
+    assert set(timings.read_timings(config, ["DistilBioBERT"], path)) == {"DistilBioBERT"}
     config["pretraining"]["optimisation"]["precision"] = "bf16"
-    assert hours.read_timings(config, ["DistilBioBERT"], path) == {}
+    assert timings.read_timings(config, ["DistilBioBERT"], path) == {}
 
 
 def test_what_preflight_says() -> None:
     config = read()
-    found = hours.forecasts(config, {"DistilBioBERT": trial(config, "DistilBioBERT")}, gpus=2, minutes=1440)
-    one, total, missing = preflight.check_hours(found, ["TinyBioBERT"], hours.wall_hours(config, found))
+    found = timings.forecasts(config, {"DistilBioBERT": trial(config, "DistilBioBERT")}, gpus=2, minutes=1440)
+    one, total, missing = preflight.check_hours(found, ["TinyBioBERT"], timings.wall_hours(config, found))
     assert (one.subject, one.verdict) == ("hours DistilBioBERT", GOOD)
     assert one.text == "10 h on 2 GPUs, 100,000 steps of 0.36 s, peak 9,000 MB, 1 submission"
     assert total.text == ("20 GPU-hours of pre-training, ready after 10 h if none waits in the queue; measured on A100")
@@ -77,13 +77,13 @@ def test_what_preflight_says() -> None:
 
 
 def test_numbers_are_never_powers_of_ten() -> None:
-    assert [hours.amount(value) for value in (0.0123, 9.876, 1234.5)] == ["0.0123", "9.88", "1,234"]
-    assert [hours.time_in_words(value) for value in (0.5, 1.0, 63.04)] == ["30 min", "1 h", "63 h"]
+    assert [timings.amount(value) for value in (0.0123, 9.876, 1234.5)] == ["0.0123", "9.88", "1,234"]
+    assert [timings.time_in_words(value) for value in (0.5, 1.0, 63.04)] == ["30 min", "1 h", "63 h"]
 
 
 def test_more_submissions_than_tries_are_a_fault() -> None:
     config = read()
-    found = hours.forecasts(config, {"DistilBioBERT": trial(config, "DistilBioBERT")}, gpus=1, minutes=15)
+    found = timings.forecasts(config, {"DistilBioBERT": trial(config, "DistilBioBERT")}, gpus=1, minutes=15)
     assert found[0].submissions == 105  # 1200 minutes in slices of 11.5: 15 less a tenth, less 2
     [check, _] = preflight.check_hours(found, [], 20.0)
     assert check.verdict == BAD and "a longer runtime" in check.text
