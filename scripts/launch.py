@@ -24,7 +24,7 @@ from compactbio.pretraining.sampling import check_split
 from compactbio.training.checkpoints import TrainingState
 from compactbio.training.launching import (
     ClaimedGpus,
-    find_rendezvous,
+    find_meeting,
     launch_command,
     processes_for,
     threads_per_process,
@@ -70,7 +70,7 @@ def main() -> None:
         arguments.program,
         processes=processes,
         nodes=arguments.nodes,
-        rendezvous=find_rendezvous(environment) if arguments.nodes > 1 else None,
+        meeting=find_meeting(environment) if arguments.nodes > 1 else (),
         cores_per_node=threads * on_node if arguments.nodes > 1 else None,
         logs=arguments.rank_logs,
     )

@@ -16,7 +16,7 @@ from compactbio.finetuning.runs.digests import dataset_digest, model_digest
 from compactbio.finetuning.runs.planning import plan_runs
 from compactbio.pretraining.inputs import RECIPE
 from compactbio.provenance import gather_provenance, write_provenance
-from compactbio.training.fingerprint import fingerprint
+from compactbio.training.checkpoints import fingerprint
 
 TASK, DATASET, MODEL, TEACHER = "ner", "Genes", "Small", "big"
 SCORES = {"seed1": 0.5, "seed2": 0.75}

@@ -14,7 +14,6 @@ from compactbio.training.launching import (
     ON_EACH_NODE,
     TORCHRUN,
     ClaimedGpus,
-    Rendezvous,
     launch_command,
     processes_for,
     threads_per_process,
@@ -40,7 +39,7 @@ def test_several_nodes_are_started_by_srun_and_torchrun():
         PROGRAM,
         processes=8,
         nodes=2,
-        rendezvous=Rendezvous("123", "10.0.0.1", 20123),
+        meeting=["--rdzv-id=123", "--rdzv-backend=c10d", "--rdzv-endpoint=10.0.0.1:20123"],
         cores_per_node=16,
         python="py",
     )

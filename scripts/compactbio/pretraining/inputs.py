@@ -10,7 +10,7 @@ from compactbio.errors import UserError
 from compactbio.files import MANIFEST, Manifest, read_manifest
 from compactbio.pretraining.sampling import check_split
 from compactbio.settings.runs import PretrainingRun, read_pretraining_run
-from compactbio.training.fingerprint import fingerprint
+from compactbio.training.checkpoints import fingerprint
 
 RECIPE = 3  # raise by hand when the arithmetic of pre-training changes: finished runs are then made again
 

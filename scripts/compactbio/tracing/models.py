@@ -12,7 +12,7 @@ from compactbio.provenance import Provenance, Submission
 from compactbio.settings.runs import PretrainingRun, read_pretraining_run
 from compactbio.tracing.chain import Chain
 from compactbio.tracing.corpus import trace_store
-from compactbio.training.fingerprint import fingerprint
+from compactbio.training.checkpoints import fingerprint
 
 TOKENS = "tokens/"  # begins the role of a token store among a training's inputs
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from compactbio.errors import UserError
-from compactbio.files import read_json, read_manifest, replacing_folder, write_json, write_manifest
+from compactbio.files import read_json, read_manifest, replacing_folder, sha256_of_value, write_json, write_manifest
 
 if TYPE_CHECKING:  # a finished or stalled run is recognised without loading torch
     import torch
@@ -19,6 +20,19 @@ OPTIMIZER = "optimizer.pt"
 EXTRA = "extra.json"
 STATE = "state.json"
 PREFIX = "step-"
+
+
+def fingerprint(run: Mapping[str, Any], digests: dict[str, str], recipe: int) -> str:
+    """Return the name of a run's checkpoints: a sha256 over its settings, its inputs' digests and the recipe's number.
+
+    That is what decides its results, and nothing that decides where they are made.
+
+    Args:
+        run: the content of run.yaml.
+        digests: content digest of each input by its role ("student", "tokens/0001", ...).
+        recipe: raised by hand whenever the arithmetic of the training changes.
+    """
+    return sha256_of_value({"run": run, "digests": digests, "recipe": recipe})
 
 
 class TrainingState(TypedDict, total=False):
@@ -102,7 +116,7 @@ class CheckpointFolder:
             # torch and safetensors report a full disk in ways of their own, so any failure to write counts as one
             raise UserError(
                 f"the checkpoint of step {step} could not be written to {self.folder} ({error}): free disk space or "
-                f"quota and start again; {self._last_good_in_words()}"
+                f"quota and start again; {self.last_good_in_words()}"
             ) from error
         self._prune()
         return target
@@ -146,10 +160,9 @@ class CheckpointFolder:
         if free < needed:
             raise OSError(f"{needed / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB are free")
 
-    def _last_good_in_words(self) -> str:
+    def last_good_in_words(self) -> str:
         """Return which checkpoint a next try would start from."""
-        latest = self.latest()
-        return f"the last good checkpoint is {latest}" if latest else "there is no earlier checkpoint"
+        return f"the last good checkpoint is {self.latest() or 'none'}"
 
     def _remove_unfinished(self) -> None:
         """Remove what a killed save left behind."""

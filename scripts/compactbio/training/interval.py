@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypedDict
 
 import torch
 from accelerate import Accelerator
@@ -12,17 +11,12 @@ from torch import Tensor
 from compactbio.training.progress import Rates
 
 
-class SavedInterval(TypedDict):
-    """What a checkpoint's extra.json keeps of the steps since the last line; fields as in `Gathered`."""
-
-    steps: int
-    names: list[str]
-    rows: list[list[float]]
-
-
 @dataclass(frozen=True)
 class Gathered:
-    """The sums of all processes on the host; a row is [first bad step or 0, loss, a term, ...]."""
+    """The sums of all processes on the host; a row is [first bad step or 0, loss, a term, ...].
+
+    A checkpoint's extra.json keeps them, so that the line after a resumption is that of an uninterrupted run.
+    """
 
     steps: int
     names: list[str]
@@ -44,10 +38,6 @@ class Gathered:
         return {
             name: sum(row[column] for row in self.rows) / self.steps for column, name in enumerate(self.names, start=2)
         }
-
-    def to_json(self) -> SavedInterval:
-        """Return what a checkpoint keeps, so that the line after a resumption is that of an uninterrupted run."""
-        return {"steps": self.steps, "names": self.names, "rows": self.rows}
 
 
 class LossSums:
@@ -84,21 +74,18 @@ class LossSums:
         vector = torch.stack([self.first_bad, self.loss, *(self.terms[name] for name in names)])
         return Gathered(self.steps, names, self.accelerator.gather(vector[None].double()).tolist())
 
-    def restore(self, saved: SavedInterval | None) -> None:
-        """Take up the interval that a checkpoint was saved in; None: a new one.
+    def restore(self, saved: Gathered) -> None:
+        """Take up the interval that a checkpoint was saved in.
 
         Another number of processes gives the sums to the first of them.
         """
-        self.clear()
-        if not saved:
-            return
-        rank, rows = self.accelerator.process_index, saved["rows"]
+        rank, rows = self.accelerator.process_index, saved.rows
         if len(rows) != self.accelerator.num_processes:
             totals = [sum(column) for column in zip(*rows, strict=True)]
             rows = [totals] + [[0.0] * len(totals)] * (self.accelerator.num_processes - 1)
-        self.steps = saved["steps"]
+        self.steps = saved.steps
         _, self.loss, *terms = torch.tensor(rows[rank], dtype=torch.float32, device=self.accelerator.device).unbind()
-        self.terms = dict(zip(saved["names"], terms, strict=True))
+        self.terms = dict(zip(saved.names, terms, strict=True))
 
 
 class Stopwatch:

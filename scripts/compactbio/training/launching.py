@@ -13,8 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from compactbio.errors import UserError
@@ -27,21 +26,12 @@ TORCHRUN = ("--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1", "--shut
 ON_EACH_NODE = 'if [ "$SLURM_NODEID" = 0 ]; then host=1; else host=0; fi; export PET_RDZV_CONF=is_host=$host; exec "$@"'
 
 
-@dataclass(frozen=True)
-class Rendezvous:
-    """Where the processes of several nodes meet: the job's number and an address of its first node."""
-
-    job: str
-    address: str
-    port: int
-
-
 def launch_command(
     program: list[str],
     *,
     processes: int,
     nodes: int = 1,
-    rendezvous: Rendezvous | None = None,
+    meeting: Sequence[str] = (),
     cores_per_node: int | None = None,
     logs: Path | None = None,
     python: str = sys.executable,
@@ -51,7 +41,7 @@ def launch_command(
     Args:
         program: a Python program and its arguments.
         processes: of the whole run; nodes share them equally.
-        rendezvous: needed for several nodes.
+        meeting: options of torchrun that say where the processes meet; needed for several nodes.
         cores_per_node: cores that a node's processes share, for srun.
         logs: folder in which what each of several processes prints is kept, besides being printed.
 
@@ -71,35 +61,29 @@ def launch_command(
     per_node = f"--nproc-per-node={processes // nodes}"
     if nodes == 1:
         return [*torchrun, "--standalone", per_node, "--", *program]
-    if rendezvous is None:
+    if not meeting:
         raise UserError("several nodes need a SLURM job (SLURM_JOB_ID is not set): use --nodes 1 here")
     steps = ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
     if cores_per_node is not None:
         steps.append(f"--cpus-per-task={cores_per_node}")
     steps.append("--kill-on-bad-exit=1")  # else one dead node leaves the others waiting until the time limit
-    meeting = [
-        f"--nnodes={nodes}",
-        per_node,
-        f"--rdzv-id={rendezvous.job}",
-        "--rdzv-backend=c10d",
-        f"--rdzv-endpoint={rendezvous.address}:{rendezvous.port}",
-    ]
-    return [*steps, "sh", "-c", ON_EACH_NODE, "sh", *torchrun, *meeting, "--", *program]
+    return [*steps, "sh", "-c", ON_EACH_NODE, "sh", *torchrun, f"--nnodes={nodes}", per_node, *meeting, "--", *program]
 
 
-def find_rendezvous(environment: Mapping[str, str]) -> Rendezvous | None:
-    """Return where the processes of the present SLURM job meet, or None outside a job.
+def find_meeting(environment: Mapping[str, str]) -> list[str]:
+    """Return the options by which the processes of the present SLURM job meet on its first node; none outside a job.
 
     A rule with the resource `mpi` runs without SLURM_JOB_NODELIST, so the scheduler is asked for the nodes.
     """
     job = environment.get("SLURM_JOB_ID")
     if job is None:
-        return None
+        return []
     nodes = output_of("squeue", "--noheader", "--jobs", job, "--format", "%N").strip()
     first = output_of("scontrol", "show", "hostnames", nodes).splitlines()[0]
     facts = output_of("scontrol", "show", "node", first, "--oneliner").split()
     address = next((fact.split("=", 1)[1] for fact in facts if fact.startswith("NodeAddr=")), first)
-    return Rendezvous(job, address, 20000 + int(job) % 20000)  # from the job's number: jobs may share a host
+    port = 20000 + int(job) % 20000  # from the job's number: jobs may share a host
+    return [f"--rdzv-id={job}", "--rdzv-backend=c10d", f"--rdzv-endpoint={address}:{port}"]
 
 
 def processes_for(gpus: int, found: int) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,6 @@ from accelerate import Accelerator
 
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.interface import LoopResult, LoopSettings, MicroBatch, StepModule
-from compactbio.training.prefetching import prefetched
 from compactbio.training.processes import start_accelerator
 from compactbio.training.progress import MetricsLog
 from compactbio.training.trainer import Trainer
@@ -25,6 +26,26 @@ def seed_step(seed: int, step: int, rank: int) -> None:
     torch.default_generator.manual_seed(state)
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed(state)
+
+
+@contextlib.contextmanager
+def prefetched(
+    batches: Callable[[int], list[MicroBatch]], first: int, total: int
+) -> Iterator[Callable[[int], list[MicroBatch]]]:
+    """Yield a function that gives each step's micro-batches, made one step ahead in a thread, in order."""
+    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
+    pending = {first: pool.submit(batches, first)} if first <= total else {}
+
+    def batch_of(step: int) -> list[MicroBatch]:
+        ready = pending.pop(step).result()
+        if step < total:
+            pending[step + 1] = pool.submit(batches, step + 1)
+        return ready
+
+    try:
+        yield batch_of
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def run_training(

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,30 +31,24 @@ WHAT_TO_TRY = (
 )
 
 
+@dataclass
 class Trainer:
     """The state of one call of `loop.run_training`, where the order of what happens is."""
 
-    def __init__(
-        self,
-        module: StepModule,
-        optimizer: torch.optim.Optimizer,
-        settings: LoopSettings,
-        checkpoints: CheckpointFolder,
-        metrics: MetricsLog,
-        accelerator: Accelerator,
-    ) -> None:
-        self.plain = module
-        self.optimizer = optimizer
-        self.settings = settings
-        self.checkpoints = checkpoints
-        self.metrics = metrics
-        self.accelerator = accelerator
-        self.agreement = Agreement(accelerator)
-        self.sums = LossSums(accelerator)
+    plain: StepModule
+    optimizer: torch.optim.Optimizer
+    settings: LoopSettings
+    checkpoints: CheckpointFolder
+    metrics: MetricsLog
+    accelerator: Accelerator
+
+    def __post_init__(self) -> None:
+        self.agreement = Agreement(self.accelerator)
+        self.sums = LossSums(self.accelerator)
         self.rates = Stopwatch(time.monotonic())
         self.watch = LossWatch()
-        peak = device_peak(accelerator.device, precision_of(accelerator))
-        self.peak_flops = None if peak is None else peak * accelerator.num_processes
+        peak = device_peak(self.accelerator.device, precision_of(self.accelerator))
+        self.peak_flops = None if peak is None else peak * self.accelerator.num_processes
         self.save_seconds = 0.0
         self.step_seconds = 0.0
         self.asked_at: float | None = None
@@ -73,7 +68,8 @@ class Trainer:
         if checkpoint is not None:
             step, states, extra = self.checkpoints.restore(checkpoint, self.plain)
             logging.info("resuming from %s", checkpoint)
-        self.sums.restore(extra.get("interval"))
+        if extra.get("interval"):
+            self.sums.restore(Gathered(**extra["interval"]))
         for line in chosen[1]:
             if "loss" in line and line["step"] <= step:
                 self.watch.add(line["step"], line["loss"])
@@ -181,7 +177,7 @@ class Trainer:
         if self.watch.diverged:
             raise UserError(
                 f"the loss diverges: it is high since step {self.watch.high_since} and {gathered.loss:.4g} at step "
-                f"{step}; {self.watch.in_words()}; {self._last_good_in_words()}. {WHAT_TO_TRY}"
+                f"{step}; {self.watch.in_words()}; {self.checkpoints.last_good_in_words()}. {WHAT_TO_TRY}"
             )
 
     def evaluate(self, step: int, evaluate: Callable[[int], dict[str, Any]]) -> None:
@@ -205,7 +201,7 @@ class Trainer:
             self.saved_at = time.monotonic()  # asked again when the next one is due, not after every step
             return
         if self.accelerator.is_main_process:
-            extra = {"interval": None if gathered is None else gathered.to_json()}
+            extra = {"interval": None if gathered is None else asdict(gathered)}
             self.checkpoints.save(step, self.plain, self.optimizer, extra, scaler=self.accelerator.scaler)
         self.write_state(step, "running")
         self.accelerator.wait_for_everyone()
@@ -248,10 +244,6 @@ class Trainer:
         if gathered is not None and gathered.first_bad_step:
             raise UserError(
                 f"the loss or its gradient is not a finite number at step {gathered.first_bad_step} "
-                f"(seen at step {step}): {self._last_good_in_words()}. {WHAT_TO_TRY}"
+                f"(seen at step {step}): {self.checkpoints.last_good_in_words()}. {WHAT_TO_TRY}"
             )
         return gathered
-
-    def _last_good_in_words(self) -> str:
-        """Return which checkpoint a next try starts from, for messages."""
-        return f"the last good checkpoint is {self.checkpoints.latest() or 'none'}"

@@ -15,7 +15,7 @@ from compactbio.files import MANIFEST, read_manifest
 from compactbio.finetuning.runs.records import FINISHED
 from compactbio.settings.results import MODEL
 from compactbio.settings.runs import FinetuningRun, Options
-from compactbio.training.fingerprint import fingerprint
+from compactbio.training.checkpoints import fingerprint
 
 RECIPE = 3  # raise when the arithmetic of fine-tuning or of its predictions changes
 UNDECISIVE = ("runs", "positive_labels", "keep_weights")  # keys of run.yaml
