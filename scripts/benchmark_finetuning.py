@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from compactbio.benchmarks.measuring import append_rows
+from compactbio.benchmarks.measuring import append_rows, hardware_name
 from compactbio.benchmarks.whole_finetunings import COLUMNS, measure_dataset
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST
@@ -43,8 +43,6 @@ def main() -> None:
             raise UserError(f"{option}: {folder} has no {name}")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     from tabulate import tabulate
-
-    from compactbio.benchmarks.hardware import hardware_name
 
     hardware, rows = hardware_name(arguments.threads), []
     logging.info("%s", hardware)

@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 
 from compactbio.benchmarks.cases import CASES, Case, chosen_cases
-from compactbio.benchmarks.hardware import hardware_name
-from compactbio.benchmarks.measuring import COLUMNS, PRECISIONS, Settings, append_rows, measure_case
+from compactbio.benchmarks.measuring import COLUMNS, PRECISIONS, Settings, append_rows, hardware_name, measure_case
 from compactbio.benchmarks.random_tokens import draw_lengths
 from compactbio.errors import UserError
 from compactbio.logs import run_program

@@ -19,12 +19,12 @@ CONFIG = {
     "models": {"Small": {"source": "train", "teacher": None}, "Given": {"source": "hub"}},
     "datasets": {"toy": {"task": "ner"}},
 }
-# recorded: squeue --noheader --format "%i|%T|%r|%P|%Z|%k"
+# recorded without the partition: squeue --noheader --format "%i|%T|%r|%Z|%k"
 QUEUE = """\
-41|RUNNING|None|gpu|{folder}|rule_pretrain_model_wildcards_Small
-42|PENDING|Resources|gpu|{folder}|rule_finetune_model_wildcards_Given_toy
-43|RUNNING|None|gpu|/elsewhere|rule_finetune_model_wildcards_Small_toy
-44|RUNNING|None|cpu|{folder}|(null)
+41|RUNNING|None|{folder}|rule_pretrain_model_wildcards_Small
+42|PENDING|Resources|{folder}|rule_finetune_model_wildcards_Given_toy
+43|RUNNING|None|/elsewhere|rule_finetune_model_wildcards_Small_toy
+44|RUNNING|None|{folder}|(null)
 """
 
 
@@ -71,7 +71,7 @@ def test_done_failed_and_stalled(folder: Path) -> None:
 
 
 def test_of_several_jobs_the_running_one_counts(tmp_path: Path) -> None:
-    queue = read_queue("1|PENDING|None|gpu|/x|rule_r_wildcards_m\n2|RUNNING|None|gpu|/x|rule_r_wildcards_m\n")
+    queue = read_queue("1|PENDING|None|/x|rule_r_wildcards_m\n2|RUNNING|None|/x|rule_r_wildcards_m\n")
     assert job_of(queue, "/x", "r", "m").number == "2"
 
 

@@ -6,6 +6,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,16 @@ def measure_input(rounds: int) -> list[dict[str, Any]]:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         store = write_store(Path(folder) / "store", draw_lengths(SEQUENCES, SEED), CASED)
-        reference = _collated(store, Path(folder) / "dataset")
-        sides = {"reference": reference, "packed": _ours(store, "loop"), "padded": _ours(store, None)}
+        options: dict[str, Any] = {"batch_size": BATCH_SIZE, "max_length": MAX_LENGTH, "seed": SEED}
+        ours = partial(PretrainingBatches, store, masking_of(store, BATCH_SIZE), micro_batch_tokens=16384, **options)
+        sides = {"reference": _collated(store, Path(folder) / "dataset")}
+        sides |= {"packed": ours(packed="loop"), "padded": ours(packed=None)}
         taken: dict[str, list[float]] = {name: [] for name in sides}
         for batch in range(1, rounds + 2):  # the first is a warm-up
             for name, make in sides.items():
-                taken[name].append(_seconds(make, batch))
+                started = time.perf_counter()
+                make(batch)
+                taken[name].append(time.perf_counter() - started)
     rate = {name: BATCH_SIZE / statistics.median(seconds[1:]) for name, seconds in taken.items()}
     return [
         {
@@ -46,26 +51,6 @@ def measure_input(rounds: int) -> list[dict[str, Any]]:
         }
         for name in ("packed", "padded")
     ]
-
-
-def _seconds(make: Callable[[int], Any], batch: int) -> float:
-    """Return the seconds that a batch took."""
-    started = time.perf_counter()
-    make(batch)
-    return time.perf_counter() - started
-
-
-def _ours(store: TokenStore, packed: str | None) -> Callable[[int], Any]:
-    """Return the function that makes the micro-batches of a step."""
-    return PretrainingBatches(
-        store,
-        masking_of(store, BATCH_SIZE),
-        batch_size=BATCH_SIZE,
-        max_length=MAX_LENGTH,
-        seed=SEED,
-        micro_batch_tokens=16384,
-        packed=packed,
-    )
 
 
 def _collated(store: TokenStore, folder: Path) -> Callable[[int], Any]:

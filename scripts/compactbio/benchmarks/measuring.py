@@ -7,35 +7,32 @@ import logging
 import multiprocessing
 import statistics
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from compactbio.benchmarks.cases import Case
+from compactbio.benchmarks.random_tokens import write_store
+from compactbio.corpus.tokens import TokenStore
 from compactbio.errors import UserError
+from compactbio.provenance import hardware
 
 if TYPE_CHECKING:
     from compactbio.benchmarks.steps import Measurement
 
 COLUMNS = (
-    "hardware",
-    "case",
-    "precision",
-    "dropout",
-    "reference_seconds",
-    "ours_seconds",
-    "ratio",
-    "reference_peak_mb",
-    "ours_peak_mb",
-    "loss_difference",
+    *("hardware", "case", "precision", "dropout", "reference_seconds", "ours_seconds", "ratio"),
+    *("reference_peak_mb", "ours_peak_mb", "loss_difference"),
 )
 # precision of a row: what ours runs in, and what the reference does
 PRECISIONS = {"fp32": ("fp32", "fp32"), "bf16": ("bf16", "fp32"), "bf16_both": ("bf16", "bf16")}
+_made: dict[str, Callable[[int], Measurement]] = {}  # of a worker's process, by `take`
 
 
 @dataclass(frozen=True)
@@ -61,11 +58,10 @@ def measure_case(
     theirs = sorted({PRECISIONS[name][1] for name in precisions})
     sides = [("reference", precision) for precision in theirs] + [("ours", precision) for precision in ours]
     taken: dict[tuple[str, str], list[Measurement]] = {side: [] for side in sides}
-    with ExitStack() as stack:
-        workers = {
-            side: stack.enter_context(_worker(*side, case=case, lengths=lengths, dropout=dropout, settings=settings))
-            for side in sides
-        }
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        write_store(Path(folder), lengths, case.vocabulary)
+        work = (case, Path(folder), dropout, settings)
+        workers = {side: stack.enter_context(_worker(*side, *work)) for side in sides}
         for step in range(1, settings.warmup + settings.rounds + 1):
             for side, worker in workers.items():
                 taken[side].append(worker(step))
@@ -117,50 +113,45 @@ def _row(
 
 
 @contextmanager
-def _worker(side: str, precision: str, **work: Any) -> Iterator[Any]:
-    """Yield a function that takes a step in a process of its own and returns its measurement."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, side, precision, work), daemon=True)
-    process.start()
-    theirs.close()
+def _worker(*work: Any) -> Iterator[Callable[[int], Measurement]]:
+    """Yield a function that takes a step of `_make_step` in a process of its own and returns its measurement."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
 
-    def take(step: int) -> Measurement:
-        ours.send(step)
-        try:
-            answer = ours.recv()
-        except EOFError:
-            raise UserError(f"the process of {side} in {precision} died: is there too little memory?") from None
-        if isinstance(answer, str):
-            raise UserError(f"{side} in {precision}: {answer}")
-        return answer
+        def take(step: int) -> Measurement:
+            side, precision, *_ = work
+            try:
+                return pool.submit(_take_step, work, step).result()
+            except BrokenProcessPool:
+                raise UserError(f"the process of {side} in {precision} died: is there too little memory?") from None
+            except Exception as error:  # whatever it was, it ends the program
+                raise UserError(f"{side} in {precision}: {type(error).__name__}: {error}") from error
 
-    try:
         yield take
-    finally:
-        ours.close()
-        process.join(timeout=10)
-        process.kill()
 
 
-def _serve(pipe: Connection, side: str, precision: str, work: dict[str, Any]) -> None:
-    """Take the steps that the pipe names until it closes."""
+def _take_step(work: tuple[Any, ...], step: int) -> Measurement:
+    """Take a step in the process of a worker, which makes models and data once."""
+    if "take" not in _made:
+        _made["take"] = _make_step(*work)
+    return _made["take"](step)
+
+
+def _make_step(
+    side: str, precision: str, case: Case, store: Path, dropout: float, settings: Settings
+) -> Callable[[int], Measurement]:
+    """Return the function that takes a step of a side."""
     import torch
 
-    settings: Settings = work["settings"]
-    torch.set_num_threads(settings.threads)
-    from compactbio.benchmarks.random_tokens import write_store
     from compactbio.benchmarks.steps import our_step, reference_step
 
-    case: Case = work["case"]
-    with tempfile.TemporaryDirectory() as folder:
-        store = write_store(Path(folder), work["lengths"], case.vocabulary)
-        common = (case, store, settings.batch_size, work["dropout"], precision)
-        try:
-            take = our_step(*common, settings.micro_batch_tokens) if side == "ours" else reference_step(*common)
-            while True:
-                pipe.send(take(pipe.recv()))
-        except EOFError:
-            return
-        except Exception as error:  # reported to the process that asked, which ends the program
-            pipe.send(f"{type(error).__name__}: {error}")
+    torch.set_num_threads(settings.threads)
+    common = (case, TokenStore.open([store]), settings.batch_size, dropout, precision)
+    return our_step(*common, settings.micro_batch_tokens) if side == "ours" else reference_step(*common)
+
+
+def hardware_name(threads: int) -> str:
+    """Return the GPU's name, or the CPU's with the number of threads."""
+    import torch
+
+    found = hardware()
+    return found["gpus"][0] if torch.cuda.is_available() else f"{found['processor']}, {threads} threads"

@@ -22,16 +22,12 @@ from transformers import (
     default_data_collator,
 )
 
+Columns = dict[str, list]  # rows by column
 IGNORED = -100
 
 
 def trainer_of(
-    model: PreTrainedModel,
-    folder: Path,
-    rows: dict[str, list],
-    options: dict[str, Any],
-    seed: int,
-    place: Path,
+    model: PreTrainedModel, folder: Path, rows: Columns, options: dict[str, Any], seed: int, place: Path
 ) -> Trainer:
     """Return a Trainer for a model on the training rows of a prepared dataset.
 
@@ -68,9 +64,7 @@ def trainer_of(
     return Trainer(model=model, args=arguments, train_dataset=encoded, data_collator=collator)
 
 
-def _encode_words(
-    tokenizer: PreTrainedTokenizerBase, rows: dict[str, list], options: dict[str, Any]
-) -> dict[str, list]:
+def _encode_words(tokenizer: PreTrainedTokenizerBase, rows: Columns, options: dict[str, Any]) -> Columns:
     """Return sentences cut at the maximal length, every piece with its word's label."""
     encoded = tokenizer(rows["words"], is_split_into_words=True, truncation=True, max_length=options["max_length"])
     labels = [
@@ -80,17 +74,13 @@ def _encode_words(
     return {**encoded, "labels": labels}
 
 
-def _encode_sentences(
-    tokenizer: PreTrainedTokenizerBase, rows: dict[str, list], options: dict[str, Any]
-) -> dict[str, list]:
+def _encode_sentences(tokenizer: PreTrainedTokenizerBase, rows: Columns, options: dict[str, Any]) -> Columns:
     """Return sentences cut at the maximal length."""
     encoded = tokenizer(rows["sentence"], truncation=True, max_length=options["max_length"])
     return {**encoded, "labels": rows["label"]}
 
 
-def _encode_questions(
-    tokenizer: PreTrainedTokenizerBase, rows: dict[str, list], options: dict[str, Any]
-) -> dict[str, list]:
+def _encode_questions(tokenizer: PreTrainedTokenizerBase, rows: Columns, options: dict[str, Any]) -> Columns:
     """Return windows of question and context padded to the maximal length, [CLS] where they lack the answer."""
     encoded = tokenizer(
         rows["question"],

@@ -23,6 +23,7 @@ from compactbio.pretraining.pretrain import batches_of
 from compactbio.pretraining.sampling import GlobalOrder
 from compactbio.terms.objective import read_objective
 from compactbio.training.checkpoints import CheckpointFolder
+from compactbio.training.devices import peak_memory_mb
 from compactbio.training.interface import LoopSettings
 from compactbio.training.optimizer_settings import OptimizerSettings
 from compactbio.training.optimizers import build_optimizer
@@ -76,14 +77,8 @@ def our_step(
     )
     optimizer = build_optimizer(module, OptimizerSettings(WEIGHT_DECAY))
     nowhere = Path("nowhere")  # nothing is saved
-    trainer = Trainer(
-        module,
-        optimizer,
-        LoopSettings(total_steps=1 << 30),
-        CheckpointFolder(nowhere),
-        MetricsLog(nowhere, writes=False),
-        accelerator,
-    )
+    checkpoints, metrics = CheckpointFolder(nowhere), MetricsLog(nowhere, writes=False)
+    trainer = Trainer(module, optimizer, LoopSettings(total_steps=1 << 30), checkpoints, metrics, accelerator)
     trainer.resume()
 
     def take(step: int) -> Measurement:
@@ -162,35 +157,24 @@ def padded_step(
 
 
 def measured(once: Callable[[], Tensor], device: torch.device) -> Measurement:
-    """Return what a call took, waiting for the device before and after."""
-    _forget_peak(device)
-    started = time.perf_counter()
-    loss = once()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    seconds = time.perf_counter() - started
-    return Measurement(seconds, float(loss), _peak_mb(device))
+    """Return what a call took, waiting for the device before and after; the peak is reset before it.
 
-
-def _forget_peak(device: torch.device) -> None:
-    """Begin a new measurement of peak memory."""
-    if device.type == "cuda":
+    Without a GPU the peak is that of the process with its weights, on other systems than Linux since its start.
+    """
+    on_gpu = device.type == "cuda"
+    if on_gpu:
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
-        return
-    with contextlib.suppress(OSError):  # Linux; elsewhere the peak is that of the whole process so far
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-
-
-def _peak_mb(device: torch.device) -> float:
-    """Return the peak memory since `_forget_peak` in MB: of the GPU, else of the process with its weights."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e6
+    else:
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    started = time.perf_counter()
+    loss = once()
+    if on_gpu:
+        torch.cuda.synchronize(device)
+    seconds = time.perf_counter() - started
     status = Path("/proc/self/status")
-    if status.is_file():
-        for line in status.read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmHWM"):
-                return int(line.split()[1]) * 1024 / 1e6
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    if not on_gpu and status.is_file():
+        line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))
+        return Measurement(seconds, float(loss), int(line.split()[1]) * 1024 / 1e6)
+    return Measurement(seconds, float(loss), peak_memory_mb())
