@@ -102,7 +102,7 @@ def test_a_citation_without_text_is_an_empty_sequence_as_there(tmp_path: Path) -
         assert counts["dropped"] == ({} if mode == "reference" else {"without_text": 1})
         assert pq.read_metadata(texts).num_rows == counts["kept"]
         tokenize_shard(texts, tmp_path / mode, tokenizer, special_ids=ids, tokenizer_digest="d", max_length=24)
-        store = TokenStore.open([tmp_path / mode])
+        store = TokenStore([tmp_path / mode])
         sequences[mode] = [store.sequence(n).tolist() for n in range(len(store))]
     gene = [ids["cls"], tokenizer.token_to_id("gene"), ids["sep"]]
     assert sequences == {"reference": [[ids["cls"], ids["sep"]], gene], "full": [gene]}

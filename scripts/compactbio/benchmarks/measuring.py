@@ -145,7 +145,7 @@ def _make_step(
     from compactbio.benchmarks.steps import our_step, reference_step
 
     torch.set_num_threads(settings.threads)
-    common = (case, TokenStore.open([store]), settings.batch_size, dropout, precision)
+    common = (case, TokenStore([store]), settings.batch_size, dropout, precision)
     return our_step(*common, settings.micro_batch_tokens) if side == "ours" else reference_step(*common)
 
 

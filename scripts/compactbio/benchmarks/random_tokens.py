@@ -33,4 +33,4 @@ def write_store(folder: Path, lengths: np.ndarray, vocabulary: int, *, max_lengt
     ids = [random.integers(len(SPECIAL_IDS), vocabulary, length) for length in np.minimum(lengths, max_length)]
     writer.append([SPECIAL_IDS["cls"], *row[2:].tolist(), SPECIAL_IDS["sep"]] for row in ids)
     writer.finish(tokenizer_digest=TOKENIZER_DIGEST)
-    return TokenStore.open([folder])
+    return TokenStore([folder])
