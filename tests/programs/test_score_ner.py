@@ -88,7 +88,7 @@ def test_gold_entities_of_the_real_test_sets(tmp_path, dataset):
     import numpy as np
 
     from compactbio.scoring.entities import count_pieces, labels_of_lists, offsets_of, scores_of_counts
-    from compactbio.scoring.tagged_files import labels_of_lines, read_tagged_lines, score_tagged_files
+    from compactbio.scoring.tagged_files import read_tagged_file, score_tagged_files
     from compactbio.students.tokenizers import build_tokenizer
 
     mirror = Path(os.environ["COMPACTBIO_MIRROR"])
@@ -96,18 +96,14 @@ def test_gold_entities_of_the_real_test_sets(tmp_path, dataset):
         member = archive.extractfile(f"datasets/NER/{dataset}/test.tsv")
         (tmp_path / "test.tsv").write_bytes(member.read())
     tokenizer = build_tokenizer(mirror / "hub/vocab/bert-base-cased-vocab.txt", lower_case=False)
-    lines = read_tagged_lines(tmp_path / "test.tsv")
-    sentences = [
-        [line.word for line in sentence]
-        for has_words, sentence in groupby(lines, key=lambda line: bool(line.word))
-        if has_words
-    ]
+    gold_file = read_tagged_file(tmp_path / "test.tsv")
+    sentences = [list(words) for filled, words in groupby(gold_file.words, bool) if filled]
     encodings = tokenizer(sentences, is_split_into_words=True, add_special_tokens=False)
     words = [encodings.word_ids(number) for number in range(len(sentences))]
     offsets = offsets_of(np.array([len(indices) for indices in words]))
     pieces = labels_of_lists([["O"] * len(indices) for indices in words])
     assert pieces.offsets.tolist() == offsets.tolist()
-    gold = labels_of_lines(lines)
+    gold = labels_of_lists(gold_file.sentences())
     reference = scores_of_counts(count_pieces(gold, pieces, np.concatenate(words).astype(np.int64), 510))
     standard = score_tagged_files(tmp_path / "test.tsv", tmp_path / "test.tsv")
     assert (standard["entities"], reference["entities"]) == COUNTED[dataset]
