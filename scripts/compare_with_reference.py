@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,6 +59,7 @@ def differences(arguments: argparse.Namespace, work: Path) -> Iterator[Differenc
     from compactbio.students.tokenizers import build_tokenizer, save_tokenizer
 
     datasets.disable_progress_bars()
+    warnings.filterwarnings("ignore", message="reduction: 'mean' divides")  # which is their formula
     torch.set_num_threads(1)  # models this small gain nothing from a second
     yield from compare_objectives(arguments.authors, arguments.seeds)
     yield from compare_starting_weights(arguments.authors)

@@ -80,7 +80,8 @@ def compare_entities(authors: Path, folder: Path, model: Path, seed: int = 0) ->
     yield Difference(subject, "pieces and labels", f"{len(theirs)} sentences", f"{len(ours)} sentences", f"{unequal}")
 
     width = max(len(ids) for ids, _ in theirs)
-    logits = np.random.default_rng(seed).random((len(theirs), width, len(LABELS)))
+    drawn = np.random.default_rng(seed).random((len(theirs), width, len(LABELS)))
+    logits = drawn[:, :, [LABELS.index(name) for name in label_names]]  # their order of labels is that of a set
     gold = np.full((len(theirs), width), IGNORED)
     for row, labels in enumerate(test["labels"]):
         gold[row, : len(labels)] = labels
