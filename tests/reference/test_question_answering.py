@@ -101,7 +101,7 @@ def ours(folder, features: list[Feature], quirks, device: str = "cpu") -> tuple[
         share = step(batch.tensors, denominators)
         share.backward()
         loss += share.item()
-    words = torch.zeros(len(VOCABULARY), seen.table.embedding_dim)
+    words = torch.zeros_like(seen.table.weight)
     words[seen.rows] = step.model.get_input_embeddings().weight.grad
     return loss, gradient_of(step.model, words), len(made)
 
