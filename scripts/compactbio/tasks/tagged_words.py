@@ -50,10 +50,9 @@ def read_split(path: Path, definition: Definition) -> tuple[Columns, Counts]:
     An I that continues nothing (after O, at a sentence's start, or after an entity of another type) starts an
     entity under the CoNLL rule that the scorer follows. It is written as the B that it means, and counted.
     """
-    known = definition.label_ids
+    known, key = definition.label_ids, f"{definition.key}.labels"
     columns: Columns = {"id": [], "words": [], "labels": []}
     counts: Counter[str] = Counter(sentences=0, words=0, entities=0, i_after_o=0, blank_lines_extra=0)
-    by_label: Counter[str] = Counter()
     words: list[str] = []
     ids: list[int] = []
     previous = "O"
@@ -68,18 +67,19 @@ def read_split(path: Path, definition: Definition) -> tuple[Columns, Counts]:
         if word == _DOCUMENT_START:
             counts["document_marks_skipped"] += 1
             continue
-        check_label(label, known, path, number, f"{definition.key}.labels")
+        check_label(label, known, path, number, key)
         if label[0] == "I" and (previous == "O" or previous[1:] != label[1:]):
             label = f"B{label[1:]}"
             counts["i_after_o"] += 1
-        counts["entities"] += label[0] == "B"
-        by_label[label] += 1
         words.append(word)
         ids.append(known[label])
         previous = label
     if not columns["words"]:
         raise UserError(f"{path} holds no sentence")
     counts["sentences"] = len(columns["words"])
-    counts["words"] = by_label.total()
     columns["id"] = list(range(counts["sentences"]))
-    return columns, {**counts, "labels": {label: by_label[label] for label in definition.labels}}
+    by_id = Counter(chain.from_iterable(columns["labels"]))
+    by_label = {label: by_id[number] for label, number in known.items()}
+    counts["words"] = by_id.total()
+    counts["entities"] = sum(count for label, count in by_label.items() if label[0] == "B")
+    return columns, {**counts, "labels": by_label}
