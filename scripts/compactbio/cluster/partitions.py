@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from compactbio.errors import UserError
@@ -15,7 +15,7 @@ SINFO = ("sinfo", "--noheader", "--format", "%R|%D|%c|%m|%G")
 SCONTROL = ("scontrol", "--oneliner", "show", "partition")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Partition:
     """One partition. CPUs, memory and GPUs are those of its largest node; None is no limit."""
 
@@ -38,6 +38,11 @@ class Partition:
         """Return the most GPUs of one kind that a node has."""
         return max(self.gpus.values(), default=0)
 
+    @property
+    def most_nodes(self) -> int:
+        """Return the nodes that one job may have."""
+        return min(self.nodes, self.max_nodes or self.nodes)
+
 
 def ask_partitions() -> list[Partition]:
     """Return the partitions of the cluster that this machine belongs to."""
@@ -46,7 +51,7 @@ def ask_partitions() -> list[Partition]:
 
 def read_partitions(sinfo: str, scontrol: str) -> list[Partition]:
     """Return the partitions in what the commands SINFO and SCONTROL print, in the latter's order."""
-    partitions = {}
+    partitions: dict[str, Partition] = {}
     for line in scontrol.splitlines():
         facts = dict(entry.split("=", 1) for entry in line.split() if "=" in entry)
         if "PartitionName" not in facts:
@@ -65,16 +70,11 @@ def read_partitions(sinfo: str, scontrol: str) -> list[Partition]:
     for row in rows_of(sinfo, *SINFO_COLUMNS):  # a line for each kind of node
         if row["partition"] in partitions:
             known = partitions[row["partition"]]
-            gpus = known.gpus | {
-                kind: max(count, known.gpus.get(kind, 0)) for kind, count in read_gpus(row["gres"]).items()
-            }
-            partitions[known.name] = replace(
-                known,
-                nodes=known.nodes + int(row["nodes"]),
-                cpus=max(known.cpus, _number(row["cpus"])),
-                memory_mb=max(known.memory_mb, _number(row["memory"])),
-                gpus=gpus,
-            )
+            known.nodes += int(row["nodes"])
+            known.cpus = max(known.cpus, _number(row["cpus"]))
+            known.memory_mb = max(known.memory_mb, _number(row["memory"]))
+            for kind, count in read_gpus(row["gres"]).items():
+                known.gpus[kind] = max(count, known.gpus.get(kind, 0))
     return list(partitions.values())
 
 
@@ -122,20 +122,15 @@ def read_demands(content: Any) -> list[Demand]:
 
 def obstacles(demand: Demand, partition: Partition) -> list[str]:
     """Return why a partition cannot take a job, empty where it can."""
-    found = []
-    if partition.max_minutes is not None and demand.minutes > partition.max_minutes:
-        found.append(f"runtime {demand.minutes:.0f} min > {partition.max_minutes:.0f}")
-    if demand.memory_mb > partition.memory_mb:
-        found.append(f"mem_mb {demand.memory_mb} > {partition.memory_mb}")
-    if demand.threads > partition.cpus:
-        found.append(f"threads {demand.threads} > {partition.cpus}")
     on_node = -(-demand.gpus // demand.nodes)
-    if on_node > partition.gpus_per_node:
-        found.append(f"{on_node} GPUs a node > {partition.gpus_per_node}")
-    most_nodes = min(partition.nodes, partition.max_nodes or partition.nodes)
-    if demand.nodes > most_nodes:
-        found.append(f"{demand.nodes} nodes > {most_nodes}")
-    return found
+    limits: tuple[tuple[str, float, float | None], ...] = (
+        (f"runtime {demand.minutes:.0f} min", demand.minutes, partition.max_minutes),
+        (f"mem_mb {demand.memory_mb}", demand.memory_mb, partition.memory_mb),
+        (f"threads {demand.threads}", demand.threads, partition.cpus),
+        (f"{on_node} GPUs a node", on_node, partition.gpus_per_node),
+        (f"{demand.nodes} nodes", demand.nodes, partition.most_nodes),
+    )
+    return [f"{text} > {most:.0f}" for text, asked, most in limits if most is not None and asked > most]
 
 
 def fitting(demand: Demand, partitions: Sequence[Partition]) -> tuple[list[str], str]:
@@ -177,17 +172,16 @@ def partition_file(partitions: Iterable[Partition]) -> str:
 
 def _limits(partition: Partition) -> list[str]:
     """Return the lines of a partition's limits."""
-    lines = []
-    if partition.max_minutes is not None:
-        lines.append(f"max_runtime: {round(partition.max_minutes)}  # minutes")
-    lines.append(f"max_threads: {partition.cpus}")
-    lines.append(f"max_mem_mb: {partition.memory_mb}")
-    lines.append(f"max_nodes: {min(partition.nodes, partition.max_nodes or partition.nodes)}")
+    lines = [] if partition.max_minutes is None else [f"max_runtime: {round(partition.max_minutes)}  # minutes"]
+    lines += [
+        f"max_threads: {partition.cpus}",
+        f"max_mem_mb: {partition.memory_mb}",
+        f"max_nodes: {partition.most_nodes}",
+    ]
     if partition.gpus:
         lines.append(f"max_gpu: {partition.gpus_per_node}")
-        kinds = [kind for kind in partition.gpus if kind]
-        if kinds:
-            lines.append(f"available_gpu_models: [{', '.join(kinds)}]")
+    if any(partition.gpus):
+        lines.append(f"available_gpu_models: [{', '.join(filter(None, partition.gpus))}]")
     if partition.accounts != "ALL":
         lines[0] += f"  # accounts: {partition.accounts}"
     return lines

@@ -36,16 +36,16 @@ def check_versions(requirements: str) -> list[Check]:
     """Compare what is installed with the pins."""
     pins = dict(line.split("==") for line in requirements.splitlines() if "==" in line)
     installed = {name: _version(name) for name in PINNED}
-    others = [
+    others = ", ".join(
         f"{name} {found or 'missing'} (pinned: {pins[name]})"
         for name, found in installed.items()
         if found is None or found.split("+")[0] != pins[name]
-    ]
+    )
     python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
-    if any(found is None for found in installed.values()):
-        return [Check("versions", BAD, f"{', '.join(others)}: pip install -r envs/requirements.txt")]
+    if None in installed.values():
+        return [Check("versions", BAD, f"{others}: pip install -r envs/requirements.txt")]
     if others:
-        return [Check("versions", UNSURE, f"{python}; not the pinned versions: {', '.join(others)}")]
+        return [Check("versions", UNSURE, f"{python}; not the pinned versions: {others}")]
     return [Check("versions", GOOD, f"{python}, {', '.join(f'{name} {found}' for name, found in installed.items())}")]
 
 
@@ -94,7 +94,7 @@ def check_partition_file(path: Path, listed: Iterable[str], partitions: Sequence
 def check_controller(configuration: str) -> list[Check]:
     """Check in `scontrol show config` how long ended jobs are known, and whether jobs are put back into the queue."""
     facts = {
-        key.strip(): value.strip() for key, _, value in (line.partition("=") for line in configuration.splitlines())
+        key.strip(): value.strip() for key, _, value in (line.partition("=") for line in configuration.split("\n"))
     }
     age = int(facts.get("MinJobAge", "0").split()[0])
     checks = [Check("job states", GOOD, f"squeue knows ended jobs for {age} s")]
@@ -102,10 +102,9 @@ def check_controller(configuration: str) -> list[Check]:
         most = max(1, age // 3)
         text = f"squeue forgets ended jobs after {age} s: add --slurm-init-seconds-before-status-checks {most}"
         checks = [Check("job states", BAD, text)]
-    if facts.get("JobRequeue") != "1":
-        text = "the site puts no jobs back by itself; the profile asks for it with --requeue"
-        checks.append(Check("requeue", UNSURE, text))
-    return checks
+    if facts.get("JobRequeue") == "1":
+        return checks
+    return [*checks, Check("requeue", UNSURE, "the site puts no jobs back by itself; the profile asks with --requeue")]
 
 
 def check_room(needs: Sequence[Need], room: Room, folder: Path) -> list[Check]:
@@ -163,10 +162,10 @@ def check_hours(found: Sequence[Forecast], missing: Sequence[str], wall_hours: f
 
 def check_downloads(missing: int, total: int) -> list[Check]:
     """Check that what compute nodes cannot fetch is there."""
-    if missing:
-        text = f"{missing} of {total} missing: snakemake downloads --profile profiles/slurm"
-        return [Check("downloads", UNSURE, text)]
-    return [Check("downloads", GOOD, f"all {total} are there")]
+    if not missing:
+        return [Check("downloads", GOOD, f"all {total} are there")]
+    text = f"{missing} of {total} missing: snakemake downloads --profile profiles/slurm"
+    return [Check("downloads", UNSURE, text)]
 
 
 def check_network(urls: Iterable[str], seconds: float = 5.0) -> list[Check]:

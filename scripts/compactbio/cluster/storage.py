@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import grp
 import os
 import re
 import shutil
@@ -160,12 +159,11 @@ def ask_quotas(folder: Path) -> tuple[list[Quota], str]:
 
     Asked are the commands of Linux and NFS (`quota`) and of Lustre (`lfs`); other file systems have others.
     """
-    user, group = getpass.getuser(), _group_of(folder)
     asked, quotas = [], []
     try:
         if shutil.which("lfs"):
             asked.append("lfs")
-            for option, holder in (("-u", user), ("-g", group)):
+            for option, holder in (("-u", getpass.getuser()), ("-g", _group_of(folder))):
                 text = output_of("lfs", "quota", option, holder, str(folder), seconds=SECONDS, check=False)
                 quotas += read_quotas(text)
         if shutil.which("quota") and not quotas:
@@ -183,14 +181,12 @@ def ask_quotas(folder: Path) -> tuple[list[Quota], str]:
 def read_quotas(text: str) -> list[Quota]:
     """Return the quotas in what `quota --raw-grace` and `lfs quota` print, of users and groups."""
     quotas = []
-    holders = list(HOLDER.finditer(text))
-    for holder, end in zip(holders, [one.start() for one in holders[1:]] + [len(text)], strict=False):
-        kind = "user" if holder.group(1) in ("user", "usr") else "group"
-        for row in ROW.finditer(text, holder.end(), end):
-            kibibytes, soft_space, hard_space, files, soft_files, hard_files = map(int, row.groups()[1:])
-            space_left, files_left = _left(kibibytes, soft_space, hard_space), _left(files, soft_files, hard_files)
-            bytes_left = None if space_left is None else 1024.0 * space_left
-            quotas.append(Quota(f"{kind} {holder.group(2)}", row.group(1), bytes_left, files_left))
+    _, *parts = HOLDER.split(text)
+    for kind, name, rows in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+        holder = f"{'user' if kind in ('user', 'usr') else 'group'} {name}"
+        for file_system, *amounts in ROW.findall(rows):
+            space_left, files_left = _left(*map(int, amounts[:3])), _left(*map(int, amounts[3:]))
+            quotas.append(Quota(holder, file_system, None if space_left is None else 1024.0 * space_left, files_left))
     return quotas
 
 
@@ -202,8 +198,7 @@ def _left(used: int, soft: int, hard: int) -> int | None:
 
 def _group_of(folder: Path) -> str:
     """Return the name of a folder's group, its number where it has none."""
-    number = folder.stat().st_gid
     try:
-        return grp.getgrgid(number).gr_name
+        return folder.group()
     except KeyError:
-        return str(number)
+        return str(folder.stat().st_gid)
