@@ -79,11 +79,7 @@ def storage_checks(config: dict[str, Any]) -> list[Check]:
 
 
 def cluster_checks(
-    demands: list[Demand],
-    gpus: int,
-    training: Demand | None,
-    arguments: argparse.Namespace,
-    config: dict[str, Any],
+    demands: list[Demand], gpus: int, training: Demand | None, arguments: argparse.Namespace, config: dict[str, Any]
 ) -> list[Check]:
     """Return the checks that ask SLURM; steps of trainings that were not measured yet are measured in a job."""
     try:
@@ -139,11 +135,7 @@ def run_probe(partitions: list[Partition], gpus: int, minutes: float) -> tuple[d
 def measure(
     config: dict[str, Any], training: Demand, partitions: list[Partition], arguments: argparse.Namespace
 ) -> list[Check]:
-    """Time some steps of the trainings that were not timed yet, in a job with the resources of one of them on a node.
-
-    Args:
-        training: what a training asks for.
-    """
+    """Time some steps of the trainings that were not timed yet, in a job with what one of them asks for on a node."""
     trained, path = trained_models(config), measured_trainings(config)
     models = [name for name in trained if name not in timings.read_timings(config, trained, path)]
     if not models:

@@ -8,6 +8,8 @@ checkpoints folder and taken from there.
 from __future__ import annotations
 
 import argparse
+import atexit
+import contextlib
 import logging
 import os
 import sys
@@ -66,11 +68,13 @@ def claim_gpu() -> None:
 
     Called before torch is imported, which would open a device on every GPU it sees.
     """
-    from compactbio.training.launching import ClaimedGpus, visible_gpus
+    from compactbio.training.launching import claimed_gpus, visible_gpus
 
     found = visible_gpus(os.environ)
     if found and "CUDA_VISIBLE_DEVICES" not in os.environ:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(ClaimedGpus(1, found).wait())
+        held = contextlib.ExitStack()
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(held.enter_context(claimed_gpus(1, found)))
+        atexit.register(held.close)
 
 
 def parse_arguments() -> argparse.Namespace:

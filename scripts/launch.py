@@ -10,6 +10,7 @@ Without any NVIDIA GPU on the machine, one process runs on the CPU whatever --gp
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import shlex
@@ -23,7 +24,7 @@ from compactbio.logs import run_program
 from compactbio.pretraining.sampling import check_split
 from compactbio.training.checkpoints import TrainingState
 from compactbio.training.launching import (
-    ClaimedGpus,
+    claimed_gpus,
     find_meeting,
     launch_command,
     processes_for,
@@ -52,7 +53,7 @@ def main() -> None:
     """Build the command, run it, forward signals, read the state."""
     arguments = parse_arguments()
     environment = dict(os.environ)
-    claimed = None
+    claim: contextlib.AbstractContextManager[list[str]] = contextlib.nullcontext([])
     processes = arguments.processes
     if arguments.nodes > 1:
         processes = processes or max(arguments.gpus, 1)
@@ -60,8 +61,7 @@ def main() -> None:
         found = visible_gpus(environment)
         processes = processes_for(arguments.gpus, len(found))
         if found and arguments.gpus and "CUDA_VISIBLE_DEVICES" not in environment and not arguments.dry_run:
-            claimed = ClaimedGpus(processes, found)
-            environment["CUDA_VISIBLE_DEVICES"] = ",".join(claimed.wait())
+            claim = claimed_gpus(processes, found)
     if arguments.global_batch_size is not None:
         check_split(arguments.global_batch_size, processes)
     on_node = max(1, processes // arguments.nodes)
@@ -83,9 +83,10 @@ def main() -> None:
     environment.setdefault("OMP_WAIT_POLICY", "passive")
     arguments.run_state.unlink(missing_ok=True)  # an earlier try left it
     logging.info("%s", shlex.join(command))
-    code = run_and_forward(command, environment)
-    if claimed is not None:
-        claimed.release()
+    with claim as names:
+        if names:
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(names)
+        code = run_and_forward(command, environment)
     sys.exit(exit_code(code, arguments.run_state))
 
 

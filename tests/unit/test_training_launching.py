@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from compactbio.errors import UserError
+from compactbio.training import launching
 from compactbio.training.launching import (
     ON_EACH_NODE,
     TORCHRUN,
-    ClaimedGpus,
+    claimed_gpus,
     launch_command,
     processes_for,
     threads_per_process,
@@ -98,18 +99,20 @@ def test_gpus_are_seen_by_their_device_files(tmp_path):
     assert visible_gpus({"CUDA_VISIBLE_DEVICES": "-1"}, tmp_path) == []
 
 
-def test_claimed_gpus_are_not_given_twice(tmp_path):
-    first = ClaimedGpus(1, ["0", "1"], tmp_path)
-    assert first.wait() == ["0"]
-    second = ClaimedGpus(1, ["0", "1"], tmp_path)
-    assert second.wait() == ["1"]
-    third = ClaimedGpus(2, ["0", "1"], tmp_path)
-    assert not third._try()
-    first.release()
-    assert not third._try()
-    second.release()
-    assert third.wait() == ["0", "1"]
-    third.release()
+def test_claimed_gpus_are_not_given_twice(tmp_path, monkeypatch):
+    def give_up(seconds):
+        raise TimeoutError
+
+    monkeypatch.setattr(launching.time, "sleep", give_up)
+    with claimed_gpus(1, ["0", "1"], tmp_path) as first:
+        with claimed_gpus(1, ["0", "1"], tmp_path) as second:
+            assert (first, second) == (["0"], ["1"])
+        with pytest.raises(TimeoutError), claimed_gpus(2, ["0", "1"], tmp_path):
+            pass
+        with claimed_gpus(1, ["0", "1"], tmp_path) as second:  # who waits holds none
+            assert second == ["1"]
+    with claimed_gpus(2, ["0", "1"], tmp_path) as both:
+        assert both == ["0", "1"]
 
 
 def test_cores_are_shared_by_the_processes():

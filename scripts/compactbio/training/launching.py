@@ -5,7 +5,9 @@ Nothing here imports torch: a launcher must not touch a GPU.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import itertools
 import logging
 import os
 import shutil
@@ -13,12 +15,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.slurm import output_of
 
+POLL_SECONDS = 5.0  # between looks for free GPUs
 # torchrun would die of SIGUSR1 without handing it on; it kills processes that need longer than this to save and leave
 TORCHRUN = ("--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1", "--shutdown-timeout=120")
 # torchrun finds out whether it is the meeting place by what its host's name resolves to, which on many clusters is a
@@ -121,49 +124,27 @@ def visible_gpus(environment: Mapping[str, str], devices: Path = Path("/dev")) -
     return [name for name in chosen.split(",") if name.strip() and name.strip() not in ("-1", "NoDevFiles")]
 
 
-class ClaimedGpus:
-    """GPUs of a machine without a scheduler, held by locks on files until the process ends."""
-
-    def __init__(self, count: int, present: list[str], folder: Path | None = None) -> None:
-        self.folder = folder or Path(tempfile.gettempdir()) / f"compactbio-gpus-{os.getuid()}"
-        self.count, self.present = count, present
-        self._held: dict[str, int] = {}
-
-    def wait(self, poll_seconds: float = 5.0) -> list[str]:
-        """Return the names of the claimed GPUs, once enough are free."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        logged = False
-        while not self._try():
-            if not logged:
-                logging.info(
-                    "waiting for %d free GPU(s) of %d (locks in %s)", self.count, len(self.present), self.folder
-                )
-                logged = True
-            time.sleep(poll_seconds)
-        return list(self._held)
-
-    def release(self) -> None:
-        """Let the GPUs go."""
-        for handle in self._held.values():
-            os.close(handle)
-        self._held = {}
-
-    def _try(self) -> bool:
-        """Take what is free; keep it only if it is enough: else two launchers would wait for each other."""
-        for name in self.present:
-            if len(self._held) == self.count:
-                break
-            handle = os.open(self.folder / f"gpu{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                os.close(handle)
-            else:
-                self._held[name] = handle
-        if len(self._held) == self.count:
-            return True
-        self.release()
-        return False
+@contextlib.contextmanager
+def claimed_gpus(count: int, present: list[str], folder: Path | None = None) -> Iterator[list[str]]:
+    """Yield the names of so many GPUs of a machine without a scheduler once they are free, held by locks on files."""
+    folder = folder or Path(tempfile.gettempdir()) / f"compactbio-gpus-{os.getuid()}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for waits in itertools.count():
+        names: list[str] = []
+        with (
+            contextlib.ExitStack() as held
+        ):  # left where too few are free: else two launchers would wait for each other
+            for name in present:
+                lock = held.enter_context((folder / f"gpu{name}.lock").open("a"))
+                with contextlib.suppress(OSError):
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    names.append(name)
+                if len(names) == count:
+                    yield names
+                    return
+        if waits == 0:
+            logging.info("waiting for %d free GPU(s) of %d (locks in %s)", count, len(present), folder)
+        time.sleep(POLL_SECONDS)
 
 
 def threads_per_process(environment: Mapping[str, str], processes_on_node: int) -> int:
