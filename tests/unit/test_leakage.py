@@ -2,13 +2,14 @@
 
 from compactbio.kinds import KINDS
 from compactbio.tasks.leakage import count_seen, seen_in_train
+from compactbio.tasks.rows import Rows
 
 
 def questions(*rows):
     """Columns of (question id, question) rows, each with a context of its own."""
     ids, texts = zip(*rows, strict=True)
     contexts = [f"{name} {number}" for number, name in enumerate(texts)]
-    return {"question_id": list(ids), "question": list(texts), "context": contexts}
+    return Rows({"question_id": list(ids), "question": list(texts), "context": contexts}, None)
 
 
 def test_a_question_leaks_by_its_id_or_its_text_whatever_its_contexts():
@@ -25,12 +26,12 @@ def test_a_question_leaks_by_its_id_or_its_text_whatever_its_contexts():
 
 
 def test_a_sentence_leaks_by_its_words():
-    train, test = {"words": [["A", "b"], ["c"]]}, {"words": [["c"], ["a", "b"], ["c"]]}
+    train, test = Rows({"words": [["A", "b"], ["c"]]}, None), Rows({"words": [["c"], ["a", "b"], ["c"]]}, None)
     assert seen_in_train(train, test, KINDS["ner"].leak).tolist() == [True, False, True]
     assert count_seen(train, test, KINDS["ner"]) == 2
 
 
 def test_a_sentence_leaks_from_the_train_of_its_own_fold():
-    train = {"fold": [1, 2], "sentence": ["a", "b"]}
-    test = {"fold": [1, 1, 2, 2], "sentence": ["a", "b", "a", "b"]}
+    train = Rows({"fold": [1, 2], "sentence": ["a", "b"]}, None)
+    test = Rows({"fold": [1, 1, 2, 2], "sentence": ["a", "b", "a", "b"]}, None)
     assert count_seen(train, test, KINDS["re"]) == 2

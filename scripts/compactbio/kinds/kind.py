@@ -77,11 +77,6 @@ class Leak:
     loose: frozenset[str] = frozenset()
     unit: str | None = None
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Return the columns that are compared."""
-        return tuple(name for key in self.keys for name in key)
-
 
 @dataclass(frozen=True)
 class Predictions:
@@ -215,13 +210,9 @@ class Kind:
 
     @property
     def titles(self) -> dict[str, str]:
-        """Return the titles of its metrics, those of one protocol included."""
-        return {metric.name: metric.title for metric in (*self.metrics, *self._special)}
-
-    @property
-    def _special(self) -> tuple[Metric, ...]:
-        """Return the metrics that only one protocol has."""
-        return tuple(metric for protocol in self.protocols for metric in protocol.metrics)
+        """Return the titles of its metrics, those of one protocol included, by their names."""
+        special = (metric for protocol in self.protocols for metric in protocol.metrics)
+        return {metric.name: metric.title for metric in (*self.metrics, *special)}
 
     def metrics_of(self, protocol: str) -> tuple[str, ...]:
         """Return the metrics of a protocol in the order of the tables' columns."""
@@ -235,7 +226,8 @@ class Kind:
     def known_metrics(self) -> tuple[str, ...]:
         """Return every number that a run of this kind may have, those that it must have first."""
         variants = (prefix + metric for prefix in self.variants for metric in self.metric_names)
-        return (*self.metric_names, *self.count_names, *variants, *(metric.name for metric in self._special))
+        special = list(self.titles)[len(self.metrics) :]  # of one protocol
+        return (*self.metric_names, *self.count_names, *variants, *special)
 
     def layout(self, name: object) -> Layout | None:
         """Return a layout of this kind by its name, as a configuration has it."""

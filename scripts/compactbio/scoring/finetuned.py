@@ -50,7 +50,7 @@ class Finetuned:
 
     def seen(self, train: Rows, test: Rows) -> np.ndarray:
         """Return bool [test rows]: whose unit (see Leak) also stands in train."""
-        return seen_in_train(train.columns, test.columns, self.kind.leak)
+        return seen_in_train(train, test, self.kind.leak)
 
     def with_unseen(self, score: Callable[[np.ndarray], Metrics], unseen: np.ndarray) -> Metrics:
         """Return metrics, how many test examples stand in train too, and the metrics without those where there are any.

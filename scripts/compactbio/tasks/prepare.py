@@ -26,7 +26,7 @@ from compactbio.kinds.columns import features
 from compactbio.kinds.kind import ALSO_IN_TRAIN, Layout
 from compactbio.tasks.leakage import count_seen
 from compactbio.tasks.prepared import SPLITS, Counts, Definition, Prepared, parse_definition
-from compactbio.tasks.rows import DATA, GOLDEN
+from compactbio.tasks.rows import DATA, GOLDEN, Rows
 
 COUNTS = "counts.json"
 
@@ -71,7 +71,8 @@ def prepare_dataset(name: str, definition: Any, data: Path, output: Path) -> Man
     if not parsed.folder.is_dir():
         raise UserError(f"{parsed.folder} is not a folder: correct {parsed.key}.folder")
     prepared = reader_of(parsed.layout)(parsed)
-    prepared.counts["test"][ALSO_IN_TRAIN] = count_seen(prepared.splits["train"], prepared.splits["test"], parsed.kind)
+    train, test = (Rows(prepared.splits[split], None) for split in ("train", "test"))
+    prepared.counts["test"][ALSO_IN_TRAIN] = count_seen(train, test, parsed.kind)
     repaired = sum(counts.get("i_after_o", 0) for counts in prepared.counts.values())
     if repaired:
         logging.warning("%s: %d labels I that continue no entity were read as B", name, repaired)
