@@ -31,7 +31,7 @@ def test_words_become_pieces_and_every_piece_has_its_words_label(tokenizer):
     (feature,) = made.features
     assert feature.ids.tolist() == ids("[CLS] the flu ##x ##y cell [SEP]")
     assert feature.targets["labels"].tolist() == [IGNORED, 0, 1, 1, 1, 0, IGNORED]
-    assert made.piece_words[0].tolist() == [-1, 0, 1, 1, 1, 2, -1]
+    assert made.origin.piece_words[0].tolist() == [-1, 0, 1, 1, 1, 2, -1]
 
 
 def test_first_piece_only(tokenizer):
@@ -43,15 +43,15 @@ def test_words_without_pieces_shift_nothing_and_are_outside(tokenizer):
     # a zero-width space and a control character vanish in BERT's normaliser
     sentences = [["\u200b", "flux", "\x00", "cell"], ["\u200b"], [], ["gene"]]
     made = word_windows(sentences, [[0, 1, 0, 0], [1], [], [2]], tokenizer, 32, "all")
-    assert (made.empty_words, made.empty_sentences, made.cut_words) == (3, 2, 0)
+    assert made.notes == {"split_sentences": 0, "cut_words": 0, "empty_words": 3, "empty_sentences": 2}
     assert [feature.targets["labels"].tolist() for feature in made.features] == [
         [IGNORED, 1, 1, 0, IGNORED],
         [IGNORED, 2, IGNORED],
     ]
-    assert made.sentence_offsets.tolist() == [0, 4, 5, 5, 6]
+    assert made.origin.sentence_offsets.tolist() == [0, 4, 5, 5, 6]
     labels = [np.array([0, 1, 2, 0, 0]), np.array([0, 2, 0])]
     scores = [np.array([0.1, 0.2, 0.3, 0.4, 0.5]), np.array([0.1, 0.6, 0.1])]
-    words = join_words(made, labels, scores, outside=0)
+    words = join_words(made.origin, labels, scores, outside=0)
     assert words.labels.tolist() == [0, 1, 0, 0, 0, 2]
     assert words.scores.tolist() == pytest.approx([0, 0.2, 0, 0.4, 0, 0.6])
     assert words.piece_words.tolist() == [1, 1, 3, 5]
@@ -65,14 +65,16 @@ def test_windows_give_every_word_exactly_one_prediction(tokenizer, seed):
     length = draw.randint(8, 20)
     made = word_windows([words], [[i % 3 for i in range(len(words))]], tokenizer, length, "all")
     assert all(len(feature.ids) <= length for feature in made.features)
-    owned = np.concatenate([origin[origin >= 0] for origin in made.piece_words] or [np.empty(0)])
+    owned = np.concatenate([origin[origin >= 0] for origin in made.origin.piece_words] or [np.empty(0)])
     sizes = {"the": 1, "fluxy": 3, "abcde": 4, "\u200b": 0, "cell": 1}
     assert np.bincount(owned.astype(int), minlength=len(words)).tolist() == [sizes[word] for word in words]
-    for feature, origin in zip(made.features, made.piece_words, strict=True):
+    for feature, origin in zip(made.features, made.origin.piece_words, strict=True):
         expected = [IGNORED if word < 0 else word % 3 for word in origin]
         assert feature.targets["labels"].tolist() == expected
     # each piece predicts its word's number: joined, the words come back in order
-    predicted = join_words(made, made.piece_words, [np.ones(len(o)) for o in made.piece_words], outside=-5)
+    predicted = join_words(
+        made.origin, made.origin.piece_words, [np.ones(len(o)) for o in made.origin.piece_words], outside=-5
+    )
     assert predicted.labels.tolist() == [n if sizes[word] else -5 for n, word in enumerate(words)]
 
 
@@ -86,10 +88,10 @@ def test_split_words_by_hand():
 
 def test_a_word_longer_than_the_room_is_cut_and_still_predicted(tokenizer):
     made = word_windows([["cell", "abcde", "cell"]], [[0, 1, 0]], tokenizer, 5, "all")
-    owned = np.concatenate([origin[origin >= 0] for origin in made.piece_words])
+    owned = np.concatenate([origin[origin >= 0] for origin in made.origin.piece_words])
     assert sorted(set(owned.tolist())) == [0, 1, 2]
     assert all(len(feature.ids) <= 5 for feature in made.features)
-    assert made.cut_words == 1
+    assert made.notes["cut_words"] == 1
 
 
 def sentence_features(sentence, tokenizer, max_length):
@@ -141,7 +143,7 @@ def test_question_windows_and_answer_positions(tokenizer):
 def test_offsets_are_whole_words_of_the_context(tokenizer):
     context = "Thé  fluxy-cell (abcde)"
     made = context_windows(["who ?"], [context], None, tokenizer, 32, 4)
-    (pieces,) = made.contexts
+    (pieces,) = made.origin
     texts = [context[a:b] for a, b in zip(pieces.starts, pieces.ends, strict=True)]
     assert texts == ["Thé", *["fluxy"] * 3, "-", "cell", "(", *["abcde"] * 4, ")"]
     assert pieces.begin == made.features[0].first_segment
@@ -154,15 +156,15 @@ def test_misplaced_and_missing_answers_train_as_unanswerable(tokenizer):
         {"text": ["gene"], "answer_start": [4]},
     ]
     made = context_windows(["who ?"] * 3, ["the gene"] * 3, answers, tokenizer, 16, 2)
-    assert made.misplaced == 1
+    assert made.notes["misplaced_answers"] == 1
     assert [feature.targets["start"].item() for feature in made.features] == [0, 0, 5]
 
 
 def test_long_questions_leave_room_for_context(tokenizer):
     made = context_windows(["who " * 50], ["the cell " * 20], None, tokenizer, 20, 4)
-    assert made.cut_questions == 1
+    assert made.notes["cut_questions"] == 1
     assert all(len(feature.ids) <= 20 for feature in made.features)
-    covered = {(a, b) for pieces in made.contexts for a, b in zip(pieces.starts, pieces.ends, strict=True)}
+    covered = {(a, b) for pieces in made.origin for a, b in zip(pieces.starts, pieces.ends, strict=True)}
     assert len(covered) == 40
     with pytest.raises(UserError, match="stride"):
         context_windows(["who"], ["cell"], None, tokenizer, 10, 4)

@@ -61,9 +61,6 @@ class Dataset:
             prepared = read_json(self.folder / MANIFEST).get("task", self.kind.name)
             if prepared != self.kind.name:
                 raise UserError(f"{self.folder} is prepared for {prepared}, but run.yaml says {self.kind.name}")
-        fault = self.kind.labels.fault(self.settings["labels"]) if self.kind.labels else None
-        if fault:
-            raise UserError(f"run.yaml: labels: {fault}")
         self.tokenizer.require_length(self.settings["hyperparameters"]["max_length"])
 
     def _split(self, name: str, *, required: bool = False) -> Rows:

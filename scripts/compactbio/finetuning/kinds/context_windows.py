@@ -14,6 +14,7 @@ from tokenizers import Encoding
 
 from compactbio.errors import UserError
 from compactbio.finetuning.features import Feature, PieceTokenizer
+from compactbio.finetuning.kinds.task_kind import Features
 
 SPECIAL_PIECES = 3  # [CLS] question [SEP] context [SEP]
 
@@ -35,21 +36,6 @@ class ContextPieces:
     ends: np.ndarray
 
 
-@dataclass(frozen=True)
-class ContextWindows:
-    """Features of rows with scalar targets `start` and `end`, and their context pieces.
-
-    Attributes:
-        cut_questions: rows whose question was cut to leave room for context.
-        misplaced: rows whose answer text does not stand at its offset, trained as unanswerable.
-    """
-
-    features: list[Feature]
-    contexts: list[ContextPieces]
-    cut_questions: int
-    misplaced: int
-
-
 def context_windows(
     questions: Sequence[str],
     contexts: Sequence[str],
@@ -57,8 +43,11 @@ def context_windows(
     tokenizer: PieceTokenizer,
     max_length: int,
     stride: int,
-) -> ContextWindows:
-    """Return the windows of rows; rows with an empty context have none.
+) -> Features:
+    """Return the windows of rows with scalar targets `start` and `end`; rows with an empty context have none.
+
+    Their origin is a list of `ContextPieces`; noted are questions cut to leave room for context, and rows whose answer
+    text does not stand at its offset, which are trained as unanswerable.
 
     Args:
         questions: a question per row.
@@ -100,7 +89,7 @@ def context_windows(
             targets = {"start": np.asarray(start, np.int64), "end": np.asarray(stop, np.int64)}
             features.append(Feature(ids, len(head), targets))
             pieces.append(ContextPieces(row, len(head), word_starts[begin:end], word_ends[begin:end]))
-    return ContextWindows(features, pieces, cut, misplaced)
+    return Features(features, pieces, {"cut_questions": cut, "misplaced_answers": misplaced})
 
 
 def window_ranges(count: int, room: int, stride: int) -> list[tuple[int, int]]:

@@ -19,8 +19,6 @@ from compactbio.scoring.entities import Labels, score_entities
 from compactbio.settings.runs import FinetuningRun, Options
 from compactbio.tasks.rows import Rows
 
-NOTED = ("split_sentences", "cut_words", "empty_words", "empty_sentences")
-
 
 class EntityRecognition(LabelledKind):
     """Its features are windows of sentences; their origin is `WordWindows`."""
@@ -31,8 +29,7 @@ class EntityRecognition(LabelledKind):
         self, rows: Rows, gold: list[Any], tokenizer: PieceTokenizer, options: Options, *, has_answers: bool
     ) -> Features:
         """Return sentences in windows, every piece of a word or its first one with the word's label."""
-        made = word_windows(rows["words"], gold, tokenizer, options["max_length"], options["labelled_pieces"])
-        return Features(made.features, made, {name: getattr(made, name) for name in NOTED})
+        return word_windows(rows["words"], gold, tokenizer, options["max_length"], options["labelled_pieces"])
 
     def prediction_table(self, part: Examples, logits: Sequence[np.ndarray], labels: list[str]) -> pa.Table:
         """Return a row a sentence: every word, whatever the sentence's length, and its pieces."""

@@ -49,11 +49,8 @@ class QuestionAnswering(TaskKind):
     ) -> Features:
         """Return questions and contexts in windows that overlap."""
         answers = rows["answers"] if has_answers else None
-        made = context_windows(
-            rows["question"], rows["context"], answers, tokenizer, options["max_length"], options["stride"]
-        )
-        notes = {"cut_questions": made.cut_questions, "misplaced_answers": made.misplaced}
-        return Features(made.features, made.contexts, notes)
+        length, stride = options["max_length"], options["stride"]
+        return context_windows(rows["question"], rows["context"], answers, tokenizer, length, stride)
 
     def counted(self, arrays: Mapping[str, np.ndarray], class_weights: np.ndarray | None) -> float:
         """Return how many windows there are."""

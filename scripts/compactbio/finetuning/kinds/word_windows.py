@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compactbio.errors import UserError
 from compactbio.finetuning.features import IGNORED, Feature, PieceTokenizer
+from compactbio.finetuning.kinds.task_kind import Features
 
 SPECIAL_PIECES = 2  # [CLS] and [SEP]
 OVERLAP = 0.25  # of a window's room, shown again in the next window
@@ -21,27 +21,16 @@ OVERLAP = 0.25  # of a window's room, shown again in the next window
 
 @dataclass(frozen=True)
 class WordWindows:
-    """Features of sentences, and where each window's pieces come from.
+    """Where the pieces of the windows come from.
 
     Attributes:
-        features: one per window; target `labels` is IGNORED at special pieces, at words of other windows
-            and, with labelled_pieces `first`, at continuation pieces.
         piece_words: per window int64 [length], the word's index over all sentences joined, -1 where the
             piece is special or its word belongs to another window.
         sentence_offsets: int64 [sentences + 1], the joined index at which each sentence begins.
-        split_sentences: sentences that needed more than one window.
-        cut_words: words of more pieces than a window has room for, whose last pieces are left out.
-        empty_words: words that the tokenizer turns into nothing.
-        empty_sentences: sentences of which no piece is left.
     """
 
-    features: list[Feature]
     piece_words: list[np.ndarray]
     sentence_offsets: np.ndarray
-    split_sentences: int
-    cut_words: int
-    empty_words: int
-    empty_sentences: int
 
 
 @dataclass(frozen=True)
@@ -61,8 +50,12 @@ def word_windows(
     tokenizer: PieceTokenizer,
     max_length: int,
     labelled_pieces: str,
-) -> WordWindows:
-    """Return the features of sentences given as words with one label id each.
+) -> Features:
+    """Return the features of sentences given as words with one label id each; their origin is `WordWindows`.
+
+    The target `labels` is IGNORED at special pieces, at words of other windows and, with labelled_pieces `first`, at
+    continuation pieces. Noted are sentences that needed more than one window, words of more pieces than a window has
+    room for, whose last pieces are left out, words that the tokenizer turns into nothing, and sentences of such words.
 
     Args:
         sentences: words per sentence.
@@ -70,32 +63,27 @@ def word_windows(
         tokenizer: of the model.
         max_length: pieces of a window, special ones included.
         labelled_pieces: `all` (every piece carries its word's label) or `first`.
-
-    Raises:
-        UserError: a sentence has not as many labels as words.
     """
     room = max_length - SPECIAL_PIECES
     features: list[Feature] = []
     origins: list[np.ndarray] = []
     offsets = np.zeros(len(sentences) + 1, np.int64)
-    split = cut = empty = empty_sentences = 0
+    notes = dict.fromkeys(("split_sentences", "cut_words", "empty_words", "empty_sentences"), 0)
     for number, encoding in enumerate(tokenizer.encode_words(sentences)):
         count = len(sentences[number])
-        if count != len(labels[number]):
-            raise UserError(f"sentence {number} has {count} words but {len(labels[number])} labels")
         offsets[number + 1] = offsets[number] + count
         ids = np.asarray(encoding.ids, np.int64)
         words = np.asarray(encoding.word_ids, np.int64)
         lengths = np.bincount(words, minlength=count) if len(words) else np.zeros(count, np.int64)
-        empty += int((lengths == 0).sum())
-        cut += int((lengths > room).sum())
+        notes["empty_words"] += int((lengths == 0).sum())
+        notes["cut_words"] += int((lengths > room).sum())
         if not len(ids):
-            empty_sentences += 1
+            notes["empty_sentences"] += 1
             continue
         first_piece = np.concatenate([[0], np.cumsum(lengths)])
         of_words = np.asarray(labels[number], np.int64)
         windows = split_words(lengths, room)
-        split += len(windows) > 1
+        notes["split_sentences"] += len(windows) > 1
         owner = window_of_words(lengths, windows)
         for index, (begin, end) in enumerate(windows):
             pieces = slice(first_piece[begin], min(first_piece[end], first_piece[begin] + room))
@@ -108,7 +96,7 @@ def word_windows(
             framed = np.concatenate([[tokenizer.cls], ids[pieces], [tokenizer.sep]])
             features.append(Feature(framed, len(framed), {"labels": _framed(target, IGNORED)}))
             origins.append(_framed(origin, -1))
-    return WordWindows(features, origins, offsets, split, cut, empty, empty_sentences)
+    return Features(features, WordWindows(origins, offsets), notes)
 
 
 def split_words(lengths: np.ndarray, room: int) -> list[tuple[int, int]]:
@@ -161,7 +149,7 @@ def join_words(
     """Return predictions per word from predictions per piece of the windows.
 
     Args:
-        windows: from `word_windows`.
+        windows: the origin of what `word_windows` returns.
         labels: per window int64 [length], predicted label ids.
         scores: per window float32 [length], their probabilities.
         outside: id of `O`, given with score 0 to words without pieces.

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compactbio.errors import UserError
-from compactbio.files import replacing_folder, write_json, write_manifest
-from compactbio.finetuning.runs.effort import earlier_tries, with_this_try
+from compactbio.files import read_json, replacing_folder, write_json, write_manifest
 from compactbio.finetuning.runs.kept_weights import FINETUNED, about
 from compactbio.finetuning.runs.planning import RECIPE, PlannedRun
-from compactbio.finetuning.runs.records import METRICS, RESULT, SECONDS, RunResult
+from compactbio.finetuning.runs.records import METRICS, RESULT, SECONDS, Effort, RunResult
 from compactbio.imports import without_collector
-from compactbio.provenance import PROVENANCE, gather_provenance
+from compactbio.provenance import PROVENANCE, gather_provenance, gpu_count
 from compactbio.settings.results import MODEL
 from compactbio.settings.runs import FinetuningRun
 from compactbio.training.checkpoints import CheckpointFolder
@@ -163,3 +162,26 @@ def _remove_all_but_finished(run: PlannedRun) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def earlier_tries(folder: Path) -> Effort:
+    """Return what the earlier tries of the run in a folder cost.
+
+    A try that was killed wrote none of it: the seconds that its last checkpoint counts are taken instead, on as many
+    GPUs as there are now.
+    """
+    path = folder / SECONDS
+    effort = Effort(seconds=0.0, gpu_hours=0.0, tries=0)
+    if path.is_file():
+        effort |= read_json(path)
+    unnoted = CheckpointFolder(folder).seconds() - effort["seconds"]
+    return with_this_try(effort, unnoted) if unnoted > 0 else effort
+
+
+def with_this_try(earlier: Effort, seconds: float) -> Effort:
+    """Return the sums with one more try, which lasted so many seconds."""
+    return {
+        "seconds": earlier["seconds"] + seconds,
+        "gpu_hours": earlier["gpu_hours"] + seconds * gpu_count() / 3600,
+        "tries": earlier["tries"] + 1,
+    }

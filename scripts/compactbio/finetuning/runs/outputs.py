@@ -96,7 +96,7 @@ def provenance_record(
     """
     runs = {run.name: _record_of(run) for run in planned}
     tried = {run.fingerprint: _record_of(run) for run in trials}
-    everything = {run.fingerprint: _record_of(run) for run in (*planned, *trials)}
+    hours = {record["fingerprint"]: record.get("gpu_hours", 0.0) for record in (*runs.values(), *tried.values())}
     return gather_provenance(
         digests,
         training["seconds"],
@@ -106,7 +106,7 @@ def provenance_record(
         outputs={PREDICTIONS: sha256_of_file(output / PREDICTIONS)},
         seeds=sorted({run.seed for run in planned}),
         steps=training["steps"],
-        gpu_hours=round(sum(record.get("gpu_hours", 0.0) for record in everything.values()), 5),
+        gpu_hours=round(sum(hours.values()), 5),
         runs=runs,
         trials=tried,
     )
