@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compactbio.finetuning.packed.cuts import cheapest_cuts, fewest_cuts
-from compactbio.pretraining.sampling import micro_batch_bounds, packed_bounds, padded_length, share_of_process
+from compactbio.pretraining.sampling import micro_batch_bounds, padded_length, share_of_process
+from compactbio.training.cuts import cheapest_cuts, fewest_cuts
 
 ASCENDING = st.lists(st.integers(1, 30), min_size=1, max_size=9).map(sorted)
 DESCENDING = st.lists(st.integers(1, 64), min_size=1, max_size=40).map(lambda values: np.array(sorted(values)[::-1]))
@@ -49,7 +49,7 @@ def test_no_other_cut_within_the_limit_has_fewer_ranges(lengths, most):
 
 @given(DESCENDING, st.integers(64, 512))
 def test_packed_micro_batches_hold_every_sequence_once_and_end_where_the_next_would_not_fit(lengths, tokens):
-    bounds = packed_bounds(lengths, tokens)
+    bounds = fewest_cuts(lengths.tolist(), tokens)
     assert [number for begin, end in bounds for number in range(begin, end)] == list(range(len(lengths)))
     for begin, end in bounds:
         assert lengths[begin:end].sum() <= tokens

@@ -17,9 +17,9 @@ from compactbio.finetuning.model.task_model import load_task_model
 from compactbio.finetuning.model.task_step import TaskStep
 from compactbio.finetuning.packed import batching, groups
 from compactbio.finetuning.packed.batching import epoch_order, prediction_micro_batches, training_batches
-from compactbio.finetuning.packed.cuts import cheapest_cuts, fewest_cuts
 from compactbio.kinds import KINDS
 from compactbio.tasks.rows import Rows, cut_validation, label_ids
+from compactbio.training.cuts import cheapest_cuts, fewest_cuts
 
 torch.set_num_threads(1)
 
@@ -251,7 +251,7 @@ def test_a_folder_of_another_shape_or_without_weights_is_refused(tmp_path):
         load_task_model(folder, "re", ["0", "1"], 1)
     other = write_model(tmp_path / "other", architecture="distilbert")
     (folder / "model.safetensors").write_bytes((other / "model.safetensors").read_bytes())
-    with pytest.raises(UserError, match="missing or of another shape"):
+    with pytest.raises(UserError, match="weights of the encoder are missing"):
         load_task_model(folder, "re", ["0", "1"], 1)
 
 

@@ -118,9 +118,6 @@ def test_a_step_is_the_same_whatever_the_split(tmp_path, processes, tokens, pack
             batches = PretrainingBatches(
                 store,
                 masking(),
-                batch_size=8,
-                max_length=tiny.MAX_LENGTH,
-                seed=1,
                 micro_batch_tokens=tokens,
                 packed=packed,
                 rank=rank,

@@ -12,7 +12,7 @@ from torch.nn.attention import varlen
 from compactbio.pretraining import packed_attention
 from compactbio.pretraining.attention import attention_dropout, install_attention, set_attention_dropout
 from compactbio.pretraining.packed_attention import packed_layout, variable_length_attention
-from compactbio.pretraining.sampling import packed_bounds
+from compactbio.training.cuts import fewest_cuts
 
 LENGTHS = (5, 9, 3)
 
@@ -88,10 +88,10 @@ def test_a_kernel_that_mixes_sequences_is_refused_at_its_first_use(monkeypatch):
 
 
 def test_micro_batches_are_filled_with_whole_sequences():
-    lengths = np.array([24, 20, 20, 10, 9, 5])
-    assert packed_bounds(lengths, 48) == [(0, 2), (2, 6)]
-    assert packed_bounds(lengths, 24) == [(0, 1), (1, 2), (2, 3), (3, 6)]
-    assert packed_bounds(lengths, 1000) == [(0, 6)]
+    lengths = [24, 20, 20, 10, 9, 5]
+    assert fewest_cuts(lengths, 48) == [(0, 2), (2, 6)]
+    assert fewest_cuts(lengths, 24) == [(0, 1), (1, 2), (2, 3), (3, 6)]
+    assert fewest_cuts(lengths, 1000) == [(0, 6)]
 
 
 @pytest.mark.parametrize("build", [tiny.bert, tiny.distilbert, tiny.mobilebert], ids=lambda build: build.__name__)

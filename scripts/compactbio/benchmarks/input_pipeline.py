@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from compactbio.benchmarks.cases import CASED
-from compactbio.benchmarks.random_tokens import MAX_LENGTH, SEED, SPECIAL_IDS, draw_lengths, write_store
+from compactbio.benchmarks.random_tokens import SEED, SPECIAL_IDS, draw_lengths, write_store
 from compactbio.benchmarks.steps import MASKED_FRACTION, masking_of
 from compactbio.corpus.tokens import TokenStore
 from compactbio.pretraining.micro_batches import PretrainingBatches
@@ -31,8 +31,7 @@ def measure_input(rounds: int) -> list[dict[str, Any]]:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         store = write_store(Path(folder) / "store", draw_lengths(SEQUENCES, SEED), CASED)
-        options: dict[str, Any] = {"batch_size": BATCH_SIZE, "max_length": MAX_LENGTH, "seed": SEED}
-        ours = partial(PretrainingBatches, store, masking_of(store, BATCH_SIZE), micro_batch_tokens=16384, **options)
+        ours = partial(PretrainingBatches, store, masking_of(store, BATCH_SIZE), micro_batch_tokens=16384)
         sides = {"reference": _collated(store, Path(folder) / "dataset")}
         sides |= {"packed": ours(packed="loop"), "padded": ours(packed=None)}
         taken: dict[str, list[float]] = {name: [] for name in sides}

@@ -65,16 +65,7 @@ def our_step(
     )
     accelerator = start_accelerator(precision, unused_parameters=module.has_unused_parameters)
     module.place_teacher(accelerator.device)
-    batches = batches_of(
-        store,
-        module,
-        accelerator,
-        batch_size=batch_size,
-        masked_fraction=MASKED_FRACTION,
-        max_length=MAX_LENGTH,
-        seed=SEED,
-        micro_batch_tokens=micro_batch_tokens,
-    )
+    batches = batches_of(store, masking_of(store, batch_size), module, accelerator, micro_batch_tokens)
     optimizer = build_optimizer(module, OptimizerSettings(WEIGHT_DECAY))
     nowhere = Path("nowhere")  # nothing is saved
     checkpoints, metrics = CheckpointFolder(nowhere), MetricsLog(nowhere, writes=False)

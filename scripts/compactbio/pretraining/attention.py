@@ -130,24 +130,14 @@ def _attend(
         if capture.wants_maps(layer):
             return _explicit(capture, layer, query, key, value, mask, dropout, scaling).transpose(1, 2)
     if dropout > 0.0 and query.device.type == "cpu":
-        added = None if mask is None else torch.zeros(mask.shape).masked_fill_(~mask, torch.finfo(torch.float32).min)
-        output = _with_dropout(query, key, value, added, dropout, scaling)
+        # torch's own function has no kernel with dropout for CPUs and does this in more steps
+        scores = torch.matmul(query * scaling, key.transpose(2, 3))
+        if mask is not None:
+            scores = scores + torch.zeros(mask.shape).masked_fill_(~mask, torch.finfo(torch.float32).min)
+        output = torch.matmul(drop(torch.softmax(scores, dim=-1), dropout), value)
     else:
         output = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, scale=scaling)
     return output.transpose(1, 2)
-
-
-def _with_dropout(
-    query: Tensor, key: Tensor, value: Tensor, added: Tensor | None, probability: float, scaling: float
-) -> Tensor:
-    """Return attention's output (b, heads, length, size) with dropout on its maps, for CPUs.
-
-    There torch's own function has no kernel with dropout and does this in more steps. `added` is broadcast to the
-    scores (b, heads, length, length): the lowest number where a key is not read, 0 elsewhere; None for all.
-    """
-    scores = torch.matmul(query * scaling, key.transpose(2, 3))
-    maps = torch.softmax(scores if added is None else scores + added, dim=-1)
-    return torch.matmul(drop(maps, probability), value)
 
 
 def _explicit(

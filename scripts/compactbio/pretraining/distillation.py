@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from compactbio.architectures import architecture_of
 from compactbio.errors import UserError
 from compactbio.pretraining.attention import StateCapture, install_attention
-from compactbio.pretraining.flops import forward_cost, shape_of_model, step_cost
+from compactbio.pretraining.flops import BACKWARD, forward_cost, shape_of_model
 from compactbio.pretraining.last_layer import install_last_layer
 from compactbio.terms.cost import Cost
 from compactbio.terms.objective import Entry, shape_faults
@@ -80,16 +80,15 @@ class Distillation(StepModule):
 
     def cost(self) -> Cost:
         """Return the arithmetic of a step, for the model FLOP utilisation."""
-        student = self.student_side.cost()
-        if self.teacher_side is None:
-            return step_cost(student)
-        teacher = self.teacher_side.cost()
-        shapes = [shape_of_model(model) for model in self.models]
-        for entry in self.objective:
-            of_student, of_teacher = entry.term.cost(*shapes)
-            student += of_student.times(len(entry.layers))
-            teacher += of_teacher.times(len(entry.layers))
-        return step_cost(student, teacher)
+        student, teacher = self.student_side.cost(), Cost()
+        if self.teacher_side is not None:
+            teacher = self.teacher_side.cost()
+            shapes = [shape_of_model(model) for model in self.models]
+            for entry in self.objective:
+                of_student, of_teacher = entry.term.cost(*shapes)
+                student += of_student.times(len(entry.layers))
+                teacher += of_teacher.times(len(entry.layers))
+        return student.times(1.0 + BACKWARD) + teacher  # the student's pass goes backward too, the teacher's not
 
     @property
     def has_unused_parameters(self) -> bool:

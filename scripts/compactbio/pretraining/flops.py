@@ -51,9 +51,3 @@ def forward_cost(model: PreTrainedModel, *, head: bool = True, last_at_masked: b
 def _linear_flops(layers: Iterable[nn.Linear]) -> float:
     """Return the FLOPs of linear layers for one token."""
     return sum(2.0 * layer.weight.numel() for layer in layers)
-
-
-def step_cost(student: Cost, teacher: Cost | None = None) -> Cost:
-    """Return the cost of a step from those of forward passes: the student's goes backward too, the teacher's not."""
-    cost = student.times(1.0 + BACKWARD)
-    return cost if teacher is None else cost + teacher

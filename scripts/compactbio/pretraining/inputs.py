@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from compactbio.corpus.tokens import TokenStore
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, Manifest, read_manifest
 from compactbio.pretraining.sampling import check_split
@@ -30,10 +29,6 @@ class RunInputs:
     def total_steps(self) -> int:
         """Return the number of steps of the run."""
         return self.run["optimisation"]["steps"]
-
-    def open_store(self) -> TokenStore:
-        """Return the corpus: the stores in the order they were given."""
-        return TokenStore(self.tokens)
 
 
 def read_inputs(run_file: Path, student: Path, teacher: Path | None, tokens: list[Path]) -> RunInputs:

@@ -22,7 +22,7 @@ class Masking:
     """Selects tokens at random: of the selected, 80 % become [MASK], 10 % a random token, 10 % stay.
 
     Special tokens are never selected. [UNK] is one of them, as in the reference code, whose collator asks the
-    tokenizer for its special ids.
+    tokenizer for its special ids. A global batch has `batch_size` sequences of at most `max_length` word pieces.
     """
 
     def __init__(
@@ -40,8 +40,7 @@ class Masking:
         self.mask_id = special_ids["mask"]
         self.is_special = np.zeros(vocabulary_size, dtype=bool)
         self.is_special[list(special_ids.values())] = True
-        self.shape = (2, batch_size, max_length)
-        self.seed = seed
+        self.batch_size, self.max_length, self.seed = batch_size, max_length, seed
 
     def apply(self, step: int, positions: np.ndarray, lengths: np.ndarray, joined: np.ndarray) -> MaskedTokens:
         """Return a batch's tokens after masking, a pure function of (seed, step, position, token).
@@ -56,7 +55,7 @@ class Masking:
             joined: (sum of lengths,) their ids in this order.
         """
         stream = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, _MASKING_STREAM, step])))
-        choice, replacement = stream.random(self.shape, dtype=np.float32)
+        choice, replacement = stream.random((2, self.batch_size, self.max_length), dtype=np.float32)
         rows = np.repeat(positions, lengths)
         columns = column_numbers(lengths)
         share = choice[rows, columns] / np.float32(self.fraction)

@@ -9,14 +9,9 @@ import torch
 
 from compactbio.corpus.tokens import TokenStore
 from compactbio.pretraining.masking import Masking, column_numbers
-from compactbio.pretraining.sampling import (
-    GlobalOrder,
-    micro_batch_bounds,
-    packed_bounds,
-    padded_length,
-    share_of_process,
-)
+from compactbio.pretraining.sampling import GlobalOrder, micro_batch_bounds, padded_length, share_of_process
 from compactbio.terms.cost import Cost
+from compactbio.training.cuts import fewest_cuts
 from compactbio.training.interface import MicroBatch
 
 
@@ -25,9 +20,7 @@ class PretrainingBatches:
 
     Args:
         store: the corpus.
-        masking: what is masked.
-        batch_size: sequences of a global batch.
-        max_length: word pieces of a sequence at most.
+        masking: what is masked, and in which global batches.
         micro_batch_tokens: positions of a micro-batch at most, padding included.
         cost: the arithmetic of a step, counted as `flops`; None: it is not.
         packed: `loop` or `kernel` (see `packed_attention.packed_layout`): without padding; None: padded.
@@ -41,9 +34,6 @@ class PretrainingBatches:
         store: TokenStore,
         masking: Masking,
         *,
-        batch_size: int,
-        max_length: int,
-        seed: int,
         micro_batch_tokens: int,
         cost: Cost | None = None,
         packed: str | None = None,
@@ -55,13 +45,17 @@ class PretrainingBatches:
     ) -> None:
         self.store = store
         self.masking = masking
-        self.order = GlobalOrder(len(store), batch_size, seed)
+        self.order = GlobalOrder(len(store), masking.batch_size, masking.seed)
         self.packed = packed
         self.cost = cost
-        self.padding: dict[str, Any] = {"max_length": max_length, "to_max_length": to_max_length, "border": border}
+        self.max_length = masking.max_length
+        self.padding: dict[str, Any] = {
+            "max_length": self.max_length,
+            "to_max_length": to_max_length,
+            "border": border,
+        }
         self.micro_batch_tokens = micro_batch_tokens
         self.enough_tokens = enough_tokens
-        self.max_length = max_length
         self.rank, self.processes = rank, processes
 
     def __call__(self, step: int) -> list[MicroBatch]:
@@ -94,7 +88,7 @@ class PretrainingBatches:
     def _bounds(self, lengths: np.ndarray) -> list[tuple[int, int]]:
         """Return (start, end) of the micro-batches of sequences sorted from long to short."""
         if self.packed:
-            return packed_bounds(lengths, self.micro_batch_tokens)
+            return fewest_cuts(lengths.tolist(), self.micro_batch_tokens)
         return micro_batch_bounds(
             lengths, tokens=self.micro_batch_tokens, enough_tokens=self.enough_tokens, **self.padding
         )

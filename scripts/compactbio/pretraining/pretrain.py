@@ -50,18 +50,16 @@ def pretrain(inputs: RunInputs, folder: Path, *, settings: LoopSettings, micro_b
     module = Distillation(student, teacher, objective, run["quirks"], max_length=run["max_length"], seed=run["seed"])
     accelerator = start_accelerator(optimisation["precision"], unused_parameters=module.has_unused_parameters)
     module.place_teacher(accelerator.device)
-    store = inputs.open_store()
-    _check_vocabulary(store, inputs, student)
-    batches = batches_of(
-        store,
-        module,
-        accelerator,
+    store = TokenStore(inputs.tokens)
+    masking = Masking(
+        fraction=run["masked_fraction"],
+        vocabulary_size=store.vocabulary_size,
+        special_ids=store.special_ids,
         batch_size=optimisation["global_batch_size"],
-        masked_fraction=run["masked_fraction"],
         max_length=run["max_length"],
         seed=run["seed"],
-        micro_batch_tokens=micro_batch_tokens,
     )
+    batches = batches_of(store, masking, module, accelerator, micro_batch_tokens)
     chosen = optimizer_settings(
         optimisation,
         learning_rate=optimisation["peak_learning_rate"],
@@ -98,25 +96,9 @@ def pretrain(inputs: RunInputs, folder: Path, *, settings: LoopSettings, micro_b
 
 
 def batches_of(
-    store: TokenStore,
-    module: Distillation,
-    accelerator: Accelerator,
-    *,
-    batch_size: int,
-    masked_fraction: float,
-    max_length: int,
-    seed: int,
-    micro_batch_tokens: int,
+    store: TokenStore, masking: Masking, module: Distillation, accelerator: Accelerator, micro_batch_tokens: int
 ) -> PretrainingBatches:
     """Return this process's batches, in the form that suits the module and the device."""
-    masking = Masking(
-        fraction=masked_fraction,
-        vocabulary_size=store.vocabulary_size,
-        special_ids=store.special_ids,
-        batch_size=batch_size,
-        max_length=max_length,
-        seed=seed,
-    )
     over_padding = any(entry.term.over_padding for entry in module.objective)
     device = accelerator.device
     packed = packed_layout(
@@ -127,14 +109,11 @@ def batches_of(
         over_padding=over_padding,
     )
     if device.type == "cpu" and packed:
-        micro_batch_tokens = min(micro_batch_tokens, max(PACKED_TOKENS_ON_CPU, max_length))
+        micro_batch_tokens = min(micro_batch_tokens, max(PACKED_TOKENS_ON_CPU, masking.max_length))
     logging.info("micro-batches of %d tokens, %s", micro_batch_tokens, f"packed ({packed})" if packed else "padded")
     return PretrainingBatches(
         store,
         masking,
-        batch_size=batch_size,
-        max_length=max_length,
-        seed=seed,
         micro_batch_tokens=micro_batch_tokens,
         cost=module.cost(),
         packed=packed,
@@ -144,15 +123,6 @@ def batches_of(
         rank=accelerator.process_index,
         processes=accelerator.num_processes,
     )
-
-
-def _check_vocabulary(store: TokenStore, inputs: RunInputs, student: PreTrainedModel) -> None:
-    """Refuse a corpus whose ids the student's embedding does not have."""
-    if store.vocabulary_size > student.config.vocab_size:
-        raise UserError(
-            f"the corpus has ids up to {store.vocabulary_size}, the student {inputs.student} an embedding of "
-            f"{student.config.vocab_size} tokens: they were made with different tokenizers"
-        )
 
 
 def _check_positions(run: PretrainingRun, *models: PreTrainedModel | None) -> None:

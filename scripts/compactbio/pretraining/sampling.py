@@ -71,19 +71,6 @@ def padded_length(longest: int, *, max_length: int, to_max_length: bool, border:
     return max_length if to_max_length else min(longest + border, max_length)
 
 
-def packed_bounds(lengths: np.ndarray, tokens: int) -> list[tuple[int, int]]:
-    """Return (start, end) of micro-batches of at most `tokens` tokens, which every sequence is shorter than."""
-    ends = np.cumsum(lengths, dtype=np.int64)
-    bounds = []
-    start = 0
-    while start < len(lengths):
-        before = int(ends[start]) - int(lengths[start])
-        end = int(np.searchsorted(ends, before + tokens, side="right"))
-        bounds.append((start, end))
-        start = end
-    return bounds
-
-
 def micro_batch_bounds(
     lengths: np.ndarray,
     *,

@@ -57,7 +57,7 @@ def load_masked_lm(folder: Path) -> PreTrainedModel:
     Raises:
         UserError: the folder has no masked-language-model head, or its encoder is not whole.
     """
-    model, missing = _load("AutoModelForMaskedLM", folder)
+    model, missing = load_pretrained("AutoModelForMaskedLM", folder)
     if missing:
         raise UserError(
             f"{folder} has no masked-language-model head (missing: {_some(missing)}): it cannot be a teacher "
@@ -72,7 +72,7 @@ def load_encoder(folder: Path) -> PreTrainedModel:
     Raises:
         UserError: the encoder is not whole.
     """
-    model, missing = _load("AutoModel", folder)
+    model, missing = load_pretrained("AutoModel", folder)
     missing = [name for name in missing if not name.startswith(f"{POOLER}.")]
     if missing:
         raise UserError(f"{folder} does not hold a whole encoder (missing: {_some(missing)})")
@@ -97,8 +97,17 @@ def quiet_transformers() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def _load(auto_class: str, folder: Path) -> tuple[PreTrainedModel, list[str]]:
-    """Return a model of a folder and the names of the weights that the folder lacks."""
+def load_pretrained(auto_class: str, folder: Path, **options: Any) -> tuple[PreTrainedModel, list[str]]:
+    """Return a model of a folder, fp32, in evaluation mode, and the names of the weights that the folder lacks.
+
+    Args:
+        auto_class: of transformers.
+        folder: with config.json and model.safetensors.
+        options: values of the configuration instead of the folder's.
+
+    Raises:
+        UserError: a file is missing or damaged, or weights have other shapes than the configuration says.
+    """
     import torch
     import transformers
 
@@ -113,6 +122,7 @@ def _load(auto_class: str, folder: Path) -> tuple[PreTrainedModel, list[str]]:
                 local_files_only=True,
                 use_safetensors=True,
                 output_loading_info=True,
+                **options,
             )
         except Exception as error:
             raise UserError(f"{folder} cannot be loaded: {_last_line(error)}") from error

@@ -21,8 +21,8 @@ import numpy as np
 import torch
 
 from compactbio.finetuning.features import Feature, collate, join
-from compactbio.finetuning.packed.cuts import cheapest_cuts, fewest_cuts
 from compactbio.finetuning.packed.groups import pack
+from compactbio.training.cuts import cheapest_cuts, fewest_cuts
 from compactbio.training.interface import MicroBatch
 
 CPU_PIECES = 2048  # of a micro-batch of training on a CPU at most, where it has more than one sequence

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compactbio.finetuning.packed.cuts import cheapest_cuts
+from compactbio.training.cuts import cheapest_cuts
 
 START_COST = 64  # pieces of padding that one group more is worth
 

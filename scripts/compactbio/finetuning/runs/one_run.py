@@ -24,6 +24,7 @@ from compactbio.finetuning.packed.batching import steps_per_epoch, training_batc
 from compactbio.finetuning.runs.best_epoch import EARLY, BestEpoch
 from compactbio.finetuning.runs.records import METRICS, PREDICTIONS, EpochLine, RunFacts, write_epochs
 from compactbio.settings.runs import FinetuningRun
+from compactbio.students.models import quiet_transformers
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.deadlines import StopSignal
 from compactbio.training.dropout import replace_dropout
@@ -162,7 +163,8 @@ class OneRun:
 
     def save_model(self, folder: Path) -> None:
         """Write the present weights (after `store` those that predicted) and the tokenizer for `from_pretrained`."""
-        self.step.model.save_pretrained(folder)
+        with quiet_transformers():
+            self.step.model.save_pretrained(folder)
         self.tokenizer.save(folder)
 
     def predictions(self) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Cutting sequences sorted by length into contiguous parts."""
+"""Sequences in an order, cut into contiguous parts: the micro-batches of pre-training and fine-tuning."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def cheapest_cuts(lengths: Sequence[int], start_cost: int) -> list[tuple[int, in
 
 
 def fewest_cuts(lengths: Sequence[int], most: int) -> list[tuple[int, int]]:
-    """Return ranges [begin, end) over lengths in ascending order, as few as hold at most `most` together each.
+    """Return ranges [begin, end) over lengths in their order, as few as hold at most `most` together each.
 
     A length beyond that stands alone.
     """
