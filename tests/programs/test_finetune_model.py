@@ -251,7 +251,7 @@ def test_an_added_seed_costs_one_run_and_a_changed_setting_all(model, tasks, tmp
     [
         ("ner", {"max_length": 100}, "max_length is 100"),
         ("ner", {"labels": ["O", "B"]}, "label 'I'"),
-        ("ner", {"labels": ["B", "I"]}, "O missing"),
+        ("ner", {"labels": ["B", "I"]}, "label 'O' is not among"),
         ("re", {"labels": ["no"], "runs": [{"run": "a", "seed": 1, "fold": 1}]}, "label 'yes'"),
         ("re", {"runs": [{"run": "a", "seed": 1, "fold": 7}]}, "no rows of fold 7"),
         ("qa", {"stride": 20}, "stride 20"),
