@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 from helpers.configurations import read
-from helpers.finetuning import NER_LABELS, ner_rows, run_settings, write_dataset, write_model
+from helpers.finetuning import NER_LABELS, ner_rows, qa_rows, run_settings, write_dataset, write_model
 
 from compactbio.finetuning.examples import Dataset
 from compactbio.finetuning.features import PieceTokenizer
 from compactbio.finetuning.runs.one_run import OneRun
 from compactbio.finetuning.runs.planning import plan_runs
+from compactbio.finetuning.runs.records import read_epochs
 from compactbio.settings.load import load_settings, merge
 from compactbio.settings.runs import FinetuningRun, finetuning_run
 from compactbio.training.processes import start_accelerator
@@ -40,6 +41,28 @@ def test_the_loss_over_padding_concerns_question_answering_alone(tmp_path):
     before, after = (finetuning_run(config, "TinyBERT", "BioASQ-7b") for config in (sound, reference))
     assert after == before | {"quirks": {"qa_loss_over_padding": "reference"}}
     assert not set(marks(before, tmp_path)) & set(marks(after, tmp_path))
+
+
+def test_a_run_under_the_loss_over_padding_trains_validates_and_predicts(tmp_path):
+    torch.set_num_threads(1)
+    model = write_model(tmp_path / "model")
+    splits = {"train": qa_rows(40, 1), "validation": qa_rows(8, 2), "test": qa_rows(6, 3)}
+    task = write_dataset(tmp_path / "qa", "qa", splits, [])
+    losses, tables = {}, {}
+    for value in ("reference", "sound"):
+        settings = run_settings("qa", [], epochs=2, batch_size=8, best_epoch_by="loss")
+        settings |= {"quirks": {"qa_loss_over_padding": value}}
+        dataset = Dataset(task, settings, PieceTokenizer(model))
+        run = OneRun(settings, model, dataset, 1, 0, start_accelerator("fp32"))
+        assert (run.length, run.packed) == ((32, False) if value == "reference" else (None, True))
+        assert run.train(tmp_path / value, deadline=None, stop=None).step == run.total_steps == 10
+        (tmp_path / value / "out").mkdir()
+        run.store(tmp_path / value / "out", tmp_path / value / "metrics.jsonl")
+        lines = read_epochs(tmp_path / value / "out")
+        losses[value] = [line["loss"] for line in lines] + [line["validation"]["loss"] for line in lines]
+        tables[value] = run.predictions()
+    assert all(over > under for over, under in zip(losses["reference"], losses["sound"], strict=True))
+    assert tables["reference"].schema == tables["sound"].schema and len(tables["reference"]) == len(tables["sound"])
 
 
 @pytest.mark.parametrize("dataset", ["NCBI-disease", "GAD", "BioASQ-7b"])

@@ -43,7 +43,8 @@ def measure_dataset(
 ) -> dict[str, Any]:
     """Return a row of `COLUMNS` without the hardware: medians over the seeds, and scores by the standard protocol.
 
-    Hyper-parameters are those of config/config.yaml but for the learning rate and the epochs.
+    Hyper-parameters are those of config/config.yaml but for the learning rate and the epochs; ours has no switch at
+    `reference`, so that questions are packed, while the plain script's loss runs over their padding.
 
     The sides take turns seed by seed, so that what else the machine does meets both. They start from the same
     weights, and the same code predicts and scores for both.
