@@ -132,7 +132,7 @@ def test_costs_by_model_and_rule(tmp_path, trained):
     assert cells(text, "finetune_model") == ["finetune_model", "2", "3.3 min", "2.5 min", "500"]
     assert "No training used a GPU" not in text
     assert [record["seconds"] for record in costs_records(trained)] == [7200.0, 60.0, 100.0, 50.0]
-    assert read_benchmarks(tmp_path / "nowhere") == []
+    assert read_benchmarks(tmp_path / "nowhere").empty
     assert [in_words(seconds) for seconds in (7.25, 119, 7199, 7200)] == ["7.2 s", "119.0 s", "120.0 min", "2.0 h"]
 
 

@@ -4,35 +4,24 @@ from __future__ import annotations
 
 import csv
 import html
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tabulate import tabulate
 
+from compactbio.errors import UserError
 from compactbio.files import replacing_file
 
 DASH = "–"
 MARKS_NOTE = "Bold: highest mean of its column; underlined: second highest. The marks say nothing about significance."
 
-_LATEX_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "_": r"\_",
-    "%": r"\%",
-    "&": r"\&",
-    "#": r"\#",
-    "$": r"\$",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "–": "--",
-    "−": "$-$",
-}
+_LATEX_SPECIAL = str.maketrans(
+    {character: f"\\{character}" for character in "{}_%&#$"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$", "×": r"$\times$", "–": "--", "−": "$-$"}
+)
 _STYLE = (
     "body{font:15px/1.45 sans-serif;margin:1.5em;max-width:75em;color:#222}"
     "table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
@@ -82,14 +71,12 @@ class Document:
 
 def escape_latex(text: str) -> str:
     """Return text that LaTeX prints as it stands here."""
-    return "".join(_LATEX_SPECIAL.get(character, character) for character in text)
+    return text.translate(_LATEX_SPECIAL)
 
 
 def escape_markdown(text: str) -> str:
     """Return text that Markdown prints as it stands here, also inside a table."""
-    for character in ("\\", "|", "*", "<", "`"):
-        text = text.replace(character, f"\\{character}")
-    return text
+    return re.sub(r"([\\|*<`])", r"\\\1", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +118,11 @@ def to_markdown(document: Document) -> str:
     """Return the document as Markdown with pipe tables."""
     parts = [f"# {document.title}", *document.text]
     for section in document.sections:
-        if section.title:
-            parts.append(f"## {section.title}")
-        parts.extend(section.text)
+        parts += [f"## {section.title}"] if section.title else []
+        parts += section.text
         for block in section.blocks:
             parts += [f"### {block.title}", _MARKDOWN.table(block)]
-            if block.notes:
-                parts.append("\n".join(f"- {note}" for note in block.notes))
+            parts += ["\n".join(f"- {note}" for note in block.notes)] if block.notes else []
     return "\n\n".join(parts) + "\n"
 
 
@@ -164,18 +149,15 @@ def to_latex(document: Document) -> str:
 
 def to_html(document: Document) -> str:
     """Return the document as one HTML page that needs nothing else, for the Snakemake report."""
-    parts = [f"<h1>{html.escape(document.title)}</h1>", *_paragraphs(document.text)]
+    parts = [_tagged("h1", document.title), *(_tagged("p", text) for text in document.text)]
     for section in document.sections:
-        if section.title:
-            parts.append(f"<h2>{html.escape(section.title)}</h2>")
-        parts.extend(_paragraphs(section.text))
+        parts += [_tagged("h2", section.title)] if section.title else []
+        parts += [_tagged("p", text) for text in section.text]
         for block in section.blocks:
-            parts += [f"<h3>{html.escape(block.title)}</h3>", _HTML.table(block)]
-            if block.notes:
-                items = "".join(f"<li>{html.escape(note)}</li>" for note in block.notes)
-                parts.append(f"<ul>{items}</ul>")
-    title = html.escape(document.title)
-    head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
+            parts += [_tagged("h3", block.title), _HTML.table(block)]
+            notes = "".join(_tagged("li", note) for note in block.notes)
+            parts += [f"<ul>{notes}</ul>"] if notes else []
+    head = f'<meta charset="utf-8">{_tagged("title", document.title)}<style>{_STYLE}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(parts) + "\n</body></html>\n"
 
 
@@ -197,6 +179,18 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, o
         writer.writerows(rows)
 
 
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file that `write_rows` wrote, by column.
+
+    Raises:
+        UserError: it is missing.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: build_tables writes it")
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
 def _booktabs(table: str) -> str:
     """Return tabulate's unescaped LaTeX table with the three booktabs rules for its lines.
 
@@ -207,9 +201,9 @@ def _booktabs(table: str) -> str:
     return table
 
 
-def _paragraphs(texts: Sequence[str]) -> list[str]:
-    """Return paragraphs of HTML."""
-    return [f"<p>{html.escape(text)}</p>" for text in texts]
+def _tagged(tag: str, text: str) -> str:
+    """Return text as an element of HTML."""
+    return f"<{tag}>{html.escape(text)}</{tag}>"
 
 
 def _sentence(text: str) -> str:
@@ -245,3 +239,8 @@ def mean_and_std(mean: float | None, std: float | None) -> str:
     if mean is None:
         return DASH
     return number(mean) if std is None else f"{number(mean)} ± {number(std)}"
+
+
+def interval_text(ends: tuple[float, float] | None) -> str:
+    """Return `[85.12, 87.20]`, or a dash."""
+    return f"[{number(ends[0])}, {number(ends[1])}]" if ends else DASH

@@ -103,7 +103,6 @@ TABLES = (
         "Comparisons with the baseline",
         TABLE_CATEGORY,
         "tables.comparisons.build",
-        BOTH,
         holds="every model against the baseline: differences, intervals, p-values, verdicts",
         columns=(
             *("kind", "dataset", "protocol", "metric", "model", "other", "value", "low", "high", "p", "holm", "runs"),
@@ -116,7 +115,6 @@ TABLES = (
         "Summary",
         TABLE_CATEGORY,
         "tables.averages.build",
-        BOTH,
         holds="averages per kind of task and over them, and the share of the baseline's",
         columns=("protocol", "model", "task", "metric", "datasets", "average", "percent_of_baseline", "reason"),
         printed_last=True,

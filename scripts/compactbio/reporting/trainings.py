@@ -14,6 +14,7 @@ from compactbio.finetuning.runs.records import (
     read_named_epochs,
     read_training,
 )
+from compactbio.reporting.grouping import grouped
 from compactbio.settings.results import Finetuning, Results, find
 
 
@@ -56,9 +57,7 @@ def read_trainings(paths: Iterable[Path]) -> dict[tuple[str, str], Training]:
     for path in paths:
         facts = read_training(path)
         metrics = Finetuning(path.parent).metrics
-        epochs: dict[str, list[NamedEpochLine]] = {}
-        for line in read_named_epochs(metrics):
-            epochs.setdefault(line["run"], []).append(line)
+        epochs = grouped((line["run"], line) for line in read_named_epochs(metrics))
         lacking = [run["run"] for run in facts["runs"] if run["run"] not in epochs]
         if lacking:
             raise UserError(f"{metrics} has no line of run {lacking[0]}: finetune again")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -15,12 +13,13 @@ from matplotlib.lines import Line2D
 
 from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.kinds.kind import REFERENCE
+from compactbio.reporting.figures.panels import add_legend, empty_figure, panels
+from compactbio.reporting.grouping import grouped
 from compactbio.reporting.material import Material
 from compactbio.reporting.render import signed
 from compactbio.reporting.score_cells import ScoreCells
-from compactbio.style import line_looks, say_nothing_to_draw
+from compactbio.style import line_looks
 
-_COLUMNS = 4  # panels side by side at most
 _NOTHING = (
     "No cell of this run has a confirmed value of the paper by the reference protocol:\n"
     "nothing is compared with it here."
@@ -43,31 +42,24 @@ class Pair(NamedTuple):
 
 def compared_cells(scored: ScoreCells) -> dict[str, list[Pair]]:
     """Return by dataset the cells of the headline metric that are compared with the paper, in the models' order."""
-    compared: dict[str, list[Pair]] = {}
-    for dataset, task in scored.datasets.items():
-        for model in scored.models:
-            cell = scored.cells.get((dataset, model, REFERENCE, KINDS[task].headline))
-            if cell and cell.published and cell.published.is_comparable and cell.mean is not None:
-                compared.setdefault(dataset, []).append(Pair(model, cell.published.value, cell.mean, cell.std))
-    return compared
+    return grouped(
+        (dataset, Pair(model, cell.published.value, cell.mean, cell.std))
+        for dataset, task in scored.datasets.items()
+        for model in scored.models
+        if (cell := scored.cells.get((dataset, model, REFERENCE, KINDS[task].headline)))
+        and (cell.published and cell.published.is_comparable and cell.mean is not None)
+    )
 
 
 def draw_agreement(scored: ScoreCells) -> Figure:
     """Return the figure: published across, ours upwards with the standard deviation over the runs."""
     compared = compared_cells(scored)
-    columns = min(_COLUMNS, max(1, len(compared)))
-    rows = max(1, math.ceil(len(compared) / columns))
-    size = (max(6.0, 3.1 * columns), 3.2 * rows + 0.5) if compared else (6.0, 1.6)
-    layout = ConstrainedLayoutEngine(h_pad=0.08)
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout=layout)
     if not compared:
-        say_nothing_to_draw(axes[0][0], _NOTHING)
-        axes[0][0].spines[:].set_visible(False)
-        return figure
+        return empty_figure(_NOTHING)
+    layout = ConstrainedLayoutEngine(h_pad=0.08)
+    figure, axes = panels(len(compared), (0.0, 3.1), (0.5, 3.2), least_width=6.0, layout=layout)
     looks = line_looks(scored.models)
-    for axis in axes.flat[len(compared) :]:
-        axis.set_visible(False)
-    for axis, (dataset, pairs) in zip(axes.flat, compared.items(), strict=False):
+    for axis, (dataset, pairs) in zip(axes.flat, compared.items(), strict=True):
         for pair in pairs:
             look = looks[pair.model]
             axis.errorbar(
@@ -94,7 +86,7 @@ def draw_agreement(scored: ScoreCells) -> Figure:
         if model in shown
     ]
     handles.append(Line2D([], [], color="#999999", lw=1.0, label="equal"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)))
+    add_legend(figure, handles)
     return figure
 
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from statistics import fmean
 from typing import Any
 
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from compactbio.finetuning.runs.records import NamedEpochLine
 from compactbio.kinds import KINDS, METRIC_TITLES
+from compactbio.reporting.figures.panels import add_legend, panels
+from compactbio.reporting.grouping import grouped
 from compactbio.reporting.material import Material
 from compactbio.reporting.trainings import Training, Trainings
 from compactbio.style import line_looks, say_nothing_to_draw
-
-_COLUMNS = 4  # datasets side by side at most
 
 
 def build(material: Material) -> Figure:
@@ -29,16 +27,9 @@ def build(material: Material) -> Figure:
 
 def draw_curves(models: Sequence[str], datasets: Mapping[str, str], trainings: Trainings) -> Figure:
     """Return two panels for each dataset, a line for each model."""
-    columns = min(_COLUMNS, max(1, len(datasets)))
-    rows = 2 * max(1, math.ceil(len(datasets) / columns))
     looks = {model: look | {"label": model} for model, look in line_looks(models).items()}
-    size = (1.2 + 2.6 * columns, 0.6 + 2.3 * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
-    for axis in axes.flat:
-        axis.set_visible(False)
-    for place, (dataset, task) in enumerate(datasets.items()):
-        row, column = divmod(place, columns)
-        losses, scores = axes[2 * row][column], axes[2 * row + 1][column]
+    figure, axes = panels(len(datasets), (1.2, 2.6), (0.6, 2.3), stacked=2)
+    for (losses, scores), (dataset, task) in zip(axes, datasets.items(), strict=True):
         losses.set_title(dataset)
         losses.set_ylabel("training loss")
         scores.set_ylabel(f"validation {METRIC_TITLES[KINDS[task].headline]}, %")
@@ -48,24 +39,19 @@ def draw_curves(models: Sequence[str], datasets: Mapping[str, str], trainings: T
                 _draw(losses, trainings[model, dataset], look, lambda line: line["loss"])
                 _draw(scores, trainings[model, dataset], look, partial(_score, metric=KINDS[task].headline))
         for axis, gap in ((losses, "no training"), (scores, "no validation data")):
-            axis.set_visible(True)
             axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             if not axis.lines:
                 say_nothing_to_draw(axis, gap)
     handles = {line.get_label(): line for axis in axes.flat for line in axis.lines}
     if handles:
-        figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=min(5, len(handles)))
+        add_legend(figure, list(handles.values()))
     return figure
 
 
 def mean_curve(training: Training, value: Callable[[NamedEpochLine], float | None]) -> tuple[list[int], list[float]]:
     """Return epochs and the mean over the runs that have a value there; runs that stopped early end before others."""
-    values: dict[int, list[float]] = {}
-    for lines in training.epochs.values():
-        for line in lines:
-            found = value(line)
-            if found is not None:
-                values.setdefault(line["epoch"], []).append(found)
+    lines = (line for lines in training.epochs.values() for line in lines)
+    values = grouped((line["epoch"], found) for line in lines if (found := value(line)) is not None)
     epochs = sorted(values)
     return epochs, [fmean(values[epoch]) for epoch in epochs]
 

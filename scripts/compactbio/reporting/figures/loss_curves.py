@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from compactbio.reporting.figures.panels import add_legend, empty_figure, panels
+from compactbio.reporting.grouping import grouped
 from compactbio.reporting.material import Material
 from compactbio.reporting.pretrainings import Pretraining, running_mean
-from compactbio.style import line_looks, say_nothing_to_draw
+from compactbio.style import line_looks
 
 SMOOTHED_SHARE = 0.02  # of a training's logged lines: the width of the running mean
-_COLUMNS = 4  # objectives side by side at most
 _MARKS = 12  # on a curve, about
 _TITLE_WIDTH = 32  # characters
 _COUNTS = ((", billions", 1e9), (", millions", 1e6), (", thousands", 1e3), ("", 1.0))
@@ -40,7 +39,7 @@ def draw_losses(models: Sequence[str], pretrainings: Mapping[str, Pretraining]) 
     """
     names = [*models, *(name for name in pretrainings if name not in models)]
     looks = {name: look for name, look in line_looks(names).items() if name in pretrainings}
-    return _draw(pretrainings, looks) if pretrainings else _nothing()
+    return _draw(pretrainings, looks) if pretrainings else empty_figure("No model is pre-trained in this run.")
 
 
 def smoothed(losses: np.ndarray) -> np.ndarray:
@@ -57,30 +56,13 @@ def objective_title(objective: Sequence[tuple[str, float, float | None]]) -> str
     return textwrap.fill(joined, _TITLE_WIDTH).replace("\N{NO-BREAK SPACE}", " ")
 
 
-def _nothing() -> Figure:
-    """Return a figure that says why it is empty."""
-    figure, axis = plt.subplots(figsize=(6.0, 1.6), layout="constrained")
-    say_nothing_to_draw(axis, "No model is pre-trained in this run.")
-    axis.spines[:].set_visible(False)
-    return figure
-
-
 def _draw(pretrainings: Mapping[str, Pretraining], looks: Mapping[str, dict[str, Any]]) -> Figure:
     """Return two panels for each objective, the same losses by tokens and by time."""
-    groups: dict[tuple, list[str]] = {}
-    for model in looks:
-        groups.setdefault(pretrainings[model].objective, []).append(model)
-    columns = min(_COLUMNS, len(groups))
-    rows = 2 * math.ceil(len(groups) / columns)
-    size = (max(6.4, 1.0 + 3.2 * columns), 0.8 + 2.5 * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
-    for axis in axes.flat:
-        axis.set_visible(False)
+    groups = grouped((pretrainings[model].objective, model) for model in looks)
+    figure, axes = panels(len(groups), (1.0, 3.2), (0.8, 2.5), stacked=2, least_width=6.4)
     everything = list(pretrainings.values())
     (token_label, per_token), (time_label, per_hour) = _token_unit(everything), _time_unit(everything)
-    for place, (objective, models) in enumerate(groups.items()):
-        row, column = divmod(place, columns)
-        by_tokens, by_time = axes[2 * row][column], axes[2 * row + 1][column]
+    for (by_tokens, by_time), (objective, models) in zip(axes, groups.items(), strict=True):
         by_tokens.set_title(objective_title(objective), fontsize=8.5)
         for model in models:
             pretraining = pretrainings[model]
@@ -88,10 +70,9 @@ def _draw(pretrainings: Mapping[str, Pretraining], looks: Mapping[str, dict[str,
             _draw_curve(by_time, per_hour * pretraining.device_hours(), pretraining, looks[model])
         ends = _range(pretrainings[model] for model in models)
         for axis, label in ((by_tokens, token_label), (by_time, time_label)):
-            axis.set_visible(True)
             axis.set(xlabel=label, ylabel="loss", ylim=ends)
     handles = [Line2D([], [], label=model, lw=1.4, ms=4, mfc="none", **look) for model, look in looks.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)))
+    add_legend(figure, handles)
     return figure
 
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.kinds.kind import STANDARD
+from compactbio.reporting.figures.panels import panels
+from compactbio.reporting.grouping import grouped
 from compactbio.reporting.material import Material
 from compactbio.reporting.score_cells import ScoreCells
 from compactbio.scoring.score_rows import Score
 from compactbio.style import LOOKS, PUBLISHED_COLOUR, QUIET, Look
-
-_COLUMNS = 4  # panels side by side at most
 
 
 def build(material: Material, protocol: str) -> Figure:
@@ -27,25 +25,19 @@ def build(material: Material, protocol: str) -> Figure:
 
 def _draw_runs(scored: ScoreCells, scores: Sequence[Score], protocol: str, looks: Mapping[str, Look]) -> Figure:
     """Return a panel per dataset: every run a mark, the mean a bar, the published value a cross."""
-    values: dict[tuple[str, str, str], list[float]] = {}
-    for score in scores:
-        if score.metric == KINDS[score.task].headline:
-            values.setdefault((score.dataset, score.model, score.protocol), []).append(100 * score.value)
-    names = [name for task in KINDS for name in scored.datasets_of(task)]
-    columns = min(_COLUMNS, max(1, len(names)))
-    rows = max(1, math.ceil(len(names) / columns))
-    height = 1.2 + 0.24 * len(scored.models)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(1.6 + 2.6 * columns, 0.5 + height * rows), squeeze=False, layout="constrained"
+    values = grouped(
+        ((score.dataset, score.model, score.protocol), 100 * score.value)
+        for score in scores
+        if score.metric == KINDS[score.task].headline
     )
+    names = [name for task in KINDS for name in scored.datasets_of(task)]
+    figure, axes = panels(len(names), (1.6, 2.6), (0.5, 1.2 + 0.24 * len(scored.models)))
     any_published = False
-    for place, axis in enumerate(axes.flat):
-        if place >= len(names):
-            axis.set_visible(False)
-            continue
-        used = protocol if protocol in KINDS[scored.datasets[names[place]]].protocol_names else STANDARD
-        any_published |= _draw_dataset(axis, names[place], used, scored, values, looks)
-        axis.set_yticks(range(len(scored.models)), scored.models if place % columns == 0 else [])
+    for name, axis in zip(names, axes.flat, strict=True):
+        used = protocol if protocol in KINDS[scored.datasets[name]].protocol_names else STANDARD
+        any_published |= _draw_dataset(axis, name, used, scored, values, looks)
+        is_first = axis.get_subplotspec().is_first_col()
+        axis.set_yticks(range(len(scored.models)), scored.models if is_first else [])
     handles = group_handles(looks.values())
     handles.append(Line2D([], [], color="#555555", marker="|", ls="", ms=11, mew=1.8, label="mean"))
     if any_published:

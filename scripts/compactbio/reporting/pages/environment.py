@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from compactbio.provenance import Code, Hardware, Provenance
+from compactbio.reporting.grouping import grouped
 from compactbio.reporting.pages.training_records import STAGES, Trained
 from compactbio.reporting.render import DASH, Block, Document, Entry, Section, row
 
@@ -38,9 +39,7 @@ def _words(title: str, name: str, header: list[str], rows: list[list[Entry]]) ->
 
 def _packages(trained: Sequence[Trained]) -> Block:
     """Return the versions of packages, a column for each set that occurs."""
-    sets: dict[tuple[tuple[str, str], ...], list[Trained]] = {}
-    for job in trained:
-        sets.setdefault(tuple(sorted(job.facts["packages"].items())), []).append(job)
+    sets = grouped((tuple(sorted(job.facts["packages"].items())), job) for job in trained)
     versions = [dict(packages) for packages in sets]
     names = sorted({name for packages in versions for name in packages})
     rows = [row(name, *(packages.get(name, DASH) for packages in versions)) for name in names]
@@ -49,9 +48,7 @@ def _packages(trained: Sequence[Trained]) -> Block:
 
 def _kinds(trained: Sequence[Trained], kind: Callable[[Provenance], tuple[str, ...]]) -> list[list[Entry]]:
     """Return a row for each kind of training that occurs: what it is, then which trainings are of it."""
-    kinds: dict[tuple[str, ...], list[Trained]] = {}
-    for job in trained:
-        kinds.setdefault(kind(job.facts), []).append(job)
+    kinds = grouped((kind(job.facts), job) for job in trained)
     return [row(*texts, _which(jobs, trained)) for texts, jobs in kinds.items()]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from compactbio.reporting.grouping import grouped
 from compactbio.reporting.render import DASH, Block, Document, Section, row
 from compactbio.scoring.score_rows import POOLED, Score
 from compactbio.settings.runs import finetuning_run
@@ -28,10 +29,8 @@ def run_document(
         checks: lines that check_results wrote.
     """
     models, datasets = config["run"]["models"], config["run"]["datasets"]
-    scored: dict[tuple[str, str], set[str]] = {}
-    for score in scores:
-        if score.run != POOLED:
-            scored.setdefault((score.model, score.dataset), set()).add(score.run)
+    runs = grouped(((score.model, score.dataset), score.run) for score in scores if score.run != POOLED)
+    scored = {place: set(names) for place, names in runs.items()}
     planned = {
         (model, dataset): [run["run"] for run in finetuning_run(config, model, dataset)["runs"]]
         for model in models
@@ -121,11 +120,8 @@ def _runs_block(
     scored: Mapping[tuple[str, str], set[str]],
 ) -> Block:
     """Return the runs with scores of those asked for, a row per model and a column per dataset."""
-
-    def found(model: str, dataset: str) -> str:
-        return f"{len(scored.get((model, dataset), ()))} of {len(planned[model, dataset])}"
-
-    rows = [row(model, *(found(model, dataset) for dataset in datasets)) for model in models]
+    texts = {place: f"{len(scored.get(place, ()))} of {len(runs)}" for place, runs in planned.items()}
+    rows = [row(model, *(texts[model, dataset] for dataset in datasets)) for model in models]
     return Block("Runs that were scored", "run-runs", ["model", *datasets], rows)
 
 

@@ -53,6 +53,11 @@ class Estimate(NamedTuple):
     resamples: int
 
     @property
+    def interval(self) -> tuple[float, float]:
+        """Both ends."""
+        return self.low, self.high
+
+    @property
     def resampled(self) -> str:
         """What was resampled: examples always, runs where a model has several."""
         several = [count > 1 for count in (self.runs, self.other_runs) if count]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from compactbio.kinds import KINDS, METRIC_TITLES, scored_by
 from compactbio.kinds.kind import STANDARD
+from compactbio.reporting.grouping import grouped
 from compactbio.reporting.material import Built, Material, Row
 from compactbio.reporting.published import SUMMARY, Assignment
 from compactbio.reporting.render import MARKS_NOTE, Block, Document, Entry, Section, gap_note, number
@@ -27,10 +28,9 @@ class Average(NamedTuple):
 Averages = Mapping[str, Mapping[str, Average]]  # by model, then by kind of task or `ALL`
 
 
-def build(material: Material, *protocols: str) -> Built:
+def build(material: Material) -> Built:
     """Return the table, a section per protocol."""
-    scored, assignment = material.scored, material.assignment
-    return summary_document(scored, assignment, protocols), summary_records(scored, protocols)
+    return summary_document(material.scored, material.assignment), summary_records(material.scored)
 
 
 def averages(scored: ScoreCells, protocol: str) -> Averages:
@@ -109,7 +109,7 @@ def _scored_by(protocol: str) -> str:
     return f"{having} by the {protocol} protocol; {lacking} has the standard one only."
 
 
-def summary_document(scored: ScoreCells, assignment: Assignment, protocols: Sequence[str] = BOTH) -> Document:
+def summary_document(scored: ScoreCells, assignment: Assignment) -> Document:
     """Return the summary table, a section per protocol."""
     tasks = [task for task in KINDS if scored.datasets_of(task)]
     columns = [*tasks, ALL] if len(tasks) > 1 else tasks
@@ -119,7 +119,7 @@ def summary_document(scored: ScoreCells, assignment: Assignment, protocols: Sequ
         for value in assignment.unassigned
         if value.table == SUMMARY
     )
-    for protocol in protocols if tasks else ():
+    for protocol in BOTH if tasks else ():
         table = averages(scored, protocol)
         shares = retained(table, scored.baseline)
         blocks = [
@@ -133,23 +133,20 @@ def summary_document(scored: ScoreCells, assignment: Assignment, protocols: Sequ
 def _block(title: str, label: str, table: Averages, columns: Sequence[str], *, marked: bool) -> Block:
     """Return models by kinds of task, with the reasons of the gaps under it."""
     rows = [[Entry(model)] for model in table]
-    models_of: dict[str, list[str]] = {}
     for task in columns:
         values = [by_task[task].value for by_task in table.values()]
         marks = rank_marks(values) if marked else [""] * len(values)
         for entries, value, mark in zip(rows, values, marks, strict=True):
             entries.append(Entry(number(value), mark))
-    for model, by_task in table.items():
-        if by_task[columns[-1]].reason:
-            models_of.setdefault(by_task[columns[-1]].reason, []).append(model)
+    gaps = grouped((by_task[columns[-1]].reason, model) for model, by_task in table.items())
     header = ["model", *(ALL if task == ALL else KINDS[task].short for task in columns)]
-    return Block(title, label, header, rows, [note for gap in models_of.items() for note in gap_note(*gap)])
+    return Block(title, label, header, rows, [note for gap in gaps.items() if gap[0] for note in gap_note(*gap)])
 
 
-def summary_records(scored: ScoreCells, protocols: Sequence[str] = BOTH) -> list[Row]:
+def summary_records(scored: ScoreCells) -> list[Row]:
     """Return one tidy row per protocol, model and kind of task, every digit kept."""
     records: list[Row] = []
-    for protocol in protocols:
+    for protocol in BOTH:
         table = averages(scored, protocol)
         shares = retained(table, scored.baseline)
         for model, by_task in table.items():

@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from compactbio.kinds import KINDS, METRIC_TITLES
+from compactbio.reporting.grouping import grouped
 from compactbio.reporting.material import Built, Material, Row
-from compactbio.reporting.render import DASH, Block, Document, Section, gap_note, number, row, signed
+from compactbio.reporting.render import DASH, Block, Document, Section, gap_note, interval_text, number, row, signed
 from compactbio.reporting.report_records import BOTH
 from compactbio.reporting.score_cells import ScoreCells
-from compactbio.reporting.statistics.estimates import (
-    BASELINE,
-    MEAN,
-    RULE,
-    VERDICTS,
-    Estimate,
-    by_model,
-)
+from compactbio.reporting.statistics.estimates import BASELINE, MEAN, RULE, VERDICTS, Estimate, by_model
 
 METHOD = (
     "Multi-bootstrap (Sellam et al. 2022, The MultiBERTs): test examples are resampled, the same ones for all models, "
@@ -27,15 +21,12 @@ METHOD = (
 )
 
 
-def build(material: Material, *protocols: str) -> Built:
+def build(material: Material) -> Built:
     """Return the table, a section per protocol."""
-    document = comparisons_document(material.scored, material.estimates, protocols)
-    return document, comparison_records(material.estimates)
+    return comparisons_document(material.scored, material.estimates), comparison_records(material.estimates)
 
 
-def comparisons_document(
-    scored: ScoreCells, estimates: Sequence[Estimate], protocols: Sequence[str] = BOTH
-) -> Document:
+def comparisons_document(scored: ScoreCells, estimates: Sequence[Estimate]) -> Document:
     """Return each model's difference to the baseline, a section per protocol."""
     document = Document(f"Comparisons with {scored.baseline}", [METHOD, RULE], [])
     if not estimates:
@@ -44,7 +35,7 @@ def comparisons_document(
         )
         return document
     document.text.append(f"Resamples: {estimates[0].resamples:,}. All pairs of models stand in comparisons.csv.")
-    for protocol in protocols:
+    for protocol in BOTH:
         blocks = [
             _block(dataset, protocol, scored, estimates)
             for task in KINDS
@@ -62,11 +53,11 @@ def _block(dataset: str, protocol: str, scored: ScoreCells, estimates: Sequence[
     rows = []
     for model in scored.models:
         mean, difference = means.get((dataset, protocol, model)), differences.get((dataset, protocol, model))
-        texts = [number(mean.value if mean else None), interval_text(mean), str(mean.runs) if mean else DASH]
-        texts += [signed(difference.value if difference else None), interval_text(difference)]
-        texts += [p_text(difference.p), p_text(difference.holm)] if difference else [DASH, DASH]
-        texts.append(difference.verdict if difference else DASH)
-        rows.append(row(model, *texts))
+        texts = [number(mean.value), interval_text(mean.interval), str(mean.runs)] if mean else [DASH] * 3
+        if difference:
+            texts += [signed(difference.value), interval_text(difference.interval)]
+            texts += [p_text(difference.p), p_text(difference.holm), difference.verdict]
+        rows.append(row(model, *texts, *([] if difference else [DASH] * 5)))
     metric = METRIC_TITLES[KINDS[scored.datasets[dataset]].headline]
     header = ["model", metric, "interval", "runs", "difference", "interval", "p", "Holm", "verdict"]
     label = f"comparisons-{protocol}-{dataset}".lower()
@@ -86,12 +77,13 @@ def _notes(dataset: str, protocol: str, scored: ScoreCells, estimates: Sequence[
                 "One run, so that test examples alone are resampled and nothing is said of other trainings: "
                 f"{'all models' if len(single) == len(here) else ', '.join(single)}."
             )
-    gaps: dict[str, list[str]] = {}
-    for model in scored.models:
-        if (dataset, protocol, model) not in means:
-            reason = scored.cell(dataset, model, protocol, KINDS[scored.datasets[dataset]].headline).reason
-            gaps.setdefault(reason or "no units.parquet", []).append(model)
-    for reason, models in gaps.items():
+    cells = scored.column(dataset, protocol, KINDS[scored.datasets[dataset]].headline)
+    gaps = (
+        (cell.reason or "no units.parquet", cell.model)
+        for cell in cells
+        if (dataset, protocol, cell.model) not in means
+    )
+    for reason, models in grouped(gaps).items():
         notes += gap_note(reason, models)
     others = [mean.model for mean in here if mean.model != scored.baseline]
     apart = [model for model in others if (dataset, protocol, model) not in differences]
@@ -119,11 +111,6 @@ def difference_notes(dataset: str, protocol: str, scored: ScoreCells, estimates:
 def comparison_records(estimates: Sequence[Estimate]) -> list[Row]:
     """Return one row per estimate, every digit kept: means, differences to the baseline, all pairs."""
     return [one._asdict() | {"resampled": one.resampled, "verdict": one.verdict} for one in estimates]
-
-
-def interval_text(estimate: Estimate | None) -> str:
-    """Return `[85.12, 87.20]`, or a dash."""
-    return f"[{number(estimate.low)}, {number(estimate.high)}]" if estimate else DASH
 
 
 def p_text(value: float | None) -> str:

@@ -29,18 +29,18 @@ def trainings_document(models: Sequence[str], datasets: Mapping[str, str], train
         "that epoch in percent, mean ± sample standard deviation over the runs. Time: all runs together."
     )
     blocks = [_runs_block(models, name, KINDS[task].headline, trainings) for name, task in datasets.items()]
-    document = Document("Fine-tuning", [text], [Section("", [], blocks)])
+    sections = [Section("", [], blocks)]
     grids = [
-        _grid_block(models, name, KINDS[task].headline, trainings)
+        _grid_block(grids, name, KINDS[task].headline)
         for name, task in datasets.items()
-        if any(_grid(trainings, model, name) for model in models)
+        if (grids := {model: grid for model in models if (grid := _grid(trainings, model, name))})
     ]
     if grids:
-        text = (
+        about = (
             "Validation score in percent of each point, tried with the first run. Bold: chosen, and trained with all."
         )
-        document.sections.append(Section("Grids", [text], grids))
-    return document
+        sections.append(Section("Grids", [about], grids))
+    return Document("Fine-tuning", [text], sections)
 
 
 def _runs_block(models: Sequence[str], dataset: str, metric: str, trainings: Trainings) -> Block:
@@ -57,11 +57,8 @@ def _runs_block(models: Sequence[str], dataset: str, metric: str, trainings: Tra
         options = [DASH if training.option(name) is None else str(training.option(name)) for name in OPTIONS]
         epoch = number(fmean(training.epoch_taken(run) for run in training.runs), 1).removesuffix(".0")
         validation = mean_and_std(*summarise(scores)) if len(scores) == len(found) else DASH
-        rows.append(
-            row(
-                model, *options, epoch, validation, str(len(training.runs)), f"{training.facts['seconds'] / 60:.1f} min"
-            )
-        )
+        minutes = f"{training.facts['seconds'] / 60:.1f} min"
+        rows.append(row(model, *options, epoch, validation, str(len(training.runs)), minutes))
     missing = gap_note(NOT_RUN, [model for model in models if (model, dataset) not in trainings])
     return Block(dataset, f"finetuning-{dataset}".lower(), header, rows, missing)
 
@@ -71,20 +68,17 @@ def _grid(trainings: Trainings, model: str, dataset: str) -> Sequence[Mapping[st
     return trainings[model, dataset].facts.get("grid", []) if (model, dataset) in trainings else []
 
 
-def _grid_block(models: Sequence[str], dataset: str, metric: str, trainings: Trainings) -> Block:
+def _grid_block(grids: Mapping[str, Sequence[Mapping[str, Any]]], dataset: str, metric: str) -> Block:
     """Return the points of a dataset's grid by those models that had one."""
-    grids = {model: grid for model in models if (grid := _grid(trainings, model, dataset))}
     names = [name for name in OPTIONS if name in next(iter(grids.values()))[0]]
     points = dict.fromkeys(tuple(point[name] for name in names) for grid in grids.values() for point in grid)
     rows = []
     for values in points:
         entries = row(", ".join(f"{TITLES[name]} {value}" for name, value in zip(names, values, strict=True)))
         for grid in grids.values():
-            point = next((point for point in grid if tuple(point[name] for name in names) == values), None)
-            if point is None:
-                entries.append(Entry(DASH))
-            else:
-                entries.append(Entry(number(100 * point[metric]), "best" if point["chosen"] else ""))
+            here = [point for point in grid if tuple(point[name] for name in names) == values]
+            entries += [Entry(number(100 * one[metric]), "best" if one["chosen"] else "") for one in here[:1]]
+            entries += [] if here else [Entry(DASH)]
         rows.append(entries)
     title = f"{dataset}, validation {METRIC_TITLES[metric]}"
     return Block(title, f"grid-{dataset}".lower(), ["point", *grids], rows)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 from compactbio.kinds import COUNTS, KINDS, METRIC_TITLES
 from compactbio.kinds.kind import REFERENCE
+from compactbio.reporting.grouping import grouped
 from compactbio.reporting.material import Built, Material, Row
 from compactbio.reporting.published import Assignment
 from compactbio.reporting.render import DASH, MARKS_NOTE, Block, Document, Section, number, row, signed
+from compactbio.reporting.report_records import PLACE
 from compactbio.reporting.score_cells import NOT_CONFIRMED, Cell, ScoreCells
 from compactbio.reporting.statistics.estimates import MEAN, Estimate, by_model
 from compactbio.reporting.tables.comparisons import difference_notes
@@ -38,17 +39,14 @@ def task_document(
         document.text = ["No dataset of this kind is part of this run."]
         return document
     for protocol in KINDS[task].protocol_names:
-        blocks = []
-        if len(datasets) > 1:
-            blocks.append(_overview(task, protocol, datasets, scored))
+        blocks = [_overview(task, protocol, datasets, scored)] if len(datasets) > 1 else []
         for dataset in datasets:
             block = _dataset_block(task, protocol, dataset, scored, assignment)
             block.notes += difference_notes(dataset, protocol, scored, estimates)
             blocks.append(block)
             blocks += variant_blocks(task, protocol, dataset, scored)
-        document.sections.append(
-            Section(f"{protocol.capitalize()} protocol", [KINDS[task].explanation(protocol)], blocks)
-        )
+        text = [KINDS[task].explanation(protocol)]
+        document.sections.append(Section(f"{protocol.capitalize()} protocol", text, blocks))
     return document
 
 
@@ -94,10 +92,7 @@ def _dataset_block(task: str, protocol: str, dataset: str, scored: ScoreCells, a
 
 def _published_notes(metric: str, cells: Sequence[Cell]) -> list[str]:
     """Return the sources of the published values of one column, and what its dashes mean."""
-    sources: dict[str, list[str]] = defaultdict(list)
-    for cell in cells:
-        if cell.published:
-            sources[cell.published.source].append(cell.model)
+    sources = grouped((cell.published.source, cell.model) for cell in cells if cell.published)
     notes = [f"Published {METRIC_TITLES[metric]} of {', '.join(models)}: {text}." for text, models in sources.items()]
     if any(cell.published is None for cell in cells):
         notes.append(f"{DASH} in the column published = {NOT_CONFIRMED}.")
@@ -124,16 +119,12 @@ def _entity_notes(task: str, protocol: str, dataset: str, scored: ScoreCells) ->
     """Return how many gold entities were scored, by model where vocabularies make them differ."""
     if "entities" not in KINDS[task].count_names:
         return []
-    models_of: dict[float, list[str]] = defaultdict(list)
-    for cell in scored.column(dataset, protocol, "entities"):
-        if cell.mean is not None:
-            models_of[cell.mean].append(cell.model)
-    if not models_of:
-        return []
+    cells = scored.column(dataset, protocol, "entities")
+    models_of = grouped((cell.mean, cell.model) for cell in cells if cell.mean is not None)
     if len(models_of) == 1:
         return [f"Gold entities: {next(iter(models_of)):,.0f}."]
-    parts = (f"{count:,.0f} ({', '.join(models)})" for count, models in sorted(models_of.items()))
-    return [f"Gold entities: {'; '.join(parts)}."]
+    parts = [f"{count:,.0f} ({', '.join(models)})" for count, models in sorted(models_of.items())]
+    return [f"Gold entities: {'; '.join(parts)}."] if parts else []
 
 
 def task_records(task: str, scored: ScoreCells, estimates: Sequence[Estimate] = ()) -> list[Row]:
@@ -143,8 +134,7 @@ def task_records(task: str, scored: ScoreCells, estimates: Sequence[Estimate] = 
     for cell in scored.cells.values():
         if cell.task != task or (cell.mean is None and cell.metric not in kind.metrics_of(cell.protocol)):
             continue
-        record: Row = {name: getattr(cell, name) for name in ("dataset", "model", "protocol", "metric")}
-        record |= {name: getattr(cell, name) for name in ("mean", "std", "runs", "difference", "reason")}
+        record: Row = {name: getattr(cell, name) for name in (*PLACE, "mean", "std", "runs", "difference", "reason")}
         record |= {"table": task, "unit": "count" if cell.metric in COUNTS else "percent"}
         interval = means.get((cell.dataset, cell.protocol, cell.model)) if cell.metric == kind.headline else None
         if interval:

@@ -13,6 +13,7 @@ from compactbio.reporting.efficiency.measurements import (
     Speed,
     Spread,
 )
+from compactbio.reporting.grouping import grouped
 from compactbio.reporting.material import Built, Material, Row
 from compactbio.reporting.render import DASH, Block, Document, Section, gap_note, number, row
 from compactbio.reporting.score_cells import NOT_RUN
@@ -29,16 +30,11 @@ def build_sizes(material: Material) -> Built:
 
 def sizes_document(models: Sequence[str], measured: Measured) -> Document:
     """Return the table of exact parameter counts and file sizes."""
-    rows = [
-        row(
-            model,
-            *(f"{measured[model]['parameters'][key]:,}" for key in COUNTED),
-            number(measured[model]["weights_bytes"] / 1e6, 1),
-        )
-        if model in measured
-        else row(model, *[DASH] * (len(COUNTED) + 1))
-        for model in models
-    ]
+    rows = []
+    for model in models:
+        facts = measured.get(model)
+        texts = [DASH if facts is None else f"{facts['parameters'][key]:,}" for key in COUNTED]
+        rows.append(row(model, *texts, number(None if facts is None else facts["weights_bytes"] / 1e6, 1)))
     header = ["model", "encoder", "with pooler", "without embeddings", "weights, MB"]
     block = Block("Parameters and files", "sizes", header, rows, _missing(models, measured))
     text = [
@@ -72,16 +68,15 @@ def efficiency_document(models: Sequence[str], measured: Measured) -> Document:
         header += [f"{DEVICES[device]} latency, ms", f"{DEVICES[device]} sequences/s"]
     rows = []
     for model in models:
-        texts = [model]
         facts = present.get(model)
         if facts is None:
-            texts += [DASH] * (len(header) - 1)
-        else:
-            texts += [f"{facts['flops'][n] / 1e9:.3g}" if n in facts["flops"] else DASH for n in lengths]
-            texts.append(number(facts["peak_memory_bytes"] / 1e6, 1) if "peak_memory_bytes" in facts else DASH)
-            for device in devices:
-                texts += [median_text(facts[device][name]) if device in facts else DASH for name in QUANTITIES]
-        rows.append(row(*texts))
+            rows.append(row(model, *[DASH] * (len(header) - 1)))
+            continue
+        texts = [f"{facts['flops'][n] / 1e9:.3g}" if n in facts["flops"] else DASH for n in lengths]
+        texts.append(number(facts["peak_memory_bytes"] / 1e6, 1) if "peak_memory_bytes" in facts else DASH)
+        for device in devices:
+            texts += [median_text(facts[device][name]) if device in facts else DASH for name in QUANTITIES]
+        rows.append(row(model, *texts))
     block = Block("Cost of a forward pass", "efficiency", header, rows, _missing(models, measured))
     text = [
         "GFLOPs: 10^9 floating-point operations of one sequence (matrix products, 2 per multiply-add). Peak memory: "
@@ -99,20 +94,18 @@ def efficiency_records(models: Sequence[str], measured: Measured) -> list[Row]:
         if model not in measured:
             records.append({"model": model, "reason": NOT_RUN})
             continue
-        facts = measured[model]
-        numbers: list[tuple[str, str, int]] = [
-            (f"operations, {length} tokens", "FLOP", flops) for length, flops in facts["flops"].items()
+        facts, settings = measured[model], measured[model]["settings"]
+        found: list[Row] = [
+            {"quantity": f"operations, {length} tokens", "unit": "FLOP", "median": flops}
+            for length, flops in facts["flops"].items()
         ]
         if "peak_memory_bytes" in facts:
-            title = "peak memory, batch {batch_size}".format(**facts["settings"])
-            numbers.append((title, "bytes", facts["peak_memory_bytes"]))
-        records += [
-            {"model": model, "quantity": quantity, "unit": unit, "median": value} for quantity, unit, value in numbers
-        ]
+            title = f"peak memory, batch {settings['batch_size']}"
+            found.append({"quantity": title, "unit": "bytes", "median": facts["peak_memory_bytes"]})
         for device, title in DEVICES.items():
             if device in facts:
-                speeds = speed_records(facts[device], facts["settings"], title, _machine(facts["hardware"]))
-                records += [{"model": model, **speed} for speed in speeds]
+                found += speed_records(facts[device], settings, title, _machine(facts["hardware"]))
+        records += [{"model": model, **one} for one in found]
     return records
 
 
@@ -123,9 +116,7 @@ def speed_records(speed: Speed, settings: Settings, device: str, hardware: str) 
             "quantity": title.format(**settings),
             "device": device,
             "unit": unit,
-            "median": speed[name]["median"],
-            "q1": speed[name]["q1"],
-            "q3": speed[name]["q3"],
+            **{key: value for key, value in speed[name].items() if key != "values"},
             "repetitions": len(speed[name]["values"]),
             "hardware": hardware,
         }
@@ -140,14 +131,14 @@ def _missing(models: Sequence[str], measured: Measured) -> list[str]:
 
 def _hardware_notes(present: Measured) -> list[str]:
     """Return what was measured on and how, with a warning where it differs between models."""
-    machines: dict[str, list[str]] = {}
-    for model, facts in present.items():
-        settings = facts["settings"]
-        text = (
-            f"{_machine(facts['hardware'])}; {settings['sequence_length']} tokens, "
-            f"{settings['repetitions']} repetitions, models in turn"
+    machines = grouped(
+        (
+            f"{_machine(facts['hardware'])}; {facts['settings']['sequence_length']} tokens, "
+            f"{facts['settings']['repetitions']} repetitions, models in turn",
+            model,
         )
-        machines.setdefault(text, []).append(model)
+        for model, facts in present.items()
+    )
     if len(machines) == 1:
         return [f"Measured on {next(iter(machines))}."]
     parts = [f"{', '.join(models)}: {text}" for text, models in machines.items()]

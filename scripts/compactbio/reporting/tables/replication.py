@@ -7,10 +7,11 @@ from dataclasses import asdict
 
 from compactbio.kinds import KINDS, METRIC_TITLES, scored_by
 from compactbio.kinds.kind import REFERENCE
+from compactbio.reporting.grouping import grouped
 from compactbio.reporting.material import Built, Material, Row
 from compactbio.reporting.published import Assignment, PublishedValue
-from compactbio.reporting.render import DASH, Block, Document, Section, mean_and_std, number, row, signed
-from compactbio.reporting.score_cells import ScoreCells
+from compactbio.reporting.render import DASH, Block, Document, Section, interval_text, mean_and_std, number, row, signed
+from compactbio.reporting.score_cells import Cell, ScoreCells
 from compactbio.reporting.statistics.estimates import MEAN, Estimate, by_model
 from compactbio.reporting.statistics.verdicts import (
     LEAST_MODELS,
@@ -70,9 +71,7 @@ def _head(scored: ScoreCells, assignment: Assignment, comparisons: Sequence[Comp
 
 def _cells_blocks(comparisons: Sequence[Comparison]) -> list[Block]:
     """Return a table for each dataset, metric and protocol with a row for each published value."""
-    groups: dict[tuple[str, str, str], list[Comparison]] = {}
-    for one in comparisons:
-        groups.setdefault((one.value.dataset, one.value.metric, one.value.protocol), []).append(one)
+    groups = grouped(((one.value.dataset, one.value.metric, one.value.protocol), one) for one in comparisons)
     header = ["model", "published", "ours", "runs", "difference", "one more run", "standard", "verdict"]
     blocks = []
     for (dataset, metric, protocol), group in groups.items():
@@ -80,7 +79,7 @@ def _cells_blocks(comparisons: Sequence[Comparison]) -> list[Block]:
         for one in group:
             ours = one.ours
             texts = [one.value.model, number(one.value.value), mean_and_std(ours.mean, ours.std)]
-            texts += [str(ours.runs) if ours.runs else DASH, signed(ours.difference), _interval(one.interval)]
+            texts += [str(ours.runs) if ours.runs else DASH, signed(ours.difference), interval_text(one.interval)]
             rows.append(row(*texts, number(one.standard), one.verdict))
         title = f"{dataset}, {_title(metric)}, {protocol} protocol"
         label = f"replication-{dataset}-{metric}-{protocol}".lower()
@@ -92,10 +91,7 @@ def _cells_blocks(comparisons: Sequence[Comparison]) -> list[Block]:
 
 def _notes(pairs: Iterable[tuple[str, str]]) -> list[str]:
     """Return each text once with the names that it is said of; empty texts are left out."""
-    names_of: dict[str, list[str]] = {}
-    for text, name in pairs:
-        if text:
-            names_of.setdefault(f"{text[0].upper()}{text[1:]}", []).append(name)
+    names_of = grouped((f"{text[0].upper()}{text[1:]}", name) for text, name in pairs if text)
     return [f"{text}: {', '.join(dict.fromkeys(names))}." for text, names in names_of.items()]
 
 
@@ -131,9 +127,9 @@ def _rest_blocks(scored: ScoreCells, assignment: Assignment) -> list[Block]:
         rows = []
         for value in values:
             texts = [value.dataset, value.model or DASH, _title(value.metric), value.protocol]
-            ours = _ours(scored, value)
-            texts += [number(value.value), mean_and_std(ours.get("mean"), ours.get("std"))]
-            rows.append(row(*texts, signed(ours.get("difference"))))
+            ours = scored.cells.get(value.cell)
+            texts += [number(value.value), mean_and_std(ours.mean, ours.std) if ours else DASH]
+            rows.append(row(*texts, signed(_ours(ours, value).get("difference"))))
         if rows:
             label = f"replication-{title.lower().replace(' ', '-')}"
             sources = _notes((value.source, f"{value.dataset} {number(value.value)}") for value in values)
@@ -147,9 +143,8 @@ def _title(metric: str) -> str:
     return {**METRIC_TITLES, "retained": "% of baseline"}.get(metric, metric)
 
 
-def _ours(scored: ScoreCells, value: PublishedValue) -> Row:
+def _ours(cell: Cell | None, value: PublishedValue) -> dict[str, float | None]:
     """Return our cell of a published value that has no verdict, and ours less published; nothing where we have none."""
-    cell = scored.cells.get(value.cell)
     if cell is None or cell.mean is None:
         return {}
     return {"mean": cell.mean, "std": cell.std, "runs": cell.runs, "difference": cell.mean - value.value}
@@ -163,24 +158,19 @@ def replication_records(scored: ScoreCells, assignment: Assignment, estimates: S
         value, ours = one.value, one.ours
         is_headline = value.metric == KINDS[ours.task].headline
         mean = means.get((value.dataset, value.protocol, value.model)) if is_headline else None
-        record = _published_fields(value) | {
-            name: getattr(ours, name) for name in ("mean", "std", "runs", "difference")
-        }
+        record = _published_fields(value)
+        record |= {name: getattr(ours, name) for name in ("mean", "std", "runs", "difference")}
         if one.interval:
             record |= {"prediction_low": one.interval[0], "prediction_high": one.interval[1]}
         if mean:
             record |= {"mean_low": mean.low, "mean_high": mean.high}
         records.append(record | {"standard_mean": one.standard, "verdict": one.verdict, "reason": one.reason})
     for _, values, reason in _undecided(assignment):
-        records += [_published_fields(value) | _ours(scored, value) | {"reason": reason} for value in values]
+        for value in values:
+            records.append(_published_fields(value) | _ours(scored.cells.get(value.cell), value) | {"reason": reason})
     return records
 
 
 def _published_fields(value: PublishedValue) -> Row:
     """Return the columns that say what was published where."""
     return {("published" if name == "value" else name): text for name, text in asdict(value).items()}
-
-
-def _interval(interval: tuple[float, float] | None) -> str:
-    """Return `[85.12, 87.20]`, or a dash."""
-    return f"[{number(interval[0])}, {number(interval[1])}]" if interval else DASH
