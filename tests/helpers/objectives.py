@@ -9,8 +9,8 @@ import torch
 from compactbio.benchmarks import reference as plain
 from compactbio.pretraining.distillation import Distillation
 from compactbio.pretraining.micro_batches import collate
-from compactbio.pretraining.sampling import padded_length
 from compactbio.terms.objective import read_objective
+from compactbio.training.cuts import padded_length
 from helpers import pretraining as tiny
 
 COUNT = 9  # sequences

@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compactbio.pretraining.sampling import micro_batch_bounds, padded_length, share_of_process
-from compactbio.training.cuts import cheapest_cuts, fewest_cuts
+from compactbio.pretraining.sampling import share_of_process
+from compactbio.training.cuts import cheapest_cuts, fewest_cuts, padded_cuts, padded_length
 
 ASCENDING = st.lists(st.integers(1, 30), min_size=1, max_size=9).map(sorted)
 DESCENDING = st.lists(st.integers(1, 64), min_size=1, max_size=40).map(lambda values: np.array(sorted(values)[::-1]))
@@ -61,7 +61,7 @@ def test_padded_micro_batches_hold_every_sequence_once_within_their_positions(
     lengths, tokens, to_max_length, border, enough
 ):
     padding = {"max_length": 64, "to_max_length": to_max_length, "border": border}
-    bounds = micro_batch_bounds(lengths, tokens=tokens, enough_tokens=enough, **padding)
+    bounds = padded_cuts(lengths, tokens=tokens, enough_tokens=enough, **padding)
     assert [number for begin, end in bounds for number in range(begin, end)] == list(range(len(lengths)))
     for begin, end in bounds:
         length = padded_length(int(lengths[begin]), **padding)

@@ -10,7 +10,8 @@ from helpers import pretraining as tiny
 from compactbio.errors import UserError
 from compactbio.pretraining.masking import Masking
 from compactbio.pretraining.micro_batches import PretrainingBatches
-from compactbio.pretraining.sampling import GlobalOrder, check_split, micro_batch_bounds, share_of_process
+from compactbio.pretraining.sampling import GlobalOrder, check_split, share_of_process
+from compactbio.training.cuts import padded_cuts
 
 
 def masking(batch_size=8, max_length=tiny.MAX_LENGTH, seed=1, vocabulary=tiny.VOCABULARY):
@@ -91,19 +92,19 @@ def test_an_impossible_split_names_the_divisors():
 
 def test_micro_batches_hold_the_token_limit():
     lengths = np.array([24, 20, 20, 10, 9, 5])
-    bounds = micro_batch_bounds(lengths, tokens=48, max_length=24)
+    bounds = padded_cuts(lengths, tokens=48, max_length=24)
     assert bounds == [(0, 2), (2, 4), (4, 6)]
-    assert micro_batch_bounds(lengths, tokens=48, max_length=24, to_max_length=True) == [(0, 2), (2, 4), (4, 6)]
-    assert micro_batch_bounds(lengths, tokens=24, max_length=24) == [(0, 1), (1, 2), (2, 3), (3, 5), (5, 6)]
-    assert micro_batch_bounds(lengths[3:], tokens=30, max_length=24, border=1) == [(0, 2), (2, 3)]
+    assert padded_cuts(lengths, tokens=48, max_length=24, to_max_length=True) == [(0, 2), (2, 4), (4, 6)]
+    assert padded_cuts(lengths, tokens=24, max_length=24) == [(0, 1), (1, 2), (2, 3), (3, 5), (5, 6)]
+    assert padded_cuts(lengths[3:], tokens=30, max_length=24, border=1) == [(0, 2), (2, 3)]
 
 
 def test_micro_batches_end_where_padding_would_be_a_waste():
     lengths = np.array([24, 23, 22, 12, 11, 11, 4, 4])
     options = {"tokens": 1000, "max_length": 24}
-    assert micro_batch_bounds(lengths, **options, enough_tokens=24) == [(0, 3), (3, 6), (6, 8)]
-    assert micro_batch_bounds(lengths, **options, enough_tokens=100) == [(0, 5), (5, 8)]
-    assert micro_batch_bounds(lengths, **options, enough_tokens=24, to_max_length=True) == [(0, 8)]
+    assert padded_cuts(lengths, **options, enough_tokens=24) == [(0, 3), (3, 6), (6, 8)]
+    assert padded_cuts(lengths, **options, enough_tokens=100) == [(0, 5), (5, 8)]
+    assert padded_cuts(lengths, **options, enough_tokens=24, to_max_length=True) == [(0, 8)]
 
 
 @pytest.mark.parametrize("packed", [None, "loop", "kernel"])

@@ -68,12 +68,7 @@ def fetch_baseline_files(
 ) -> BaselineManifest:
     """Return the manifest of some files after trying every one of them.
 
-    Args:
-        base_url: https://, http:// or file://; files of the last are verified and used where they are.
-        year: the baseline's year.
-        numbers: numbers of the files.
-        downloads: the cache; files are kept in <downloads>/pubmed/<year>/<server>/.
-        patience: tries and waits of each transfer.
+    Files of a file:// URL are verified and used where they are, others kept in <downloads>/pubmed/<year>/<server>/.
     """
     mirror = local_path(base_url)
     folder = cache_folder(downloads, base_url, year) if mirror is None else mirror

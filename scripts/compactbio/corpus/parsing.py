@@ -21,8 +21,6 @@ def parse_baseline(paths: Sequence[Path], output: Path, *, mode: str, as_of: dat
     """Write the texts of baseline files as one shard, in the order of files and records; return the counts.
 
     Args:
-        paths: gzipped PubMed XML files.
-        output: the parquet file; it appears when it is complete.
         mode: `full` or `reference` (compactbio.corpus.citation_texts).
         as_of: keep citations that entered PubMed on this day or before; None keeps all.
 

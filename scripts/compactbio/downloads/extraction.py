@@ -53,11 +53,7 @@ class Entry:
 
 
 def read_entries(path: Path, name: str = "") -> Iterator[Entry]:
-    """Yield the regular files of an archive, or of a folder, nested archives opened.
-
-    Args:
-        path: the archive or folder.
-        name: what messages call it, if not by its path.
+    """Yield the regular files of an archive, or of a folder, nested archives opened; messages call it `name`.
 
     Raises:
         UserError: the archive is of no known kind, or damaged: a tar archive is read to its end and checksum

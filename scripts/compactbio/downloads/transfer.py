@@ -41,7 +41,6 @@ def fetch_file(
 
     Args:
         urls: http(s) addresses of the same file, in order of preference.
-        target: the file to make.
         expected: the digest that it should have, if one is known.
         fault_of: returns in words why a file cannot be the one of a name, "" if it can.
         patience: tries and waits at each address.

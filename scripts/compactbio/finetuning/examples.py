@@ -81,14 +81,10 @@ class Dataset:
         return chosen
 
     def _examples(self, split: str, rows: Rows, fold: int, seed: int | None) -> Examples:
-        """Return a part's examples, made at its first use."""
+        """Return a part's rows as features, made at its first use."""
         key = (split, fold if self.kind.has_folds else 0, seed)
-        if key not in self._made:
-            self._made[key] = self._make(split, rows)
-        return self._made[key]
-
-    def _make(self, split: str, rows: Rows) -> Examples:
-        """Return a part's rows as features."""
+        if key in self._made:
+            return self._made[key]
         source = f"{self.folder}, split {split}"
         labels = self.kind.labels
         gold = label_ids(rows, self.settings["labels"], labels, source) if labels else []
@@ -98,4 +94,5 @@ class Dataset:
         logging.info("%s: %s", source, ", ".join(f"{name} {value:,}" for name, value in notes.items()))
         if split == "train" and not made.features:
             raise UserError(f"{source} has nothing to train on: every row is empty")
-        return Examples(made.features, made.origin, notes, rows, gold)
+        self._made[key] = Examples(made.features, made.origin, notes, rows, gold)
+        return self._made[key]

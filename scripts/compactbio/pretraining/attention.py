@@ -58,26 +58,21 @@ def install_attention(model: PreTrainedModel, wanted: dict[int, set[str]], *, af
     """
     model.set_attn_implementation(ATTENTION)
     capture = StateCapture(wanted, after_dropout)
-    for layer, module in enumerate(_attention_modules(model), start=1):
+    for layer, module in enumerate(architecture_of(model).attention_modules(model), start=1):
         module.capture = (capture, layer) if wanted.get(layer) else None
     return capture
 
 
 def attention_dropout(model: PreTrainedModel) -> float:
     """Return the dropout of a model's attention maps as it runs now: 0 in evaluation mode."""
-    return max(module.dropout.p if module.training else 0.0 for module in _attention_modules(model))
+    modules = architecture_of(model).attention_modules(model)
+    return max(module.dropout.p if module.training else 0.0 for module in modules)
 
 
 def set_attention_dropout(model: PreTrainedModel, probability: float) -> None:
     """Give every self-attention of a model this dropout instead of its architecture's."""
-    for module in _attention_modules(model):
+    for module in architecture_of(model).attention_modules(model):
         module.dropout.p = probability
-
-
-def _attention_modules(model: PreTrainedModel) -> list[Any]:
-    """Return a model's self-attention modules, first layer first, with the attributes that transformers gives them."""
-    modules: list[Any] = architecture_of(model).attention_modules(model)
-    return modules
 
 
 def captured_attention(

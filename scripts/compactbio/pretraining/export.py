@@ -24,11 +24,8 @@ STUDENT_PREFIX = "student."  # of the student's weights among those of the train
 def export_model(run: PretrainingRun, training: TrainingRecord, student: Path, output: Path) -> Manifest:
     """Write the model folder of a finished run and return its manifest.
 
-    Args:
-        run: content of run.yaml.
-        training: content of training.json.
-        student: the folder that the training started from; gives configuration and tokenizer.
-        output: config.json, model.safetensors, tokenizer files, README.md, manifest.json.
+    It holds config.json, model.safetensors, tokenizer files and README.md; configuration and tokenizer are those of the
+    student that the training started from.
 
     Raises:
         UserError: the run is unfinished, its checkpoint is gone or does not fit the student.
@@ -65,12 +62,7 @@ def export_model(run: PretrainingRun, training: TrainingRecord, student: Path, o
 
 
 def export_metrics(training: TrainingRecord, output: Path) -> None:
-    """Write the metrics of a finished run, whole lines only: the checkpoint that they lie beside may be removed.
-
-    Args:
-        training: content of training.json.
-        output: a JSON object a line.
-    """
+    """Write the metrics of a finished run, whole lines only: the checkpoint that they lie beside may be removed."""
     lines = read_metrics(Path(training["metrics"]))
     with replacing_file(output) as temporary:
         temporary.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")

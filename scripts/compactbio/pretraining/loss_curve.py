@@ -10,11 +10,7 @@ from compactbio.training.progress import MetricsLine
 
 
 def draw_loss_curve(title: str, lines: list[MetricsLine], files: list[Path]) -> None:
-    """Write the loss and each term by step, in the format of each file's suffix.
-
-    Args:
-        lines: of metrics.jsonl; those without a loss are left out.
-    """
+    """Write the loss and each term by step, in the format of each file's suffix; lines without a loss are left out."""
     import matplotlib
 
     matplotlib.use("Agg")

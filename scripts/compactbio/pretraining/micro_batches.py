@@ -9,9 +9,9 @@ import torch
 
 from compactbio.corpus.tokens import TokenStore
 from compactbio.pretraining.masking import Masking, column_numbers
-from compactbio.pretraining.sampling import GlobalOrder, micro_batch_bounds, padded_length, share_of_process
+from compactbio.pretraining.sampling import GlobalOrder, share_of_process
 from compactbio.terms.cost import Cost
-from compactbio.training.cuts import fewest_cuts
+from compactbio.training.cuts import fewest_cuts, padded_cuts, padded_length
 from compactbio.training.interface import MicroBatch
 
 
@@ -89,9 +89,7 @@ class PretrainingBatches:
         """Return (start, end) of the micro-batches of sequences sorted from long to short."""
         if self.packed:
             return fewest_cuts(lengths.tolist(), self.micro_batch_tokens)
-        return micro_batch_bounds(
-            lengths, tokens=self.micro_batch_tokens, enough_tokens=self.enough_tokens, **self.padding
-        )
+        return padded_cuts(lengths, tokens=self.micro_batch_tokens, enough_tokens=self.enough_tokens, **self.padding)
 
 
 def collate(

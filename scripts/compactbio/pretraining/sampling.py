@@ -8,7 +8,6 @@ import numpy as np
 
 from compactbio.errors import UserError
 
-SIMILAR = 0.85  # sequences this near the longest of a micro-batch waste at most 15 % of their positions
 _ORDER_STREAM = 0  # keeps these random numbers apart from those of the masking
 
 
@@ -57,43 +56,3 @@ def share_of_process(lengths: np.ndarray, rank: int, processes: int) -> np.ndarr
     Dealing them out in the order of their lengths gives all processes nearly the same work.
     """
     return np.argsort(-lengths.astype(np.int64), kind="stable")[rank::processes]
-
-
-def padded_length(longest: int, *, max_length: int, to_max_length: bool, border: int) -> int:
-    """Return the length that a micro-batch is padded to.
-
-    Args:
-        longest: its longest sequence.
-        max_length: never more than this.
-        to_max_length: pad everything to it (an objective that averages over padding).
-        border: padding positions that every sequence shorter than `max_length` needs behind it.
-    """
-    return max_length if to_max_length else min(longest + border, max_length)
-
-
-def micro_batch_bounds(
-    lengths: np.ndarray,
-    *,
-    tokens: int,
-    max_length: int,
-    to_max_length: bool = False,
-    border: int = 0,
-    enough_tokens: int | None = None,
-) -> list[tuple[int, int]]:
-    """Return (start, end) of the micro-batches of sequences sorted from long to short.
-
-    Each holds as many as fit into `tokens` positions after padding, at least one. A micro-batch that has
-    `enough_tokens` ends earlier, where the sequences become short enough for padding to be a waste; None: never.
-    """
-    bounds = []
-    start = 0
-    while start < len(lengths):
-        length = padded_length(int(lengths[start]), max_length=max_length, to_max_length=to_max_length, border=border)
-        end = min(start + max(1, tokens // length), len(lengths))
-        if enough_tokens is not None and not to_max_length:
-            # sorted from long to short: count those that are nearly as long as the longest
-            similar = int(np.searchsorted(-lengths[start:end], -SIMILAR * lengths[start], side="right"))
-            end = min(end, start + max(similar, -(-enough_tokens // length)))
-        bounds.append((start, end))
-        start = end
-    return bounds

@@ -64,12 +64,7 @@ def training_record(inputs: RunInputs, folder: Path) -> TrainingRecord:
 
 
 def provenance_record(inputs: RunInputs, record: TrainingRecord, submissions: Submissions) -> Provenance:
-    """Return the content of provenance.json of a finished run.
-
-    Args:
-        record: from `training_record`.
-        submissions: of the run, the last one ended.
-    """
+    """Return the content of provenance.json of a finished run, whose last submission has ended."""
     return gather_provenance(
         inputs.digests,
         record["seconds"],

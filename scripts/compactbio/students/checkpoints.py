@@ -59,8 +59,7 @@ def import_checkpoint(
 
     Args:
         source: folder with config.json, weights, and vocab.txt or tokenizer.json.
-        definition: `checkpoints.<name>` or `models.<name>`; architecture, tokenizer and, where it has
-            one, shape are used.
+        definition: `checkpoints.<name>` or `models.<name>`, of which architecture, tokenizer and any shape are used.
         tokenizer_definition: `tokenizers.<name>`.
         origin: where the folder came from, for the manifest.
 

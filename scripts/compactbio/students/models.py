@@ -22,10 +22,7 @@ def random_masked_lm(
     """Return a masked language model of a shape with random weights, a function of the seed alone.
 
     Args:
-        architecture: its name.
         shape: transformers configuration keys, as {"hidden_size": 312}; those left out keep the architecture's values.
-        vocabulary_size: tokens of the tokenizer.
-        seed: of the weights.
         key: where the shape stands in the configuration, for messages.
 
     Raises:
@@ -100,10 +97,7 @@ def quiet_transformers() -> Iterator[None]:
 def load_pretrained(auto_class: str, folder: Path, **options: Any) -> tuple[PreTrainedModel, list[str]]:
     """Return a model of a folder, fp32, in evaluation mode, and the names of the weights that the folder lacks.
 
-    Args:
-        auto_class: of transformers.
-        folder: with config.json and model.safetensors.
-        options: values of the configuration instead of the folder's.
+    `options` are values of the configuration instead of the folder's.
 
     Raises:
         UserError: a file is missing or damaged, or weights have other shapes than the configuration says.

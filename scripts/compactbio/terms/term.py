@@ -45,16 +45,6 @@ class Option:
         return {"type": "integer" if self.type is int else "number", **self.range}
 
 
-def any_shapes(student: Shape, teacher: Shape, options: Mapping[str, Any]) -> str | None:
-    """Return None: student and teacher need to have nothing in common."""
-    return None
-
-
-def no_cost(student: Shape, teacher: Shape) -> tuple[Cost, Cost]:
-    """Return the cost of a term that needs no matrix product."""
-    return Cost(), Cost()
-
-
 @dataclass(frozen=True)
 class Term:
     """A term under the reference's quirks; `under` returns what it is under others.
@@ -88,8 +78,8 @@ class Term:
     over_padding: bool = False
     projects: bool = False
     sound: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    mismatch: Callable[[Shape, Shape, Mapping[str, Any]], str | None] = any_shapes
-    cost: Callable[[Shape, Shape], tuple[Cost, Cost]] = no_cost
+    mismatch: Callable[[Shape, Shape, Mapping[str, Any]], str | None] = lambda student, teacher, options: None
+    cost: Callable[[Shape, Shape], tuple[Cost, Cost]] = lambda student, teacher: (Cost(), Cost())
 
     @property
     def reads_attention(self) -> bool:

@@ -10,11 +10,9 @@ from compactbio.kinds import kind_of
 
 
 def task_kind(name: str, quirks: Mapping[str, str] | None = None) -> TaskKind:
-    """Return what fine-tuning needs of a kind of task; imports torch.
+    """Return what fine-tuning needs of a kind of task under the switches of a run file; imports torch.
 
-    Args:
-        name: of the kind.
-        quirks: the switches of a run file; one that is not among them is `sound`.
+    A switch that is not among `quirks` is `sound`.
 
     Raises:
         UserError: there is no such kind.

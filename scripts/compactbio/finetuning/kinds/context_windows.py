@@ -50,11 +50,8 @@ def context_windows(
     text does not stand at its offset, which are trained as unanswerable.
 
     Args:
-        questions: a question per row.
-        contexts: a context per row.
         answers: {"text": [...], "answer_start": [...]} per row, of which the first counts; None for
             prediction, all targets are 0 then.
-        tokenizer: of the model.
         max_length: pieces of a window, special ones included.
         stride: context pieces that two neighbouring windows share.
 

@@ -64,14 +64,9 @@ class TaskKind(ABC):
     def make_features(
         self, rows: Rows, gold: list[Any], tokenizer: PieceTokenizer, options: Options, *, has_answers: bool
     ) -> Features:
-        """Return rows as features.
+        """Return rows, whose label ids are `gold`, as features; `options` are hyper-parameters.
 
-        Args:
-            rows: of one part.
-            gold: their label ids.
-            tokenizer: of the model.
-            options: hyper-parameters.
-            has_answers: whether answers that stand in a column become targets; the test part's do not.
+        Answers that stand in a column become targets where `has_answers`; the test part's do not.
         """
 
     def class_weights(
@@ -98,13 +93,7 @@ class TaskKind(ABC):
 
     @abstractmethod
     def prediction_table(self, part: Examples, logits: Sequence[np.ndarray], labels: list[str]) -> pa.Table:
-        """Return a part's predictions, the columns of the record but `run`.
-
-        Args:
-            part: what was predicted.
-            logits: per feature, without padding.
-            labels: in the order of their ids; none for a kind without labels.
-        """
+        """Return a part's predictions, the columns of the record but `run`; `logits` per feature, without padding."""
 
     @abstractmethod
     def validation_metrics(
@@ -112,8 +101,5 @@ class TaskKind(ABC):
     ) -> dict[str, float]:
         """Return `loss` (an unweighted mean) and the scores of the standard protocol.
 
-        Args:
-            settings: content of run.yaml.
-            part: what was predicted.
-            logits: per feature; without padding, or padded to max_length where the loss runs over padding.
+        `logits` are per feature; without padding, or padded to max_length where the loss runs over padding.
         """

@@ -58,9 +58,6 @@ def word_windows(
     room for, whose last pieces are left out, words that the tokenizer turns into nothing, and sentences of such words.
 
     Args:
-        sentences: words per sentence.
-        labels: label ids per sentence, as many as words.
-        tokenizer: of the model.
         max_length: pieces of a window, special ones included.
         labelled_pieces: `all` (every piece carries its word's label) or `first`.
     """

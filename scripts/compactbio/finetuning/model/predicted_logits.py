@@ -47,9 +47,6 @@ def in_micro_batches(
 
     Args:
         logits_of: from a collated micro-batch to the head's output with padding, float32 [batch, ...].
-        features: sequences.
-        pad: id of the padding piece.
-        token_types: whether the model takes token types.
         device: `cpu` or `cuda`, for the size of the micro-batches.
         length: that all are padded to, and whose output is returned with its padding; None: it is without padding.
     """

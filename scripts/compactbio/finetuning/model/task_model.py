@@ -21,12 +21,7 @@ def load_task_model(folder: Path, task: str, labels: list[str], seed: int, vocab
     A head of this very kind that the folder has, from an earlier fine-tuning, is taken instead. A pooler that the
     folder lacks is drawn from the same seed; the folder's own MLM head is left out.
 
-    Args:
-        folder: of the model.
-        task: its kind.
-        labels: in the order of their ids; none for a kind without labels.
-        seed: of the run.
-        vocabulary: embeddings that are needed; those beyond the folder's are drawn from the seed too.
+    Embeddings of a `vocabulary` that is larger than the folder's are drawn from the seed too.
 
     Raises:
         UserError: the folder holds no model of a known architecture, or lacks weights of its encoder (which

@@ -22,7 +22,7 @@ import torch
 
 from compactbio.finetuning.features import Feature, collate, join
 from compactbio.finetuning.packed.groups import pack
-from compactbio.training.cuts import cheapest_cuts, fewest_cuts
+from compactbio.training.cuts import cheapest_cuts, fewest_cuts, padded_cuts
 from compactbio.training.interface import MicroBatch
 
 CPU_PIECES = 2048  # of a micro-batch of training on a CPU at most, where it has more than one sequence
@@ -57,13 +57,8 @@ def training_batches(
     """Return the function from a step (from 1) to its micro-batches, pure in (seed, step).
 
     Args:
-        features: all training examples.
         denominator: name of the count that the loss is divided by.
         counted: what the arrays of a micro-batch add to it.
-        batch_size: examples of an update.
-        seed: of the run.
-        pad: id of the padding piece.
-        token_types: whether the model takes token types.
         heads: of the model's attention, where micro-batches are packed; None: they are padded.
         device: `cpu` or `cuda`, for the size of the micro-batches.
         length: that all sequences are padded to; None: to the longest of the micro-batch.
@@ -96,19 +91,12 @@ def training_batches(
 def prediction_micro_batches(features: Sequence[Feature], device: str, length: int | None = None) -> list[list[int]]:
     """Return indices of all features in micro-batches of similar length, longest first (memory peaks at once).
 
-    Args:
-        features: sequences.
-        device: `cpu` or `cuda`.
-        length: that all are padded to; None: to the longest of the micro-batch.
+    They are padded to `length` or, where that is None, to the longest of the micro-batch.
     """
     order = sorted(range(len(features)), key=lambda index: -len(features[index].ids))
-    parts: list[list[int]] = []
-    for index in order:
-        longest = length or (len(features[parts[-1][0]].ids) if parts else 0)
-        if not parts or (len(parts[-1]) + 1) * longest > PREDICTED_PIECES[device]:
-            parts.append([])
-        parts[-1].append(index)
-    return parts
+    lengths = np.asarray([length or len(features[index].ids) for index in order])
+    cuts = padded_cuts(lengths, tokens=PREDICTED_PIECES[device], max_length=max(lengths, default=0))
+    return [order[begin:end] for begin, end in cuts]
 
 
 def to_tensors(arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:

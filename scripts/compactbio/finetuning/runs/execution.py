@@ -42,13 +42,8 @@ def finetune(
 ) -> bool:
     """Do the runs that are not finished; return whether all are.
 
-    Args:
-        settings: content of run.yaml; the hyper-parameters of a grid are each run's own.
-        model_folder: encoder or masked language model with its tokenizer.
-        task_folder: prepared dataset.
-        planned: from `plan_runs`.
-        deadline: `time.monotonic()` value at which the program should have left.
-        stop: a signal's note.
+    The hyper-parameters of a grid are each run's own. `deadline` is the value of `time.monotonic()` at which the
+    program should have left.
 
     Raises:
         UserError: the inputs do not fit the settings, or a training failed.

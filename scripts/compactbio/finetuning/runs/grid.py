@@ -41,13 +41,9 @@ def plan_trials(settings: FinetuningRun, digests: dict[str, str], checkpoints: P
 
 
 def choose_point(settings: FinetuningRun, trials: list[PlannedRun]) -> tuple[FinetuningRun, list[GridPoint]]:
-    """Return the run file's content at the best point, and the points with their validation scores.
+    """Return the run file's content at the best point, and the points with the finished trials' validation scores.
 
     Without a grid: the settings as they are, and no points. Of equal scores the earlier point is chosen.
-
-    Args:
-        settings: content of run.yaml.
-        trials: from `plan_trials`, all finished.
 
     Raises:
         UserError: a trial has no validation score.

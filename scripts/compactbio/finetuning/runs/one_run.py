@@ -206,8 +206,6 @@ def epoch_lines(lines: list[MetricsLine], epoch_steps: int, epochs: int) -> list
 
     Args:
         lines: of the loop's metrics file, where a training line's loss is the mean since the line before.
-        epoch_steps: updates of an epoch.
-        epochs: how many.
     """
     losses = [(line["step"], line["loss"]) for line in lines if "loss" in line]
     evaluations = {line["step"]: line["evaluation"] for line in lines if "evaluation" in line}

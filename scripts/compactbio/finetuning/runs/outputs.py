@@ -29,14 +29,7 @@ if TYPE_CHECKING:
 
 
 def publish(planned: Sequence[PlannedRun], task: str, output: Path, grid: Sequence[GridPoint] = ()) -> TrainingRecord:
-    """Write predictions.parquet, metrics.jsonl, kept weights and training.json of finished runs; return training.json.
-
-    Args:
-        planned: the runs.
-        task: their kind.
-        output: the folder to write to.
-        grid: the points that were tried, from `grid.choose_point`.
-    """
+    """Write predictions.parquet, metrics.jsonl, training.json and any kept weights; return training.json."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -86,13 +79,6 @@ def provenance_record(
 
     Code, packages and hardware of a run are those of the try that finished it, which may have been another process
     than this one. `seconds` counts the runs whose predictions are published, `gpu_hours` the grid's trials too.
-
-    Args:
-        settings: content of run.yaml.
-        digests: of model and dataset.
-        planned, trials: the runs, and the points of a grid; all finished.
-        training: content of training.json.
-        output: the folder that holds predictions.parquet.
     """
     runs = {run.name: _record_of(run) for run in planned}
     tried = {run.fingerprint: _record_of(run) for run in trials}
