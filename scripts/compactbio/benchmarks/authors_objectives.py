@@ -18,7 +18,7 @@ from transformers import BertConfig, BertModel, PreTrainedModel
 from transformers.modeling_outputs import MaskedLMOutput
 
 from compactbio.benchmarks.authors_code import definition
-from compactbio.benchmarks.cases import COMPACT, DISTIL, MLM, QUIRKS, TINY
+from compactbio.benchmarks.cases import COMPACT, DISTIL, MLM, QUIRKS, TEACHER, TINY
 from compactbio.benchmarks.reference import padded_batch
 from compactbio.pretraining.distillation import Distillation
 from compactbio.pretraining.micro_batches import collate
@@ -27,7 +27,7 @@ from compactbio.students.models import random_masked_lm
 from compactbio.terms.objective import read_objective
 
 VOCABULARY, MASK, LONGEST = 200, 4, 48
-TEACHER = {"hidden_size": 48, "num_hidden_layers": 12, "num_attention_heads": 4, "intermediate_size": 96}
+TEACHER_SHAPE = {"hidden_size": 48, "num_hidden_layers": 12, "num_attention_heads": 4, "intermediate_size": 96}
 TINY_STUDENT = {"hidden_size": 24, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 48}
 WITHOUT_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "initializer_range": 0.1}
 WRAPPER = "DistillationWrapper"
@@ -124,11 +124,11 @@ def compare_objectives(authors: Path, seeds: int) -> Iterator[Difference]:
 def _compare(authors: Path, objective: Objective, seed: int, packed: bool) -> tuple[tuple[float, float], float] | None:
     """Return (their loss, our loss) and the relative difference of gradients; None where packing is not possible."""
     sequences = draw_sequences(seed)
-    teacher = random_masked_lm("bert", TEACHER | WITHOUT_DROPOUT, VOCABULARY, seed + 100)
+    teacher = random_masked_lm(TEACHER, TEACHER_SHAPE | WITHOUT_DROPOUT, VOCABULARY, seed + 100)
     if objective.student is None:
         student = student_of_layers(teacher, list(range(0, 12, 2)), seed, copy_head=False)
     else:
-        student = random_masked_lm("bert", objective.student | WITHOUT_DROPOUT, VOCABULARY, seed)
+        student = random_masked_lm(TEACHER, objective.student | WITHOUT_DROPOUT, VOCABULARY, seed)
     entries = read_objective(objective.terms, QUIRKS)
     if packed and any(entry.term.over_padding for entry in entries):
         return None
@@ -218,7 +218,7 @@ def compare_starting_weights(authors: Path) -> Iterator[Difference]:
         ("DistilBioBERT", "DistilBioBERT-Distillation.py", 0),
         ("CompactBioBERT", "CompactBioBERT-Distillation.py", 1),
     ):
-        teacher = random_masked_lm("bert", TEACHER | WITHOUT_DROPOUT, VOCABULARY, 7)
+        teacher = random_masked_lm(TEACHER, TEACHER_SHAPE | WITHOUT_DROPOUT, VOCABULARY, 7)
         encoder = BertModel(BertConfig.from_dict(teacher.config.to_dict()))
         encoder.load_state_dict(teacher.base_model.state_dict(), strict=False)  # a pooler is no part of a student
         saved: dict[str, Tensor] = {}
