@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -151,7 +152,7 @@ def code_version() -> Code:
 def hardware() -> Hardware:
     """Return what this process runs on; GPUs where torch is loaded and sees them."""
     return {
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "gpus": _gpu_names(),
     }
@@ -167,21 +168,24 @@ def _package_versions() -> dict[str, str]:
     """Return the versions of the packages that can change a number."""
     versions = {}
     for name in PACKAGES:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return versions
 
 
-def _processor() -> str:
-    """Return the processor's name as the system gives it."""
+def processor_name() -> str:
+    """Return the CPU's name as the system gives it."""
+    return cpu_information("model name") or platform.processor() or platform.machine()
+
+
+def cpu_information(key: str) -> str:
+    """Return the first value of a key in /proc/cpuinfo, "" where there is none."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return platform.processor()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+        return ""
+    parts = (line.partition(":") for line in lines)
+    return next((value.strip() for name, _, value in parts if name.strip() == key), "")
 
 
 def _gpu_names() -> list[str]:

@@ -107,10 +107,12 @@ def test_scores_of_the_standard_protocol_go_into_the_index(published, tmp_path):
     from huggingface_hub import ModelCard
 
     from compactbio.publishing.cards import full_card
-    from compactbio.publishing.scores import ModelScores, Row
+    from compactbio.publishing.scores import ModelScores
+    from compactbio.reporting.score_cells import Cell
     from compactbio.settings.results import Results
 
-    scores = ModelScores([Row("ner", "Genes", "standard", "f1", 61.25, 0.5, 3)], [])
+    cell = Cell("ner", "Genes", chain.MODEL, "standard", "f1", 61.25, 0.5, 3, None, None, "")
+    scores = ModelScores({("Genes", "standard", "f1"): cell}, [])
     path = tmp_path / "card.md"
     path.write_text(full_card(Results(published), chain.MODEL, chain.CONFIGURATION, [], scores))
     [result] = ModelCard.load(path).data.eval_results

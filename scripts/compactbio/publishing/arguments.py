@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
-from compactbio.errors import UserError
 from compactbio.publishing.sources import Used, fetched_commits, used_sources
+from compactbio.reporting.options import json_option
 from compactbio.settings.results import Results
 
 
@@ -27,9 +26,6 @@ def read_run(arguments: argparse.Namespace) -> tuple[dict[str, Any], Results[Pat
     Raises:
         UserError: --config is not JSON, or the table of sources cannot be read.
     """
-    try:
-        config: dict[str, Any] = json.loads(arguments.config)
-    except json.JSONDecodeError as error:
-        raise UserError(f"--config is not JSON: {error}") from None
+    config: dict[str, Any] = json_option("--config", arguments.config)
     results = Results(arguments.results)
     return config, results, used_sources(config, arguments.sources, fetched_commits(config, results))

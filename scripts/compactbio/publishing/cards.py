@@ -62,13 +62,10 @@ def full_card(
         provenance = read_provenance(made.provenance)
         cost, record = _cost(provenance), _provenance(provenance)
     inputs = _inputs_of(name, config, used)
-    limits = _LIMITS.format(
-        corpus=_CORPUS_LIMITS[config["corpus"]["source"]],
-        teacher=" and its teacher" if run is not None and run["teacher"] else "",
-    )
+    teacher = " and its teacher" if run is not None and run["teacher"] else ""
     sections = {
         "Intended use": _USE,
-        "Limits": limits,
+        "Limits": _LIMITS.format(corpus=_CORPUS_LIMITS[config["corpus"]["source"]], teacher=teacher),
         "Training data": training,
         "Scores": _scores_section(name, scores),
         "Cost": "\n\n".join(filter(None, [cost, "\n".join(f"- {text}" for text in scores.costs)])),
@@ -84,17 +81,17 @@ def _front_matter(name: str, run: PretrainingRun | None, config: dict[str, Any],
     """Return the card's metadata as YAML: what the hub lists and searches, scores of the standard protocol included."""
     results = [
         EvalResult(
-            task_type=KINDS[row.task].hub_task,
-            task_name=KINDS[row.task].title,
-            dataset_type=row.dataset.lower(),
-            dataset_name=row.dataset,
+            task_type=KINDS[cell.task].hub_task,
+            task_name=KINDS[cell.task].title,
+            dataset_type=cell.dataset.lower(),
+            dataset_name=cell.dataset,
             dataset_split="test",
-            metric_type="f1" if row.metric == "f1" else row.metric,
-            metric_name=f"{METRIC_TITLES[row.metric]}, {STANDARD} protocol, percent, mean over {row.runs} run(s)",
-            metric_value=round(row.mean, 4),
+            metric_type=cell.metric,
+            metric_name=f"{METRIC_TITLES[cell.metric]}, {STANDARD} protocol, percent, mean over {cell.runs} run(s)",
+            metric_value=round(cell.mean, 4),
         )
-        for row in scores.rows
-        if row.mean is not None and row.protocol == STANDARD and row.metric == KINDS[row.task].headline
+        for cell in scores.cells.values()
+        if cell.mean is not None and cell.protocol == STANDARD and cell.metric == KINDS[cell.task].headline
     ]
     teacher = None if run is None else run["teacher"]
     base = teacher if run is None else run["student"].get("checkpoint", teacher)
@@ -167,13 +164,14 @@ def _training_data(results: Results[Path], run: PretrainingRun, config: dict[str
 
 def _scores_section(name: str, scores: ModelScores) -> str:
     """Return the tables of scores by kind of task, mean and standard deviation over the runs."""
-    if not any(row.mean is not None for row in scores.rows):
+    if all(cell.mean is None for cell in scores.cells.values()):
         return f"{name} was not scored: it is a teacher of other models here."
     parts = ["Fine-tuned once per seed or fold; percent, mean ± sample standard deviation over the runs."]
     for task, kind in KINDS.items():
         lines = []
-        for dataset, protocol in scores.places(task):
-            cells = [scores.row(dataset, protocol, metric) for metric in kind.metric_names]
+        places = ((cell.dataset, cell.protocol) for cell in scores.cells.values() if cell.task == task)
+        for dataset, protocol in dict.fromkeys(places):
+            cells = [scores.cells.get((dataset, protocol, metric)) for metric in kind.metric_names]
             shown = [mean_and_std(cell.mean, cell.std) if cell else DASH for cell in cells]
             runs = next((str(cell.runs) for cell in cells if cell and cell.runs), "0")
             lines.append(f"| {' | '.join([dataset, protocol, *shown, runs])} |")
@@ -199,26 +197,17 @@ def _cost(record: Provenance) -> str:
 
 
 def _licence(inputs: Sequence[Used], *, trained: bool) -> str:
-    """Return whose terms bind the model."""
-    if not trained:
-        return "That of its source:\n\n" + _terms(inputs)
-    return (
+    """Return whose terms bind the model; of a folder on this machine the last part, since a card is read elsewhere."""
+    text = (
         "The workflow's code is under the MIT licence. The weights are made of what follows, and may be used as far as "
-        f"its terms allow:\n\n{_terms(inputs)}"
+        "its terms allow:"
     )
-
-
-def _terms(inputs: Sequence[Used]) -> str:
-    """Return a list of inputs with their licences."""
-    return "\n".join(
-        f"- {_public_name(one)} ({one.version or 'no version'}): {one.licence or 'licence not stated'}"
+    terms = (
+        f"- {one.name if one.url else f'a local folder {Path(one.name).name}'} ({one.version or 'no version'}): "
+        f"{one.licence or 'licence not stated'}"
         for one in inputs
     )
-
-
-def _public_name(one: Used) -> str:
-    """Return a source's name; of a folder on this machine its last part, since a card is read elsewhere."""
-    return one.name if one.url else f"a local folder {Path(one.name).name}"
+    return "\n".join([text if trained else "That of its source:", "", *terms])
 
 
 def _citation(inputs: Sequence[Used]) -> str:

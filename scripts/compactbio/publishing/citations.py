@@ -8,7 +8,7 @@ from importlib import metadata
 
 from compactbio.provenance import PACKAGES
 from compactbio.publishing.sources import BENCHMARK, CORPUS, MODEL, PUBMED, PUBMED_ATTRIBUTION, Used
-from compactbio.reporting.render import DASH, Block, Document, Entry, Section
+from compactbio.reporting.render import DASH, Block, Document, Section, row
 
 PAPER = (
     "Rohanian O, Nouriborji M, Kouchaki S, Clifton DA. On the Effectiveness of Compact Biomedical Transformers. "
@@ -23,11 +23,8 @@ _LONGEST_LICENCE = 60  # characters; some packages put the whole text where its 
 def citations_document(used: Sequence[Used]) -> Document:
     """Return the page; a place that config/data_sources.tsv leaves empty is said to be not stated."""
     sections = [Section("The replicated paper", [PAPER], [])]
-    for kind, title in _TITLES.items():
-        of_kind = [one for one in used if one.kind == kind]
-        if not of_kind:
-            continue
-        sections.append(Section("", [], [_block(title, of_kind)]))
+    of_kinds = ((title, [one for one in used if one.kind == kind]) for kind, title in _TITLES.items())
+    sections += [Section("", [], [_block(title, of_kind)]) for title, of_kind in of_kinds if of_kind]
     sections.append(Section("", [], [_software()]))
     return Document(
         "What this run uses, and how to cite it",
@@ -41,17 +38,10 @@ def citations_document(used: Sequence[Used]) -> Document:
 
 def _block(title: str, used: Sequence[Used]) -> Block:
     """Return the table of one kind of source."""
-    rows = [
-        [
-            Entry(one.name),
-            Entry(", ".join(one.used_for)),
-            Entry(one.version or DASH),
-            Entry(one.licence or _NOT_SAID),
-            Entry(one.citation or _NOT_SAID),
-            Entry(one.url or DASH),
-        ]
-        for one in used
-    ]
+    rows = []
+    for one in used:
+        terms = (one.licence or _NOT_SAID, one.citation or _NOT_SAID)
+        rows.append(row(one.name, ", ".join(one.used_for), one.version or DASH, *terms, one.url or DASH))
     header = ["source", "used for", "version", "licence", "citation", "address"]
     notes = [PUBMED_ATTRIBUTION] if any(one.name == PUBMED for one in used) else []
     notes += [f"{one.name}: {one.note}" for one in used if one.note]
@@ -60,10 +50,7 @@ def _block(title: str, used: Sequence[Used]) -> Block:
 
 def _software() -> Block:
     """Return the packages that can change a number, and the workflow engine, as they are installed here."""
-    rows = [
-        [Entry(name), Entry(version), Entry(licence), Entry(package_page(name, version))]
-        for name, version, licence in installed_packages()
-    ]
+    rows = [row(*package, package_page(*package[:2])) for package in installed_packages()]
     return Block("Software", "software", ["package", "version", "licence", "address"], rows, numeric=False)
 
 
@@ -107,25 +94,16 @@ def bibtex(used: Sequence[Used]) -> str:
     }
     entries = [_entry("article", "rohanian2023", paper)]
     for one in used:
-        fields = {
-            "title": one.name,
-            "note": one.citation,
-            "howpublished": f"\\url{{{one.url}}}" if one.url else "",
-            "version": one.version,
-        }
         if one.citation:
+            fields = {"title": one.name, "note": one.citation, "howpublished": one.url, "version": one.version}
             entries.append(_entry("misc", re.sub(r"[^a-z0-9]+", "-", one.name.lower()).strip("-"), fields))
     return "\n".join(entries)
 
 
 def _entry(kind: str, key: str, fields: dict[str, str]) -> str:
     """Return one BibTeX entry without its empty fields."""
-    lines = [
-        f"  {name} = {{{_tex(value) if name != 'howpublished' else value}}}," for name, value in fields.items() if value
-    ]
+    texts = {name: re.sub(r"([&%$#_])", r"\\\1", text) for name, text in fields.items() if text}
+    if "howpublished" in texts:
+        texts["howpublished"] = f"\\url{{{fields['howpublished']}}}"
+    lines = [f"  {name} = {{{text}}}," for name, text in texts.items()]
     return "\n".join([f"@{kind}{{{key},", *lines, "}", ""])
-
-
-def _tex(text: str) -> str:
-    """Return a text with the characters escaped that mean something to TeX."""
-    return re.sub(r"([&%$#_])", r"\\\1", text)

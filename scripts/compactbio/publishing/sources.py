@@ -10,7 +10,7 @@ from typing import Any
 from compactbio.files import read_json
 from compactbio.settings.results import Results
 from compactbio.settings.selection import definition_of, fetched_names, finetuned_datasets, trained_models
-from compactbio.tasks.data_sources import read_sources
+from compactbio.tasks.data_sources import Source, read_sources
 
 PUBMED = "pubmed_baseline"
 PUBMED_ATTRIBUTION = (
@@ -55,17 +55,16 @@ def used_sources(config: dict[str, Any], table: Path, commits: Mapping[str, str]
     return [*corpus, *_benchmarks(config, sources), *_models(config, sources, commits)]
 
 
-def _corpus(config: dict[str, Any], sources: dict[str, Any]) -> list[Used]:
+def _corpus(config: dict[str, Any], sources: dict[str, Source]) -> list[Used]:
     """Return the corpus of pre-training."""
-    corpus = config["corpus"]
+    corpus, users = config["corpus"], ["pre-training"]
     if corpus["source"] != "baseline":
-        return [Used(CORPUS, path, ("pre-training",), "", "", "", "") for path in corpus["documents"]]
-    row = sources[PUBMED]
-    url, version = corpus["baseline"]["base_url"], f"baseline of {corpus['baseline']['year']}"
-    return [Used(CORPUS, PUBMED, ("pre-training",), url, version, row.licence, row.citation, row.note)]
+        return [_used(CORPUS, path, users, None) for path in corpus["documents"]]
+    baseline = corpus["baseline"]
+    return [_used(CORPUS, PUBMED, users, sources[PUBMED], baseline["base_url"], f"baseline of {baseline['year']}")]
 
 
-def _benchmarks(config: dict[str, Any], sources: dict[str, Any]) -> list[Used]:
+def _benchmarks(config: dict[str, Any], sources: dict[str, Source]) -> list[Used]:
     """Return the archives that datasets come from, and each dataset with the terms of its own files."""
     used: list[Used] = []
     archives: dict[str, list[str]] = {}
@@ -84,7 +83,7 @@ def _benchmarks(config: dict[str, Any], sources: dict[str, Any]) -> list[Used]:
     for source, names in archives.items():
         row = sources[source]
         url = config["data_urls"].get(source) or next(iter(row.urls), "")
-        used.append(Used(BENCHMARK, source, tuple(names), url, row.version, row.licence, row.citation, row.note))
+        used.append(_used(BENCHMARK, source, names, row, url, row.version))
     return used
 
 
@@ -96,7 +95,7 @@ def fetched_commits(config: dict[str, Any], results: Results[Path]) -> dict[str,
     }
 
 
-def _models(config: dict[str, Any], sources: dict[str, Any], fetched: Mapping[str, str]) -> list[Used]:
+def _models(config: dict[str, Any], sources: dict[str, Source], fetched: Mapping[str, str]) -> list[Used]:
     """Return the repositories or folders that checkpoints and models come from."""
     names: dict[tuple[str, str], list[str]] = {}
     for name, commit in fetched.items():
@@ -108,9 +107,14 @@ def _models(config: dict[str, Any], sources: dict[str, Any], fetched: Mapping[st
     for (origin, revision), users in names.items():
         row = sources.get(origin)
         url = next(iter(row.urls), "") if row else f"https://huggingface.co/{origin}" if revision else ""
-        licence, citation = (row.licence, row.citation) if row else ("", "")
-        used.append(Used(MODEL, origin, tuple(users), url, revision, licence, citation, row.note if row else ""))
+        used.append(_used(MODEL, origin, users, row, url, revision))
     return used
+
+
+def _used(kind: str, name: str, users: list[str], row: Source | None, url: str = "", version: str = "") -> Used:
+    """Return what is used, with what its row of the table says of it."""
+    said = ("", "", "") if row is None else (row.licence, row.citation, row.note)
+    return Used(kind, name, tuple(users), url, version, *said)
 
 
 def _joined(texts: Iterable[str]) -> str:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 import math
-import statistics
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from compactbio.errors import UserError
 from compactbio.kinds import COUNTS
 from compactbio.provenance import read_provenance
+from compactbio.reporting.collected_scores import read_scores
+from compactbio.reporting.render import read_rows
+from compactbio.reporting.score_cells import summarise
 from compactbio.scoring.score_rows import POOLED
 from compactbio.settings.results import Results
 from compactbio.tracing.chain import Chain
 from compactbio.tracing.finetunings import trace_finetuning
 
-COLUMNS = ("task", "dataset", "model", "protocol", "metric")
 
-
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where a cell stands: its table is named by the task."""
 
     task: str
@@ -29,12 +28,12 @@ class Place:
     protocol: str
     metric: str
 
-    def holds(self, row: dict[str, str]) -> bool:
-        """Return whether a row of a score table belongs to the cell."""
-        return all(row[name] == getattr(self, name) for name in COLUMNS)
+    def holds(self, row: Mapping[str, Any]) -> bool:
+        """Return whether a row of a table belongs to the cell."""
+        return all(row[name] == value for name, value in self._asdict().items())
 
     def __str__(self) -> str:
-        return " / ".join(getattr(self, name) for name in COLUMNS)
+        return " / ".join(self)
 
 
 def trace_cell(chain: Chain, place: Place) -> None:
@@ -70,30 +69,24 @@ def _table_row(results: Results[Path], place: Place) -> tuple[Path, dict[str, st
     tables = [folder.table(place.task, "csv") for folder in (results.tables, results.tables_so_far)]
     for table in tables:
         if table.is_file():
-            with table.open(encoding="utf-8", newline="") as stream:
-                rows = [row for row in csv.DictReader(stream) if place.holds({"task": place.task, **row})]
-            return table, rows[0] if rows else None
+            rows = (row for row in read_rows(table) if place.holds({"task": place.task, **row}))
+            return table, next(rows, None)
     return tables[0], None
 
 
 def _scores(path: Path, place: Place) -> dict[str, float]:
     """Return the cell's scores by run, as the score table has them; empty where there is none."""
-    if not path.is_file():
-        return {}
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
-        return {row["run"]: float(row["value"]) for row in rows if place.holds(row)}
+    scores = read_scores(path) if path.is_file() else []
+    return {score.run: score.value for score in scores if place.holds(score._asdict())}
 
 
 def _compare(chain: Chain, row: dict[str, str], values: dict[str, float], place: Place) -> None:
     """Compare a cell with the mean and standard deviation of its runs."""
     factor = 1 if place.metric in COUNTS else 100
     scaled = [factor * value for value in values.values()]
-    wanted = {"mean": statistics.fmean(scaled), "runs": len(scaled)}
-    if len(scaled) > 1:
-        wanted["std"] = statistics.stdev(scaled)
+    mean, std = summarise(scaled)
     with chain.below():
-        for name, value in wanted.items():
+        for name, value in {"mean": mean, "runs": len(scaled), **({} if std is None else {"std": std})}.items():
             chain.checks += 1
             if not row[name] or not math.isclose(float(row[name]), value, rel_tol=1e-9, abs_tol=1e-9):
                 chain.broken(f"{name}: the table says {row[name] or 'nothing'}, the scores give {value}")
@@ -107,10 +100,8 @@ def _trace_scores(chain: Chain, place: Place, values: dict[str, float]) -> None:
         for run, value in values.items():
             chain.say(f"{run}: {value!r}")
         joined = chain.results.reporting.scores
-        if joined.is_file():
+        if chain.there(joined):
             chain.same(f"scores in {joined}", _scores(joined, place), values)
-        else:
-            chain.gap(f"{joined} is not there")
         record = chain.record(scored.provenance)
         if record is None:
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, Manifest, read_json, read_manifest, sha256_of_file
@@ -87,30 +87,33 @@ class Chain:
         self._walked.add(place)
         return True
 
+    def there(self, path: Path, so: str = "") -> bool:
+        """Return whether a file is there; report where it is not, and what follows."""
+        if not path.is_file():
+            self.gap(f"{path} is not there{so}")
+        return path.is_file()
+
     def manifest(self, folder: Path) -> Manifest | None:
         """Return a folder's manifest after comparing its files with it; None, and reported, where there is none."""
-        if not (folder / MANIFEST).is_file():
-            self.gap(f"{folder / MANIFEST} is not there")
+        if not self.there(folder / MANIFEST):
             return None
         self.checks += 1
         try:
             return read_manifest(folder, verify=self.verify)
         except UserError as error:
             self.broken(str(error))
-            stored: Manifest = read_json(folder / MANIFEST)
-            return stored
+            return cast(Manifest, read_json(folder / MANIFEST))
 
     def file(self, path: Path, recorded: str | None) -> None:
         """Compare a file with its recorded digest if files are verified and this one is there."""
-        if recorded is None or not path.is_file():
-            self.gap(f"{path} {'is not there' if recorded else 'has no recorded digest'}")
-        elif self.verify:
+        if recorded is None:
+            self.gap(f"{path} has no recorded digest")
+        elif self.there(path) and self.verify:
             self.same(f"sha256 of {path}", recorded, sha256_of_file(path))
 
     def record(self, path: Path) -> Provenance | None:
         """Return a provenance.json and say how the result was made; None, and reported, where there is none."""
-        if not path.is_file():
-            self.gap(f"{path} is not there: made by a version that wrote none, or not finished")
+        if not self.there(path, ": made by a version that wrote none, or not finished"):
             return None
         record = read_provenance(path)
         self.say(f"made {made_in_words(record)}")

@@ -36,8 +36,7 @@ def trace_store(chain: Chain, tokenizer: str, shard: str, recorded: str) -> None
 def trace_text(chain: Chain, shard: str, recorded: str | None) -> None:
     """Walk from a text shard to the files that it was parsed from."""
     texts, counts_file = chain.results.corpus.text(shard), chain.results.corpus.counts(shard)
-    if not counts_file.is_file():
-        chain.gap(f"{counts_file} is not there")
+    if not chain.there(counts_file):
         return
     counts = read_json(counts_file)
     chain.say(f"parsed shard {texts}: {counts['kept']:,} of {counts['citations']:,} {counts['kind']} kept")
@@ -61,8 +60,7 @@ def trace_text(chain: Chain, shard: str, recorded: str | None) -> None:
 
 def _trace_baseline(chain: Chain, listed: Path, record: Provenance | None, counts: dict[str, Any]) -> None:
     """Walk to the baseline files of a shard, each with its address and digests."""
-    if not listed.is_file():
-        chain.gap(f"{listed} is not there: which files were downloaded is not known")
+    if not chain.there(listed, ": which files were downloaded is not known"):
         return
     manifest: BaselineManifest = read_json(listed)
     files = {file["name"]: file for file in manifest["files"]}

@@ -69,8 +69,7 @@ def _digest(digest_of: Callable[[Path], str], folder: Path) -> str | None:
 def _trace_training(chain: Chain, name: str, manifest: Manifest, exported: Provenance | None) -> None:
     """Walk from an exported model to its pre-training and that run's inputs."""
     made = chain.results.pretraining(name)
-    if not made.run.is_file():
-        chain.gap(f"{made.run} is not there")
+    if not chain.there(made.run):
         return
     run = read_pretraining_run(made.run)
     chain.say(f"pre-training {made.folder}: {run['optimisation']['steps']:,} steps, seed {run['seed']}")

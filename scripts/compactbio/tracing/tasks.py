@@ -43,8 +43,7 @@ def trace_dataset(chain: Chain, name: str, recorded: str | None) -> None:
 
 def _trace_source(chain: Chain, path: Path, used: dict[str, str], record: Provenance) -> None:
     """Walk from a source's manifest to its archive."""
-    if not path.is_file():
-        chain.gap(f"{path} is not there")
+    if not chain.there(path):
         return
     source = read_json(path)
     chain.say(f"source {source['source']} (version {source['version'] or 'none'}), {path}")

@@ -12,16 +12,11 @@ import onnxruntime
 import torch
 
 from compactbio.finetuning.packed.batching import to_tensors
+from compactbio.provenance import processor_name
 from compactbio.reporting.efficiency.encoders import fitting, random_inputs
 from compactbio.reporting.efficiency.forms import Forms, make_forms
 from compactbio.reporting.efficiency.measurements import TORCH, DeployedModel, Deployment
-from compactbio.reporting.efficiency.timing import (
-    MeasurementSettings,
-    cpu_name,
-    integer_instructions,
-    speed,
-    time_in_turn,
-)
+from compactbio.reporting.efficiency.timing import MeasurementSettings, integer_instructions, measure_speeds
 
 
 def measure_deployment(
@@ -43,26 +38,25 @@ def measure_deployment(
         name: make_forms(name, folder, task_folder, output / name, settings.threads) for name, folder in folders.items()
     }
     settings = fitting(settings, [made.step.model for made in models.values()])
-    passes: dict[tuple[str, str, int], Callable[[], object]] = {}
+    passes: dict[tuple[tuple[str, str], int], Callable[[], object]] = {}
     for name, made in models.items():
         for batch in (1, settings.batch_size):
             arrays = _inputs(made, batch, settings)
-            passes[name, TORCH, batch] = partial(made.step.logits, to_tensors(arrays))
+            passes[(name, TORCH), batch] = partial(made.step.logits, to_tensors(arrays))
             for form, file in made.files.items():
-                passes[name, form, batch] = partial(file.logits, arrays)
+                passes[(name, form), batch] = partial(file.logits, arrays)
     with torch.inference_mode():
-        seconds = time_in_turn(passes, settings)
-    facts: dict[str, DeployedModel] = {}
-    for name, made in models.items():
-        for form, of_form in made.facts.items():
-            of_one, of_batch = (seconds[name, form, batch] for batch in (1, settings.batch_size))
-            of_form["cpu"] = speed(of_one, of_batch, settings.batch_size)
-        facts[name] = {"run": made.settings["runs"][0]["run"], "forms": made.facts}
+        speeds = measure_speeds(passes, settings)
+    for (name, form), speed in speeds.items():
+        models[name].facts[form]["cpu"] = speed
+    facts: dict[str, DeployedModel] = {
+        name: {"run": made.settings["runs"][0]["run"], "forms": made.facts} for name, made in models.items()
+    }
     first = next(iter(models.values())).settings
     measured: Deployment = {
         "settings": asdict(settings),
         "hardware": {
-            "cpu": cpu_name(),
+            "cpu": processor_name(),
             "cpu_threads": settings.threads,
             "integer_instructions": integer_instructions(),
             "torch": torch.__version__,

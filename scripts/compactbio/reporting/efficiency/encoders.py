@@ -14,8 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel
 
 from compactbio.architectures import longest_sequence
+from compactbio.provenance import processor_name
 from compactbio.reporting.efficiency.measurements import Device, Encoder, EncoderMeasurements
-from compactbio.reporting.efficiency.timing import MeasurementSettings, cpu_name, speed, time_in_turn
+from compactbio.reporting.efficiency.timing import MeasurementSettings, measure_speeds
 from compactbio.students.models import load_encoder
 from compactbio.students.parameters import count_parameters
 from compactbio.students.weights import weight_files
@@ -44,7 +45,7 @@ def measure_encoders(
     if use_gpu and torch.cuda.is_available():
         devices.append("cuda")
     facts: dict[str, Encoder] = {}
-    passes: dict[tuple[str, Device, int], Callable[[], None]] = {}
+    passes: dict[tuple[tuple[str, Device], int], Callable[[], None]] = {}
     loaded = {name: load_encoder(folder) for name, folder in folders.items()}
     settings = fitting(settings, loaded.values())
     for name, folder in folders.items():
@@ -61,17 +62,15 @@ def measure_encoders(
             measured = model if device == "cpu" else nn.Module.to(load_encoder(folder), device)
             for batch in (1, settings.batch_size):
                 inputs = random_inputs(measured, batch, settings.sequence_length, settings.seed)
-                passes[name, device, batch] = _forward_pass(measured, inputs)
+                passes[(name, device), batch] = _forward_pass(measured, inputs)
     with torch.inference_mode():
-        seconds = time_in_turn(passes, settings)
-    for name in folders:
-        for device in devices:
-            of_one, of_batch = (seconds[name, device, batch] for batch in (1, settings.batch_size))
-            facts[name][device] = speed(of_one, of_batch, settings.batch_size)
+        speeds = measure_speeds(passes, settings)
+    for (name, device), speed in speeds.items():
+        facts[name][device] = speed
     return {
         "settings": asdict(settings),
         "hardware": {
-            "cpu": cpu_name(),
+            "cpu": processor_name(),
             "cpu_threads": settings.threads,
             "gpu": torch.cuda.get_device_name() if "cuda" in devices else None,
             "torch": torch.__version__,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +10,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from compactbio.errors import UserError
+from compactbio.provenance import cpu_information
 from compactbio.reporting.efficiency.measurements import Speed, Spread
 
 Key = TypeVar("Key")
@@ -70,6 +72,26 @@ def named_folders(texts: Sequence[str]) -> dict[str, Path]:
     return folders
 
 
+def measure_speeds(
+    passes: Mapping[tuple[Key, int], Callable[[], object]], settings: MeasurementSettings
+) -> dict[Key, Speed]:
+    """Return latency and throughput of everything that is timed, by its passes of one sequence and of a batch.
+
+    Args:
+        passes: by what is timed and the number of sequences, 1 and `settings.batch_size`.
+    """
+    seconds = time_in_turn(passes, settings)
+    return {
+        key: {
+            "latency_milliseconds": spread([1000 * one for one in seconds[key, 1]]),
+            "throughput_sequences_per_second": spread(
+                [settings.batch_size / one for one in seconds[key, settings.batch_size]]
+            ),
+        }
+        for key in dict.fromkeys(key for key, _ in passes)
+    }
+
+
 def time_in_turn(passes: Mapping[Key, Callable[[], object]], settings: MeasurementSettings) -> dict[Key, list[float]]:
     """Return the seconds of every timed pass.
 
@@ -99,26 +121,10 @@ def _time_pass(make: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def speed(single: Sequence[float], batch: Sequence[float], batch_size: int) -> Speed:
-    """Return latency and throughput by the seconds of passes of one sequence and of a batch."""
-    return {
-        "latency_milliseconds": spread([1000 * seconds for seconds in single]),
-        "throughput_sequences_per_second": spread([batch_size / seconds for seconds in batch]),
-    }
-
-
 def spread(values: Sequence[float]) -> Spread:
     """Return median, first and third quartile of a measurement, and its values."""
-    if len(values) > 1:
-        first, _, third = statistics.quantiles(values, n=4, method="inclusive")
-    else:
-        first = third = values[0]
+    first, third = map(float, np.quantile(values, [0.25, 0.75]))
     return {"median": statistics.median(values), "q1": first, "q3": third, "values": list(values)}
-
-
-def cpu_name() -> str:
-    """Return the CPU's name as the system gives it."""
-    return _cpu_information("model name") or platform.processor() or platform.machine()
 
 
 def integer_instructions() -> str:
@@ -126,15 +132,5 @@ def integer_instructions() -> str:
 
     They decide what int8 gains; x86 only, by what Linux reports.
     """
-    flags = set(_cpu_information("flags").split())
+    flags = set(cpu_information("flags").split())
     return next((name for name in ("amx_int8", "avx512_vnni", "avx_vnni", "avx2") if name in flags), "")
-
-
-def _cpu_information(key: str) -> str:
-    """Return the first value of a key in /proc/cpuinfo, "" where there is none."""
-    file = Path("/proc/cpuinfo")
-    if file.is_file():
-        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.partition(":")[0].strip() == key:
-                return line.partition(":")[2].strip()
-    return ""
