@@ -157,7 +157,7 @@ def test_a_server_that_ignores_if_range_is_caught_by_its_tag(server, tmp_path, w
 
 
 def test_what_is_not_the_file_twice_is_named_and_kept_aside(server, tmp_path, waits):
-    for fault, message in (("html", "it is an HTML page"), ("flipped", "not sound gzip"), ("wrong", "not sound gzip")):
+    for fault, message in (("html", "it is an HTML page"), ("flipped", "not sound gzip"), ("wrong", "it is not gzip")):
         server.faults[NAME] = [fault] * 9
         with pytest.raises(TransferError, match=f"is not the file wanted: .*{message}"):
             fetch(server, tmp_path)

@@ -18,13 +18,12 @@ import numpy as np
 import pyarrow as pa
 from isal import igzip
 
-from compactbio.downloads.content import GZIP_ERRORS
+from compactbio.downloads.content import GZIP_ERRORS, gzip_fault
 from compactbio.errors import UserError
 
 BLOCK_BYTES = 2**18  # what is made of a block fits a core's cache: 2**20 takes half as long again
 LARGEST_PROLOGUE = 2**16
 LARGEST_RECORD = 2**26  # the real ones have up to a few megabytes
-_GZIP = b"\x1f\x8b"  # what every gzip file begins with
 ARTICLE, BOOK_ARTICLE, DELETION = "article", "book_article", "deletion"
 
 _PROLOGUE = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s+|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^<>\[]*>)*", re.DOTALL)
@@ -111,17 +110,7 @@ def _read_blocks(stream: igzip.IGzipFile, path: Path, block_bytes: int) -> Itera
         while block := stream.read(block_bytes):
             yield block
     except GZIP_ERRORS as error:
-        raise broken_file(path, _gzip_fault(path, error)) from None
-
-
-def _gzip_fault(path: Path, error: Exception) -> str:
-    """Return in words what is wrong with a compressed file; the decoder takes a short text for a stream's start."""
-    with path.open("rb") as file:
-        if file.read(len(_GZIP)) != _GZIP:
-            return "it is not gzip"
-    if isinstance(error, EOFError):
-        return "the gzip stream ends too early, the file is truncated"
-    return f"it is not sound gzip ({error})"
+        raise broken_file(path, gzip_fault(path, error)) from None
 
 
 def _read_root(blocks: Iterator[bytes], path: Path) -> tuple[bytes, int, bytes, bool]:

@@ -20,6 +20,7 @@ _HTML = re.compile(
 )
 _XML = re.compile(rb"(?:\xef\xbb\xbf)?\s*<[?!A-Za-z]")
 _CHUNK_BYTES = 2**18
+_GZIP = b"\x1f\x8b"  # what every gzip file begins with
 
 
 def content_fault(path: Path, name: str) -> str:
@@ -71,15 +72,23 @@ def _gzip_fault(path: Path, inner: str) -> str:
                 length += len(chunk)
                 if length > LONGEST_GZIP_BYTES:
                     return f"it unpacks to more than {LONGEST_GZIP_BYTES:,} bytes"
-    except EOFError:
-        return "its gzip stream ends too early"
     except GZIP_ERRORS as error:
-        return f"it is not sound gzip ({error})"
+        return gzip_fault(path, error)
     if not head:
         return "what it holds is empty"
-    if head.startswith(b"\x1f\x8b") and not inner.endswith(".gz"):
+    if head.startswith(_GZIP) and not inner.endswith(".gz"):
         return "it was compressed twice on the way"
     return f"it holds an HTML page, not {inner}" if _HTML.match(head) else _text_fault(head, last, inner)
+
+
+def gzip_fault(path: Path, error: Exception) -> str:
+    """Return in words what is wrong with a compressed file; the decoder takes a short text for a stream's start."""
+    with path.open("rb") as file:
+        if file.read(len(_GZIP)) != _GZIP:
+            return "it is not gzip"
+    if isinstance(error, EOFError):
+        return "the gzip stream ends too early, the file is truncated"
+    return f"it is not sound gzip ({error})"
 
 
 def _text_fault(head: bytes, last: bytes, name: str) -> str:

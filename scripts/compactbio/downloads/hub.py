@@ -31,7 +31,9 @@ def fetch_snapshot(
     Raises:
         UserError: no network, unknown repository or revision, terms to accept, or what comes is damaged.
     """
-    commit = locked_commit(repository, revision, lock_file, lambda: _resolve(repository, revision, cache, patience))
+    commit = locked_commit(
+        repository, revision, lock_file, lambda: _resolve(repository, revision, cache, lock_file, patience)
+    )
     cached = _sound_files(repository, commit, cache)
     has_weights = any(name in cached for name in WEIGHT_FILES)
     if has_weights and "config.json" in cached and ("vocab.txt" in cached or "tokenizer.json" in cached):
@@ -64,7 +66,7 @@ def locked_commit(repository: str, revision: str, lock_file: Path, resolve: Call
     return commit
 
 
-def _resolve(repository: str, revision: str, cache: Path, patience: Patience) -> str:
+def _resolve(repository: str, revision: str, cache: Path, lock_file: Path, patience: Patience) -> str:
     """Return the commit that a moving revision is today or, without network, in the cache.
 
     The hub must have a model at this commit: what it does not have is not recorded.
@@ -86,11 +88,11 @@ def _resolve(repository: str, revision: str, cache: Path, patience: Patience) ->
             if _COMMIT.fullmatch(commit):
                 return commit
         raise
-    _files_at(repository, commit, commit, None, patience)
+    _files_at(repository, commit, commit, lock_file, patience)
     return commit
 
 
-def _files_at(repository: str, revision: str, commit: str, lock_file: Path | None, patience: Patience) -> list[str]:
+def _files_at(repository: str, revision: str, commit: str, lock_file: Path, patience: Patience) -> list[str]:
     """Return the names of the files to download: one file of weights, and what goes with it."""
     from huggingface_hub.errors import RevisionNotFoundError
 
@@ -98,7 +100,7 @@ def _files_at(repository: str, revision: str, commit: str, lock_file: Path | Non
         try:
             siblings = hub_api().model_info(repository, revision=commit).siblings
         except RevisionNotFoundError:
-            if lock_file is None or commit == revision:
+            if commit == revision:
                 raise
             raise UserError(
                 f"{repository} no longer has commit {commit}, which {lock_file} records for {revision}: "

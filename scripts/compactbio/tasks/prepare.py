@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from collections.abc import Callable
 from importlib import import_module
@@ -118,7 +117,6 @@ def write_dataset(
 
     Accepted differences from the definition's counts stand in the manifest.
     """
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import datasets
     import pyarrow
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -194,11 +193,6 @@ class OneRun:
                 f"{model_folder}: its tokenizer gives id {highest}, its model has {size} embeddings: "
                 "tokenizer and weights do not belong together"
             )
-        logging.info(
-            "%d training features, %s steps an epoch",
-            len(self.train_part.features),
-            steps_per_epoch(len(self.train_part.features), self.options["batch_size"]),
-        )
 
 
 def epoch_lines(lines: list[MetricsLine], epoch_steps: int, epochs: int) -> list[EpochLine]:
