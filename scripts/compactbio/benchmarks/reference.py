@@ -39,10 +39,14 @@ def mlm(student: Any, labels: Tensor) -> Tensor:
     return nn.CrossEntropyLoss()(student.logits.flatten(0, 1), labels.flatten())
 
 
+def rows(values: Tensor, chosen: Tensor) -> Tensor:
+    """Return the rows of values (..., width) that are chosen (...) as (m, width)."""
+    return torch.masked_select(values, chosen.unsqueeze(-1).expand_as(values)).view(-1, values.shape[-1])
+
+
 def at_masked(logits: Tensor, labels: Tensor) -> Tensor:
     """Return logits (b, l, v) of the masked positions as (m, v)."""
-    chosen = (labels != -100).unsqueeze(-1).expand_as(logits)
-    return torch.masked_select(logits, chosen).view(-1, logits.shape[-1])
+    return rows(logits, labels != -100)
 
 
 def logit_kl(student: Any, teacher: Any, labels: Tensor, temperature: float) -> Tensor:
@@ -62,20 +66,14 @@ def soft_cross_entropy(student: Any, teacher: Any, labels: Tensor) -> Tensor:
 
 def cosine(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """Return the mean cosine-embedding loss of hidden states (b, l, hidden) over real tokens."""
-    chosen = mask.bool().unsqueeze(-1).expand_as(student)
-    width = student.shape[-1]
-    ours = torch.masked_select(student, chosen).view(-1, width)
-    theirs = torch.masked_select(teacher, chosen).view(-1, width)
+    ours, theirs = rows(student, mask.bool()), rows(teacher, mask.bool())
     return nn.CosineEmbeddingLoss()(ours, theirs, torch.ones(len(ours), device=ours.device))
 
 
 def attention_kl(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """Return the KL divergence of maps (b, heads, l, l), mean over all elements of the rows of real queries."""
-    chosen = mask.bool()[:, None, :, None].expand_as(student)
-    length = student.shape[-1]
-    ours = torch.masked_select(student, chosen).view(-1, length) + 1e-12
-    theirs = torch.masked_select(teacher, chosen).view(-1, length) + 1e-12
-    return nn.KLDivLoss(reduction="mean")(ours.log(), theirs)
+    chosen = mask.bool()[:, None]
+    return nn.KLDivLoss(reduction="mean")((rows(student, chosen) + 1e-12).log(), rows(teacher, chosen) + 1e-12)
 
 
 def distil(student: Any, teacher: Any, labels: Tensor, mask: Tensor) -> Tensor:

@@ -23,6 +23,8 @@ class Treatment:
     optimizer: str
     learning_rate_factor: float
     weight_decay: float
+    decays: bool
+    """Whether it is of those that decay, be it by 0."""
 
     def decay_without_gradient(self, learning_rate_at: Callable[[int], float]) -> Callable[[int], float] | None:
         """Return what a step multiplies values by that never had a gradient; None if it does more."""
@@ -68,7 +70,7 @@ def treatments(module: nn.Module, settings: OptimizerSettings) -> dict[str, Trea
             factor *= options.get("learning_rate", settings.learning_rate) / settings.learning_rate
             decay = options.get("weight_decay", decay)
         decay = decay if rule.weight_decay is None else rule.weight_decay
-        found[name] = Treatment(optimizer, factor, decay if name in decayed else 0.0)
+        found[name] = Treatment(optimizer, factor, decay if name in decayed else 0.0, name in decayed)
     if options["name"] not in {treatment.optimizer for treatment in found.values()}:
         raise UserError(f"{settings.place}.{OPTIMIZER}: the model has no parameter for {options['name']}; use adamw")
     return found
@@ -83,14 +85,12 @@ def build_optimizer(module: nn.Module, settings: OptimizerSettings) -> torch.opt
     Raises:
         UserError: torch does not have the optimizer, or a parameter group has no parameter.
     """
-    parameters = dict(module.named_parameters())
-    decayed = decayed_parameter_names(module, norms_decay=settings.norms_decay)
-    alike: dict[tuple[Treatment, bool], list[nn.Parameter]] = {}
-    planned = treatments(module, settings)
-    for name in sorted(planned, key=lambda name: name not in decayed):
-        alike.setdefault((planned[name], name in decayed), []).append(parameters[name])
+    planned, parameters = treatments(module, settings), dict(module.named_parameters())
+    alike: dict[Treatment, list[nn.Parameter]] = {}
+    for name in sorted(planned, key=lambda name: not planned[name].decays):
+        alike.setdefault(planned[name], []).append(parameters[name])
     groups: dict[str, list[dict[str, Any]]] = {}
-    for (treatment, _), values in alike.items():
+    for treatment, values in alike.items():
         group = {"params": values, "weight_decay": treatment.weight_decay, FACTOR: treatment.learning_rate_factor}
         groups.setdefault(treatment.optimizer, []).append(group)
     parts = [OPTIMIZERS[name].build(groups[name], settings) for name in groups]
