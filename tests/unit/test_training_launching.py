@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,12 +26,12 @@ PROGRAM = ["train.py", "--run", "run.yaml"]
 
 
 def test_one_process_is_started_by_python():
-    assert launch_command(PROGRAM, processes=1, python="py") == ["py", *PROGRAM]
+    assert launch_command(PROGRAM, processes=1) == [sys.executable, *PROGRAM]
 
 
 def test_one_node_is_started_by_torchrun():
-    assert launch_command(PROGRAM, processes=4, python="py") == [
-        *["py", "-m", "torch.distributed.run", *TORCHRUN, "--standalone", "--nproc-per-node=4", "--"],
+    assert launch_command(PROGRAM, processes=4) == [
+        *[sys.executable, "-m", "torch.distributed.run", *TORCHRUN, "--standalone", "--nproc-per-node=4", "--"],
         *PROGRAM,
     ]
 
@@ -42,12 +43,19 @@ def test_several_nodes_are_started_by_srun_and_torchrun():
         nodes=2,
         meeting=["--rdzv-id=123", "--rdzv-backend=c10d", "--rdzv-endpoint=10.0.0.1:20123"],
         cores_per_node=16,
-        python="py",
     )
     assert command == [
         *["srun", "--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "--cpus-per-task=16", "--kill-on-bad-exit=1"],
         *["sh", "-c", ON_EACH_NODE, "sh"],
-        *["py", "-m", "torch.distributed.run", *TORCHRUN, "--nnodes=2", "--nproc-per-node=4", "--rdzv-id=123"],
+        *[
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            *TORCHRUN,
+            "--nnodes=2",
+            "--nproc-per-node=4",
+            "--rdzv-id=123",
+        ],
         *["--rdzv-backend=c10d", "--rdzv-endpoint=10.0.0.1:20123", "--"],
         *PROGRAM,
     ]
@@ -61,9 +69,9 @@ def test_the_first_node_is_where_all_meet():
 
 
 def test_what_each_process_prints_is_kept():
-    command = launch_command(PROGRAM, processes=2, logs=Path("ranks"), python="py")
+    command = launch_command(PROGRAM, processes=2, logs=Path("ranks"))
     assert command[command.index("--tee=3") + 1] == "--log-dir=ranks"
-    assert launch_command(PROGRAM, processes=1, logs=Path("ranks"), python="py") == ["py", *PROGRAM]
+    assert launch_command(PROGRAM, processes=1, logs=Path("ranks")) == [sys.executable, *PROGRAM]
 
 
 def test_impossible_launches_are_refused():

@@ -33,10 +33,8 @@ def trainer_of(
 
     Args:
         model: with the task's head; its weights are trained in place.
-        folder: of the model, for its tokenizer.
         rows: columns of the training split, which say what to do with them; labels are ids in the model's order.
         options: hyper-parameters of a run file.
-        seed: of the run.
         place: a folder for what Trainer writes.
     """
     tokenizer = AutoTokenizer.from_pretrained(folder)

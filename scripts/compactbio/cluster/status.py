@@ -75,10 +75,7 @@ class Training:
 def trainings(config: dict[str, Any], jobs: Iterable[QueuedJob], folder: Path) -> list[Training]:
     """Return every training that a configuration's run asks for, pre-trainings first.
 
-    Args:
-        config: checked settings.
-        jobs: the user's jobs in the queue; none where there is no queue.
-        folder: the folder that Snakemake is started in, from which the results are named.
+    `jobs` are the user's jobs in the queue, `folder` is the one that Snakemake is started in.
     """
     results, jobs = Results(folder / config["results_dir"]), list(jobs)
     runs = [run for run in stored_runs(results.folder, config) if run.use != ORPHANED]

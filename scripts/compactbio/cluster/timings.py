@@ -56,13 +56,7 @@ def timed_settings(config: dict[str, Any], model: str) -> PretrainingRun:
 
 
 def time_steps(config: dict[str, Any], model: str, *, gpus: int, micro_batch_tokens: int) -> Timing:
-    """Train a few steps and return how long they took.
-
-    Args:
-        config: checked settings.
-        model: one that is trained.
-        gpus: of this machine; without any, one process runs on its CPU.
-        micro_batch_tokens: as in the rule's resources.
+    """Train a few steps of a model and return how long they took; without any GPU, one process runs on the CPU.
 
     Raises:
         UserError: the training failed.

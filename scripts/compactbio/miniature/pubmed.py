@@ -124,12 +124,7 @@ def make_baseline(
 ) -> tuple[dict[str, bytes], list[str]]:
     """Return {file name: content} of the baseline's files and their .md5, and the citations' text with markup.
 
-    Args:
-        lexicon: the names.
-        seed: of the draws.
-        year: the baseline's year, for the names of the files.
-        files: how many files.
-        citations: records of all files together.
+    The year is in the files' names; `citations` are those of all files together.
     """
     generator = random.Random(f"{seed}:pubmed")
     contents: dict[str, bytes] = {}

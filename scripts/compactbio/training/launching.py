@@ -37,7 +37,6 @@ def launch_command(
     meeting: Sequence[str] = (),
     cores_per_node: int | None = None,
     logs: Path | None = None,
-    python: str = sys.executable,
 ) -> list[str]:
     """Return the command line: python for one process, torchrun on one node, srun with torchrun on several.
 
@@ -56,9 +55,9 @@ def launch_command(
             f"{processes} processes cannot be shared equally by {nodes} nodes: let resources gpu be a multiple of nodes"
         )
     if processes == 1:
-        return [python, *program]
+        return [sys.executable, *program]
     # the `--` before the program keeps torchrun from taking its --run for an abbreviation of --run-path
-    torchrun = [python, "-m", "torch.distributed.run", *TORCHRUN]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", *TORCHRUN]
     if logs is not None:
         torchrun += ["--tee=3", f"--log-dir={logs}"]
     per_node = f"--nproc-per-node={processes // nodes}"
