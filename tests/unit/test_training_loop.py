@@ -232,6 +232,6 @@ def test_a_term_that_nothing_contributes_to_is_zero(tmp_path):
 
 
 def test_deadlines_keep_a_margin():
-    assert deadline_after(None) is None
+    assert deadline_after(None, started=0.0) is None
     assert deadline_after(1.0, started=100.0) == pytest.approx(154.0)
     assert deadline_after(1440.0, started=0.0) == pytest.approx(86400 - 120)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import logging
 import signal
-import time
 from types import FrameType
 
 LONGEST_MARGIN_SECONDS = 120.0
 
 
-def deadline_after(max_minutes: float | None, *, started: float | None = None) -> float | None:
+def deadline_after(max_minutes: float | None, *, started: float) -> float | None:
     """Return the `time.monotonic()` value at which a program should have left, or None without a limit.
 
     The loop subtracts the time that a save takes, which it measures.
     """
-    if max_minutes is None:
-        return None
-    return (time.monotonic() if started is None else started) + usable_seconds(max_minutes)
+    return None if max_minutes is None else started + usable_seconds(max_minutes)
 
 
 def usable_seconds(max_minutes: float) -> float:
