@@ -210,8 +210,9 @@ def _size_and_time(folder: Path) -> tuple[int, float]:
     size, latest = 0, folder.stat().st_mtime
     for path in folder.rglob("*"):
         with contextlib.suppress(FileNotFoundError):
-            size += path.stat().st_size if path.is_file() else 0
-            latest = max(latest, path.stat().st_mtime)
+            facts = path.stat()
+            size += facts.st_size if path.is_file() else 0
+            latest = max(latest, facts.st_mtime)
     return size, latest
 
 
