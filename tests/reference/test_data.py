@@ -103,7 +103,7 @@ def test_a_citation_without_text_is_an_empty_sequence_as_there(tmp_path: Path) -
         assert pq.read_metadata(texts).num_rows == counts["kept"]
         tokenize_shard(texts, tmp_path / mode, tokenizer, special_ids=ids, tokenizer_digest="d", max_length=24)
         store = TokenStore([tmp_path / mode])
-        sequences[mode] = [store.sequence(n).tolist() for n in range(len(store))]
+        sequences[mode] = [ids.tolist() for ids in store.gather(np.arange(len(store)))]
     gene = [ids["cls"], tokenizer.token_to_id("gene"), ids["sep"]]
     assert sequences == {"reference": [[ids["cls"], ids["sep"]], gene], "full": [gene]}
 
