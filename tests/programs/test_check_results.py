@@ -92,10 +92,10 @@ NER = {"dataset": "BC2GM", "model": "DistilBioBERT", "protocol": "reference", "m
     [
         ("ner", NER, {"mean": "84.0"}, "mean is 84.0, the scores give 8"),
         ("ner", NER, {"std": "nan"}, "table ner: std is nan in the row"),
-        ("ner", NER, {"runs": "2"}, "runs is 2, the scores give 3.0"),
+        ("ner", NER, {"runs": "2"}, "runs is 2, the scores give 3"),
         ("ner", NER, {"model": "TinyBioBERT"}, "lacks the row BC2GM / DistilBioBERT / reference / f1"),
         ("qa", {"metric": "mrr"}, {"model": "AnotherBERT"}, "which is not part of this run"),
-        ("summary", {"task": "ner"}, {"average": "50.0"}, "average 50.0 is not that of the cells"),
+        ("summary", {"task": "ner"}, {"average": "50.0"}, "average is 50.0, the scores give 8"),
         ("sizes", {"model": "TinyBioBERT"}, {"encoder": "inf"}, "table sizes: encoder is inf"),
         ("efficiency", TORCH | {"quantity": "f1"}, {"median": "50.0"}, "f1: 50.0, but seed42 on NCBI-disease scored 8"),
         ("efficiency", TORCH | {"quantity": "f1"}, {"run": "seed9"}, "but seed9 on NCBI-disease has no score"),
@@ -119,11 +119,11 @@ def test_a_cell_that_differs_between_two_tables_is_named(monkeypatch, own):
 
 def test_a_published_value_that_went_missing_is_named(monkeypatch, own):
     value = change(own, "replication", {"model": ""}, published="1.0")
-    with pytest.raises(UserError, match=f"of {value['dataset']} / .* is missing in the table replication"):
+    with pytest.raises(UserError, match=f"table replication lacks the row {value['dataset']} / "):
         check(monkeypatch, own)
 
 
 def test_missing_tables_are_refused(monkeypatch, own):
     (own / "tables" / "qa.csv").unlink()
-    with pytest.raises(UserError, match=r"has no qa.csv: run build_tables first"):
+    with pytest.raises(UserError, match=r"qa.csv does not exist: build_tables writes it"):
         check(monkeypatch, own)

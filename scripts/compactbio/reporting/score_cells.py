@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from compactbio.kinds import COUNTS, KINDS
+from compactbio.reporting.grouping import grouped
 from compactbio.reporting.published import PublishedValue
 from compactbio.scoring.score_rows import Score
 
@@ -85,12 +85,14 @@ def build_cells(
         reasons: why a (model, dataset) has no scores, where more is known than `NOT_RUN`.
     """
     published, reasons = published or {}, reasons or {}
-    values: dict[tuple[str, str, str, str], list[float]] = defaultdict(list)
-    with_scores: set[tuple[str, str]] = set()
-    for score in scores:
-        factor = 1 if score.metric in COUNTS else 100
-        values[score.dataset, score.model, score.protocol, score.metric].append(factor * score.value)
-        with_scores.add((score.model, score.dataset))
+    values = grouped(
+        (
+            (score.dataset, score.model, score.protocol, score.metric),
+            (1 if score.metric in COUNTS else 100) * score.value,
+        )
+        for score in scores
+    )
+    with_scores = {(model, dataset) for dataset, model, _, _ in values}
     scored = ScoreCells(tuple(models), dict(datasets), baseline)
     for dataset, task in datasets.items():
         for protocol in KINDS[task].protocol_names:
@@ -106,12 +108,11 @@ def _cell(
     task: str, key: tuple[str, str, str, str], values: list[float], published: PublishedValue | None, gap: str
 ) -> Cell:
     """Return the cell of one place from the values of its runs."""
-    dataset, model, protocol, metric = key
     if not values:
-        return Cell(task, dataset, model, protocol, metric, None, None, 0, published, None, gap)
+        return Cell(task, *key, None, None, 0, published, None, gap)
     mean, std = summarise(values)
     delta = mean - published.value if published and published.is_comparable else None
-    return Cell(task, dataset, model, protocol, metric, mean, std, len(values), published, delta, "")
+    return Cell(task, *key, mean, std, len(values), published, delta, "")
 
 
 def rank_marks(values: Sequence[float | None], decimals: int = 2) -> list[str]:

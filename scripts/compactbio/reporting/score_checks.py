@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from compactbio.errors import UserError
 from compactbio.files import read_yaml
 from compactbio.kinds import KINDS
 from compactbio.kinds.kind import STANDARD
+from compactbio.reporting.grouping import grouped
 from compactbio.reporting.published import Assignment
 from compactbio.scoring.score_rows import POOLED, Score
 
@@ -31,9 +32,7 @@ def read_expected_runs(paths: Sequence[Path]) -> dict[tuple[str, str], list[str]
             key = (content["model"], content["dataset"])
             runs = [str(run["run"]) for run in content["runs"]]
         except (KeyError, TypeError) as error:
-            raise UserError(
-                f"{path} is not a run file of a fine-tuning ({error}): resolve_finetuning writes it"
-            ) from None
+            raise UserError(f"{path} is no run file of a fine-tuning ({error}): resolve_finetuning writes it") from None
         if key in expected:
             raise UserError(f"{path}: a second run file of {' on '.join(key)}")
         expected[key] = runs
@@ -48,11 +47,7 @@ def find_problems(
     expected: Mapping[tuple[str, str], list[str]],
 ) -> list[str]:
     """Return everything that is wrong with a set of scores, one sentence each; empty if nothing is."""
-    return [
-        *_completeness(scores, models, datasets, expected),
-        *_identities(scores),
-        *_entity_counts(scores),
-    ]
+    return _completeness(scores, models, datasets, expected) + _identities(scores) + _entity_counts(scores)
 
 
 def _completeness(
@@ -72,13 +67,9 @@ def _completeness(
             problems.append(f"{score.dataset} is scored as {score.task}, but is defined as {datasets[score.dataset]}")
     for dataset, task in datasets.items():
         for model in models:
-            rows = found.get((model, dataset), set())
-            if (model, dataset) not in expected:
-                problems.append(f"{model} on {dataset} has no run file")
-                continue
-            runs = expected[model, dataset]
-            if not rows:
-                problems.append(f"{model} on {dataset} has no scores")
+            rows, runs = found[model, dataset], expected.get((model, dataset))
+            if runs is None or not rows:
+                problems.append(f"{model} on {dataset} has no {'run file' if runs is None else 'scores'}")
                 continue
             required = {
                 (run, protocol, metric)
@@ -123,12 +114,12 @@ def _entity_counts(scores: Sequence[Score]) -> list[str]:
 
     Only the standard protocol counts words; under the reference one the vocabulary decides.
     """
-    counts: dict[str, Counter[float]] = defaultdict(Counter)
-    for score in scores:
-        if score.metric == "entities" and score.protocol == STANDARD:
-            counts[score.dataset][score.value] += 1
+    counts = grouped(
+        (score.dataset, score.value) for score in scores if score.metric == "entities" and score.protocol == STANDARD
+    )
     problems = []
-    for dataset, seen in counts.items():
+    for dataset, values in counts.items():
+        seen = set(values)
         if len(seen) > 1:
             numbers = ", ".join(f"{value:.0f}" for value in sorted(seen))
             problems.append(f"{dataset}: runs were scored on different numbers of gold entities ({numbers})")

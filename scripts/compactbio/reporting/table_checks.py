@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from compactbio.errors import UserError
 from compactbio.kinds import KINDS
-from compactbio.kinds.kind import REFERENCE, STANDARD
 from compactbio.reporting.efficiency.measurements import FORMS, INT8, ONNX, TORCH
+from compactbio.reporting.material import Material
 from compactbio.reporting.published import Assignment
-from compactbio.reporting.report_records import TABLES
+from compactbio.reporting.render import read_rows
+from compactbio.reporting.report_records import PLACE, TABLES, TableRecord
 from compactbio.reporting.score_cells import ScoreCells, build_cells
 from compactbio.reporting.statistics.estimates import MEAN
-from compactbio.reporting.tables.averages import averages
 from compactbio.scoring.score_rows import Score
 from compactbio.settings.results import Tables
 
 Table = list[dict[str, str]]
-Place = tuple[str, str, str, str]  # dataset, model, protocol, metric
 
 _TOLERANCE = 1e-9  # of numbers that are the same but for the order of a sum, in percent
 _COMPARED = 1e-4  # of means in the table of comparisons, whose counts per example are kept in 32 bits, in percent
+
+# What scores and published values alone decide in a table: the columns that name a row, and those of its values.
+_DECIDED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    **{name: (PLACE, ("mean", "std", "runs", "published", "difference")) for name in KINDS},
+    "summary": (("protocol", "model", "task"), ("average",)),
+    "replication": ((*PLACE, "published", "source"), ("mean", "std", "runs", "difference", "standard_mean", "verdict")),
+}
 
 
 def read_tables(folder: Path) -> dict[str, Table]:
@@ -33,15 +37,8 @@ def read_tables(folder: Path) -> dict[str, Table]:
     Raises:
         UserError: a table is missing.
     """
-    paths = {name: Tables(folder).table(name, "csv") for name in sorted(table.name for table in TABLES)}
-    missing = [path.name for path in paths.values() if not path.is_file()]
-    if missing:
-        raise UserError(f"{folder} has no {', '.join(missing)}: run build_tables first")
-    tables = {}
-    for name, path in paths.items():
-        with path.open(encoding="utf-8", newline="") as stream:
-            tables[name] = list(csv.DictReader(stream))
-    return tables
+    names = sorted(table.name for table in TABLES)
+    return {name: read_rows(Tables(folder).table(name, "csv")) for name in names}
 
 
 def find_table_problems(
@@ -60,20 +57,14 @@ def find_table_problems(
         models, datasets: what was run, datasets with their kind of task.
         assignment: where each published row belongs.
     """
-    scored = build_cells(scores, models=models, datasets=datasets, baseline="")
+    scored = build_cells(scores, models=models, datasets=datasets, baseline="", published=assignment.by_cell())
+    material = Material(scored, assignment, measured={}, trainings={})
     return [
         *_not_numbers(tables),
-        *(problem for task in KINDS for problem in _cells(task, tables[task], scored)),
-        *_same_elsewhere(tables, scored),
-        *_averages(tables["summary"], scored),
-        *_published(tables, assignment),
+        *(problem for table in TABLES if table.name in _DECIDED for problem in _rows(table, tables, material)),
+        *_compared_means(tables["comparisons"], scored),
         *_deployment(tables, scores, models),
     ]
-
-
-def _place(row: Mapping[str, str]) -> Place:
-    """Return which cell a row is of."""
-    return (row["dataset"], row["model"], row["protocol"], row["metric"])
 
 
 def _not_numbers(tables: Mapping[str, Table]) -> list[str]:
@@ -87,65 +78,40 @@ def _not_numbers(tables: Mapping[str, Table]) -> list[str]:
     ]
 
 
-def _cells(task: str, rows: Table, scored: ScoreCells) -> list[str]:
-    """Check that a table has each required cell once and none of another run, each as the scores give it."""
-    found = Counter(map(_place, rows))
-    wanted = {
-        place
-        for place, cell in scored.cells.items()
-        if cell.task == task and cell.metric in KINDS[task].metrics_of(cell.protocol)
-    }
-    problems = [f"table {task} lacks the row {' / '.join(place)}" for place in sorted(wanted - found.keys())]
-    problems += [f"table {task} has the row {' / '.join(p)} {count} times" for p, count in found.items() if count > 1]
-    for row in rows:
-        place = _place(row)
-        cell = scored.cells.get(place)
-        if cell is None:
-            problems.append(f"table {task} has the row {' / '.join(place)}, which is not part of this run")
+def _rows(table: TableRecord, tables: Mapping[str, Table], material: Material) -> list[str]:
+    """Check that a table has each row that its builder makes of the scores once, with these values, and no other."""
+    names, columns = _DECIDED[table.name]
+    expected = {" / ".join(_text(row.get(name)) for name in names): row for row in table.build(material)[1]}
+    rows = [(" / ".join(row[name] for name in names), row) for row in tables[table.name]]
+    found = Counter(place for place, _ in rows)
+    problems = [f"table {table.name} lacks the row {place}" for place in expected if place not in found]
+    problems += [f"table {table.name} has the row {place} {count} times" for place, count in found.items() if count > 1]
+    for place, row in rows:
+        if place not in expected:
+            problems.append(f"table {table.name} has the row {place}, which is not part of this run")
             continue
-        for column, value in {"mean": cell.mean, "runs": float(cell.runs), "std": cell.std}.items():
-            if not (row[column] == "" if value is None else _close(row[column], value)):
-                where = f"table {task}, {' / '.join(place)}"
-                problems.append(f"{where}: {column} is {row[column] or 'empty'}, the scores give {value}")
+        for name in columns:
+            value = _text(expected[place].get(name))
+            if row[name] != value and not _close(row[name], value):
+                where = f"table {table.name}, {place}"
+                problems.append(f"{where}: {name} is {row[name] or 'empty'}, the scores give {value or 'none'}")
     return problems
 
 
-def _same_elsewhere(tables: Mapping[str, Table], scored: ScoreCells) -> list[str]:
-    """Check that a cell has the same mean in the tables of replication and comparisons."""
-    shown = [("replication", row, row["mean"], _TOLERANCE) for row in tables["replication"] if row["mean"]]
-    shown += [("comparisons", row, row["value"], _COMPARED) for row in tables["comparisons"] if row["kind"] == MEAN]
-    problems = []
-    for name, row, value, tolerance in shown:
-        cell = scored.cells.get(_place(row))
-        mean = None if cell is None else cell.mean
-        if mean is None or not _close(value, mean, tolerance):
-            problems.append(f"table {name}, {' / '.join(_place(row))}: {value}, but the scores give {mean}")
-    return problems
+def _text(value: object) -> str:
+    """Return a value as a CSV file has it."""
+    return "" if value is None else str(value)
 
 
-def _averages(rows: Table, scored: ScoreCells) -> list[str]:
-    """Check the summary's averages against those of the scores."""
-    expected = {protocol: averages(scored, protocol) for protocol in (REFERENCE, STANDARD)}
+def _compared_means(rows: Table, scored: ScoreCells) -> list[str]:
+    """Check that a cell has the same mean in the table of comparisons."""
     problems = []
     for row in rows:
-        value = expected[row["protocol"]][row["model"]][row["task"]].value
-        if not (row["average"] == "" if value is None else _close(row["average"], value)):
-            where = f"table summary, {row['protocol']} / {row['model']} / {row['task']}"
-            problems.append(f"{where}: average {row['average']} is not that of the cells of {row['datasets']}")
-    return problems
-
-
-def _published(tables: Mapping[str, Table], assignment: Assignment) -> list[str]:
-    """Check that each confirmed published value stands in its cell, and each other row in the replication table."""
-    problems = []
-    shown = {_place(row): row["published"] for name in KINDS for row in tables[name]}
-    for value in assignment.matched:
-        if not _close(shown.get(value.cell, ""), value.value):
-            problems.append(f"published {value.value} of {' / '.join(value.cell)} does not stand in its cell")
-    listed = [(_place(row), row["published"]) for row in tables.get("replication", [])]
-    for value in (*assignment.matched, *assignment.unconfirmed, *assignment.unassigned, *assignment.outside):
-        if not any(place == value.cell and _close(text, value.value) for place, text in listed):
-            problems.append(f"published {value.value} of {' / '.join(value.cell)} is missing in the table replication")
+        cell = scored.cells.get((row["dataset"], row["model"], row["protocol"], row["metric"]))
+        mean = None if cell is None else cell.mean
+        if row["kind"] == MEAN and (mean is None or not _close(row["value"], mean, _COMPARED)):
+            where = "table comparisons, " + " / ".join(row[name] for name in PLACE)
+            problems.append(f"{where}: {row['value']}, but the scores give {mean}")
     return problems
 
 
@@ -179,6 +145,9 @@ def _deployment(tables: Mapping[str, Table], scores: Sequence[Score], models: Se
     return problems
 
 
-def _close(text: str, value: float, tolerance: float = _TOLERANCE) -> bool:
+def _close(text: str, value: str | float, tolerance: float = _TOLERANCE) -> bool:
     """Return whether a cell holds a number."""
-    return bool(text) and math.isclose(float(text), value, rel_tol=_TOLERANCE, abs_tol=tolerance)
+    try:
+        return math.isclose(float(text), float(value), rel_tol=_TOLERANCE, abs_tol=tolerance)
+    except ValueError:
+        return False

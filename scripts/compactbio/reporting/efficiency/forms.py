@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
-import transformers
 
 from compactbio.errors import UserError
 from compactbio.files import replacing_folder, write_manifest, write_yaml
@@ -28,6 +26,7 @@ from compactbio.reporting.efficiency.onnx_files import OnnxModel, check_agreemen
 from compactbio.scoring.folder_scores import score_folder
 from compactbio.settings.results import INT8_FILE, MODEL, Finetuning
 from compactbio.settings.runs import FinetuningRun, read_finetuning_run
+from compactbio.students.models import load_pretrained
 from compactbio.students.weights import weight_files
 
 log = logging.getLogger(__name__)
@@ -98,10 +97,7 @@ def make_forms(name: str, folder: Path, task_folder: Path, output: Path, threads
 
 def load_kept(folder: Path, task: str) -> TaskStep:
     """Return a kept model with its head in evaluation mode, fp32, on the CPU."""
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    kind = getattr(transformers, task_kind(task).model_class)
-    return TaskStep(kind.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa"), task).eval()
+    return TaskStep(load_pretrained(task_kind(task).model_class, folder)[0], task).eval()
 
 
 def _complete(kept: Path, source: Path, settings: FinetuningRun, digest: str) -> None:

@@ -79,7 +79,7 @@ def read_dataset(paths: Sequence[Path], dataset: str) -> DatasetUnits:
     units = DatasetUnits("", dataset, [])
     for path in paths:
         table = _read(path, filters=[("dataset", "=", dataset)])
-        units.task, model = _only(table, "task"), _only(table, "model")
+        units.task, model = (table.column(name)[0].as_py() for name in ("task", "model"))
         runs = _runs(table, units.task)
         if not units.counts:
             examples = {run.fold: run.examples for run in runs}
@@ -135,11 +135,6 @@ def _ratio(table: pa.Table, task: str) -> np.ndarray:
     if not counts.denominator:
         denominator = np.ones(len(table))
     return np.stack([numerator, denominator], axis=1).astype(np.float32)
-
-
-def _only(table: pa.Table, name: str) -> str:
-    """Return the value that a column of names has in every row."""
-    return table.column(name)[0].as_py()
 
 
 def _read(path: Path, **selection: Any) -> pa.Table:
