@@ -33,8 +33,8 @@ test: $(INSTALLED)  ## lint and every test
 	$(MAKE) --no-print-directory lint
 	pytest
 
-test-fast: $(INSTALLED)  ## the tests that take no training or workflow run
-	pytest -m "not slow"
+test-fast: $(INSTALLED)  ## the tests of functions, which start no program: side by side, a minute or two
+	pytest -n auto -m "not slow" tests/unit tests/properties tests/reference
 
 test-cluster: $(INSTALLED)  ## the tests that start a SLURM on this machine (root, and Debian's slurm-wlm and munge)
 	pytest -m cluster
