@@ -15,21 +15,14 @@ ANY = "*"
 
 @dataclass
 class Contents:
-    """Paths relative to the results folder.
-
-    Attributes:
-        inputs: the configuration, and the manifests of what was downloaded.
-        outputs: scores, tables, figures, pages, cards.
-        folders: models, each with a manifest.
-        records: how the outputs were made: run files, provenance, training records, predictions.
-    """
+    """What belongs to a run; paths are relative to the results folder."""
 
     models: list[str]
     datasets: list[str]
-    inputs: list[Path]
-    outputs: list[Path]
-    folders: list[Path]
-    records: list[Path]
+    inputs: list[Path]  # the configuration, and the manifests of what was downloaded
+    outputs: list[Path]  # scores, tables, figures, pages, cards
+    folders: list[Path]  # models, each with a manifest
+    records: list[Path]  # how the outputs were made: run files, provenance, training records, predictions
 
 
 def find_contents(results: Results[Path], config: dict[str, Any]) -> Contents:

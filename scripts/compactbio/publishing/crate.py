@@ -151,18 +151,11 @@ def _workflow(crate: ROCrate, results: Results[Path], code: Code) -> Entity:
     folder = {"name": "Rules, programs, configuration and pins of the workflow"}
     crate.add_dataset(dest_path=f"{place.parent.as_posix()}/", properties=folder)
     workflow["citation"] = _about(crate, _PAPER_ADDRESS, "ScholarlyArticle", name=PAPER)
-    workflow["softwareRequirements"] = [
-        _about(
-            crate,
-            (page := package_page(name, version)),
-            "SoftwareApplication",
-            name=name,
-            softwareVersion=version,
-            license=licence,
-            url=page,
-        )
-        for name, version, licence in packages
-    ]
+    software = []
+    for name, version, licence in packages:
+        facts = {"name": name, "softwareVersion": version, "license": licence, "url": package_page(name, version)}
+        software.append(_about(crate, facts["url"], "SoftwareApplication", **facts))
+    workflow["softwareRequirements"] = software
     return workflow
 
 

@@ -23,18 +23,11 @@ CORPUS, BENCHMARK, MODEL = "corpus", "benchmark", "model"
 
 @dataclass(frozen=True)
 class Used:
-    """Something of others that a run uses. Empty where the table does not know.
+    """Something of others that a run uses. Empty where the table does not know."""
 
-    Attributes:
-        kind: corpus, benchmark or model.
-        name: of a row of the table, or what the configuration names where there is no row.
-        used_for: the datasets, checkpoints and models it is read for.
-        note: of the row.
-    """
-
-    kind: str
-    name: str
-    used_for: tuple[str, ...]
+    kind: str  # corpus, benchmark or model
+    name: str  # of a row of the table, or what the configuration names where there is no row
+    used_for: tuple[str, ...]  # the datasets, checkpoints and models it is read for
     url: str
     version: str
     licence: str

@@ -24,28 +24,15 @@ Built = tuple[Document, list[Row]]  # what the builder of a table returns
 
 @dataclass(frozen=True)
 class Material:
-    """What a builder may read.
-
-    Attributes:
-        scored: the cells of models and datasets.
-        assignment: where each published value belongs.
-        measured: encoders by model; a model that was not measured is missing.
-        trainings: fine-tunings by model and dataset.
-        deployed: measurements of fine-tuned models; None where there are none.
-        estimates: comparisons of models.
-        quirks: switches and their values.
-        scores: every run's.
-        pretrainings: by model.
-        looks: how each model is drawn.
-    """
+    """What a builder may read."""
 
     scored: ScoreCells
-    assignment: Assignment
-    measured: Mapping[str, MeasuredEncoder]
-    trainings: Trainings
-    deployed: Deployment | None = None
-    estimates: Sequence[Estimate] = ()
-    quirks: Mapping[str, str] = field(default_factory=dict)
-    scores: Sequence[Score] = ()
-    pretrainings: Mapping[str, Pretraining] = field(default_factory=dict)
-    looks: Mapping[str, Look] = field(default_factory=dict)
+    assignment: Assignment  # where each published value belongs
+    measured: Mapping[str, MeasuredEncoder]  # by model; one that was not measured is missing
+    trainings: Trainings  # by model and dataset
+    deployed: Deployment | None = None  # measurements of fine-tuned models
+    estimates: Sequence[Estimate] = ()  # comparisons of models
+    quirks: Mapping[str, str] = field(default_factory=dict)  # switches and their values
+    scores: Sequence[Score] = ()  # every run's
+    pretrainings: Mapping[str, Pretraining] = field(default_factory=dict)  # by model
+    looks: Mapping[str, Look] = field(default_factory=dict)  # how each model is drawn

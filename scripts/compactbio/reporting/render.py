@@ -81,17 +81,11 @@ def escape_markdown(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How a form writes text and tables.
+    """How a form writes text and tables."""
 
-    Attributes:
-        escape: gives text that is printed as it stands here.
-        marks: what stands before and after a marked number.
-        style: tabulate's name for such tables.
-    """
-
-    escape: Callable[[str], str]
-    marks: Mapping[str, tuple[str, str]]
-    style: str
+    escape: Callable[[str], str]  # gives text that is printed as it stands here
+    marks: Mapping[str, tuple[str, str]]  # what stands before and after a marked number
+    style: str  # tabulate's name for such tables
 
     def table(self, block: Block) -> str:
         """Return the bare table: first column left, the others right if they are numbers."""

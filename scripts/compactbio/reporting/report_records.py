@@ -19,21 +19,13 @@ TABLE_CATEGORY, FIGURE_CATEGORY = "3 Tables", "4 Figures"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a reader finds in Snakemake's report.
+    """What a reader finds in Snakemake's report."""
 
-    Attributes:
-        name: of its files.
-        label: what the report's menu calls it.
-        category, subcategory: where it stands there.
-        builder: `module.function` under compactbio.reporting.
-        arguments: what the builder is called with, after the material that all get.
-    """
-
-    name: str
-    label: str
+    name: str  # of its files
+    label: str  # in the report's menu
     category: str
-    builder: str = ""
-    arguments: tuple[str, ...] = ()
+    builder: str = ""  # `module.function` under compactbio.reporting
+    arguments: tuple[str, ...] = ()  # of the builder, after the material that all get
     subcategory: str | None = None
 
     @property
@@ -50,17 +42,11 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableRecord(Record):
-    """A document of one or more tables, and its rows with every digit.
+    """A document of one or more tables, and its rows with every digit."""
 
-    Attributes:
-        holds: what stands in it, for the index; tables of the same words share a line there.
-        columns: of <name>.csv.
-        printed_last: whether it is what a reader of the terminal looks for first, and so stays on the screen.
-    """
-
-    holds: str
-    columns: tuple[str, ...]
-    printed_last: bool = False
+    holds: str  # what stands in it, for the index; tables of the same words share a line there
+    columns: tuple[str, ...]  # of <name>.csv
+    printed_last: bool = False  # it is what a reader of the terminal looks for first, and so stays on the screen
 
 
 BOTH = (REFERENCE, STANDARD)  # a section for each protocol

@@ -34,21 +34,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Forms:
-    """One fine-tuned model.
-
-    Attributes:
-        settings: content of run.yaml.
-        digest: of the kept weights and tokenizer.
-        step: torch's model.
-        files: the ONNX ones, by form.
-        facts: by form, `bytes` of its file and `scores` by protocol and metric.
-    """
+    """One fine-tuned model."""
 
     settings: FinetuningRun
-    digest: str
-    step: TaskStep
-    files: dict[str, OnnxModel]
-    facts: dict[str, DeployedForm]
+    digest: str  # of the kept weights and tokenizer
+    step: TaskStep  # torch's model
+    files: dict[str, OnnxModel]  # the ONNX ones, by form
+    facts: dict[str, DeployedForm]  # by form
 
 
 def make_forms(name: str, folder: Path, task_folder: Path, output: Path, threads: int) -> Forms:

@@ -24,33 +24,23 @@ RULE = (
 
 
 class Estimate(NamedTuple):
-    """One number with its 95 % percentile interval, in percent or percent points.
+    """One number with its 95 % percentile interval, in percent or percent points."""
 
-    Attributes:
-        kind: `mean` (of one model), `baseline` (model less baseline) or `pair` (model less other).
-        other: the model that `model` is compared with; empty for a mean.
-        p, holm: two-sided p-value, and the same corrected by Holm over the rows of one kind, dataset and protocol;
-            None for a mean.
-        runs, other_runs: 0 where there is no other model.
-        examples: test examples, of all folds together.
-        resamples: of the bootstrap.
-    """
-
-    kind: str
+    kind: str  # `mean` (of one model), `baseline` (model less baseline) or `pair` (model less other)
     dataset: str
     protocol: str
     metric: str
     model: str
-    other: str
+    other: str  # the model that `model` is compared with; empty for a mean
     value: float
     low: float
     high: float
-    p: float | None
-    holm: float | None
+    p: float | None  # two-sided; None for a mean
+    holm: float | None  # p corrected by Holm over the rows of one kind, dataset and protocol
     runs: int
-    other_runs: int
-    examples: int
-    resamples: int
+    other_runs: int  # 0 where there is no other model
+    examples: int  # of the test data, of all folds together
+    resamples: int  # of the bootstrap
 
     @property
     def interval(self) -> tuple[float, float]:

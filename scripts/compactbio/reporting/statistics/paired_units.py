@@ -20,20 +20,15 @@ from compactbio.settings.results import Results
 
 @dataclass
 class DatasetUnits:
-    """A headline metric's counts on one dataset; the metric of a run is sum of numerators / sum of denominators.
-
-    Attributes:
-        task, dataset: as in the score tables.
-        sizes: the number of test examples of each fold; one number where there are no folds.
-        counts: by protocol and model, for each fold float32 [examples, runs of the fold, 2]: numerator, denominator.
-        gold: by protocol and model, how many gold entities, positives or questions were looked for. Under the reference
-            protocol of named entities the vocabulary decides it, and models that differ in it do not compare.
-    """
+    """A headline metric's counts on one dataset; the metric of a run is sum of numerators / sum of denominators."""
 
     task: str
     dataset: str
-    sizes: list[int]
+    sizes: list[int]  # the number of test examples of each fold; one number where there are no folds
+    # By protocol and model, for each fold float32 [examples, runs of the fold, 2]: numerator, denominator.
     counts: dict[tuple[str, str], list[np.ndarray]] = field(default_factory=dict)
+    # By protocol and model, how many gold entities, positives or questions were looked for. Under the reference
+    # protocol of named entities the vocabulary decides it, and models that differ in it do not compare.
     gold: dict[tuple[str, str], int] = field(default_factory=dict)
 
     @property
