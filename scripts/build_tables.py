@@ -27,9 +27,10 @@ from compactbio.reporting.options import (
     parse_datasets,
     read_published_of,
 )
+from compactbio.reporting.render import FORMS, write_document, write_rows
+from compactbio.reporting.report_records import INDEX, TABLES
 from compactbio.reporting.score_cells import build_cells
 from compactbio.reporting.statistics.estimates import Estimate, read_estimates
-from compactbio.reporting.tables.building import write_tables
 from compactbio.reporting.trainings import find_trainings, read_trainings
 from compactbio.settings.load import settings_of_files
 from compactbio.settings.results import Results
@@ -122,8 +123,13 @@ def main() -> None:
         estimates=gather_estimates(arguments, models),
         quirks=quirks,
     )
-    write_tables(arguments.output_dir, material)
-    log.info("tables of %d models and %d datasets written to %s", len(models), len(datasets), arguments.output_dir)
+    folder = arguments.output_dir
+    for table in TABLES:
+        document, rows = table.build(material)
+        write_document(document, folder, table.name, FORMS)
+        write_rows(folder / f"{table.name}.csv", table.columns, rows)
+    write_document(INDEX.build(material), folder, INDEX.name)
+    log.info("tables of %d models and %d datasets written to %s", len(models), len(datasets), folder)
 
 
 if __name__ == "__main__":

@@ -85,14 +85,8 @@ def build_cells(
         reasons: why a (model, dataset) has no scores, where more is known than `NOT_RUN`.
     """
     published, reasons = published or {}, reasons or {}
-    values = grouped(
-        (
-            (score.dataset, score.model, score.protocol, score.metric),
-            (1 if score.metric in COUNTS else 100) * score.value,
-        )
-        for score in scores
-    )
-    with_scores = {(model, dataset) for dataset, model, _, _ in values}
+    fractions = grouped(((score.dataset, score.model, score.protocol, score.metric), score.value) for score in scores)
+    with_scores = {(model, dataset) for dataset, model, _, _ in fractions}
     scored = ScoreCells(tuple(models), dict(datasets), baseline)
     for dataset, task in datasets.items():
         for protocol in KINDS[task].protocol_names:
@@ -100,19 +94,19 @@ def build_cells(
                 gap = "not scored" if (model, dataset) in with_scores else reasons.get((model, dataset), NOT_RUN)
                 for metric in KINDS[task].known_metrics():
                     key = (dataset, model, protocol, metric)
-                    scored.cells[key] = _cell(task, key, values.get(key, []), published.get(key), gap)
+                    scored.cells[key] = _cell(task, key, fractions.get(key, []), published.get(key), gap)
     return scored
 
 
 def _cell(
-    task: str, key: tuple[str, str, str, str], values: list[float], published: PublishedValue | None, gap: str
+    task: str, key: tuple[str, str, str, str], fractions: list[float], published: PublishedValue | None, gap: str
 ) -> Cell:
     """Return the cell of one place from the values of its runs."""
-    if not values:
+    if not fractions:
         return Cell(task, *key, None, None, 0, published, None, gap)
-    mean, std = summarise(values)
+    mean, std = summarise([value if key[-1] in COUNTS else 100 * value for value in fractions])
     delta = mean - published.value if published and published.is_comparable else None
-    return Cell(task, *key, mean, std, len(values), published, delta, "")
+    return Cell(task, *key, mean, std, len(fractions), published, delta, "")
 
 
 def rank_marks(values: Sequence[float | None], decimals: int = 2) -> list[str]:

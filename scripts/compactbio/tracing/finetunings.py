@@ -23,8 +23,7 @@ def trace_finetuning(chain: Chain, model: str, dataset: str, runs: Collection[st
         runs: names of the runs that are listed; None: all.
     """
     made = chain.results.finetuning(model, dataset)
-    if not made.run.is_file() or not made.training.is_file():
-        chain.gap(f"{made.folder} lacks {made.run.name} or {made.training.name}")
+    if not (chain.there(made.run) and chain.there(made.training)):
         return
     settings, training = read_finetuning_run(made.run), read_training(made.training)
     chain.say(f"fine-tuning {made.folder}")

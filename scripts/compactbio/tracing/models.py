@@ -19,8 +19,7 @@ TOKENS = "tokens/"  # begins the role of a token store among a training's inputs
 
 def manifest_digest(folder: Path) -> str:
     """Return the digest in a model folder's manifest, which covers its card too."""
-    manifest: Manifest = read_json(folder / MANIFEST)
-    return manifest["digest"]
+    return str(read_json(folder / MANIFEST)["digest"])
 
 
 def trace_model(

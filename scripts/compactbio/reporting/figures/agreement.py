@@ -62,18 +62,9 @@ def draw_agreement(scored: ScoreCells) -> Figure:
     for axis, (dataset, pairs) in zip(axes.flat, compared.items(), strict=True):
         for pair in pairs:
             look = looks[pair.model]
-            axis.errorbar(
-                [pair.paper],
-                [pair.ours],
-                yerr=None if pair.std is None else [pair.std],
-                fmt=look["marker"],
-                color=look["color"],
-                mfc="none",
-                ms=6,
-                elinewidth=1.0,
-                capsize=2.5,
-                label=pair.model,
-            )
+            error = None if pair.std is None else [pair.std]
+            style = {"fmt": look["marker"], "color": look["color"], "mfc": "none", "ms": 6}
+            axis.errorbar([pair.paper], [pair.ours], error, elinewidth=1.0, capsize=2.5, label=pair.model, **style)
         _frame(axis, pairs)
         axis.set_title(dataset)
         metric = METRIC_TITLES[KINDS[scored.datasets[dataset]].headline]

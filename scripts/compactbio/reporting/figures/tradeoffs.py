@@ -22,6 +22,7 @@ from compactbio.style import Look, say_nothing_to_draw
 
 Costs = Mapping[str, float]
 _FRONT = "#999999"
+_TO_NAME = {"arrowstyle": "-", "color": "#c4c4c4", "lw": 0.6, "shrinkA": 1, "shrinkB": 3, "relpos": (0, 0.5)}
 _TICKS = (1, 2, 5)  # times powers of ten
 
 
@@ -129,12 +130,5 @@ def _label_points(axis: Axes, points: Sequence[tuple[float, float, str]], front:
             fontsize=7.5,
             fontweight="bold" if (cost, score) in front else "normal",
             zorder=2,
-            arrowprops={
-                "arrowstyle": "-",
-                "color": "#c4c4c4",
-                "lw": 0.6,
-                "shrinkA": 1,
-                "shrinkB": 3,
-                "relpos": (0, 0.5),
-            },
+            arrowprops=_TO_NAME,
         )

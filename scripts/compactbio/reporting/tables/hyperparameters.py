@@ -31,9 +31,9 @@ def trainings_document(models: Sequence[str], datasets: Mapping[str, str], train
     blocks = [_runs_block(models, name, KINDS[task].headline, trainings) for name, task in datasets.items()]
     sections = [Section("", [], blocks)]
     grids = [
-        _grid_block(grids, name, KINDS[task].headline)
+        _grid_block(tried, name, KINDS[task].headline)
         for name, task in datasets.items()
-        if (grids := {model: grid for model in models if (grid := _grid(trainings, model, name))})
+        if (tried := {model: grid for model in models if (grid := _grid(trainings, model, name))})
     ]
     if grids:
         about = (
