@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from compactbio.reporting.pages.training_records import STAGES, Trained
 from compactbio.reporting.render import DASH, Block, Document, Entry, Section, number, row
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RECORD_COLUMNS = ("stage", "model", "dataset", "seconds", "gpu_hours", "gpus", "processor", "cores")
 
@@ -18,6 +21,8 @@ def read_benchmarks(folder: Path) -> pd.DataFrame:
 
     Columns: rule; jobs; s and cpu_time, seconds summed; max_rss, megabytes of the largest, NaN where none was measured.
     """
+    import pandas as pd
+
     files = sorted(folder.glob("*/**/*.tsv"))
     if not files:
         return pd.DataFrame(columns=["rule", "jobs", "s", "cpu_time", "max_rss"])
@@ -40,7 +45,7 @@ def costs_document(models: Sequence[str], trained: Sequence[Trained], benchmarks
     header = ["model", *(f"{stage} {unit}" for stage in STAGES.values() for unit in ("time", "GPU-hours"))]
     models_block = Block("Trainings by model", "costs-models", header, rows, notes)
     jobs = [
-        row(rule, str(count), in_words(seconds), in_words(cpu), number(None if pd.isna(peak) else peak, 0))
+        row(rule, str(count), in_words(seconds), in_words(cpu), number(None if math.isnan(peak) else peak, 0))
         for rule, count, seconds, cpu, peak in benchmarks.itertuples(index=False)
     ]
     header = ["rule", "jobs", "time", "processor time", "peak memory, MB"]
