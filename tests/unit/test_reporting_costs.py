@@ -18,8 +18,12 @@ from compactbio.reporting.efficiency.timing import MeasurementSettings, integer_
 from compactbio.reporting.figures.tradeoffs import pareto_front, spread_heights
 from compactbio.reporting.render import Document, to_markdown
 from compactbio.reporting.score_checks import find_problems
-from compactbio.reporting.tables.deployed_forms import deployment_records, deployment_sections
-from compactbio.reporting.tables.model_costs import efficiency_document, sizes_document
+from compactbio.reporting.tables.model_costs import (
+    deployment_records,
+    deployment_sections,
+    efficiency_document,
+    sizes_document,
+)
 
 
 def test_measurements_become_tables_and_different_machines_are_told(tmp_path):

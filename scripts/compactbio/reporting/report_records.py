@@ -131,7 +131,7 @@ TABLES = (
         "efficiency",
         "Efficiency",
         TABLE_CATEGORY,
-        "tables.deployed_forms.build",
+        "tables.model_costs.build_efficiency",
         holds="operations, latency and throughput; size, speed and scores as ONNX and in int8",
         columns=(
             *("model", "form", "dataset", "run", "protocol", "quantity", "device", "unit", "median", "q1", "q3"),

@@ -1,11 +1,12 @@
-"""A fine-tuning back to its predictions, its dataset, and the model that it started from: as it is, or a stage's."""
+"""A fine-tuning back to its predictions, its dataset and that one's source, and the model or stage it started from."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
 
-from compactbio.finetuning.runs.digests import model_digest
+from compactbio.files import read_json
+from compactbio.finetuning.runs.digests import dataset_digest, model_digest
 from compactbio.finetuning.runs.grid import GRID, at_point
 from compactbio.finetuning.runs.planning import RECIPE, plan_runs
 from compactbio.finetuning.runs.records import NamedResult, TrainingRecord, read_training
@@ -13,7 +14,6 @@ from compactbio.provenance import Provenance
 from compactbio.settings.runs import FinetuningRun, read_finetuning_run
 from compactbio.tracing.chain import Chain, made_in_words
 from compactbio.tracing.models import trace_model
-from compactbio.tracing.tasks import trace_dataset
 
 
 def trace_finetuning(chain: Chain, model: str, dataset: str, runs: Collection[str] | None) -> None:
@@ -40,7 +40,7 @@ def trace_finetuning(chain: Chain, model: str, dataset: str, runs: Collection[st
         digest = None if record is None else record["outputs"].get(predictions.name)
         chain.say(f"predictions {predictions}: sha256 {digest or 'not recorded'}")
         chain.file(predictions, digest)
-        trace_dataset(chain, dataset, inputs.get("dataset"))
+        _trace_dataset(chain, dataset, inputs.get("dataset"))
         stage = settings.get("starts_from")
         if stage is None:
             trace_model(chain, model, inputs.get("model"), model_digest)
@@ -97,3 +97,62 @@ def _fingerprints(settings: FinetuningRun, training: TrainingRecord, record: Pro
         [chosen] = [point for point in training["grid"] if point["chosen"]]
         settings = at_point(settings, {name: chosen[name] for name in grid})
     return {run.name: run.fingerprint for run in plan_runs(settings, record["inputs"], Path())}
+
+
+def _trace_dataset(chain: Chain, name: str, recorded: str | None) -> None:
+    """Walk from a prepared dataset to its source's files and archive.
+
+    Args:
+        recorded: the digest of the rows that the fine-tuning names.
+    """
+    dataset = chain.results.tasks.dataset(name)
+    folder = dataset.folder
+    manifest = chain.manifest(folder)
+    if manifest is None:
+        return
+    rows = ", ".join(f"{split} {counts['rows']:,}" for split, counts in manifest["counts"].items() if "rows" in counts)
+    chain.say(f"prepared dataset {folder}: digest {manifest['digest'][:16]}{f', rows {rows}' if rows else ''}")
+    with chain.below():
+        if recorded is not None:
+            what = f"digest of the rows of {folder} in the fine-tuning's inputs"
+            chain.same(what, recorded, dataset_digest(folder))
+        record = chain.origin(dataset, manifest)
+        used = manifest["inputs"]
+        if record is not None:
+            kept = {name: digest for name, digest in record["inputs"].items() if name in used}
+            chain.same(f"files in {dataset.provenance}", kept, used)
+        source = None if record is None else record.get("source")
+        if source is not None and record is not None:
+            _trace_source(chain, chain.results.tasks.source(source), used, record)
+            return
+        chain.say("files of the user's own:" if record else "files it was made of:")
+        with chain.below():
+            chain.files(used)
+
+
+def _trace_source(chain: Chain, path: Path, used: dict[str, str], record: Provenance) -> None:
+    """Walk from a source's manifest to its archive."""
+    if not chain.there(path):
+        return
+    source = read_json(path)
+    chain.say(f"source {source['source']} (version {source['version'] or 'none'}), {path}")
+    with chain.below():
+        if "source" in record["inputs"]:
+            chain.same(f"digest of {path}", record["inputs"]["source"], source["digest"])
+        by_digest = {file["sha256"]: name for name, file in source["files"].items()}
+        found = {}
+        for name, digest in used.items():
+            member = by_digest.get(digest)
+            if member is None:
+                chain.broken(f"{name} (sha256 {digest[:16]}) is not among the files of {path}")
+                continue
+            found[member] = digest
+            chain.file(Path(source["folder"]) / member, digest)
+        chain.files(found)
+        archive = source["archive"]
+        chain.say(f"from {source['url']}: sha256 {archive['sha256']}")
+        place = Path(archive["path"])
+        if place.is_dir():
+            chain.gap(f"{place} is a folder, whose digest is not computed again; those of its files stand above")
+        else:
+            chain.file(place, archive["sha256"])
