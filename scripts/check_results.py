@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from compactbio.errors import UserError
-from compactbio.files import replacing_file
+from compactbio.files import write_text
 from compactbio.logs import run_program
 from compactbio.reporting.collected_scores import collect_scores
 from compactbio.reporting.options import add_selection, parse_datasets, read_published_of
@@ -41,8 +41,7 @@ def main() -> None:
         )
     rows = {name: len(lines) for name, lines in tables.items()}
     text = report(scores, models=models, datasets=datasets, expected=expected, assignment=assignment, rows=rows)
-    with replacing_file(arguments.output) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(arguments.output, text)
     log.info("all checks passed, see %s", arguments.output)
 
 

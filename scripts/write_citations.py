@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from compactbio.files import replacing_file
+from compactbio.files import write_text
 from compactbio.logs import run_program
 from compactbio.publishing.arguments import parser_of, read_run
 
@@ -20,8 +20,7 @@ def main() -> None:
 
     document = citations_document(used)
     for form, text in {"md": to_markdown(document), "html": to_html(document), "bib": bibtex(used)}.items():
-        with replacing_file(results.reporting.citations(form)) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(results.reporting.citations(form), text)
     log.info("%d sources written to %s", len(used), results.reporting.citations("md"))
 
 

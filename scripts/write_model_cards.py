@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from compactbio.files import replacing_file
+from compactbio.files import write_text
 from compactbio.logs import run_program
 from compactbio.publishing.arguments import parser_of, read_run
 
@@ -23,8 +23,7 @@ def main() -> None:
     for model in models:
         scores = read_model_scores(results.tables, model)
         card = full_card(results, model, config, used, scores)
-        with replacing_file(results.reporting.model_card(model)) as temporary:
-            temporary.write_text(card, encoding="utf-8")
+        write_text(results.reporting.model_card(model), card)
     log.info("%d cards written under %s", len(models), results.reporting.folder)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from compactbio.cluster.partitions import ask_partitions, partition_file, preemptible
 from compactbio.cluster.site import ask_accounts, environment_file, likely_scratch
-from compactbio.files import replacing_file
+from compactbio.files import write_text
 from compactbio.logs import run_program
 
 PROFILE = Path(__file__).resolve().parents[1] / "profiles" / "slurm"
@@ -37,8 +37,7 @@ def main() -> None:
         if path.exists() and not arguments.force:
             logging.info("%s is kept as it is (--force replaces it)", path)
             continue
-        with replacing_file(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(path, text)
         logging.info("%s is written: its comments say what to check", path)
     left_out = [partition.name for partition in partitions if preemptible(partition, partitions)]
     if left_out:

@@ -153,10 +153,15 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} is not JSON: {error}") from None
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write text in UTF-8, under a temporary name first."""
+    with replacing_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a value as indented JSON, under a temporary name first."""
-    with replacing_file(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json_lines(path: Path) -> list[Any]:
@@ -186,8 +191,7 @@ def read_yaml(path: Path) -> Any:
 
 def write_yaml(path: Path, value: Any) -> None:
     """Write a value as YAML in the order of its keys, under a temporary name first."""
-    with replacing_file(path) as temporary:
-        temporary.write_text(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    write_text(path, yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
 
 
 def file_facts(folder: Path) -> dict[str, FileFacts]:

@@ -14,7 +14,7 @@ from compactbio.downloads.retries import PATIENCE, MissingError, Patience, Trans
 from compactbio.downloads.transfer import fetch_file
 from compactbio.downloads.web import local_path, read_text
 from compactbio.errors import UserError
-from compactbio.files import read_json, replacing_file, sha256_of_file
+from compactbio.files import read_json, sha256_of_file, write_text
 
 log = logging.getLogger(__name__)
 
@@ -127,8 +127,7 @@ def _fetch(url: str, path: Path, patience: Patience) -> str:
     except MissingError:
         return _fetch_without_checksum(url, path, patience)
     fetch_file([url], path, expected=Digest("md5", md5, f"its .md5 file ({url}.md5)"), patience=patience)
-    with replacing_file(checksum) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(checksum, text)
     return md5
 
 

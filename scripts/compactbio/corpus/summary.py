@@ -13,7 +13,7 @@ import numpy as np
 
 from compactbio.corpus.shards import ShardCounts
 from compactbio.corpus.tokens import TokenStore
-from compactbio.files import replacing_file
+from compactbio.files import replacing_file, write_text
 
 QUANTILES = {"median": 0.5, "90th percentile": 0.9}
 
@@ -118,8 +118,7 @@ def write_table(rows: Sequence[Row], csv_path: Path, markdown_path: Path, settin
     if settings:
         words = ", ".join(f"{key} {'—' if value is None else value}" for key, value in settings.items())
         lines += ["", f"Settings of the text: {words}."]
-    with replacing_file(markdown_path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(markdown_path, "\n".join(lines) + "\n")
 
 
 def _part(subject: str, measure: str, part: int, whole: int, of: str) -> Row:

@@ -9,7 +9,7 @@ from typing import Any
 
 from compactbio.architectures import architecture_of
 from compactbio.errors import UserError
-from compactbio.files import Manifest, read_manifest, replacing_file, replacing_folder
+from compactbio.files import Manifest, read_manifest, replacing_folder, write_text
 from compactbio.pretraining.training_record import TrainingRecord
 from compactbio.settings.runs import Optimisation, PretrainingRun
 from compactbio.students.checkpoints import write_facts
@@ -64,8 +64,7 @@ def export_model(run: PretrainingRun, training: TrainingRecord, student: Path, o
 def export_metrics(training: TrainingRecord, output: Path) -> None:
     """Write the metrics of a finished run, whole lines only: the checkpoint that they lie beside may be removed."""
     lines = read_metrics(Path(training["metrics"]))
-    with replacing_file(output) as temporary:
-        temporary.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    write_text(output, "".join(f"{json.dumps(line)}\n" for line in lines))
 
 
 def model_card(run: PretrainingRun, training: TrainingRecord) -> str:

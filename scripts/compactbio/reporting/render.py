@@ -12,7 +12,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from compactbio.errors import UserError
-from compactbio.files import replacing_file
+from compactbio.files import replacing_file, write_text
 
 DASH = "–"
 MARKS_NOTE = "Bold: highest mean of its column; underlined: second highest. The marks say nothing about significance."
@@ -161,8 +161,7 @@ FORMS: dict[str, Callable[[Document], str]] = {"md": to_markdown, "tex": to_late
 def write_document(document: Document, folder: Path, name: str, forms: Iterable[str] = ("md", "html")) -> None:
     """Write a document as <name>.<form> for each of the forms, keys of `FORMS`."""
     for form in forms:
-        with replacing_file(folder / f"{name}.{form}") as temporary:
-            temporary.write_text(FORMS[form](document), encoding="utf-8")
+        write_text(folder / f"{name}.{form}", FORMS[form](document))
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Required, TypedDict, cast
 
-from compactbio.files import read_json_lines, replacing_file
+from compactbio.files import read_json_lines, write_text
 
 
 class Rates(TypedDict, total=False):
@@ -51,8 +51,7 @@ class MetricsLog:
         if not self.writes:
             return
         kept = [json.dumps(line) for line in read_metrics(self.path) if line["step"] <= done_steps]
-        with replacing_file(self.path) as temporary:
-            temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        write_text(self.path, "".join(f"{line}\n" for line in kept))
         if sys.stderr.isatty():
             from tqdm import tqdm
 

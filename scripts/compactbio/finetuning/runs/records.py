@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from compactbio.errors import UserError
-from compactbio.files import read_json, read_json_lines, replacing_file
+from compactbio.files import read_json, read_json_lines, write_text
 from compactbio.settings.results import Finetuning
 from compactbio.settings.runs import Options
 
@@ -119,5 +119,4 @@ def read_named_epochs(path: Path) -> list[NamedEpochLine]:
 
 def write_epochs(path: Path, lines: Iterable[EpochLine]) -> None:
     """Write metrics.jsonl."""
-    with replacing_file(path) as temporary:
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    write_text(path, "".join(json.dumps(line) + "\n" for line in lines))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 
+from compactbio.reporting.grouping import grouped
 from compactbio.reporting.render import DASH, Block, Entry, mean_and_std, number
 from compactbio.reporting.score_cells import Cell, ScoreCells, rank_marks
 
@@ -27,12 +27,10 @@ def block_of(title: str, label: str, columns: Sequence[Column], scored: ScoreCel
 def gap_notes(cells: Sequence[Cell], scored: ScoreCells) -> list[str]:
     """Return a note for each reason that cells are empty for, naming the models (and datasets, if not all)."""
     shown = dict.fromkeys(cell.dataset for cell in cells)
-    gaps: dict[str, dict[str, dict[str, None]]] = defaultdict(lambda: defaultdict(dict))
-    for cell in cells:
-        if cell.mean is None:
-            gaps[cell.reason][cell.model][cell.dataset] = None
     notes = []
-    for reason, models in gaps.items():
+    for reason, empty in grouped((cell.reason, cell) for cell in cells if cell.mean is None).items():
+        of_models = grouped((cell.model, cell.dataset) for cell in empty)
+        models = {model: list(dict.fromkeys(names)) for model, names in of_models.items()}
         if len(models) == len(scored.models) and all(len(names) == len(shown) for names in models.values()):
             where = "all models"
         else:
