@@ -44,14 +44,7 @@ _CORPUS_LIMITS = {
 def full_card(
     results: Results[Path], name: str, config: dict[str, Any], used: Sequence[Used], scores: ModelScores
 ) -> str:
-    """Return the card of a model that was trained here or fetched.
-
-    Args:
-        results: the results folder.
-        config: the checked configuration.
-        used: what the run uses of others.
-        scores: the model's rows of the tables.
-    """
+    """Return the card of a model that was trained here or fetched."""
     made = results.pretraining(name)
     run = read_pretraining_run(made.run) if is_trained(config, name) else None
     if run is None:

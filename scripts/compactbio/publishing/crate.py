@@ -43,12 +43,8 @@ def run_crate(
 ) -> dict[str, Any]:
     """Return the content of ro-crate-metadata.json.
 
-    Args:
-        results: the results folder; holds the copy of the workflow already.
-        contents: what belongs to the run.
-        used: what the run uses of others.
-        code: `provenance.code_version()` of the checkout that the workflow was copied from.
-        agent: the name of who ran it.
+    The results folder holds the copy of the workflow already; `code` is the version of the checkout that it was copied
+    from, `agent` the name of who ran it.
     """
     root = results.folder
     crate = ROCrate(version="1.1")
@@ -96,12 +92,9 @@ def run_crate(
 
 
 def span(records: Iterable[Path], outputs: Iterable[Path]) -> tuple[datetime, datetime]:
-    """Return when the first result was begun and the last output written.
+    """Return when the first result was begun, by provenance.json, and the last output written, by its time of change.
 
-    Args:
-        records: provenance.json of results; one made in several tries was begun earlier than its seconds say, unless
-            it lists its submissions.
-        outputs: files without such a record, whose time of change counts.
+    A result made in several tries was begun earlier than its seconds say, unless it lists its submissions.
     """
     begun: list[datetime] = []
     finished = [_changed(path) for path in outputs]

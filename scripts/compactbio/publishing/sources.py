@@ -38,10 +38,7 @@ class Used:
 def used_sources(config: dict[str, Any], table: Path, commits: Mapping[str, str]) -> list[Used]:
     """Return everything of others that a run uses: corpus, benchmarks, checkpoints and models, in that order.
 
-    Args:
-        config: the checked configuration.
-        table: config/data_sources.tsv.
-        commits: of the checkpoints and models that are fetched, "" where it is not known.
+    `commits` are those of the checkpoints and models that are fetched, "" where it is not known.
     """
     sources = read_sources(table)
     corpus = _corpus(config, sources) if trained_models(config) else []

@@ -79,10 +79,7 @@ def build_cells(
 ) -> ScoreCells:
     """Return a cell for each dataset, model, protocol and metric; scores of other models or datasets are left out.
 
-    Args:
-        scores: rows of score tables; values are fractions.
-        published: confirmed values by (dataset, model, protocol, metric).
-        reasons: why a (model, dataset) has no scores, where more is known than `NOT_RUN`.
+    `reasons` say why a (model, dataset) has no scores, where more is known than `NOT_RUN`.
     """
     published, reasons = published or {}, reasons or {}
     fractions = grouped(((score.dataset, score.model, score.protocol, score.metric), score.value) for score in scores)

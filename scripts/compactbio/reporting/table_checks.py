@@ -49,14 +49,7 @@ def find_table_problems(
     datasets: Mapping[str, str],
     assignment: Assignment,
 ) -> list[str]:
-    """Return everything in which a finished run's tables, as written, differ from its scores or from each other.
-
-    Args:
-        tables: from `read_tables`.
-        scores: all scores of the run.
-        models, datasets: what was run, datasets with their kind of task.
-        assignment: where each published row belongs.
-    """
+    """Return everything in which a finished run's tables, as written, differ from its scores or from each other."""
     scored = build_cells(scores, models=models, datasets=datasets, baseline="", published=assignment.by_cell())
     material = Material(scored, assignment, measured={}, trainings={})
     return [

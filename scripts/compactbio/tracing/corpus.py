@@ -12,11 +12,7 @@ from compactbio.tracing.chain import Chain, made_in_words
 
 
 def trace_store(chain: Chain, tokenizer: str, shard: str, recorded: str) -> None:
-    """Walk from a token store to the files of its shard.
-
-    Args:
-        recorded: the digest that the training names.
-    """
+    """Walk from a token store, whose digest the training names as `recorded`, to the files of its shard."""
     store = chain.results.corpus.token_store(tokenizer, shard)
     manifest = chain.manifest(store.folder)
     if manifest is None:

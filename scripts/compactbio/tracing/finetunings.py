@@ -17,11 +17,7 @@ from compactbio.tracing.models import trace_model
 
 
 def trace_finetuning(chain: Chain, model: str, dataset: str, runs: Collection[str] | None) -> None:
-    """Walk from runs of a model on a dataset to that dataset and to the model they started from.
-
-    Args:
-        runs: names of the runs that are listed; None: all.
-    """
+    """Walk from runs (None: all) of a model on a dataset to that dataset and to the model they started from."""
     made = chain.results.finetuning(model, dataset)
     if not (chain.there(made.run) and chain.there(made.training)):
         return
@@ -65,11 +61,7 @@ def _trace_run(chain: Chain, run: NamedResult, record: Provenance | None, given:
 
 
 def _trace_stage(chain: Chain, model: str, stage: str, recorded: str | None) -> None:
-    """Walk from the weights of an earlier fine-tuning to its first run, which left them.
-
-    Args:
-        recorded: their digest as what started from them names it, None if that is not known.
-    """
+    """Walk from the weights of an earlier fine-tuning, used with the digest `recorded`, to its first run's origin."""
     made = chain.results.finetuning(model, stage)
     folder = made.model.folder
     weights = recorded[:16] if recorded else "not recorded"
@@ -100,11 +92,7 @@ def _fingerprints(settings: FinetuningRun, training: TrainingRecord, record: Pro
 
 
 def _trace_dataset(chain: Chain, name: str, recorded: str | None) -> None:
-    """Walk from a prepared dataset to its source's files and archive.
-
-    Args:
-        recorded: the digest of the rows that the fine-tuning names.
-    """
+    """Walk from a prepared dataset, whose rows' digest the fine-tuning names as `recorded`, to its source's files."""
     dataset = chain.results.tasks.dataset(name)
     folder = dataset.folder
     manifest = chain.manifest(folder)

@@ -27,9 +27,7 @@ def trace_model(
 ) -> None:
     """Walk from a usable model, trained here or fetched, to what it was made of.
 
-    Args:
-        recorded: its digest as what uses it names it, None if that is not known.
-        digest_of: how that digest is made.
+    What uses it names it by the digest `recorded`, made by `digest_of`; None if that is not known.
     """
     trained, fetched = chain.results.pretraining(name).model, chain.results.students.fetched(name)
     there = [artefact for artefact in (trained, fetched) if artefact.folder.is_dir()]

@@ -26,9 +26,7 @@ def measure_deployment(
 
     Args:
         folders: of the fine-tunings on one dataset, by model.
-        task_folder: the prepared dataset.
         output: gets a folder per model with its int8 file.
-        settings: of the timed passes.
 
     Raises:
         UserError: as `forms.make_forms`.

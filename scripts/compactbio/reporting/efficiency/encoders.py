@@ -28,13 +28,11 @@ log = logging.getLogger(__name__)
 def measure_encoders(
     folders: Mapping[str, Path], settings: MeasurementSettings, *, flop_lengths: Sequence[int], use_gpu: bool
 ) -> EncoderMeasurements:
-    """Return the measurements of all models, taken in one process and in turn.
+    """Return the measurements of all models, taken in one process and in turn, on a GPU too if there is one to use.
 
     Args:
         folders: of the models by name.
-        settings: of the timed passes.
         flop_lengths: tokens of the sequences whose operations are counted.
-        use_gpu: measure on a GPU too, if there is one.
 
     Raises:
         UserError: a folder is not a usable model.

@@ -119,12 +119,7 @@ class OnnxModel:
 def check_agreement(step: TaskStep, model: OnnxModel, features: Sequence[Feature], pad: int, what: str) -> float:
     """Return the largest difference of a file's logits from torch's, on a batch of long and short sequences.
 
-    Args:
-        step: torch's model, in evaluation mode.
-        model: the file.
-        features: to choose the batch from.
-        pad: id of the padding piece.
-        what: the model's name, for the message.
+    The batch is chosen among `features`; `what` is the model's name, for the message.
 
     Raises:
         UserError: they differ by more than `TOLERANCE`.

@@ -32,10 +32,7 @@ def build(material: Material) -> Figure:
 def draw_losses(models: Sequence[str], pretrainings: Mapping[str, Pretraining]) -> Figure:
     """Return the figure of all pre-trainings.
 
-    Args:
-        models: the models of the other figures, whose looks they keep here; pre-trained ones beside them (teachers)
-            come last.
-        pretrainings: by model.
+    Models keep the looks that they have in other figures; pre-trained ones beside them (teachers) come last.
     """
     names = [*models, *(name for name in pretrainings if name not in models)]
     looks = {name: look for name, look in line_looks(names).items() if name in pretrainings}

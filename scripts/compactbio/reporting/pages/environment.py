@@ -11,11 +11,7 @@ from compactbio.reporting.render import DASH, Block, Document, Entry, Section, r
 
 
 def environment_document(trained: Sequence[Trained], here: dict[str, str]) -> Document:
-    """Return the page.
-
-    Args:
-        here: versions of what makes the reports, by name, of the machine that writes this page.
-    """
+    """Return the page; `here` are versions, by name, of what makes the reports on the machine that writes it."""
     text = (
         "As recorded in each training's provenance.json when it finished. Where more than one line or column stands, "
         "results of different environments are compared in the tables."

@@ -18,8 +18,6 @@ def compare(paths: Sequence[Path], *, baseline: str, resamples: int, seed: int) 
     Args:
         paths: one file for each model, in the order of the rows.
         baseline: the model that all others are compared with; nothing is, where it has no units.
-        resamples: of the multi-bootstrap.
-        seed: of its draws.
 
     Raises:
         UserError: a file is none of score_model's, or models have different test examples.
