@@ -15,7 +15,7 @@ from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.logs import run_program
-from compactbio.reporting.collected_scores import collect_scores, find_score_tables, gap_reasons
+from compactbio.reporting.collected_scores import collect_scores, gap_reasons
 from compactbio.reporting.efficiency.measurements import read_deployment, read_efficiency
 from compactbio.reporting.explanations import check_quirks
 from compactbio.reporting.material import Material
@@ -31,9 +31,9 @@ from compactbio.reporting.render import FORMS, write_document, write_rows
 from compactbio.reporting.report_records import INDEX, TABLES
 from compactbio.reporting.score_cells import build_cells
 from compactbio.reporting.statistics.estimates import Estimate, read_estimates
-from compactbio.reporting.trainings import find_trainings, read_trainings
+from compactbio.reporting.trainings import read_trainings
 from compactbio.settings.load import settings_of_files
-from compactbio.settings.results import Results
+from compactbio.settings.results import Results, find
 
 log = logging.getLogger(__name__)
 
@@ -78,9 +78,8 @@ def gather_estimates(arguments: argparse.Namespace, models: Sequence[str]) -> li
     if not arguments.results or not arguments.resamples:
         return []
     from compactbio.reporting.statistics.differences import compare  # reads files with pyarrow
-    from compactbio.reporting.statistics.paired_units import find_units
 
-    units = find_units(arguments.results, models)
+    units = [path for model in models if (path := Results(arguments.results).model_scores(model).units).is_file()]
     return compare(units, baseline=arguments.baseline, resamples=arguments.resamples, seed=arguments.seed)
 
 
@@ -93,12 +92,11 @@ def main() -> None:
     if arguments.results:
         if not arguments.results.is_dir():
             raise UserError(f"there is no folder {arguments.results}: nothing was run for it yet, or correct its path")
-        scores = collect_scores(find_score_tables(arguments.results))
-        reporting = Results(arguments.results).reporting
-        efficiency = efficiency or [path for path in [reporting.efficiency] if path.is_file()]
-        if deployment is None and reporting.deployment.measurements.is_file():
-            deployment = reporting.deployment.measurements
-        trainings = trainings or find_trainings(arguments.results)
+        results = Results(arguments.results)
+        scores = collect_scores(find(results, results.model_scores("*").scores))
+        efficiency = efficiency or find(results, results.reporting.efficiency)
+        deployment = deployment or next(iter(find(results, results.reporting.deployment.measurements)), None)
+        trainings = trainings or find(results, results.finetuning("*", "*").training)
     else:
         scores = collect_scores([arguments.scores])
     models = arguments.models or list(dict.fromkeys(score.model for score in scores))

@@ -8,7 +8,7 @@ from helpers.reporting import write_training
 from compactbio.errors import UserError
 from compactbio.reporting.render import to_markdown
 from compactbio.reporting.tables.hyperparameters import trainings_document, trainings_records
-from compactbio.reporting.trainings import find_trainings, read_trainings
+from compactbio.reporting.trainings import read_trainings
 
 DATASETS = {"N": "ner", "Q": "qa"}
 GRID = [
@@ -23,7 +23,7 @@ def trainings(tmp_path):
     write_training(root / "A" / "N", "ner", ["seed1", "seed2"], GRID)
     write_training(root / "B" / "N", "ner", ["seed1"])
     write_training(root / "A" / "Q", "qa", ["seed1"])
-    return read_trainings(find_trainings(tmp_path))
+    return read_trainings(sorted(tmp_path.glob("finetuning/*/*/training.json")))
 
 
 def cells(text: str, start: str) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from compactbio.errors import UserError
 from compactbio.kinds import COUNTS, KINDS
 from compactbio.scoring.score_rows import Score
-from compactbio.settings.results import Results, find
+from compactbio.settings.results import Results
 
 COLUMNS = Score._fields
 
@@ -83,11 +83,6 @@ def collect_scores(paths: Iterable[Path]) -> list[Score]:
             origin[score.key] = path
             collected.append(score)
     return collected
-
-
-def find_score_tables(results: Path) -> list[Path]:
-    """Return the score tables that a results folder holds so far, in alphabetical order."""
-    return find(Results(results), Results(results).model_scores("*").scores)
 
 
 def gap_reasons(results: Path, models: Sequence[str], datasets: Iterable[str]) -> dict[tuple[str, str], str]:

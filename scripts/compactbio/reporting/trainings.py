@@ -15,7 +15,7 @@ from compactbio.finetuning.runs.records import (
     read_training,
 )
 from compactbio.reporting.grouping import grouped
-from compactbio.settings.results import Finetuning, Results, find
+from compactbio.settings.results import Finetuning
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,3 @@ def read_trainings(paths: Iterable[Path]) -> dict[tuple[str, str], Training]:
             raise UserError(f"{metrics} has no line of run {lacking[0]}: finetune again")
         trainings[path.parent.parent.name, path.parent.name] = Training(facts, epochs)
     return trainings
-
-
-def find_trainings(results: Path) -> list[Path]:
-    """Return the files of fine-tunings that a results folder holds so far."""
-    return find(Results(results), Results(results).finetuning("*", "*").training)

@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 
 from compactbio.errors import UserError
 from compactbio.kinds import KINDS
-from compactbio.settings.results import Results
 
 
 @dataclass
@@ -43,12 +42,6 @@ class DatasetUnits:
     def runs(self, protocol: str, model: str) -> int:
         """Return a model's number of runs."""
         return sum(part.shape[1] for part in self.counts[protocol, model])
-
-
-def find_units(results: Path, models: Sequence[str]) -> list[Path]:
-    """Return the files of units that a results folder holds so far, in the order of the models."""
-    paths = (Results(results).model_scores(model).units for model in models)
-    return [path for path in paths if path.is_file()]
 
 
 def files_by_dataset(paths: Sequence[Path]) -> dict[str, list[Path]]:
