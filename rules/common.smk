@@ -35,9 +35,10 @@ PUBLISHED_TABLE = os.path.relpath(BASEDIR / "config" / "published_values.tsv")
 
 
 try:
+    SOURCES = read_sources(Path(SOURCES_TABLE))
     config = load_settings(
         config,
-        source_names=read_sources(Path(SOURCES_TABLE)),
+        source_names=SOURCES,
         reserved_names=rule_names(),
     )
 except UserError as error:
@@ -136,4 +137,4 @@ wildcard_constraints:
     checkpoint="|".join(map(re.escape, {**config["checkpoints"], **config["models"]})),
     tokenizer="|".join(map(re.escape, config["tokenizers"])),
     shard=r"\d{4}",
-    source="[A-Za-z0-9_-]+",
+    source="|".join(map(re.escape, SOURCES)),

@@ -2,6 +2,7 @@
 
 
 if config["corpus"]["source"] == "baseline":
+    AS_OF = config["corpus"]["baseline"]["as_of"] or ""
 
     # What it fetches lies in a cache that is no output: a shard with one failed file loses nothing else.
     rule download_baseline:
@@ -49,6 +50,7 @@ if config["corpus"]["source"] == "baseline":
                 then="reference",
                 otherwise="full",
             ),
+            # what a finished shard is recorded with: an option and its value, which the command takes from AS_OF
             as_of=branch(
                 config["corpus"]["baseline"]["as_of"] is not None,
                 then=f"--as-of {config['corpus']['baseline']['as_of']}",
@@ -56,7 +58,7 @@ if config["corpus"]["source"] == "baseline":
             ),
         shell:
             "python {SCRIPTS:q}/parse_baseline.py"
-            " --text {params.text:q} {params.as_of}"
+            " --text {params.text:q} --as-of {AS_OF:q}"
             " --manifest {input.manifest:q} --output {output.text:q} --counts {output.counts:q}"
             " > {log:q} 2>&1"
 
@@ -116,7 +118,7 @@ rule tokenize_shard:
         "HF_HUB_OFFLINE=1 python {SCRIPTS:q}/tokenize_shard.py"
         " --tokenizer {params.tokenizer:q}"
         " --name {wildcards.tokenizer:q} --definition {params.definition:q}"
-        " --max-length {params.max_length} --threads {threads} --output {params.folder:q} {input.text:q}"
+        " --max-length {params.max_length:q} --threads {threads:q} --output {params.folder:q} {input.text:q}"
         " > {log:q} 2>&1"
 
 

@@ -16,4 +16,4 @@ rule preflight:
     shell:
         "python {SCRIPTS:q}/check_site.py"
         " --configfile {params.configfiles:q} --demands {params.demands:q}"
-        " --missing-downloads {params.downloads} 2> {log:q}"
+        " --missing-downloads {params.downloads:q} 2> {log:q}"

@@ -54,13 +54,13 @@ rule pretrain_model:
         ),
     shell:
         "python {SCRIPTS:q}/launch.py"
-        " --gpus {resources.gpu} --nodes {resources.nodes} --global-batch-size {params.batch:q}"
+        " --gpus {resources.gpu:q} --nodes {resources.nodes:q} --global-batch-size {params.batch:q}"
         " --run-state {params.checkpoints:q}/state.json --rank-logs {params.rank_logs:q} --"
         " {SCRIPTS:q}/pretrain_model.py"
         " --run {input.run:q} --student {input.student:q}"
         " --teacher {input.teacher:q} --tokens {input.tokens:q} --checkpoints {params.checkpoints:q}"
         " --output {output.training:q} --provenance {output.provenance:q}"
-        " --max-minutes {resources.runtime} --micro-batch-tokens {resources.micro_batch_tokens}"
+        " --max-minutes {resources.runtime:q} --micro-batch-tokens {resources.micro_batch_tokens:q}"
         " --checkpoint-every-steps {config[pretraining][checkpoint_every_steps]:q}"
         " --checkpoint-every-minutes {config[pretraining][checkpoint_every_minutes]:q}"
         " --log-every-steps {config[pretraining][log_every_steps]:q}"

@@ -23,7 +23,7 @@ rule measure_efficiency:
         repetitions=config["reporting"]["repetitions"],
     shell:
         "HF_HUB_OFFLINE=1 python {SCRIPTS:q}/measure_efficiency.py"
-        " --models {params.models:q} --threads {threads}"
+        " --models {params.models:q} --threads {threads:q}"
         " --repetitions {params.repetitions:q}"
         " --output {output.measurements:q} > {log:q} 2>&1"
 
@@ -64,7 +64,7 @@ rule measure_deployment:
         folder=subpath(output.measurements, parent=True),
     shell:
         "HF_HUB_OFFLINE=1 python {SCRIPTS:q}/measure_deployment.py"
-        " --models {params.models:q} --task {params.task:q} --threads {threads}"
+        " --models {params.models:q} --task {params.task:q} --threads {threads:q}"
         " --repetitions {params.repetitions:q}"
         " --output-dir {params.folder:q} > {log:q} 2>&1"
 

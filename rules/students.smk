@@ -55,5 +55,5 @@ rule initialise_student:
     shell:
         "python {SCRIPTS:q}/initialise_student.py"
         " --run {input.run:q}"
-        " {params.option} {params.source:q} --output {params.folder:q}"
+        " {params.option:q} {params.source:q} --output {params.folder:q}"
         " > {log:q} 2>&1"

@@ -24,7 +24,7 @@ def main() -> None:
         help="full: all sections, text only; reference: as the paper's loader, first section, raw markup",
     )
     parser.add_argument(
-        "--as-of", type=date.fromisoformat, metavar="DATE", help="only citations in PubMed by then, as 2021-12-12"
+        "--as-of", type=_date, metavar="DATE", help="only citations in PubMed by then, as 2021-12-12; '': all"
     )
     parser.add_argument("--output", required=True, type=Path, help="the parquet file")
     parser.add_argument("--counts", required=True, type=Path, help="what was kept and dropped and why, as JSON")
@@ -57,6 +57,11 @@ def main() -> None:
         counts["dropped"] or "none",
         counts["ignored"] or "none",
     )
+
+
+def _date(text: str) -> date | None:
+    """Return a date YYYY-MM-DD; None for an empty text."""
+    return date.fromisoformat(text) if text else None
 
 
 if __name__ == "__main__":
