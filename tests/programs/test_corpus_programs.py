@@ -128,6 +128,8 @@ def test_parse_baseline_by_hand(tmp_path, baseline):
     written = json.loads(counts.read_text())
     assert written["citations"] == 120
     assert written["dropped"]["entered_after_as_of"] > 0
+    run("parse_baseline", "--text", "full", "--as-of", "", "--output", output, "--counts", counts, *files)
+    assert json.loads(counts.read_text())["settings"]["as_of"] is None  # as the rule says it where no date is set
     refused = start(
         "parse_baseline", "--text", "full", "--as-of", "June", "--output", output, "--counts", counts, *files
     )

@@ -21,7 +21,7 @@ MIRROR = "{mirror}"
 def load_settings(
     config: dict[str, Any], source_names: Iterable[str] | None = None, reserved_names: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """Return a validated copy of a configuration with `{mirror}` replaced in its paths and URLs.
+    """Return a validated copy of a configuration, `{mirror}` filled in, and `~` in paths replaced by the home folder.
 
     A relative mirror stays relative: jobs of a copied checkout have the same parameters, so nothing is made again.
 
@@ -41,6 +41,7 @@ def load_settings(
     if mirror is not None and ("://" in mirror or not mirror):
         raise UserError(f"mirror: {mirror!r} is not a folder; give its path, without file://")
     settings = _fill(settings, mirror, ())
+    _expand_homes(settings)
     check_relations(settings, None if source_names is None else set(source_names), set(reserved_names))
     return settings
 
@@ -92,7 +93,7 @@ def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fill(value: Any, mirror: str | None, keys: tuple[str, ...]) -> Any:
-    """Return a value with `{mirror}` in its texts replaced, `~` in it by the home folder."""
+    """Return a value with `{mirror}` in its texts replaced."""
     if isinstance(value, dict):
         return {key: _fill(entry, mirror, (*keys, str(key))) for key, entry in value.items()}
     if isinstance(value, list):
@@ -102,5 +103,31 @@ def _fill(value: Any, mirror: str | None, keys: tuple[str, ...]) -> Any:
             raise UserError(
                 f"{'.'.join(keys)}: {value} needs the key `mirror`: add --config mirror=FOLDER to the command"
             )
-        return value.replace(MIRROR, str(Path(mirror).expanduser()))
+        return value.replace(MIRROR, str(Path(in_home(mirror, "mirror"))))
     return value
+
+
+def _expand_homes(settings: dict[str, Any]) -> None:
+    """Replace `~` at the beginning of every path of a configuration that is on this machine."""
+    for key in ("results_dir", "downloads_dir"):
+        settings[key] = in_home(settings[key], key)
+    corpus = settings["corpus"]
+    corpus["documents"] = [in_home(path, "corpus.documents") for path in corpus["documents"]]
+    for kind, key in (("checkpoints", "path"), ("models", "path"), ("datasets", "folder")):
+        for name, entry in settings[kind].items():
+            if entry.get(key) is not None:
+                entry[key] = in_home(entry[key], f"{kind}.{name}.{key}")
+
+
+def in_home(path: str, place: str) -> str:
+    """Return a path with `~` or `~user` at its beginning replaced by that user's home folder.
+
+    Raises:
+        UserError: the user is unknown; the key of the configuration, `place`, is named.
+    """
+    if not path.startswith("~"):
+        return path  # as it is written: rules record it as a parameter
+    try:
+        return str(Path(path).expanduser())
+    except RuntimeError:
+        raise UserError(f"{place}: {path}: there is no such home folder; write ./{path} for a name") from None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +19,22 @@ from compactbio.terms.objective import term_schema
 from compactbio.training.optimizer_settings import optimizer_schema
 from compactbio.training.schedules import SCHEDULES
 
+LARGEST = 2**32 - 1  # of whole numbers: what seeds may be, and more than any count of a training
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+_Validator = jsonschema.validators.extend(  # JSON Schema takes 100.0 for an integer; Python's range does not
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda checker, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
 
 
 def check_schema(config: dict[str, Any], schema_file: Path) -> None:
     """Raise one UserError that lists every place where the configuration departs from the schema."""
     schema = read_yaml(schema_file)
     schema.setdefault("$defs", {}).update(registered_definitions(schema))
-    validator = jsonschema.Draft202012Validator(schema)
-    messages = [_describe(error) for error in validator.iter_errors(config)]
+    messages = [*_number_faults(config), *(_describe(error) for error in _Validator(schema).iter_errors(config))]
     if messages:
         listed = "\n".join(f"  - {message}" for message in sorted(set(messages)))
         raise UserError(f"the configuration has {len(set(messages))} fault(s):\n{listed}")
@@ -62,6 +71,20 @@ def _kind_definitions(common: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _number_faults(value: Any, *keys: object) -> Iterator[str]:
+    """Yield where a configuration holds a number that is not finite, or one too large to mean something."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _number_faults(inner, *keys, key)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _number_faults(inner, *keys, index)
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"{'.'.join(map(str, keys))}: {value} is not finite; give a number"
+    elif isinstance(value, int | float) and abs(value) > LARGEST:
+        yield f"{'.'.join(map(str, keys))}: {value} is too large; give at most {LARGEST}"
+
+
 def _describe(error: jsonschema.ValidationError) -> str:
     """Return where a schema error is and what to do, in the words of the configuration."""
     while error.context:
@@ -83,6 +106,10 @@ def _describe(error: jsonschema.ValidationError) -> str:
         return f"{where}: {given!r} is not one of {choices}"
     if error.validator == "type" and isinstance(given, str) and _NUMBER.fullmatch(given):
         return f"{where}: {given!r} is text for YAML; write the number with a point, like 1.0e-4"
+    if error.validator == "type" and isinstance(given, float) and "integer" in expected:
+        return f"{where}: {given!r} is no whole number; write one without a point, like 100000"
+    if error.validator == "not":
+        return f"{where}: {given!r} holds a brace, which rules take for a wildcard; choose another name"
     return f"{where}: {error.message}"
 
 
