@@ -18,7 +18,12 @@ from compactbio.files import read_json, write_json
 from compactbio.imports import without_collector
 from compactbio.logs import run_program
 from compactbio.pretraining.inputs import RunInputs, check_resources, read_inputs
-from compactbio.pretraining.training_record import provenance_record, training_record
+from compactbio.pretraining.training_record import (
+    provenance_record,
+    read_training_record,
+    training_record,
+    write_training_record,
+)
 from compactbio.settings.results import TrainingResults
 from compactbio.training.checkpoints import STATE, CheckpointFolder
 from compactbio.training.deadlines import StopSignal, deadline_after
@@ -124,7 +129,7 @@ def train(inputs: RunInputs, folder: Path, tries: Tries, arguments: argparse.Nam
         if result.finished:
             record = training_record(inputs, folder)
             write_json(TrainingResults(folder).provenance, provenance_record(inputs, record, submissions))
-            write_json(TrainingResults(folder).training, record)
+            write_training_record(TrainingResults(folder).training, record)
 
 
 def publish(folder: Path, arguments: argparse.Namespace) -> None:
@@ -134,7 +139,7 @@ def publish(folder: Path, arguments: argparse.Namespace) -> None:
     if state.get("finished"):
         if arguments.provenance is not None:
             write_json(arguments.provenance, read_json(TrainingResults(folder).provenance))
-        write_json(arguments.output, read_json(TrainingResults(folder).training))
+        write_training_record(arguments.output, read_training_record(TrainingResults(folder).training))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pretrain_model
 import pytest
@@ -45,7 +44,8 @@ def test_each_objective_trains_and_leaves_its_records(world, tmp_path, monkeypat
     assert (record["step"], record["total_steps"], record["model"]) == (6, 6, "Small")
     assert record["loss_first"] == losses(tmp_path)[0]
     assert record["loss_last"] == losses(tmp_path)[-1]
-    assert Path(record["checkpoint"]).name == "step-00000006"
+    assert record["checkpoint"] == f"checkpoints/{record['fingerprint']}/step-00000006"  # from the file's folder
+    assert record["metrics"] == f"checkpoints/{record['fingerprint']}/metrics.jsonl"
     assert run_folder(tmp_path).name == record["fingerprint"]
     provenance = json.loads((tmp_path / "provenance.json").read_text())
     roles = {"student", "tokens/0001", "tokens/0002"} | ({"teacher"} if objective is not tiny.MLM else set())

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from compactbio.benchmarks.random_tokens import SEED, TOKENIZER_DIGEST, draw_lengths, write_store
 from compactbio.errors import UserError
 from compactbio.files import read_json, write_manifest, write_yaml
+from compactbio.pretraining.training_record import read_training_record
 from compactbio.settings.results import CHECKPOINTS, Results, TrainingResults
 from compactbio.settings.runs import PretrainingRun, pretraining_run
 from compactbio.settings.selection import definition_of, student_kind
@@ -86,7 +87,7 @@ def time_steps(config: dict[str, Any], model: str, *, gpus: int, micro_batch_tok
 
 def _read_timing(made: TrainingResults[Path], run: PretrainingRun) -> Timing:
     """Return how long the steps of a finished training took: the median of its lines after the warm-up."""
-    training = read_json(made.training)
+    training = read_training_record(made.training)
     lines = [line for line in read_metrics(Path(training["metrics"])) if "seconds_per_step" in line]
     hardware = read_json(made.provenance)["hardware"]
     names = sorted(set(hardware["gpus"]))

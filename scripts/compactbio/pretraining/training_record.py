@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TypedDict
 
 from compactbio.errors import UserError
-from compactbio.files import read_json
+from compactbio.files import read_json, write_json
 from compactbio.pretraining.inputs import RECIPE, RunInputs
 from compactbio.provenance import Provenance, gather_provenance
-from compactbio.settings.results import TrainingResults
+from compactbio.settings.results import Results, TrainingResults
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.progress import read_metrics
 from compactbio.training.submissions import Submissions
 
 
 class TrainingRecord(TypedDict):
-    """Content of training.json: how far a training is, and where its last checkpoint and its metrics lie."""
+    """Content of training.json: how far a training is, and where its last checkpoint and its metrics lie.
+
+    In the file these two are paths from its folder, so that results which are renamed or moved stay whole.
+    """
 
     model: str
     fingerprint: str
@@ -31,13 +35,33 @@ class TrainingRecord(TypedDict):
 
 
 def read_training_record(path: Path) -> TrainingRecord:
-    """Return the content of training.json.
+    """Return the content of training.json with paths that a program can open.
 
     Raises:
         UserError: the file is missing or is not JSON.
     """
     record: TrainingRecord = read_json(path)
+    record["checkpoint"] = str(_place(path, record, record["checkpoint"]))
+    record["metrics"] = str(_place(path, record, record["metrics"]))
     return record
+
+
+def write_training_record(path: Path, record: TrainingRecord) -> None:
+    """Write training.json of a record whose paths a program can open."""
+    places = {key: os.path.relpath(record[key], path.parent) for key in ("checkpoint", "metrics")}
+    write_json(path, record | places)
+
+
+def _place(path: Path, record: TrainingRecord, written: str) -> Path:
+    """Return where a file of a training.json lies, whether it is written as a path from there or in the older form.
+
+    That form is a path from the working directory, which is wrong after the results were renamed.
+    """
+    own = Path(os.path.normpath(path.parent / written))  # as text: folders of the results may be links
+    results = Results(Path(os.path.normpath(path.parent / ".." / "..")))
+    run = results.checkpoints.pretraining(record["model"]) / record["fingerprint"]
+    name = Path(written).name
+    return next((place for place in (own, run / name, Path(written), path.parent / name) if place.exists()), own)
 
 
 def training_record(inputs: RunInputs, folder: Path) -> TrainingRecord:
