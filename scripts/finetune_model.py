@@ -18,6 +18,7 @@ from pathlib import Path
 
 from compactbio.files import write_json
 from compactbio.logs import run_program
+from compactbio.training.deadlines import StopSignal, deadline_after
 
 
 def main() -> None:
@@ -34,7 +35,6 @@ def main() -> None:
     from compactbio.finetuning.runs.planning import PlannedRun, plan_runs
     from compactbio.settings.results import Finetuning
     from compactbio.settings.runs import read_finetuning_run
-    from compactbio.training.deadlines import StopSignal, deadline_after
 
     settings = read_finetuning_run(arguments.run)
     stop = StopSignal().install()
@@ -46,8 +46,9 @@ def main() -> None:
     def finish(runs: list[PlannedRun]) -> None:
         """Do the runs that are not finished; end the program if that has to go on another time."""
         if not all(run.is_finished() for run in runs):
-            claim_gpu()
-        if not finetune(settings, arguments.model, arguments.task, runs, deadline=deadline, stop=stop):
+            claim_gpu(stop)
+        minutes = arguments.max_minutes
+        if not finetune(settings, arguments.model, arguments.task, runs, deadline=deadline, stop=stop, minutes=minutes):
             sys.exit(1)
 
     trials = plan_trials(settings, digests, arguments.checkpoints)
@@ -63,7 +64,7 @@ def main() -> None:
     logging.info("results of %d runs are in %s", len(planned), arguments.output_dir)
 
 
-def claim_gpu() -> None:
+def claim_gpu(stop: StopSignal) -> None:
     """Choose a free GPU for the life of this process where no scheduler has handed one out.
 
     Called before torch is imported, which would open a device on every GPU it sees.
@@ -73,7 +74,7 @@ def claim_gpu() -> None:
     found = visible_gpus(os.environ)
     if found and "CUDA_VISIBLE_DEVICES" not in os.environ:
         held = contextlib.ExitStack()
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(held.enter_context(claimed_gpus(1, found)))
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(held.enter_context(claimed_gpus(1, found, stop=stop)))
         atexit.register(held.close)
 
 

@@ -13,7 +13,6 @@ import sys
 import time
 from pathlib import Path
 
-from compactbio.errors import UserError
 from compactbio.files import read_json, write_json
 from compactbio.imports import without_collector
 from compactbio.logs import run_program
@@ -28,7 +27,7 @@ from compactbio.settings.results import TrainingResults
 from compactbio.training.checkpoints import STATE, CheckpointFolder
 from compactbio.training.deadlines import StopSignal, deadline_after
 from compactbio.training.submissions import Submissions
-from compactbio.training.tries import Tries
+from compactbio.training.tries import Tries, note_lack_of_memory
 
 UNFINISHED = 75  # exit code of a process alone that saved and left (EX_TEMPFAIL): start it again
 
@@ -65,8 +64,11 @@ def main() -> None:
     if is_finished(folder):
         logging.info("%s is finished already (%s)", inputs.run["model"], folder)
     else:
-        tries = Tries(folder)
-        tries.refuse_if_stalled()
+        tries = Tries(
+            folder, minutes=arguments.max_minutes, micro_batch_tokens=arguments.micro_batch_tokens, began=started
+        )
+        if os.environ.get("RANK", "0") == "0":  # one decides: what another host has may differ
+            tries.refuse_if_stalled()
         logging.info("settings: %s", inputs.run)
         logging.info("fingerprint %s, inputs %s", inputs.fingerprint, inputs.digests)
         train(inputs, folder, tries, arguments, started)
@@ -88,7 +90,7 @@ def is_finished(folder: Path) -> bool:
 def train(inputs: RunInputs, folder: Path, tries: Tries, arguments: argparse.Namespace, started: float) -> None:
     """Train until the last step, the deadline or a signal; note a try that gained nothing."""
     main_process = os.environ.get("RANK", "0") == "0"
-    stop = StopSignal().install()
+    stop = StopSignal(on_leaving=tries.interrupted).install()
     checkpoints = CheckpointFolder(folder)
     before = checkpoints.latest_step() if main_process else 0
     submissions = Submissions(folder)
@@ -109,6 +111,7 @@ def train(inputs: RunInputs, folder: Path, tries: Tries, arguments: argparse.Nam
         log_every_steps=arguments.log_every_steps,
         deadline=deadline_after(arguments.max_minutes, started=started),
         stop=stop,
+        at_step=tries.at_step if main_process else None,
         state_facts={"model": inputs.run["model"], "fingerprint": inputs.fingerprint},
     )
     if main_process:
@@ -119,8 +122,9 @@ def train(inputs: RunInputs, folder: Path, tries: Tries, arguments: argparse.Nam
         if main_process:
             step = checkpoints.latest_step()
             submissions.end(step=step, seconds=checkpoints.seconds(), reason="error")
-            reason = f"{type(error).__name__}: {error}" if not isinstance(error, UserError) else str(error)
-            tries.end(started_at=before, step=step, finished=False, reason=reason)
+            tries.end(started_at=before, step=step, finished=False, reason="error", error=error)
+        else:
+            note_lack_of_memory(folder, error)
         raise
     logging.info("%s at step %d of %d", result.reason, result.step, result.total_steps)
     if main_process:

@@ -1,4 +1,4 @@
-"""Print how far each training of a configuration is: done, running, queued, failed, stalled or missing.
+"""Print how far each training of a configuration is: done, running, queued, interrupted, failed, stalled or missing.
 
 Reads the results folder and SLURM's queue, where there is one. Starts no Snakemake, so it may run beside one.
 """

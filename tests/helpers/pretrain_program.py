@@ -14,6 +14,7 @@ import pretrain_model
 import torch
 import yaml
 
+from compactbio.training.deadlines import STOPPING
 from compactbio.training.progress import read_metrics
 from helpers import pretraining as tiny
 
@@ -52,7 +53,7 @@ def call(line, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["pretrain_model.py", *line])
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    handlers = {number: signal.getsignal(number) for number in STOPPING}
     try:
         pretrain_model.main()
     except SystemExit as end:

@@ -45,13 +45,13 @@ def test_it_leaves_before_its_deadline_and_goes_on(model, task, tmp_path):
     run_file.write_text(yaml.safe_dump(run_settings("ner", NER_LABELS, epochs=1), sort_keys=False))
     arguments = ["--run", run_file, "--model", model, "--task", task]
     arguments += ["--checkpoints", tmp_path / "checkpoints", "--output-dir", tmp_path / "output"]
-    late = start([*arguments, "--max-minutes", "0.0001"])
-    assert late.returncode == 1, late.stderr
-    assert "deadline" in late.stderr and "Traceback" not in late.stderr
-    stalled = start(arguments)
+    short = [*arguments, "--max-minutes", "0.0001"]
+    for _ in range(2):  # the first may have been slow to start
+        late = start(short)
+        assert late.returncode == 1, late.stderr
+        assert "deadline" in late.stderr and "Traceback" not in late.stderr
+    stalled = start(short)
     assert stalled.returncode == 1 and "stalled" in stalled.stderr and "device" not in stalled.stderr
-    for marker in (tmp_path / "checkpoints").rglob("stalled"):
-        marker.unlink()
     done = start([*arguments, "--max-minutes", "10"])
     assert done.returncode == 0, done.stderr
     written = {path.name for path in (tmp_path / "output").iterdir()}
@@ -61,7 +61,7 @@ def test_it_leaves_before_its_deadline_and_goes_on(model, task, tmp_path):
     predictions = (tmp_path / "output" / "predictions.parquet").read_bytes()
     assert provenance["outputs"] == {"predictions.parquet": hashlib.sha256(predictions).hexdigest()}
     [run] = provenance["runs"].values()  # as it was trained: a later start only publishes
-    assert run["tries"] == 2 and run["seconds"] == provenance["seconds"] and run["packages"]["torch"]
+    assert run["tries"] == 3 and run["seconds"] == provenance["seconds"] and run["packages"]["torch"]
     published = start(arguments)
     assert published.returncode == 0
     for ended in (stalled, published):  # what nothing is trained for starts quickly

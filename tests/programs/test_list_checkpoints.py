@@ -85,7 +85,7 @@ def finetuning_folders(results):
     first, second = (run.folder for run in planned)
     write_json(first / "finished" / "result.json", {"steps": 80})
     write_manifest(first / "finished")
-    Tries(second).stall("the loss diverges")
+    Tries(second).stall("loss", "the loss diverges")
     return first, second
 
 

@@ -107,15 +107,17 @@ def test_a_deadline_leaves_unfinished_and_the_next_try_goes_on(world, tmp_path, 
 
 def test_a_try_without_gain_stalls_the_next_before_torch(world, tmp_path, monkeypatch):
     line = arguments(world, tmp_path)
-    assert call([*line, "--max-minutes", "0.00001"], monkeypatch) == pretrain_model.UNFINISHED
+    short = [*line, "--max-minutes", "0.00001"]
+    for _ in range(2):  # the first may have been slow to start
+        assert call(short, monkeypatch) == pretrain_model.UNFINISHED
     marker = run_folder(tmp_path) / "stalled"
-    program = [sys.executable, "-X", "importtime", SCRIPTS / "pretrain_model.py", *line]
+    program = [sys.executable, "-X", "importtime", SCRIPTS / "pretrain_model.py", *short]
     again = subprocess.run(program, env=environment(), capture_output=True, text=True, timeout=60, check=False)
     assert again.returncode == 1
     assert f"rm '{marker}'" in again.stderr
     assert " torch\n" not in again.stderr
-    marker.unlink()
-    assert call(line, monkeypatch) == 0
+    assert call([*line, "--max-minutes", "10"], monkeypatch) == 0  # more minutes: nobody has to remove it
+    assert not marker.exists()
 
 
 @pytest.mark.parametrize("part", ["run", "student", "teacher", "tokens"])

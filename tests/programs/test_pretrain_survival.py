@@ -119,7 +119,8 @@ def test_a_run_killed_twice_ends_in_the_same_bits(world, tmp_path, processes, op
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("number", "processes"), [(signal.SIGTERM, 1), (signal.SIGUSR1, 1), (signal.SIGTERM, 2), (signal.SIGUSR1, 2)]
+    ("number", "processes"),
+    [(number, count) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT) for count in (1, 2)],
 )
 def test_a_signal_through_the_launcher_saves_and_leaves(world, tmp_path, number, processes):
     line = arguments(world, tmp_path, steps=20000)

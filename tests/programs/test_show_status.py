@@ -59,15 +59,33 @@ def test_done_failed_and_stalled(folder: Path) -> None:
         (folder / "results" / path).parent.mkdir(parents=True)
         (folder / "results" / path).touch()
     stalled = folder / "results/checkpoints/finetuning/Small/toy" / ("b" * 64)
-    Tries(stalled).stall("the loss diverges")
+    Tries(stalled).stall("loss", "the loss diverges")
     assert states(folder, "") == {
         ("pretraining", "Small"): "done",
         ("finetuning", "Small"): "stalled",
         ("finetuning", "Given"): "failed",
     }
     text = table(trainings(CONFIG, [], folder))
-    assert "the loss diverges" in text and f"fix it, then rm {stalled}/stalled" in text
+    assert "the loss diverges" in text and f"or rm {stalled}/stalled" in text
+    assert "it goes on by itself once the number of processes" in text
     assert f"see {folder}/results/logs/finetune_model/Given/toy.log" in text
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_an_interrupted_training_did_not_fail(folder: Path, at_once: bool) -> None:
+    log = folder / "results/logs/pretrain_model/Small.log"
+    log.parent.mkdir(parents=True)
+    log.touch()
+    tries = Tries(folder / "results/checkpoints/pretraining/Small" / ("a" * 64))
+    tries.begin(20)
+    if at_once:
+        tries.interrupted()
+        tries._release()  # as the end of the process does
+    else:
+        tries.end(started_at=20, step=25, finished=False, reason="signal")
+    assert states(folder, "")["pretraining", "Small"] == "interrupted"
+    text = table(trainings(CONFIG, [], folder))
+    assert "20/90" in text and "1 interrupted" in text and "failed" not in text
 
 
 def test_of_several_jobs_the_running_one_counts(tmp_path: Path) -> None:

@@ -1,49 +1,221 @@
-"""Which tries leave the `stalled` marker, and what the next one says."""
+"""Which ends of tries leave the `stalled` marker, and what takes it away again."""
 
 from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
 
 import pytest
 
 from compactbio.errors import UserError
-from compactbio.training.tries import Tries
+from compactbio.training import circumstances, tries
+from compactbio.training.checkpoints import NotSavedError
+from compactbio.training.divergence import LossError
+from compactbio.training.stalls import DEADLINE, DIED, LOSS, MEMORY, what_changed
+from compactbio.training.tries import Tries, was_interrupted
+
+STEPPED, BEGAN, STARTING = (0, 1), (0,), ()
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as torch's."""
+
+
+def caused(error: Exception, cause: Exception) -> Exception:
+    """Return an error that comes from another."""
+    error.__cause__ = cause
+    return error
+
+
+def start(folder: Path, reached: tuple[int, ...] = STEPPED, step: int = 5, **allowed: float) -> Tries:
+    """Begin a try as the programs do and take it so far."""
+    one = Tries(folder, **allowed)
+    one.refuse_if_stalled()
+    one.begin(step)
+    for taken in reached:
+        one.at_step(taken)
+    return one
+
+
+def killed(folder: Path, reached: tuple[int, ...] = STEPPED, step: int = 5) -> None:
+    """A try that was killed without a trace: its lock is free and no end is noted."""
+    start(folder, reached, step)._release()
+
+
+def failed(folder: Path, error: Exception, reached: tuple[int, ...] = STEPPED) -> None:
+    start(folder, reached).end(started_at=5, step=5, finished=False, reason="error", error=error)
+
+
+def left(folder: Path, reason: str, reached: tuple[int, ...] = STEPPED, step: int = 5, **allowed: float) -> None:
+    start(folder, reached, **allowed).end(started_at=5, step=step, finished=False, reason=reason)
+
+
+def marker(folder: Path) -> dict:
+    return json.loads((folder / "stalled").read_text())
+
+
+@pytest.mark.parametrize("reached", [STARTING, BEGAN, STEPPED])
+def test_a_signal_never_counts(tmp_path: Path, reached: tuple[int, ...]) -> None:
+    for _ in range(5):
+        left(tmp_path, "signal", reached)
+        assert was_interrupted(tmp_path)
+    for _ in range(5):
+        start(tmp_path, reached).interrupted()
+    start(tmp_path)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG])
+def test_a_disk_that_cannot_be_written_never_counts(tmp_path: Path, code: int) -> None:
+    full = OSError(code, "no")
+    for error in (full, NotSavedError("x"), caused(NotSavedError("x"), full), caused(RuntimeError("y"), full)):
+        for _ in range(3):
+            failed(tmp_path, error)
+    start(tmp_path)
+
+
+def test_no_marker_is_left_empty_by_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    one = start(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(tries, "write_json", full)
+        one.end(started_at=5, step=5, finished=False, reason="error", error=LossError("nan"))
+    assert not (tmp_path / "stalled").exists()
+
+
+def test_what_died_before_a_step_was_possible_never_counts(tmp_path: Path) -> None:
+    for _ in range(6):
+        killed(tmp_path, STARTING)
+        killed(tmp_path, BEGAN)
+        failed(tmp_path, RuntimeError("no such device"), STARTING)
+    start(tmp_path)
+
+
+def test_three_deaths_without_a_trace_after_steps_stall_and_say_what_is_not_known(tmp_path: Path) -> None:
+    for _ in range(3):
+        killed(tmp_path)
+    with pytest.raises(UserError, match=r"3 tries from step 5 died while they trained.*Known: .*Not known: "):
+        start(tmp_path)
+    assert marker(tmp_path)["kind"] == DIED
+    (tmp_path / "stalled").unlink()
+    for _ in range(2):  # counted from the beginning
+        killed(tmp_path)
+    start(tmp_path)
+
+
+def test_interruptions_between_deaths_change_nothing(tmp_path: Path) -> None:
+    for _ in range(3):
+        killed(tmp_path)
+        if not (tmp_path / "x").exists():
+            left(tmp_path, "signal")
+            (tmp_path / "x").touch()
+    with pytest.raises(UserError, match="3 tries from step 5"):
+        start(tmp_path)
+
+
+def test_deaths_after_a_gain_do_not_add_up(tmp_path: Path) -> None:
+    for step in (0, 0, 5, 5, 9, 9):
+        killed(tmp_path, step=step)
+    start(tmp_path, step=9)
 
 
 @pytest.mark.parametrize(
-    ("end", "stalled"),
+    "error", [OutOfMemoryError("CUDA"), MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: x")]
+)
+def test_two_lacks_of_memory_stall(tmp_path: Path, error: Exception) -> None:
+    failed(tmp_path, error, BEGAN)
+    failed(tmp_path, error, BEGAN)
+    with pytest.raises(
+        UserError, match=r"2 tries from step 5 ran out of memory.*goes on by itself once.*rm '.*stalled'"
+    ):
+        start(tmp_path)
+
+
+def test_the_kernel_s_count_of_kills_names_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kills = iter(range(100))
+    monkeypatch.setattr(circumstances, "_memory_kills", lambda _: next(kills))
+    for _ in range(2):
+        killed(tmp_path, BEGAN)
+    with pytest.raises(UserError, match="ran out of memory"):
+        start(tmp_path)
+
+
+def test_the_scheduler_s_word_names_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    monkeypatch.setattr(circumstances, "output_of", lambda *_, **__: "OUT_OF_ME+\n")
+    for _ in range(2):
+        killed(tmp_path, BEGAN)
+    with pytest.raises(UserError, match="ran out of memory"):
+        start(tmp_path)
+
+
+def test_another_process_s_lack_of_memory_counts_although_a_signal_ended_the_main_one(tmp_path: Path) -> None:
+    for _ in range(2):
+        one = start(tmp_path, BEGAN)
+        tries.note_lack_of_memory(tmp_path, OutOfMemoryError("CUDA"))
+        one._release()
+    with pytest.raises(UserError, match="ran out of memory"):
+        start(tmp_path)
+
+
+def test_two_deadlines_before_a_step_stall(tmp_path: Path) -> None:
+    left(tmp_path, "deadline", STARTING, minutes=2.0)
+    start(tmp_path, minutes=2.0).end(started_at=5, step=5, finished=False, reason="deadline")
+    with pytest.raises(UserError, match=r"time limit \(2 minutes\).*allow more minutes"):
+        start(tmp_path, minutes=2.0)
+    start(tmp_path, minutes=3.0)
+    assert not (tmp_path / "stalled").exists()
+
+
+def test_deadlines_with_a_gain_do_not_stall(tmp_path: Path) -> None:
+    for _ in range(3):
+        left(tmp_path, "deadline", step=6)
+
+
+def test_a_loss_that_cannot_be_used_stalls_at_once(tmp_path: Path) -> None:
+    failed(tmp_path, LossError("the loss diverges"))
+    with pytest.raises(UserError, match="the loss diverges"):
+        start(tmp_path)
+    assert marker(tmp_path)["kind"] == LOSS
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "then", "same", "gone"),
     [
-        ({"started_at": 5, "step": 5, "finished": False, "reason": "deadline"}, "time limit"),
-        ({"started_at": 5, "step": 5, "finished": False, "reason": "OutOfMemoryError: x"}, "OutOfMemory"),
-        ({"started_at": 5, "step": 5, "finished": False, "reason": "signal"}, None),
-        ({"started_at": 5, "step": 6, "finished": False, "reason": "deadline"}, None),
-        ({"started_at": 5, "step": 5, "finished": True, "reason": "finished"}, None),
+        (DEADLINE, "minutes", 2.0, (2.0, 1.0), (3.0, 0.0)),
+        (MEMORY, "memory_mb", 8000, (8000, 4000), (16000,)),
+        (MEMORY, "gpu_memory_mb", 16000, (16000, 0), (40000,)),
+        (MEMORY, "micro_batch_tokens", 8192, (8192, 16384), (4096,)),
+        (MEMORY, "host", "a", ("b",), ()),
+        (LOSS, "processes", 2, (2,), (1, 4)),
+        (LOSS, "minutes", 2.0, (9.0,), ()),
+        (DIED, "host", "a", ("a",), ("b",)),
+        *((kind, "code", "a", ("a",), ("b",)) for kind in (DEADLINE, MEMORY, LOSS, DIED)),
     ],
 )
-def test_only_a_try_without_gain_by_its_own_doing_stalls(tmp_path, end, stalled):
-    tries = Tries(tmp_path)
-    tries.begin(5)
-    tries.end(**end)
-    if stalled is None:
-        tries.refuse_if_stalled()
-    else:
-        with pytest.raises(UserError, match=rf"{stalled}.*rm '.*stalled'"):
-            Tries(tmp_path).refuse_if_stalled()
-        (tmp_path / "stalled").unlink()
-        Tries(tmp_path).begin(5)
+def test_a_marker_holds_while_its_cause_does(kind, name, then, same, gone) -> None:
+    stall = {"kind": kind, "reason": "", "step": 0, "facts": {name: then}}
+    assert not any(what_changed(stall, {name: value}) for value in same)
+    assert all(what_changed(stall, {name: value}) for value in gone)
+    assert not what_changed(stall, {})  # what is not known has not changed
 
 
-def test_two_tries_that_died_without_a_word_from_one_step_stall(tmp_path):
-    for _ in range(2):
-        Tries(tmp_path).begin(5)
-    with pytest.raises(UserError, match="killed before their first checkpoint"):
-        Tries(tmp_path).begin(5)
-    (tmp_path / "stalled").unlink()
-    Tries(tmp_path).begin(5)
-
-
-def test_deaths_after_a_gain_do_not_add_up(tmp_path):
-    for step in (0, 0, 5, 5, 9, 9):
-        Tries(tmp_path).begin(step)
+@pytest.mark.parametrize(
+    "text", ["", "2 tries from step 0 were killed before their first checkpoint\n", "{", "[]", '{"kind": "other"}']
+)
+def test_a_marker_without_facts_is_removed(tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "stalled").write_text(text)
+    start(tmp_path)
     assert not (tmp_path / "stalled").exists()
+    assert "names no facts" in caplog.text
+
+
+@pytest.mark.parametrize("text", ["", '{"step": 5, "deaths": 2}', "{"])
+def test_damaged_or_older_counts_are_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "tries.json").write_text(text)
+    start(tmp_path)
 
 
 def test_a_second_process_on_the_same_run_is_refused_and_told_of_the_first(tmp_path, monkeypatch):

@@ -22,7 +22,8 @@ from compactbio.settings.runs import read_finetuning_run, read_pretraining_run
 from compactbio.settings.selection import corpus_shards, is_trained
 from compactbio.text_tables import aligned_columns
 from compactbio.training.checkpoints import PREFIX, STATE
-from compactbio.training.tries import LOCK, STALLED
+from compactbio.training.stalls import read_stall
+from compactbio.training.tries import LOCK, was_interrupted
 
 IN_USE, ORPHANED, UNKNOWN = "in use", "orphaned", "unknown"
 FINGERPRINT = re.compile("[0-9a-f]{64}")
@@ -32,7 +33,8 @@ FINGERPRINT = re.compile("[0-9a-f]{64}")
 class StoredRun:
     """One run's folder and how far it came; `total` is None where it does not say.
 
-    `status` is finished, unfinished, stalled or running; `reason` says why it is stalled or its use unknown.
+    `status` is finished, unfinished, interrupted, stalled or running; `reason` says why it is stalled or its use is
+    unknown.
     """
 
     stage: str
@@ -181,10 +183,12 @@ def _read(folder: Path, stage: str, model: str, dataset: str, present: PresentRu
     if (folder / FINISHED / MANIFEST).is_file():  # a finished fine-tuning keeps its results only
         step = total = _json(folder / FINISHED / RESULT).get("steps", step)
         status = "finished"
-    elif (folder / STALLED).is_file():
-        status, stalled = "stalled", (folder / STALLED).read_text(encoding="utf-8").strip()
+    elif (stall := read_stall(folder)) is not None:
+        status, stalled = "stalled", stall["reason"]
+    elif state.get("finished"):
+        status = "finished"
     else:
-        status = "finished" if state.get("finished") else "unfinished"
+        status = "interrupted" if was_interrupted(folder) else "unfinished"
     if _is_running(folder):
         status = "running"
     use = IN_USE if status == "running" or folder.name in present.in_use else UNKNOWN if present.reason else ORPHANED

@@ -16,8 +16,17 @@ from compactbio.settings.selection import finetuned_datasets, trained_models
 from compactbio.slurm import output_of, rows_of
 from compactbio.text_tables import aligned_columns
 from compactbio.training.progress import read_metrics
+from compactbio.training.stalls import UNTIL, read_stall
 
-DONE, RUNNING, QUEUED, FAILED, STALLED, MISSING = "done", "running", "queued", "failed", "stalled", "missing"
+DONE, RUNNING, QUEUED, INTERRUPTED, FAILED, STALLED, MISSING = STATES = (
+    "done",
+    "running",
+    "queued",
+    "interrupted",
+    "failed",
+    "stalled",
+    "missing",
+)
 QUEUE_COLUMNS = {"number": "%i", "state": "%T", "reason": "%r", "folder": "%Z", "comment": "%k"}
 COLUMNS = ("stage", "model", "dataset", "state", "step", "s/step", "ready in", "job", "what to know")
 
@@ -98,8 +107,7 @@ def trainings(config: dict[str, Any], jobs: Iterable[QueuedJob], folder: Path) -
 def table(found: Sequence[Training]) -> str:
     """Return the trainings as lines of aligned columns, and how many are in each state."""
     counted = Counter(training.state for training in found)
-    states = (DONE, RUNNING, QUEUED, FAILED, STALLED, MISSING)
-    summary = ", ".join(f"{counted[state]} {state}" for state in states if counted[state])
+    summary = ", ".join(f"{counted[state]} {state}" for state in STATES if counted[state])
     return f"{aligned_columns([COLUMNS, *map(_cells, found)])}\n{summary}\n"
 
 
@@ -113,10 +121,12 @@ def _training(
     busy = next((run for run in runs if run.status == "running"), None)
     number = "" if job is None else job.number
     if stalled is not None and busy is None:
-        note = f"{stalled.reason}; fix it, then rm {stalled.folder}/stalled"
+        stall = read_stall(stalled.folder)  # None if it has just been removed
+        until = "" if stall is None else f"; it goes on by itself once {UNTIL[stall['kind']]}"
+        note = f"{stalled.reason}{until}; or rm {stalled.folder}/stalled"
         return Training(stage, model, dataset, STALLED, _steps(runs), job=number, note=note)
     if busy is not None or (job is not None and job.runs):
-        current = busy or next((run for run in runs if run.status == "unfinished"), None)
+        current = busy or next((run for run in runs if run.status in ("unfinished", "interrupted")), None)
         lines = [] if current is None else read_metrics(TrainingResults(current.folder).metrics)
         line = next((line for line in reversed(lines) if "eta_seconds" in line), None)
         if line is None:
@@ -126,6 +136,9 @@ def _training(
         return Training(stage, model, dataset, RUNNING, step, *speed, job=number)
     if job is not None:
         return Training(stage, model, dataset, QUEUED, _steps(runs), job=number, note=job.reason)
+    if any(run.status == "interrupted" for run in runs):
+        note = "by a signal; started again, it goes on"
+        return Training(stage, model, dataset, INTERRUPTED, _steps(runs), note=note)
     if log.is_file():
         return Training(stage, model, dataset, FAILED, _steps(runs), note=f"see {log}")
     return Training(stage, model, dataset, MISSING)

@@ -57,6 +57,10 @@ class OptimizerStates(TypedDict):
     scaler: dict[str, Any] | None
 
 
+class NotSavedError(UserError):
+    """A checkpoint could not be written."""
+
+
 class CheckpointFolder:
     """The checkpoints of one run: folders step-00001234, `keep` of them, and state.json.
 
@@ -92,7 +96,7 @@ class CheckpointFolder:
         """Write the checkpoint of a step and return its folder; older ones go when it is complete.
 
         Raises:
-            UserError: there is no room; the checkpoints that were there are untouched.
+            NotSavedError: there is no room; the checkpoints that were there are untouched.
         """
         import torch
         from safetensors import SafetensorError
@@ -114,7 +118,7 @@ class CheckpointFolder:
                 write_manifest(temporary, step=step)
         except (OSError, RuntimeError, SafetensorError) as error:
             # torch and safetensors report a full disk in ways of their own, so any failure to write counts as one
-            raise UserError(
+            raise NotSavedError(
                 f"the checkpoint of step {step} could not be written to {self.folder} ({error}): free disk space or "
                 f"quota and start again; {self.last_good_in_words()}"
             ) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from compactbio.errors import UserError
+
 NEGLIGIBLE = 1.0  # in the loss's unit, nats for the shipped objectives and tasks
 FACTOR = 2.0
 LEARNT = 0.5  # of the first loss: a run with a line below it has learnt something it can lose
@@ -10,6 +12,10 @@ FIRST_STEPS = 50
 ENOUGH_STEPS = 10  # fewer are no mean to go by
 PATIENCE_LINES = 3
 PATIENCE_STEPS = 100
+
+
+class LossError(UserError):
+    """The loss diverges or is not finite: the next try from the same checkpoint would compute the same."""
 
 
 class LossWatch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -62,6 +63,8 @@ class LoopSettings:
     deadline: float | None = None
     """A `time.monotonic()` value; the time of a save is subtracted."""
     stop: Stop | None = None
+    at_step: Callable[[int], None] | None = None
+    """Called with 0 right before this call's first step and with 1 after it, such as `tries.Tries.at_step`."""
     state_facts: TrainingState = field(default_factory=TrainingState)
     """Written to state.json beside the step: model and fingerprint."""
 

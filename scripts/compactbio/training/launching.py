@@ -20,6 +20,7 @@ from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.slurm import output_of
+from compactbio.training.deadlines import StopSignal
 
 POLL_SECONDS = 5.0  # between looks for free GPUs
 # torchrun would die of SIGUSR1 without handing it on; it kills processes that need longer than this to save and leave
@@ -124,8 +125,14 @@ def visible_gpus(environment: Mapping[str, str], devices: Path = Path("/dev")) -
 
 
 @contextlib.contextmanager
-def claimed_gpus(count: int, present: list[str], folder: Path | None = None) -> Iterator[list[str]]:
-    """Yield the names of so many GPUs of a machine without a scheduler once they are free, held by locks on files."""
+def claimed_gpus(
+    count: int, present: list[str], folder: Path | None = None, stop: StopSignal | None = None
+) -> Iterator[list[str]]:
+    """Yield the names of so many GPUs of a machine without a scheduler once they are free, held by locks on files.
+
+    Raises:
+        UserError: a signal asked to leave while it waited.
+    """
     folder = folder or Path(tempfile.gettempdir()) / f"compactbio-gpus-{os.getuid()}"
     folder.mkdir(parents=True, exist_ok=True)
     for waits in itertools.count():
@@ -144,6 +151,8 @@ def claimed_gpus(count: int, present: list[str], folder: Path | None = None) -> 
         if waits == 0:
             logging.info("waiting for %d free GPU(s) of %d (locks in %s)", count, len(present), folder)
         time.sleep(POLL_SECONDS)
+        if stop is not None and stop.reason is not None:
+            raise UserError(f"{stop.reason} received while this waited for a free GPU: nothing was begun")
 
 
 def threads_per_process(environment: Mapping[str, str], processes_on_node: int) -> int:

@@ -86,9 +86,13 @@ def run_training(
                 if leave:
                     reason = leave
                     break
+                if step == started_at and settings.at_step is not None:
+                    settings.at_step(0)
                 step += 1
                 seed_step(seed, step, accelerator.process_index)
                 trainer.take_step(step, micro_batches, denominators, learning_rate_at(step))
+                if step == started_at + 1 and settings.at_step is not None:
+                    settings.at_step(1)
                 if step % settings.log_every_steps == 0 or step in (1, settings.total_steps):
                     trainer.log(step, learning_rate_at(step))
                 if evaluate is not None and step in evaluate_at:

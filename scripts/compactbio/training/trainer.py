@@ -15,10 +15,9 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
-from compactbio.errors import UserError
 from compactbio.training.checkpoints import CheckpointFolder, OptimizerStates, TrainingState
 from compactbio.training.devices import device_peak, peak_memory_mb
-from compactbio.training.divergence import LossWatch
+from compactbio.training.divergence import LossError, LossWatch
 from compactbio.training.interface import LoopSettings, MicroBatch, StepModule
 from compactbio.training.interval import Gathered, LossSums, Stopwatch
 from compactbio.training.optimizers import set_learning_rates
@@ -175,7 +174,7 @@ class Trainer:
         self.rates.clear(time.monotonic())
         self.watch.add(step, gathered.loss)
         if self.watch.diverged:
-            raise UserError(
+            raise LossError(
                 f"the loss diverges: it is high since step {self.watch.high_since} and {gathered.loss:.4g} at step "
                 f"{step}; {self.watch.in_words()}; {self.checkpoints.last_good_in_words()}. {WHAT_TO_TRY}"
             )
@@ -242,7 +241,7 @@ class Trainer:
         """Return the sums since the last line, None without a step; raise if one was not finite in any process."""
         gathered = self.sums.gather()
         if gathered is not None and gathered.first_bad_step:
-            raise UserError(
+            raise LossError(
                 f"the loss or its gradient is not a finite number at step {gathered.first_bad_step} "
                 f"(seen at step {step}): {self.checkpoints.last_good_in_words()}. {WHAT_TO_TRY}"
             )

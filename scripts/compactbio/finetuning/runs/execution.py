@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compactbio.errors import UserError
 from compactbio.files import read_json, replacing_folder, write_json, write_manifest
 from compactbio.finetuning.runs.kept_weights import FINETUNED, about
 from compactbio.finetuning.runs.planning import RECIPE, PlannedRun
@@ -39,11 +38,12 @@ def finetune(
     *,
     deadline: float | None,
     stop: StopSignal | None,
+    minutes: float | None = None,
 ) -> bool:
     """Do the runs that are not finished; return whether all are.
 
     The hyper-parameters of a grid are each run's own. `deadline` is the value of `time.monotonic()` at which the
-    program should have left.
+    program should have left, `minutes` the limit that it comes from.
 
     Raises:
         UserError: the inputs do not fit the settings, or a training failed.
@@ -54,7 +54,7 @@ def finetune(
     logging.info("%d of %d runs are finished already", len(planned) - len(missing), len(planned))
     if not missing:
         return True
-    tries = [Tries(run.folder) for run in missing]
+    tries = [Tries(run.folder, minutes=minutes) for run in missing]
     for one_try in tries:
         one_try.refuse_if_stalled()
     # torch and transformers are imported only where there is something to train, and here rather than in a run: see
@@ -79,11 +79,13 @@ def finetune(
         # A run whose turn came only shortly before the deadline is not stalled: the try gained a run before it.
         gained_from = -1 if gained else before
         one_try.begin(before)
+        if isinstance(stop, StopSignal):
+            stop.on_leaving = one_try.interrupted
         try:
-            trained = _do_run(settings, run, prepare, deadline=deadline, stop=stop)
+            trained = _do_run(settings, run, prepare, deadline=deadline, stop=stop, at_step=one_try.at_step)
         except Exception as error:
-            reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-            one_try.end(started_at=before, step=checkpoints.latest_step(), finished=False, reason=reason)
+            saved = checkpoints.latest_step()
+            one_try.end(started_at=before, step=saved, finished=False, reason="error", error=error)
             raise
         one_try.end(started_at=gained_from, step=trained.step, finished=trained.finished, reason=trained.reason)
         if not trained.finished:
@@ -107,13 +109,14 @@ def _do_run(
     *,
     deadline: float | None,
     stop: StopSignal | None,
+    at_step: Callable[[int], None],
 ) -> LoopResult:
     """Train a run and, if that came to its end, store its results; return how far the training came."""
     began = time.monotonic()
     earlier = earlier_tries(run.folder)
     one = prepare(settings={**settings, "hyperparameters": run.hyperparameters}, seed=run.seed, fold=run.fold)
     try:
-        trained = one.train(run.folder, deadline=deadline, stop=stop)
+        trained = one.train(run.folder, deadline=deadline, stop=stop, at_step=at_step)
     finally:
         write_json(run.folder / SECONDS, with_this_try(earlier, time.monotonic() - began))
     if trained.finished:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -77,7 +78,14 @@ class OneRun:
         self.total_steps = self.epoch_steps * self.options["epochs"]
         self.best: BestEpoch | None = None
 
-    def train(self, folder: Path, *, deadline: float | None, stop: StopSignal | None) -> LoopResult:
+    def train(
+        self,
+        folder: Path,
+        *,
+        deadline: float | None,
+        stop: StopSignal | None,
+        at_step: Callable[[int], None] | None = None,
+    ) -> LoopResult:
         """Train to the last step, to an early end, or to the deadline or a signal."""
         options = self.options
         checkpoints = CheckpointFolder(folder, keep=1)
@@ -128,6 +136,7 @@ class OneRun:
                 log_every_steps=min(LOG_EVERY, self.epoch_steps),
                 deadline=deadline,
                 stop=self.best or stop,
+                at_step=at_step,
             ),
             checkpoints=checkpoints,
             metrics=MetricsLog(folder / METRICS),
