@@ -122,6 +122,7 @@ rule tokenize_shard:
         " > {log:q} 2>&1"
 
 
+# Its command names no shard, nor does a training's more than the first: a thousand would not fit a command line.
 rule summarise_corpus:
     input:
         counts=[RESULTS.corpus.counts(shard) for shard in corpus_shards(config)],
@@ -155,7 +156,7 @@ rule summarise_corpus:
         "../envs/workflow.yaml"
     shell:
         "python {SCRIPTS:q}/summarise_corpus.py"
-        " --counts {input.counts:q} --stores {input.stores:q}"
+        " --corpus {RESULTS.corpus.folder:q} --shards {SHARDS:q} --tokenizers {TOKENIZERS:q}"
         " --table {output.csv:q} {output.md:q}"
         " --lengths-figure {output.lengths:q} {output.lengths_picture:q}"
         " --files-figure {output.files:q} {output.files_picture:q}"

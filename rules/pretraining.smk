@@ -58,7 +58,7 @@ rule pretrain_model:
         " --run-state {params.checkpoints:q}/state.json --rank-logs {params.rank_logs:q} --"
         " {SCRIPTS:q}/pretrain_model.py"
         " --run {input.run:q} --student {input.student:q}"
-        " --teacher {input.teacher:q} --tokens {input.tokens:q} --checkpoints {params.checkpoints:q}"
+        " --teacher {input.teacher:q} --tokens {input.tokens[0]:q} --shards {SHARDS:q} --checkpoints {params.checkpoints:q}"
         " --output {output.training:q} --provenance {output.provenance:q}"
         " --max-minutes {resources.runtime:q} --micro-batch-tokens {resources.micro_batch_tokens:q}"
         " --checkpoint-every-steps {config[pretraining][checkpoint_every_steps]:q}"

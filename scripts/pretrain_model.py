@@ -16,7 +16,7 @@ from pathlib import Path
 from compactbio.files import read_json, write_json
 from compactbio.imports import without_collector
 from compactbio.logs import run_program
-from compactbio.pretraining.inputs import RunInputs, check_resources, read_inputs
+from compactbio.pretraining.inputs import RunInputs, check_resources, folder_of, read_inputs
 from compactbio.pretraining.training_record import (
     provenance_record,
     read_training_record,
@@ -24,6 +24,7 @@ from compactbio.pretraining.training_record import (
     write_training_record,
 )
 from compactbio.settings.results import TrainingResults
+from compactbio.settings.selection import shard_names
 from compactbio.training.checkpoints import STATE, CheckpointFolder
 from compactbio.training.deadlines import StopSignal, deadline_after
 from compactbio.training.submissions import Submissions
@@ -40,6 +41,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--student", type=Path, required=True, help="folder of the student to start from")
     parser.add_argument("--teacher", type=Path, nargs="?", help="folder of the teacher, where the run names one")
     parser.add_argument("--tokens", type=Path, nargs="+", required=True, help="token stores, in a fixed order")
+    parser.add_argument("--shards", type=int, help="--tokens is the first of so many, named 0001 and so on")
     parser.add_argument("--checkpoints", type=Path, required=True, help="a folder per fingerprint is made in it")
     parser.add_argument("--output", type=Path, required=True, help="training.json, written when finished")
     parser.add_argument("--provenance", type=Path, help="provenance.json, written when finished")
@@ -57,7 +59,10 @@ def main() -> None:
     arguments = parse_arguments()
     if os.environ.get("RANK", "0") != "0":
         logging.getLogger().setLevel(logging.WARNING)  # one process logs for all
-    inputs = read_inputs(arguments.run, arguments.student, arguments.teacher, arguments.tokens)
+    tokens = arguments.tokens
+    if arguments.shards is not None:
+        tokens = [folder_of(tokens[0]).with_name(shard) for shard in shard_names(arguments.shards)]
+    inputs = read_inputs(arguments.run, arguments.student, arguments.teacher, tokens)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     check_resources(inputs.run, processes=processes, micro_batch_tokens=arguments.micro_batch_tokens)
     folder = arguments.checkpoints / inputs.fingerprint

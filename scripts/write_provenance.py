@@ -43,7 +43,7 @@ def copy_workflow(folder: Path) -> None:
         for name in COPIED:
             source = ROOT / name
             if source.is_dir():
-                shutil.copytree(source, temporary / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+                _copy_folder(source, temporary / name)
             else:
                 shutil.copyfile(source, temporary / name)
 
@@ -56,6 +56,15 @@ def agent_name() -> str:
     except OSError:
         name = ""
     return name or getpass.getuser()
+
+
+def _copy_folder(source: Path, target: Path) -> None:
+    """Copy a folder without hidden and compiled files, in the modes of new files: a checkout may be read-only."""
+    for path in source.rglob("*"):
+        inside = path.relative_to(source)
+        if path.is_file() and not any(part.startswith((".", "__pycache__")) for part in inside.parts):
+            (target / inside).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target / inside)
 
 
 if __name__ == "__main__":

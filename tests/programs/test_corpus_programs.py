@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from helpers.corpus import awkward_records, plain_parse, write_baseline
 from helpers.mirror import serving
 
 from compactbio.corpus.tokens import TokenStore
+from compactbio.settings.results import Corpus
 from compactbio.students.tokenizers import save_tokenizer, tokenizer_of_vocabulary
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -64,14 +66,15 @@ def test_from_server_to_summary(tmp_path, baseline, tokenizer, mode):
         done, manifest = download(server.url, "1-2", tmp_path)
     assert done.returncode == 0, done.stderr
 
-    text, counts = tmp_path / "0001.parquet", tmp_path / "0001.counts.json"
+    corpus = Corpus(tmp_path)
+    text, counts = corpus.text("0001"), corpus.counts("0001")
     run("parse_baseline", "--text", mode, "--manifest", manifest, "--output", text, "--counts", counts)
     rows = plain_parse(sorted(baseline.glob("*.gz")), mode)
     assert pq.read_schema(text).names == ["pmid", "text"]
     assert pq.read_table(text)["text"].to_pylist() == [row[1] for row in rows]
     assert json.loads(counts.read_text())["settings"] == {"text": mode, "as_of": None}
 
-    stores = [tmp_path / "tokens" / "tiny" / batch for batch in ("0001", "0002")]
+    stores = [corpus.token_store("tiny", shard).folder for shard in ("0001", "0002")]
     definition = {"vocabulary_size": 196, "lower_case": True, "golden": {"text": "Plain", "ids": [2, 193, 3]}}
     for store in stores:
         run("tokenize_shard", "--tokenizer", tokenizer, "--output", store, "--max-length", 24,
@@ -89,9 +92,10 @@ def test_from_server_to_summary(tmp_path, baseline, tokenizer, mode):
 
     tables = (tmp_path / "summary.csv", tmp_path / "summary.md")
     figures = [tmp_path / f"{name}.{form}" for name in ("lengths", "files") for form in ("svg", "png")]
-    manifests = [store / "manifest.json" for store in stores]
+    shutil.copy(counts, corpus.counts("0002"))
     options = ("--lengths-figure", *figures[:2], "--files-figure", *figures[2:])
-    run("summarise_corpus", "--counts", counts, counts, "--stores", *manifests, "--table", *tables, *options)
+    which = ("--corpus", tmp_path, "--shards", 2, "--tokenizers", "tiny")
+    run("summarise_corpus", *which, "--table", *tables, *options)
     assert f"| citations read | {2 * 120:,} |" in tables[1].read_text()
     assert "tokenizer tiny" in tables[0].read_text()
     assert all(figure.stat().st_size > 1000 for figure in figures)

@@ -55,6 +55,16 @@ def test_each_objective_trains_and_leaves_its_records(world, tmp_path, monkeypat
     assert all(line["terms"].keys() == terms and line["model_flops_per_second"] > 0 for line in lines)
 
 
+def test_token_stores_may_be_given_by_the_first_and_their_number(world, tmp_path, monkeypatch):
+    """As the rule does it, so that its command does not grow with the corpus: the training is the same one."""
+    line = arguments(world, tmp_path, tiny.MLM)
+    assert call(line, monkeypatch) == 0
+    listed = run_folder(tmp_path).name
+    last = line.index(str(world / "tokens" / "0002" / "manifest.json"))
+    assert call([*line[:last], "--shards", "2", *line[last + 1 :]], monkeypatch) == 0
+    assert run_folder(tmp_path).name == listed  # the fingerprint; a second folder would raise
+
+
 def test_training_lowers_the_loss(world, tmp_path, monkeypatch):
     line = arguments(world, tmp_path, tiny.DISTIL, student="student-plain", steps=60, peak_learning_rate=1e-2)
     assert call(line, monkeypatch) == 0

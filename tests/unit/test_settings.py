@@ -374,7 +374,7 @@ def test_a_path_may_hold_anything_else() -> None:
 
 
 def test_a_tilde_is_the_home_folder_in_every_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/ann")
+    monkeypatch.setenv("HOME", "/people/ann")
     config = load_settings(
         paper(
             results_dir="~/results",
@@ -386,10 +386,10 @@ def test_a_tilde_is_the_home_folder_in_every_path(monkeypatch: pytest.MonkeyPatc
             datasets={"GAD": {"folder": "~/gad"}},
         )
     )
-    assert (config["results_dir"], config["downloads_dir"]) == ("/home/ann/results", "/home/ann")
-    assert config["corpus"]["documents"] == ["/home/ann/a.txt", "/home/ann/mirror/b.txt"]
-    assert config["checkpoints"]["biobert-v1.2"]["path"] == "/home/ann/biobert"
-    assert config["models"]["BioBERT-v1.1"]["path"] == "/home/ann/model"
-    assert config["datasets"]["GAD"]["folder"] == "/home/ann/gad"
+    assert (config["results_dir"], config["downloads_dir"]) == ("/people/ann/results", "/people/ann")
+    assert config["corpus"]["documents"] == ["/people/ann/a.txt", "/people/ann/mirror/b.txt"]
+    assert config["checkpoints"]["biobert-v1.2"]["path"] == "/people/ann/biobert"
+    assert config["models"]["BioBERT-v1.1"]["path"] == "/people/ann/model"
+    assert config["datasets"]["GAD"]["folder"] == "/people/ann/gad"
     with pytest.raises(UserError, match=r"results_dir: ~nobody-of-this-name/x: there is no such home folder"):
         load_settings(paper(results_dir="~nobody-of-this-name/x"))

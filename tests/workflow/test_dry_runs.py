@@ -119,6 +119,38 @@ def test_a_folder_of_results_is_renamed_in_one_line(tmp_path: Path) -> None:
     assert after == {path.replace("/finetuning/", "/tuned/") for path in before}
 
 
+def longest_commands(folder: Path, *arguments: str) -> dict[str, int]:
+    """Return the number of characters of each rule's longest command in a dry run."""
+    printed = run_snakemake(folder, "--dry-run", "--printshellcmds", *arguments).stdout
+    blocks = re.findall(r"^(?:local)?rule (\w+):\n(?:    .*\n)*?Shell command: (.*)$", printed, re.MULTILINE)
+    longest: dict[str, int] = {}
+    for rule, command in blocks:
+        longest[rule] = max(len(command), longest.get(rule, 0))
+    return longest
+
+
+def test_commands_of_the_paper_are_far_from_what_a_system_takes(tmp_path: Path) -> None:
+    """An argument may have 131,071 bytes; from 65,534 on, Snakemake writes a command into a file and starts that."""
+    lengths = longest_commands(tmp_path)
+    assert len(lengths) >= 25
+    assert {rule: length for rule, length in lengths.items() if length > 32_000} == {}
+
+
+def test_no_command_grows_with_the_corpus(tmp_path: Path) -> None:
+    lengths = []
+    for files in (20, 200):
+        changes = {
+            "corpus": {"files_per_job": 1, "baseline": {"files": files}},
+            "run": {"models": ["BioDistilBERT-cased"]},
+        }
+        changes["reporting"] = {"baseline_model": "BioDistilBERT-cased"}
+        (tmp_path / "own.yaml").write_text(yaml.safe_dump(changes))
+        lengths.append(longest_commands(tmp_path, "--configfile", "own.yaml"))
+    few, many = lengths
+    assert {"summarise_corpus", "pretrain_model", "tokenize_shard", "describe_run"} <= few.keys() == many.keys()
+    assert {rule: many[rule] - few[rule] for rule in few if many[rule] > few[rule] + 2} == {}  # of a number's digits
+
+
 HUB_MODEL = {
     "source": "hub",
     "hub": {"repository": "a/b", "revision": "main"},

@@ -107,6 +107,11 @@ def corpus_shards(config: dict[str, Any]) -> list[str]:
         count = -(-len(baseline_numbers(config)) // corpus["files_per_job"])
     else:
         count = len(corpus["documents"])
+    return shard_names(count)
+
+
+def shard_names(count: int) -> list[str]:
+    """Return the names of so many shards, by which programs find them: a list of all would not fit a command line."""
     return [f"{number:04d}" for number in range(1, count + 1)]
 
 
