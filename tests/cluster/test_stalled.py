@@ -1,61 +1,106 @@
-"""A training that can keep no step: its tries end, the reason is told, and without its cause it goes on."""
+"""A training whose tries fail: a full disk and an interruption lock nothing, a repeating cause does while it lasts."""
 
 from __future__ import annotations
 
+import os
 import re
 import resource
+import signal
 
 import pytest
 from helpers.configurations import read
 
-from cluster.checkout import CONFIGURATION, Checkout
+from cluster.asking import state_of, wait_until
+from cluster.checkout import CONFIGURATION, RESULTS, Checkout
 from cluster.conftest import REPORT
-from cluster.hardships import jobs_of, step_of, target
+from cluster.hardships import PATIENCE, holder_of, jobs_of, last_job, step_of, target
 from compactbio.files import read_json
+from compactbio.training.tries import STEPPED, read_tries
 
-STALLED = "Stalled"
-RETRIES = 1  # of Snakemake, which does not know that they are in vain
+FILLED, DYING = "Filled", "Dying"
 BYTES = 1_000_000  # as large may a file be: the miniature's weights are smaller, the state of its optimizer is not
-WORKFLOW = ("stalled.yaml", "--retries", str(RETRIES), "--", target(STALLED))
+DEATHS = 3
+CONFIG = "stalled.yaml"
 
 
 @pytest.fixture(scope="module")
-def stalled(finished_run: Checkout) -> Checkout:
-    """The checkout after all tries of a training whose jobs may write no large file, as under a quota."""
+def ready(checkout: Checkout) -> Checkout:
+    """The checkout with all that the two trainings need."""
     definition = read("demo.yaml")["models"]["DistilBioBERT"]
-    run = {"run": {"models": ["BioBERT-v1.1", STALLED]}, "models": {STALLED: definition}}
-    finished_run.write("stalled.yaml", run)
-    workflow = finished_run.start_workflow(*WORKFLOW, log="stalled.log")
+    long = {**definition, "optimisation": {**definition["optimisation"], "steps": 1_000_000}}
+    checkout.write(
+        CONFIG,
+        {
+            "run": {"models": ["BioBERT-v1.1", FILLED, DYING]},
+            "models": {FILLED: definition, DYING: long},
+            "pretraining": {"checkpoint_every_steps": 1_000_000},
+        },
+    )
+    students = [f"{RESULTS}/students/initialised/{model}/manifest.json" for model in (FILLED, DYING)]
+    workflow = checkout.start_workflow(CONFIG, "--", *students, log="ready.log")
+    assert workflow.wait(timeout=900) == 0, checkout.log("ready.log")
+    return checkout
+
+
+def status_of(checkout: Checkout, model: str) -> str:
+    """Return the line of a training in what `make status` prints."""
+    printed = checkout.run_program("scripts/show_status.py", *CONFIGURATION, CONFIG)
+    REPORT.append(f"status with {model}:\n{printed}")
+    return next(line for line in printed.splitlines() if line.startswith(f"pretraining  {model} "))
+
+
+def test_a_full_disk_locks_nothing(ready: Checkout) -> None:
+    command = (CONFIG, "--retries", "1", "--", target(FILLED))
+    workflow = ready.start_workflow(*command, log="full.log")
     # a limit of the submitting process is one of its jobs, too
     resource.prlimit(workflow.pid, resource.RLIMIT_FSIZE, (BYTES, resource.RLIM_INFINITY))
-    assert workflow.wait(timeout=600) != 0, finished_run.log("stalled.log")
-    return finished_run
+    assert workflow.wait(timeout=600) != 0, ready.log("full.log")
+    assert [job["JobState"] for job in jobs_of(FILLED)] == ["FAILED"] * 2
+    log = ready.path("logs/pretrain_model", f"{FILLED}.log").read_text()
+    assert "the checkpoint of step 40 could not be written" in log and "free disk space or quota" in log
+    assert not list(ready.path("checkpoints/pretraining", FILLED).glob("*/stalled"))
+    workflow = ready.start_workflow(*command, log="room.log")
+    assert workflow.wait(timeout=600) == 0, ready.log("room.log")
+    assert read_json(ready.folder / target(FILLED))["step"] == step_of(ready, FILLED) == 40
 
 
-def test_later_tries_end_before_they_train(stalled: Checkout) -> None:
-    tries = jobs_of(STALLED)
-    assert [job["JobState"] for job in tries] == ["FAILED"] * (1 + RETRIES)
-    log = stalled.path("logs/pretrain_model", f"{STALLED}.log").read_text()
-    assert "this run is stalled: the checkpoint of step 20 could not be written" in log
+def wait_for_steps(checkout: Checkout, job: str) -> None:
+    """Wait until a job trains and has taken a step."""
+
+    def stepped() -> bool:
+        folders = list(checkout.path("checkpoints/pretraining", DYING).glob("*/tries.json"))
+        record = read_tries(folders[0].parent) if folders else None
+        return record is not None and record["origin"].get("job") == job and record["phase"] == STEPPED
+
+    wait_until(stepped, PATIENCE, f"job {job} takes a step")
+
+
+def test_silent_deaths_stall_until_a_cause_may_be_gone_and_an_interruption_does_not(ready: Checkout) -> None:
+    command = (CONFIG, "--retries", str(DEATHS), "--", target(DYING))
+    workflow = ready.start_workflow(*command, log="dying.log")
+    job = ""
+    for _ in range(DEATHS):
+        job = last_job(DYING, after=job)
+        wait_for_steps(ready, job)
+        found = re.search(r"process (\d+)", holder_of(ready, DYING))
+        assert found is not None
+        os.kill(int(found[1]), signal.SIGKILL)
+    assert workflow.wait(timeout=600) != 0, ready.log("dying.log")
+    assert len(jobs_of(DYING)) == DEATHS + 1
+    log = ready.path("logs/pretrain_model", f"{DYING}.log").read_text()
+    assert f"this run is stalled: {DEATHS} tries from step 0 died while they trained" in log
     assert "parameters" not in log  # which a training begins with
+    line = status_of(ready, DYING)
+    assert " stalled " in line and "it goes on by itself once" in line
 
-
-def test_the_reason_and_what_to_do_are_told(stalled: Checkout) -> None:
-    printed = (stalled.folder / "stalled.log").read_text()
-    status = stalled.run_program("scripts/show_status.py", *CONFIGURATION, "stalled.yaml")
-    REPORT.append(f"status of a stalled training:\n{status}")
-    assert "free disk space or quota" in printed
-    line = next(line for line in status.splitlines() if line.startswith(f"pretraining  {STALLED} "))
-    assert " stalled " in line and "free disk space or quota" in line
-    assert re.search(r"fix it, then rm (\S+/stalled)$", line)
-
-
-def test_without_the_marker_it_goes_on(stalled: Checkout) -> None:
-    [marker] = stalled.path("checkpoints/pretraining", STALLED).glob("*/stalled")
-    marker.unlink()
-    workflow = stalled.start_workflow(*WORKFLOW, log="fixed.log")
-    assert workflow.wait(timeout=600) == 0, stalled.log("fixed.log")
-    assert jobs_of(STALLED)[-1]["JobState"] == "COMPLETED"
-    assert len(jobs_of(STALLED)) == 1 + RETRIES + 1
-    training = read_json(stalled.folder / target(STALLED))
-    assert training["step"] == step_of(stalled, STALLED) == 40
+    less_memory = ("--set-resources", "pretrain_model:micro_batch_tokens=2048")
+    workflow = ready.start_workflow(CONFIG, *less_memory, "--", target(DYING), log="less.log")
+    wait_until(lambda: len(jobs_of(DYING)) == DEATHS + 2, PATIENCE, "another job")
+    last = max((one["JobId"] for one in jobs_of(DYING)), key=int)
+    wait_for_steps(ready, last)
+    assert not list(ready.path("checkpoints/pretraining", DYING).glob("*/stalled"))
+    workflow.send_signal(signal.SIGINT)  # Ctrl-C: Snakemake cancels its jobs, and the training saves
+    workflow.wait(timeout=300)
+    wait_until(lambda: state_of(last) not in ("RUNNING", "COMPLETING"), PATIENCE, f"job {last} ends")
+    assert step_of(ready, DYING) > 0
+    assert " interrupted " in status_of(ready, DYING)
