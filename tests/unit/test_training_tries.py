@@ -144,18 +144,38 @@ def test_the_kernel_s_count_of_kills_names_the_memory(tmp_path: Path, monkeypatc
 
 def test_the_scheduler_s_word_names_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "17")
-    monkeypatch.setattr(circumstances, "output_of", lambda *_, **__: "OUT_OF_ME+\n")
+    monkeypatch.setattr(circumstances, "output_of", lambda *_, **__: "PREEMPTED\nOUT_OF_ME+\n")
     for _ in range(2):
         killed(tmp_path, BEGAN)
     with pytest.raises(UserError, match="ran out of memory"):
         start(tmp_path)
 
 
-def test_another_process_s_lack_of_memory_counts_although_a_signal_ended_the_main_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("word", ["CANCELLED+", "PREEMPTED", "NODE_FAIL"])
+def test_what_the_scheduler_ended_never_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+    monkeypatch.setattr(circumstances, "output_of", lambda *_, **__: f"{word}\n")
+    for number in range(5):
+        monkeypatch.setenv("SLURM_JOB_ID", str(number))
+        killed(tmp_path)
+
+
+def test_a_job_put_back_into_the_queue_never_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    monkeypatch.setattr(circumstances, "output_of", lambda *_, **__: "JobState=RUNNING")
+    for number in range(5):
+        monkeypatch.setenv("SLURM_RESTART_COUNT", str(number))
+        killed(tmp_path)
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_another_process_s_lack_of_memory_counts_although_a_signal_ended_the_main_one(tmp_path: Path, gone) -> None:
     for _ in range(2):
         one = start(tmp_path, BEGAN)
         tries.note_lack_of_memory(tmp_path, OutOfMemoryError("CUDA"))
-        one._release()
+        if gone:
+            one._release()
+        else:
+            one.end(started_at=5, step=5, finished=False, reason="signal")
     with pytest.raises(UserError, match="ran out of memory"):
         start(tmp_path)
 

@@ -5,6 +5,7 @@ Facts are what decides whether a cause that ended tries still holds. No torch is
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -19,6 +20,8 @@ from compactbio.slurm import output_of
 
 CODE = Path(__file__).parents[1]
 CGROUPS = Path("/sys/fs/cgroup")
+NO_MEMORY, SCHEDULER = "no memory", "scheduler"
+BY_SCHEDULER = ("CANCELLED", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED", "REQUEUED")
 QUICKLY = 20.0  # seconds for an answer that is good to have
 
 
@@ -42,6 +45,8 @@ class Origin(TypedDict, total=False):
     """Where a try ran, from which the next one may find out what ended it."""
 
     job: str | None
+    restarts: str
+    """How often SLURM had started the job again."""
     host: str
     boot: str
     """The kernel's number of the host's start."""
@@ -69,7 +74,12 @@ def present_facts(minutes: float | None, micro_batch_tokens: int | None) -> Fact
 
 def present_origin() -> Origin:
     """Return where this process runs."""
-    origin: Origin = {"job": os.environ.get("SLURM_JOB_ID"), "host": host_name(), "boot": _boot()}
+    origin: Origin = {
+        "job": os.environ.get("SLURM_JOB_ID"),
+        "restarts": os.environ.get("SLURM_RESTART_COUNT", "0"),
+        "host": host_name(),
+        "boot": _text(Path("/proc/sys/kernel/random/boot_id")),
+    }
     group = _memory_group()
     kills = _memory_kills(group)
     if kills is not None:
@@ -77,16 +87,27 @@ def present_origin() -> Origin:
     return origin
 
 
-def memory_killed(origin: Origin) -> str:
-    """Return in words what says that the kernel killed a try for want of memory; empty where nothing says so."""
+def what_killed(origin: Origin) -> tuple[str, str]:
+    """Return what killed a try that noted no end, and in words what says so.
+
+    Returns:
+        NO_MEMORY: the kernel or SLURM says that memory was short. SCHEDULER: SLURM put the job back, or somebody
+        cancelled it, or its node died. Empty: nothing is known.
+    """
     now = present_origin()
     same = all(origin.get(name) == now.get(name) for name in ("host", "boot", "group"))
     if same and now.get("memory_kills", 0) > origin.get("memory_kills", 0):
-        return f"the kernel of {now['host']} counts a process killed for want of memory since that try began"
+        return NO_MEMORY, f"the kernel of {now['host']} counts a process killed for want of memory since that try began"
     job = origin.get("job")
-    if job is not None and "OUT_OF_ME" in _state_of(job):
-        return f"SLURM says OUT_OF_MEMORY of job {job}"
-    return ""
+    if job is None:
+        return "", ""
+    states = _states_of(job)
+    words = f"SLURM says {' and '.join(sorted(states))} of job {job}"
+    if any(state.startswith("OUT_OF_ME") for state in states):
+        return NO_MEMORY, words
+    if job == now.get("job") and origin.get("restarts") != now.get("restarts"):
+        return SCHEDULER, f"SLURM put job {job} back into the queue"
+    return (SCHEDULER, words) if any(state.startswith(BY_SCHEDULER) for state in states) else ("", "")
 
 
 def host_name() -> str:
@@ -94,22 +115,16 @@ def host_name() -> str:
     return os.environ.get("SLURMD_NODENAME", socket.gethostname())
 
 
-def _state_of(job: str) -> str:
-    """Return what SLURM prints of a job's states, of its steps and earlier starts too; empty if it does not know."""
-    printed = ""
-    for command in (
-        ("sacct", "--noheader", "--duplicates", "--jobs", job, "--format", "State"),
-        ("scontrol", "show", "job", job, "--oneliner"),
-    ):
-        try:
-            printed += output_of(*command, seconds=QUICKLY)
-        except UserError:
-            continue
-    return printed
-
-
-def _boot() -> str:
-    return _text(Path("/proc/sys/kernel/random/boot_id"))
+def _states_of(job: str) -> set[str]:
+    """Return the states that SLURM remembers of a job's newest start; none where it does not know the job."""
+    states = set()
+    with contextlib.suppress(UserError):
+        command = ("sacct", "--noheader", "--allocations", "--duplicates", "--jobs", job, "--format", "State")
+        states.update(output_of(*command, seconds=QUICKLY).split()[-1:])
+    with contextlib.suppress(UserError):
+        found = re.search(r"\bJobState=(\w+)", output_of("scontrol", "show", "job", job, "--oneliner", seconds=QUICKLY))
+        states.update([] if found is None else [found[1]])
+    return states
 
 
 def _memory_group() -> Path:

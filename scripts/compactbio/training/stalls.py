@@ -80,7 +80,8 @@ def what_changed(stall: Stall, now: Facts) -> str:
         elif name == "minutes":  # 0: no limit
             gone = bool(before) and (not after or after > before)
         else:
-            gone = after > before if how == MORE else after < before
+            # a little more is the same: two hosts of one kind
+            gone = after > 1.02 * before if how == MORE else after < before
         if gone:
             return f"{NAMES[name]} is another" if name == "code" else f"{NAMES[name]} was {before} and is {after}"
     return ""

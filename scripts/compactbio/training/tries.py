@@ -20,14 +20,22 @@ from typing import IO, TypedDict, cast
 from compactbio.errors import UserError
 from compactbio.files import read_json, write_json
 from compactbio.training.checkpoints import NotSavedError
-from compactbio.training.circumstances import Origin, host_name, memory_killed, present_facts, present_origin
+from compactbio.training.circumstances import (
+    NO_MEMORY,
+    SCHEDULER,
+    Origin,
+    host_name,
+    present_facts,
+    present_origin,
+    what_killed,
+)
 from compactbio.training.divergence import LossError
 from compactbio.training.stalls import DEADLINE, DIED, LOSS, MEMORY, STALLED, UNTIL, Stall, read_stall, what_changed
 
 TRIES = "tries.json"
 LOCK = "lock"
 # a trace of a process that is not the main one, which alone writes the other files
-NO_MEMORY = "out-of-memory"
+TRACE = "out-of-memory"
 # how many tries from one step a cause may end; a loss is computed from the same numbers each time
 ALLOWED = {MEMORY: 2, DEADLINE: 2, LOSS: 1, DIED: 3}
 STARTING, BEGAN, STEPPED, INTERRUPTED, ENDED = "starting", "began", "stepped", "interrupted", "ended"
@@ -85,7 +93,7 @@ class Tries:
         """Note that a try starts from `step`; refuse where a cause has ended too many such tries."""
         self._refuse_a_second_process()
         before = read_tries(self.folder)
-        trace = self.folder / NO_MEMORY
+        trace = self.folder / TRACE
         counts, hosts = {}, []
         if before is not None and before["step"] == step:
             counts, hosts = before["counts"], before["hosts"]
@@ -134,6 +142,8 @@ class Tries:
             (self.folder / TRIES).unlink(missing_ok=True)
         else:
             kind = DEADLINE if reason == DEADLINE else _kind_of(error, record["phase"]) if error else ""
+            if (self.folder / TRACE).is_file():  # the others of the run then end by a signal or a lost connection
+                kind, reason = MEMORY, "error"
             if step > started_at:
                 record["counts"], record["hosts"], kind = {}, [], ""
             if kind:
@@ -143,7 +153,7 @@ class Tries:
             self._write()
             if kind:
                 self._stall_at_limit(kind, _in_words(error) if error else "")
-        (self.folder / NO_MEMORY).unlink(missing_ok=True)
+        (self.folder / TRACE).unlink(missing_ok=True)
         self._record = None
         self._release()
 
@@ -241,7 +251,7 @@ def note_lack_of_memory(folder: Path, error: BaseException) -> None:
     """Leave a trace for the next try if an error of a process that is not the main one was a lack of memory."""
     if lacks_memory(error):
         with contextlib.suppress(OSError):
-            (folder / NO_MEMORY).touch()
+            (folder / TRACE).touch()
 
 
 def lacks_memory(error: BaseException) -> bool:
@@ -266,10 +276,12 @@ def _what_ended(before: TriesRecord, trace: bool) -> str:
         return MEMORY
     if phase not in (BEGAN, STEPPED):
         return ""
-    if words := memory_killed(before["origin"]):
-        logging.warning("the try before this one ran out of memory: %s", words)
+    killer, words = what_killed(before["origin"])
+    if killer:
+        logging.warning("the try before this one was killed: %s", words)
+    if killer == NO_MEMORY:
         return MEMORY
-    return DIED if phase == STEPPED else ""
+    return DIED if phase == STEPPED and killer != SCHEDULER else ""
 
 
 def _kind_of(error: BaseException, phase: str) -> str:
