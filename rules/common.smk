@@ -49,6 +49,10 @@ DOWNLOADS = Downloads(config["downloads_dir"].rstrip("/"))
 SCRIPTS = os.path.relpath(BASEDIR / "scripts")
 MODELS, DATASETS = config["run"]["models"], config["run"]["datasets"]
 TRAINED, FETCHED = trained_models(config), fetched_names(config)
+PRETRAINED, FINETUNED = (
+    RESULTS.pretraining("{model}"),
+    RESULTS.finetuning("{model}", "{dataset}"),
+)
 SHARDS, TOKENIZERS = len(corpus_shards(config)), corpus_tokenizers(config)
 
 

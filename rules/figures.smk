@@ -26,7 +26,7 @@ rule build_figures:
         groups=json.dumps(origin_groups(config)),
     shell:
         "python {SCRIPTS:q}/build_figures.py"
-        " --scores {input.scores:q} --efficiency {input.efficiency:q} --trainings {input.trainings:q}"
+        " --scores {input.scores:q} --efficiency {input.efficiency:q} --trainings {FINETUNED.training:q}"
         " --pretrainings {input.pretrainings:q}"
         " {params.selection:q}"
         " --baseline {params.baseline:q} --groups {params.groups:q} --output-dir {RESULTS.figures.folder:q}"
@@ -61,6 +61,7 @@ rule describe_run:
     shell:
         "python {SCRIPTS:q}/describe_run.py"
         " --config {params.config:q} --used {params.used:q}"
-        " --scores {input.scores:q} --checks {input.checks:q} --trainings {input.trainings:q}"
+        " --scores {input.scores:q} --checks {input.checks:q}"
+        " --pretrainings {PRETRAINED.provenance:q} --trainings {FINETUNED.provenance:q}"
         " --corpus {input.corpus:q} --benchmarks {params.benchmarks:q} --output-dir {params.folder:q}"
         " > {log:q} 2>&1"

@@ -108,7 +108,7 @@ rule check_results:
         selection=reporting_selection(),
     shell:
         "python {SCRIPTS:q}/check_results.py"
-        " --scores {input.scores:q} --runs {input.runs:q} --tables {params.tables:q}"
+        " --scores {input.scores:q} --runs {FINETUNED.run:q} --tables {params.tables:q}"
         " {params.selection:q}"
         " --output {output.report:q} > {log:q} 2>&1"
 
@@ -172,7 +172,7 @@ rule build_tables:
         "python {SCRIPTS:q}/build_tables.py"
         " --scores {input.scores:q} --comparisons {input.comparisons:q}"
         " --efficiency {input.efficiency:q} --deployment {input.deployment:q}"
-        " --trainings {input.trainings:q}"
+        " --trainings {FINETUNED.training:q}"
         " {params.selection:q}"
         " --baseline {params.baseline:q} --quirks {params.quirks:q} --output-dir {params.folder:q}"
         " > {log:q} 2>&1"

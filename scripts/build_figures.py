@@ -11,7 +11,7 @@ from compactbio.logs import run_program
 from compactbio.reporting.collected_scores import collect_scores
 from compactbio.reporting.efficiency.measurements import read_efficiency
 from compactbio.reporting.material import Material
-from compactbio.reporting.options import add_selection, json_option, parse_datasets, read_published_of
+from compactbio.reporting.options import add_selection, json_option, of_each, parse_datasets, read_published_of
 from compactbio.reporting.pretrainings import read_pretrainings
 from compactbio.reporting.score_cells import build_cells
 from compactbio.reporting.trainings import read_trainings
@@ -26,7 +26,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--scores", type=Path, required=True, help="table that collect_scores wrote")
     parser.add_argument("--efficiency", type=Path, nargs="*", default=[], help="files of measure_efficiency")
     parser.add_argument(
-        "--trainings", type=Path, nargs="*", default=[], help="files <model>/<dataset>/training.json of finetune_model"
+        "--trainings",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="files <model>/<dataset>/training.json of finetune_model; {model} and {dataset} stand for each",
     )
     parser.add_argument(
         "--pretrainings",
@@ -59,7 +63,7 @@ def main() -> None:
         scored,
         assignment,
         measured=read_efficiency(arguments.efficiency),
-        trainings=read_trainings(arguments.trainings),
+        trainings=read_trainings(of_each(arguments.trainings, models, datasets)),
         scores=scores,
         pretrainings=read_pretrainings(arguments.pretrainings),
         looks=group_looks(models, groups, arguments.baseline),

@@ -23,6 +23,7 @@ from compactbio.reporting.options import (
     add_selection,
     datasets_in,
     json_option,
+    of_each,
     options_so_far,
     parse_datasets,
     read_published_of,
@@ -57,7 +58,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--efficiency", type=Path, nargs="*", default=[], help="files of measure_efficiency")
     parser.add_argument("--deployment", type=Path, nargs="?", help="file of measure_deployment")
     parser.add_argument(
-        "--trainings", type=Path, nargs="*", default=[], help="files <model>/<dataset>/training.json of finetune_model"
+        "--trainings",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="files <model>/<dataset>/training.json of finetune_model; {model} and {dataset} stand for each",
     )
     parser.add_argument("--comparisons", type=Path, help="table that compare_models wrote")
     add_selection(parser, required=False)
@@ -116,7 +121,7 @@ def main() -> None:
         scored,
         assignment,
         measured=read_efficiency(efficiency),
-        trainings=read_trainings(trainings),
+        trainings=read_trainings(of_each(trainings, models, datasets)),
         deployed=read_deployment(deployment),
         estimates=gather_estimates(arguments, models),
         quirks=quirks,

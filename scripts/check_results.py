@@ -10,7 +10,7 @@ from compactbio.errors import UserError
 from compactbio.files import write_text
 from compactbio.logs import run_program
 from compactbio.reporting.collected_scores import collect_scores
-from compactbio.reporting.options import add_selection, parse_datasets, read_published_of
+from compactbio.reporting.options import add_selection, of_each, parse_datasets, read_published_of
 from compactbio.reporting.score_checks import find_problems, read_expected_runs, report
 from compactbio.reporting.table_checks import find_table_problems, read_tables
 
@@ -21,7 +21,13 @@ def main() -> None:
     """Read the command line, check everything, then refuse or write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scores", type=Path, required=True, help="table that collect_scores wrote")
-    parser.add_argument("--runs", type=Path, nargs="+", required=True, help="run.yaml of every fine-tuning")
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="run.yaml of every fine-tuning, {model} and {dataset} for each",
+    )
     parser.add_argument("--tables", type=Path, required=True, help="folder that build_tables wrote")
     add_selection(parser)
     parser.add_argument("--output", type=Path, required=True, help="text file with what was checked")
@@ -29,7 +35,7 @@ def main() -> None:
     datasets = parse_datasets(arguments.datasets)
     models = arguments.models
     scores = collect_scores([arguments.scores])
-    expected = read_expected_runs(arguments.runs)
+    expected = read_expected_runs(of_each(arguments.runs, models, datasets))
     assignment = read_published_of(arguments, models, datasets)
     tables = read_tables(arguments.tables)
     problems = find_problems(scores, models=models, datasets=datasets, expected=expected)

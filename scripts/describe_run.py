@@ -12,7 +12,7 @@ from pathlib import Path
 from compactbio.files import read_json
 from compactbio.logs import run_program
 from compactbio.reporting.collected_scores import collect_scores
-from compactbio.reporting.options import json_option
+from compactbio.reporting.options import json_option, of_each
 from compactbio.reporting.pages.deviations import deviations_document
 from compactbio.reporting.pages.environment import environment_document
 from compactbio.reporting.pages.overview import corpus_document, run_document
@@ -22,6 +22,7 @@ from compactbio.reporting.render import write_document, write_rows
 from compactbio.reporting.report_records import PAGES
 from compactbio.settings.load import settings_of_files
 from compactbio.settings.results import PRETRAINING, TrainingResults
+from compactbio.settings.selection import finetuned_datasets, trained_models
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,11 @@ def parse_arguments() -> argparse.Namespace:
         nargs="*",
         default=[],
         metavar="PROVENANCE",
-        help="files pretraining/<model>/ and finetuning/<model>/<dataset>/provenance.json, training.json beside each",
+        help="files pretraining/<model>/ and finetuning/<model>/<dataset>/provenance.json, training.json beside each;"
+        " {model} and {dataset} stand for each fine-tuning of the configuration",
+    )
+    parser.add_argument(
+        "--pretrainings", type=Path, nargs="*", default=[], metavar="PROVENANCE", help="the same of pre-trainings"
     )
     parser.add_argument("--corpus", type=Path, nargs="*", default=[], help="summary.csv of the corpus, if there is one")
     parser.add_argument("--benchmarks", type=Path, required=True, help="folder in which Snakemake measures the jobs")
@@ -54,10 +59,14 @@ def main() -> None:
     arguments = parse_arguments()
     config = json_option("--config", arguments.config)
     paper = settings_of_files([])
-    trained = read_trained(arguments.trainings)
+    files = [
+        *of_each(arguments.pretrainings, trained_models(config), [""]),
+        *of_each(arguments.trainings, config["run"]["models"], finetuned_datasets(config)),
+    ]
+    trained = read_trained(files)
     steps = {
         path.parent.name: read_json(TrainingResults(path.parent).training)["step"]
-        for path, job in zip(arguments.trainings, trained, strict=True)
+        for path, job in zip(files, trained, strict=True)
         if job.stage == PRETRAINING
     }
     scores = collect_scores([arguments.scores])

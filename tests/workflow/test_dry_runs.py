@@ -119,21 +119,23 @@ def test_a_folder_of_results_is_renamed_in_one_line(tmp_path: Path) -> None:
     assert after == {path.replace("/finetuning/", "/tuned/") for path in before}
 
 
-def longest_commands(folder: Path, *arguments: str) -> dict[str, int]:
-    """Return the number of characters of each rule's longest command in a dry run."""
+def longest_commands(folder: Path, *arguments: str) -> dict[str, str]:
+    """Return each rule's longest command in a dry run."""
     printed = run_snakemake(folder, "--dry-run", "--printshellcmds", *arguments).stdout
     blocks = re.findall(r"^(?:local)?rule (\w+):\n(?:    .*\n)*?Shell command: (.*)$", printed, re.MULTILINE)
-    longest: dict[str, int] = {}
+    longest: dict[str, str] = {}
     for rule, command in blocks:
-        longest[rule] = max(len(command), longest.get(rule, 0))
+        longest[rule] = max(command, longest.get(rule, ""), key=len)
     return longest
 
 
 def test_commands_of_the_paper_are_far_from_what_a_system_takes(tmp_path: Path) -> None:
     """An argument may have 131,071 bytes; from 65,534 on, Snakemake writes a command into a file and starts that."""
-    lengths = longest_commands(tmp_path)
-    assert len(lengths) >= 25
-    assert {rule: length for rule, length in lengths.items() if length > 32_000} == {}
+    commands = longest_commands(tmp_path)
+    assert len(commands) >= 25
+    assert {rule: len(command) for rule, command in commands.items() if len(command) > 20_000} == {}
+    # nor does one name a file of every fine-tuning: of 12 models on 8 datasets here
+    assert {rule for rule, command in commands.items() if command.count("results/finetuning/") > 2 * 12} == set()
 
 
 def test_no_command_grows_with_the_corpus(tmp_path: Path) -> None:
@@ -148,7 +150,7 @@ def test_no_command_grows_with_the_corpus(tmp_path: Path) -> None:
         lengths.append(longest_commands(tmp_path, "--configfile", "own.yaml"))
     few, many = lengths
     assert {"summarise_corpus", "pretrain_model", "tokenize_shard", "describe_run"} <= few.keys() == many.keys()
-    assert {rule: many[rule] - few[rule] for rule in few if many[rule] > few[rule] + 2} == {}  # of a number's digits
+    assert {rule: many[rule] for rule in few if len(many[rule]) > len(few[rule]) + 2} == {}  # of a number's digits
 
 
 HUB_MODEL = {

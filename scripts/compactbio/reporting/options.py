@@ -45,6 +45,21 @@ def selection_options(config: dict[str, Any], published: str) -> list[str]:
     ]
 
 
+def of_each(paths: Iterable[Path], models: Iterable[str], datasets: Iterable[str]) -> list[Path]:
+    """Return paths, one that holds "{model}" and "{dataset}" as those of each model and dataset.
+
+    Rules give such paths, since the names of all files would not fit a command line.
+    """
+    datasets = list(datasets)
+    pairs = [(model, dataset) for model in models for dataset in datasets]
+    found: list[Path] = []
+    for path in paths:
+        text = str(path)
+        filled = [text.replace("{model}", model).replace("{dataset}", dataset) for model, dataset in pairs]
+        found += map(Path, dict.fromkeys(filled)) if "{model}" in text else [path]
+    return found
+
+
 def read_published_of(arguments: argparse.Namespace, models: Sequence[str], datasets: dict[str, str]) -> Assignment:
     """Return the published rows that a program's options name, sorted for these models and datasets.
 
