@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -143,3 +145,10 @@ def test_an_interrupted_finetuning_saves_and_goes_on(tmp_path: Path) -> None:
         assert "Traceback" not in terminal.printed and "run is stalled" not in terminal.printed
         [folder] = folders_of(tmp_path / "kept")
         assert CheckpointFolder(folder).latest_step() >= before and was_interrupted(folder)
+
+
+def test_an_interruption_while_a_program_loads_is_one_line() -> None:
+    code = "import compactbio, signal, os; os.kill(os.getpid(), signal.SIGINT); import time; time.sleep(9)"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, timeout=60)
+    assert ended.stderr == "interrupted\n"
+    assert ended.returncode == -signal.SIGINT

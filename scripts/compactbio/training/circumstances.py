@@ -78,7 +78,7 @@ def present_origin() -> Origin:
         "job": os.environ.get("SLURM_JOB_ID"),
         "restarts": os.environ.get("SLURM_RESTART_COUNT", "0"),
         "host": host_name(),
-        "boot": _text(Path("/proc/sys/kernel/random/boot_id")),
+        "boot": _text(Path("/proc/sys/kernel/random/boot_id")).strip(),
     }
     group = _memory_group()
     kills = _memory_kills(group)
