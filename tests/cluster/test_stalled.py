@@ -13,7 +13,7 @@ from helpers.configurations import read
 from cluster.asking import state_of, wait_until
 from cluster.checkout import CONFIGURATION, RESULTS, Checkout
 from cluster.conftest import REPORT
-from cluster.hardships import PATIENCE, holder_of, jobs_of, last_job, step_of, target
+from cluster.hardships import PATIENCE, holder_of, jobs_of, step_of, target
 from compactbio.files import read_json
 from compactbio.training.tries import STEPPED, read_tries
 
@@ -75,13 +75,17 @@ def wait_for_steps(checkout: Checkout, job: str) -> None:
     wait_until(stepped, PATIENCE, f"job {job} takes a step")
 
 
+def nth_job(number: int) -> str:
+    """Wait until so many jobs of the training were submitted and return the number of the newest."""
+    wait_until(lambda: len(jobs_of(DYING)) == number, PATIENCE, f"{number} jobs of {DYING}")
+    return max((job["JobId"] for job in jobs_of(DYING)), key=int)
+
+
 def test_silent_deaths_stall_until_a_cause_may_be_gone_and_an_interruption_does_not(ready: Checkout) -> None:
     command = (CONFIG, "--retries", str(DEATHS), "--", target(DYING))
     workflow = ready.start_workflow(*command, log="dying.log")
-    job = ""
-    for _ in range(DEATHS):
-        job = last_job(DYING, after=job)
-        wait_for_steps(ready, job)
+    for number in range(1, DEATHS + 1):
+        wait_for_steps(ready, nth_job(number))
         found = re.search(r"process (\d+)", holder_of(ready, DYING))
         assert found is not None
         os.kill(int(found[1]), signal.SIGKILL)
@@ -95,8 +99,7 @@ def test_silent_deaths_stall_until_a_cause_may_be_gone_and_an_interruption_does_
 
     less_memory = ("--set-resources", "pretrain_model:micro_batch_tokens=2048")
     workflow = ready.start_workflow(CONFIG, *less_memory, "--", target(DYING), log="less.log")
-    wait_until(lambda: len(jobs_of(DYING)) == DEATHS + 2, PATIENCE, "another job")
-    last = max((one["JobId"] for one in jobs_of(DYING)), key=int)
+    last = nth_job(DEATHS + 2)
     wait_for_steps(ready, last)
     assert not list(ready.path("checkpoints/pretraining", DYING).glob("*/stalled"))
     workflow.send_signal(signal.SIGINT)  # Ctrl-C: Snakemake cancels its jobs, and the training saves
