@@ -30,7 +30,7 @@ UNTIL = {
     MEMORY: "there is more memory, a smaller micro_batch_tokens, more processes or other code",
     DEADLINE: "there are more minutes, more processes or other code",
     LOSS: "the number of processes, micro_batch_tokens or the code is another",
-    DIED: "the host, the number of processes or the code is another, or there is more memory or time",
+    DIED: "the host, the processes or the code change, or there is more memory or time or a smaller micro_batch_tokens",
 }
 NAMES = {
     "host": "the host",
