@@ -39,13 +39,12 @@ test-fast: $(INSTALLED)  ## the tests of functions, which start no program: side
 test-cluster: $(INSTALLED)  ## the tests that start a SLURM on this machine (root, and Debian's slurm-wlm and munge)
 	pytest -m cluster
 
-lint: $(INSTALLED)  ## formatting, ruff, types, layers of imports, snakefmt, snakemake --lint
+lint: $(INSTALLED)  ## formatting, ruff, types, layers of imports, snakefmt
 	ruff format --check .
 	ruff check .
 	mypy
 	PYTHONPATH=scripts lint-imports
 	snakefmt --check Snakefile rules
-	snakemake --lint
 
 format: $(INSTALLED)  ## write the formatting
 	ruff format .
