@@ -177,7 +177,7 @@ def send(processes: list[int], number: int) -> None:
 
 
 def wait_or_kill(processes: list[int]) -> None:
-    """Wait until processes that were told to leave at once have ended, and kill those that do not."""
+    """Wait until processes that have to leave at once have ended, and kill those that do not."""
     until = time.monotonic() + SECONDS_TO_LEAVE
     while any(Path(f"/proc/{process}").exists() for process in processes):
         if time.monotonic() > until:

@@ -237,7 +237,7 @@ class OneMachineSlurm:
         return "is UP" in output(["scontrol", "ping"], check=False)
 
     def _kill_jobs(self, node: str) -> None:
-        """Kill what jobs run on a node, their keepers first, lest these report an end."""
+        """Kill what jobs run on a node, their keepers first, which would report an end."""
         mark = f"SLURMD_NODENAME={node}"
         found = [
             int(path.parent.name) for path in Path("/proc").glob("[0-9]*/environ") if mark in text_of(path).split("\0")

@@ -1,4 +1,4 @@
-"""list_checkpoints.py: what is in use, what is orphaned, what cannot be told; nothing is deleted."""
+"""list_checkpoints.py: what is in use, what is orphaned, what cannot be known; nothing is deleted."""
 
 from __future__ import annotations
 

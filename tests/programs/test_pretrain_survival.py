@@ -1,4 +1,4 @@
-"""pretrain_model.py as processes: killed, told to leave, out of disk, on one process and on two."""
+"""pretrain_model.py as processes: killed, asked to leave, out of disk, on one process and on two."""
 
 from __future__ import annotations
 
@@ -130,10 +130,10 @@ def test_a_signal_through_the_launcher_saves_and_leaves(world, tmp_path, number,
     process = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True)
     wait_for_step(lambda: process.poll() is None, tmp_path, 5)
     process.send_signal(number)
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == 1, told
-    assert f"{number.name} received" in told
-    assert "unfinished at step" in told
+    _, printed = process.communicate(timeout=60)
+    assert process.returncode == 1, printed
+    assert f"{number.name} received" in printed
+    assert "unfinished at step" in printed
     left = json.loads(state.read_text())
     assert left["reason"] == "signal"
     assert CheckpointFolder(run_folder(tmp_path)).latest_step() == left["step"] >= 5

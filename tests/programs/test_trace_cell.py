@@ -141,9 +141,9 @@ def test_a_stage_before_stands_in_the_chain_with_its_weights(results, trace):
     chain.write_stage(results, "First")
     out, error = trace(results, "--verify")
     assert error == ""
-    told = out[out.index("started from Small fine-tuned on First") :]
-    assert "fine-tuning" in told and "seed1: seed 1" in told and "seed2" not in told
-    assert "tasks/First: digest" in told and "pubmed26n0001.xml.gz: md5" in told  # to the model it started from
+    printed = out[out.index("started from Small fine-tuned on First") :]
+    assert "fine-tuning" in printed and "seed1: seed 1" in printed and "seed2" not in printed
+    assert "tasks/First: digest" in printed and "pubmed26n0001.xml.gz: md5" in printed  # to the model it started from
     training = results / "finetuning/Small/First/training.json"
     spoil_json(training, lambda value: value.update(weights="0" * 64))
     assert "digest of the weights in" in trace(results)[1]

@@ -96,8 +96,8 @@ def test_submissions_add_up_also_where_one_was_killed(tmp_path):
     third.begin(step=150, seconds=5400.0)
     third.use(1)
     third.end(step=200, seconds=9000.0, reason="finished")
-    told = [(one["from_step"], one["to_step"], one["seconds"], one["reason"]) for one in third.all]
-    assert told == [(0, 100, 3600.0, "deadline"), (100, 150, 1800.0, "killed"), (150, 200, 3600.0, "finished")]
+    facts = [(one["from_step"], one["to_step"], one["seconds"], one["reason"]) for one in third.all]
+    assert facts == [(0, 100, 3600.0, "deadline"), (100, 150, 1800.0, "killed"), (150, 200, 3600.0, "finished")]
     assert third.gpu_hours() == pytest.approx(1 * 2 + 0.5 * 4 + 1 * 1)
     assert json.loads((tmp_path / "submissions.json").read_text()) == third.all
 

@@ -177,7 +177,7 @@ class Tries:
         if record is None or record["counts"].get(kind, 0) < ALLOWED[kind]:
             return
         count, step = record["counts"][kind], record["step"]
-        told = {
+        message = {
             MEMORY: f"{count} tries from step {step} ran out of memory before their first checkpoint",
             DEADLINE: f"in {count} tries from step {step} the time limit ({self.minutes or 0:g} minutes) was reached "
             f"before one step was done and saved; {time.monotonic() - self.began:.0f} s of the last passed before "
@@ -188,8 +188,8 @@ class Tries:
             "whether memory, a time limit or a node ended them (see the scheduler's record of the jobs)",
         }[kind]
         if kind == DIED and reason:
-            told = f"{count} tries from step {step} died before their first checkpoint, the last with an error"
-        self.stall(kind, f"{told}: {reason}" if reason else told, step=step, hosts=record["hosts"])
+            message = f"{count} tries from step {step} died before their first checkpoint, the last with an error"
+        self.stall(kind, f"{message}: {reason}" if reason else message, step=step, hosts=record["hosts"])
 
     def _release(self) -> None:
         if self._lock is not None:

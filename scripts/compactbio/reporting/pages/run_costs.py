@@ -40,7 +40,7 @@ def costs_document(models: Sequence[str], trained: Sequence[Trained], benchmarks
     rows = [_row(name, [job for job in trained if job.model == name]) for name in names]
     rows.append(_row("all", trained))
     on_gpus = any(job.gpu_hours for job in trained)
-    notes = [] if on_gpus else ["No training used a GPU: GPU-hours are 0, times are those of processors."]
+    notes = [] if on_gpus else ["No training used a GPU: GPU-hours are 0, times are those of CPUs."]
     notes.append(f"{DASH} = none in this run.")
     header = ["model", *(f"{stage} {unit}" for stage in STAGES.values() for unit in ("time", "GPU-hours"))]
     models_block = Block("Trainings by model", "costs-models", header, rows, notes)
@@ -48,7 +48,7 @@ def costs_document(models: Sequence[str], trained: Sequence[Trained], benchmarks
         row(rule, str(count), in_words(seconds), in_words(cpu), number(None if math.isnan(peak) else peak, 0))
         for rule, count, seconds, cpu, peak in benchmarks.itertuples(index=False)
     ]
-    header = ["rule", "jobs", "time", "processor time", "peak memory, MB"]
+    header = ["rule", "jobs", "time", "CPU time", "peak memory, MB"]
     jobs_block = Block("Jobs by rule", "costs-rules", header, jobs)
     text = (
         "Time and GPU-hours of a training are those of its provenance.json, all tries together; a model's fine-tuning "

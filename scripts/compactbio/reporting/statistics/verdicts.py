@@ -26,7 +26,7 @@ RULE = (
     "and the interval leaves it out, lower the opposite. How many runs the paper averaged is not known; several would "
     "make the interval narrower, so that higher and lower hold for any number of them, while replicated says no more "
     "than that one more run of ours could print that value, which a wide interval makes easy. Fewer than "
-    f"{LEAST_RUNS} runs do not tell the scatter, and no cell's verdict is corrected for the number of cells: of values "
+    f"{LEAST_RUNS} runs do not show the scatter, and no cell's verdict is corrected for the number of cells: of values "
     "that are replicated in truth, one in twenty is missed."
 )
 OTHER_PROTOCOL = "by the standard protocol, which the paper's own values are not scored by"

@@ -145,7 +145,7 @@ def deployment_sections(models: Sequence[str], deployed: Deployment | None) -> l
     text = [
         f"Each model as fine-tuned on {dataset} ({', '.join(runs)}), with its head: in torch, as an ONNX file, and as "
         "one whose weights and matrix products are int8 (ONNX Runtime's dynamic quantisation, per channel, 7 bits of "
-        f"the weights, so that it answers alike on all processors). {METRIC_TITLES[metric]}: percent, on all test "
+        f"the weights, so that it answers alike on every CPU). {METRIC_TITLES[metric]}: percent, on all test "
         "data, of torch as fine-tuning stored it, and the difference from it in this one run; no test says whether "
         f"that is more than chance. The int8 files are {Results(Path()).reporting.deployment.int8('<model>')}.",
         f"Measured on {_cpu_machine(deployed['hardware'])}; {settings['sequence_length']} tokens, batches of 1 and "
