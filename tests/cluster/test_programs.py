@@ -55,7 +55,7 @@ def test_preflight_finds_that_the_gpus_are_none(preflight: dict[str, str]) -> No
 def test_preflight_says_what_the_trainings_will_take(preflight: dict[str, str]) -> None:
     for model, steps in (("BioBERT-v1.1", 30), ("DistilBioBERT", 20)):
         text = preflight[f"hours {model}"]
-        assert re.search(rf" ok \S+ min on no GPU, {steps} steps of \S+ s, 1 submission$", text)
+        assert re.search(rf" ok \S+ min on no GPU, {steps} steps of \S+ s, peak \S+ MB, 1 submission$", text)
     assert re.search(
         r"^hours ok ready after \S+ min if none waits in the queue; measured on .*no GPU$", preflight["hours"]
     )
