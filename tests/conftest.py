@@ -1,0 +1,7 @@
+"""What every test finds: Ctrl-C reaches the programs that tests start, also where the tests run in the background."""
+
+import signal
+
+# A shell has its background processes ignore SIGINT, and who is started by them as well; a handler is not inherited.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
