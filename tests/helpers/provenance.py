@@ -118,7 +118,10 @@ def _write_pretraining(results: Path, teacher: str, student: str) -> None:
     inputs = {"student": student, "teacher": teacher, "tokens/0001": store}
     mark = fingerprint(run, inputs, RECIPE)
     training = {"model": MODEL, "fingerprint": mark, "step": 6, "total_steps": 6, "seconds": 60.0}
-    write(folder / "training.json", training | {"loss_first": 9.0, "loss_last": 7.0})
+    write(
+        folder / "training.json",
+        training | {"loss_first": 9.0, "loss_last": 7.0, "checkpoint": "step-1", "metrics": "metrics.jsonl"},
+    )
     write(folder / "metrics.jsonl", '{"step": 6, "loss": 7.0}\n')
     tries = [{"started": "2026-01-01T00:00:00+00:00", "host": "node1", "job": "7", "processes": 1, "gpus": 2}]
     tries[0] |= {"from_step": 0, "to_step": 6, "seconds": 60.0, "reason": "finished"}
