@@ -83,11 +83,17 @@ def click(browser: Any, label: str) -> None:
 
 def open_result(browser: Any, row: int) -> tuple[str, dict[str, Any]]:
     """Click on the eye of a row of results; return the result's path and what shows."""
-    rows = wait(browser, lambda: browser.find_elements("css selector", "nav table tbody tr"))
+    wait(browser, lambda: browser.find_elements("css selector", "nav table tbody tr"))
     before = browser.execute_script("return app.state.resultPath")
-    rows[row].find_element("css selector", "td:last-child a").click()
     script = "return app.state.resultPath === arguments[0] ? null : app.state.resultPath"
-    path = wait(browser, lambda: browser.execute_script(script, before))
+
+    def clicked() -> str | None:  # a click on a row that is just drawn anew is lost, so it is repeated
+        rows = browser.find_elements("css selector", "nav table tbody tr")
+        if browser.execute_script(script, before) is None and len(rows) > row:
+            rows[row].find_element("css selector", "td:last-child a").click()
+        return browser.execute_script(script, before)
+
+    path = wait(browser, clicked)
     if path.endswith(".html"):
         frame = wait(browser, lambda: browser.find_elements("css selector", "iframe"))[0]
         browser.switch_to.frame(frame)
@@ -111,9 +117,10 @@ def open_result(browser: Any, row: int) -> tuple[str, dict[str, Any]]:
 
 def wait(browser: Any, found: Any) -> Any:
     """Return the first answer that is not empty."""
+    from selenium.common.exceptions import StaleElementReferenceException
     from selenium.webdriver.support.ui import WebDriverWait
 
-    return WebDriverWait(browser, SECONDS).until(lambda _: found())
+    return WebDriverWait(browser, SECONDS, ignored_exceptions=[StaleElementReferenceException]).until(lambda _: found())
 
 
 def test_categories_are_ordered_for_a_reviewer(browser: Any, report: Path) -> None:
