@@ -138,3 +138,9 @@ def test_what_does_not_go_together_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"tokenizers of .* differ"):
         run = run_of({"teacher_layers": [0]})
         initialise_student(run, teacher=teacher, tokenizer=other)
+
+
+@pytest.mark.parametrize("student", [{}, {"shape": {}, "teacher_layers": [0]}])
+def test_a_run_written_by_hand_names_one_kind_of_student(student):
+    with pytest.raises(UserError, match="exactly one of teacher_layers, checkpoint and shape"):
+        initialise_student(run_of(student), teacher=None, checkpoint=None, tokenizer=None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from compactbio.errors import UserError
+
 STAGE = "starts_from"  # in a dataset's `finetuning`: no hyper-parameter, but another dataset
 
 
@@ -32,8 +34,16 @@ def student_parts(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def student_kind(model: Mapping[str, Any]) -> tuple[str, Any]:
-    """Return which of teacher_layers, checkpoint and shape a model's student is made from, and its value."""
-    return next(iter(student_parts(model).items()))
+    """Return which of teacher_layers, checkpoint and shape a model's student is made from, and its value.
+
+    Raises:
+        UserError: none or several are set, as only a run file written by hand can have it.
+    """
+    parts = student_parts(model)
+    if len(parts) != 1:
+        found = ", ".join(parts) or "none"
+        raise UserError(f"student: exactly one of teacher_layers, checkpoint and shape must be set (found: {found})")
+    return next(iter(parts.items()))
 
 
 def trained_models(config: dict[str, Any]) -> list[str]:

@@ -19,7 +19,6 @@ from typing import IO, TypedDict, cast
 
 from compactbio.errors import UserError
 from compactbio.files import read_json, write_json
-from compactbio.training.checkpoints import NotSavedError
 from compactbio.training.circumstances import (
     NO_MEMORY,
     SCHEDULER,
@@ -30,6 +29,7 @@ from compactbio.training.circumstances import (
     what_killed,
 )
 from compactbio.training.divergence import LossError
+from compactbio.training.error_causes import in_words, is_of_files, lacks_memory
 from compactbio.training.stalls import DEADLINE, DIED, LOSS, MEMORY, STALLED, UNTIL, Stall, read_stall, what_changed
 
 TRIES = "tries.json"
@@ -39,7 +39,6 @@ TRACE = "out-of-memory"
 # how many tries from one step a cause may end; a loss is computed from the same numbers each time
 ALLOWED = {MEMORY: 2, DEADLINE: 2, LOSS: 1, DIED: 3}
 STARTING, BEGAN, STEPPED, INTERRUPTED, ENDED = "starting", "began", "stepped", "interrupted", "ended"
-WORDS_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
 
 
 class TriesRecord(TypedDict):
@@ -152,7 +151,7 @@ class Tries:
             record["phase"] = INTERRUPTED if reason == "signal" else ENDED
             self._write()
             if kind:
-                self._stall_at_limit(kind, _in_words(error) if error else "")
+                self._stall_at_limit(kind, in_words(error) if error else "")
         (self.folder / TRACE).unlink(missing_ok=True)
         self._record = None
         self._release()
@@ -254,21 +253,6 @@ def note_lack_of_memory(folder: Path, error: BaseException) -> None:
             (folder / TRACE).touch()
 
 
-def lacks_memory(error: BaseException) -> bool:
-    """Return whether an error, or one that it comes from, says that memory was short; of torch by its name."""
-    names = {kind.__name__ for kind in type(error).__mro__}
-    short = bool(names & {"MemoryError", "OutOfMemoryError"})
-    short = short or (isinstance(error, RuntimeError) and any(word in str(error).lower() for word in WORDS_OF_MEMORY))
-    return short or (error.__cause__ is not None and lacks_memory(error.__cause__))
-
-
-def is_of_files(error: BaseException) -> bool:
-    """Return whether an error, or one that it comes from, is of files: a full disk, a quota, a lost server."""
-    if isinstance(error, (OSError, NotSavedError)):
-        return True
-    return error.__cause__ is not None and is_of_files(error.__cause__)
-
-
 def _what_ended(before: TriesRecord, trace: bool) -> str:
     """Return the kind of cause that ended a try which noted no end; empty if that must not count."""
     phase = before["phase"]
@@ -291,10 +275,6 @@ def _kind_of(error: BaseException, phase: str) -> str:
     if is_of_files(error) or phase not in (BEGAN, STEPPED):
         return ""
     return MEMORY if lacks_memory(error) else DIED
-
-
-def _in_words(error: BaseException) -> str:
-    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
 
 
 def _who_and_when() -> str:

@@ -1,0 +1,28 @@
+"""What an error says of its cause: too little memory, or a file that could not be read or written."""
+
+from __future__ import annotations
+
+from compactbio.errors import UserError
+from compactbio.training.checkpoints import NotSavedError
+
+WORDS_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Return whether an error, or one that it comes from, says that memory was short; of torch by its name."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    short = bool(names & {"MemoryError", "OutOfMemoryError"})
+    short = short or (isinstance(error, RuntimeError) and any(word in str(error).lower() for word in WORDS_OF_MEMORY))
+    return short or (error.__cause__ is not None and lacks_memory(error.__cause__))
+
+
+def is_of_files(error: BaseException) -> bool:
+    """Return whether an error, or one that it comes from, is of files: a full disk, a quota, a lost server."""
+    if isinstance(error, (OSError, NotSavedError)):
+        return True
+    return error.__cause__ is not None and is_of_files(error.__cause__)
+
+
+def in_words(error: BaseException) -> str:
+    """Return an error as a sentence: a UserError's own, else the error's type before its text."""
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
