@@ -9,7 +9,7 @@ INSTALLED := .venv/installed
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: help install demo test test-fast test-cluster lint format benchmark checkpoints tables status cost site \
-	clean-demo
+	docs clean-demo
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ format: $(INSTALLED)  ## write the formatting
 	ruff format .
 	ruff check --fix .
 	snakefmt Snakefile rules
+
+docs: $(INSTALLED)  ## the pages in docs/ as a site, build/docs/index.html
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 CONFIG ?=
 tables: $(INSTALLED)  ## tables so far, beside a running workflow; CONFIG=config/demo.yaml for another configuration

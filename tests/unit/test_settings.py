@@ -53,7 +53,7 @@ def test_the_paper_has_the_published_numbers() -> None:
     assert (distil["optimisation"]["peak_learning_rate"], mobile["optimisation"]["peak_learning_rate"]) == (5e-4, 1e-4)
     assert {run["optimisation"]["global_batch_size"] for run in (distil, tiny, mobile)} == {192}
     assert tiny["optimisation"]["warmup_steps"] == 10_000
-    # README.md, Deviations, says why
+    # docs/deviations.md says why
     assert {name for name, value in config["quirks"].items() if value != "reference"} == {"finetuning_seeds"}
     assert set(load_settings(read("sound.yaml"))["quirks"].values()) == {"sound"}
 

@@ -114,7 +114,7 @@ tokenizer = AutoTokenizer.from_pretrained("path/of/this/folder")
 |---|---|---|
 {terms}
 
-Switches where the paper's code and what was meant differ (README.md of the workflow, "Deviations"):
+Switches where the paper's code and what was meant differ (docs/deviations.md of the workflow):
 
 | switch | value |
 |---|---|

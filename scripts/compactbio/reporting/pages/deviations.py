@@ -37,7 +37,7 @@ def deviations_document(config: Mapping[str, Any], paper: Mapping[str, Any], use
             f"Quirk switches: places where the paper's code does something that changes numbers; {follow}. "
             f"Configuration: {len(rows)} keys that can change a number and differ from config/config.yaml, the paper's "
             "configuration, among the models, datasets and checkpoints of this run. What cannot be switched stands in "
-            "README.md, Deviations."
+            "docs/deviations.md."
         ],
         [Section("", [], [quirks_block(quirks, "deviations-quirks"), keys])],
     )
