@@ -65,6 +65,7 @@ rule score_model:
         tasks=[RESULTS.tasks.dataset(dataset).manifest for dataset in DATASETS],
     output:
         scores=RESULTS.model_scores("{model}").scores,
+        classes=RESULTS.model_scores("{model}").classes,
         units=RESULTS.model_scores("{model}").units,
     log:
         RESULTS.log("score_model", "{model}"),
@@ -80,5 +81,6 @@ rule score_model:
     shell:
         "HF_HUB_OFFLINE=1 python {SCRIPTS:q}/score_model.py"
         " --model {wildcards.model:q} --results {params.results:q}"
-        " --tasks {params.tasks:q} --output {output.scores:q} --units {output.units:q}"
+        " --tasks {params.tasks:q} --output {output.scores:q}"
+        " --classes {output.classes:q} --units {output.units:q}"
         " > {log:q} 2>&1"

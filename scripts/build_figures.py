@@ -15,6 +15,7 @@ from compactbio.reporting.options import add_selection, json_option, of_each, pa
 from compactbio.reporting.pretrainings import read_pretrainings
 from compactbio.reporting.score_cells import build_cells
 from compactbio.reporting.trainings import read_trainings
+from compactbio.scoring.score_rows import Score
 from compactbio.style import LOOKS, group_looks
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def main() -> None:
     if unknown:
         raise UserError(f"--groups: unknown group {', '.join(unknown)}; known are {', '.join(LOOKS)}")
     models, datasets = arguments.models, parse_datasets(arguments.datasets)
-    scores = collect_scores([arguments.scores])
+    scores = collect_scores([arguments.scores], Score)
     assignment = read_published_of(arguments, models, datasets)
     scored = build_cells(
         scores, models=models, datasets=datasets, baseline=arguments.baseline, published=assignment.by_cell()

@@ -33,6 +33,7 @@ from compactbio.reporting.report_records import INDEX, TABLES
 from compactbio.reporting.score_cells import build_cells
 from compactbio.reporting.statistics.estimates import Estimate, read_estimates
 from compactbio.reporting.trainings import read_trainings
+from compactbio.scoring.score_rows import Score
 from compactbio.settings.load import settings_of_files
 from compactbio.settings.results import Results, find
 
@@ -98,12 +99,12 @@ def main() -> None:
         if not arguments.results.is_dir():
             raise UserError(f"there is no folder {arguments.results}: nothing was run for it yet, or correct its path")
         results = Results(arguments.results)
-        scores = collect_scores(find(results, results.model_scores("*").scores))
+        scores = collect_scores(find(results, results.model_scores("*").scores), Score)
         efficiency = efficiency or find(results, results.reporting.efficiency)
         deployment = deployment or next(iter(find(results, results.reporting.deployment.measurements)), None)
         trainings = trainings or find(results, results.finetuning("*", "*").training)
     else:
-        scores = collect_scores([arguments.scores])
+        scores = collect_scores([arguments.scores], Score)
     models = arguments.models or list(dict.fromkeys(score.model for score in scores))
     datasets = parse_datasets(arguments.datasets) if arguments.datasets else datasets_in(scores)
     if not models or not datasets:

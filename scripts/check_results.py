@@ -13,6 +13,7 @@ from compactbio.reporting.collected_scores import collect_scores
 from compactbio.reporting.options import add_selection, of_each, parse_datasets, read_published_of
 from compactbio.reporting.score_checks import find_problems, read_expected_runs, report
 from compactbio.reporting.table_checks import find_table_problems, read_tables
+from compactbio.scoring.score_rows import Score
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def main() -> None:
     arguments = parser.parse_args()
     datasets = parse_datasets(arguments.datasets)
     models = arguments.models
-    scores = collect_scores([arguments.scores])
+    scores = collect_scores([arguments.scores], Score)
     expected = read_expected_runs(of_each(arguments.runs, models, datasets))
     assignment = read_published_of(arguments, models, datasets)
     tables = read_tables(arguments.tables)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from compactbio.logs import run_program
 from compactbio.reporting.collected_scores import collect_scores
-from compactbio.scoring.score_rows import write_scores
+from compactbio.scoring.score_rows import Score, write_scores
 
 log = logging.getLogger(__name__)
 
@@ -19,8 +19,8 @@ def main() -> None:
     parser.add_argument("scores", type=Path, nargs="+", metavar="SCORES.tsv", help="tables that score_model wrote")
     parser.add_argument("--output", type=Path, required=True, help="the joined table")
     arguments = parser.parse_args()
-    scores = collect_scores(arguments.scores)
-    write_scores(arguments.output, scores)
+    scores = collect_scores(arguments.scores, Score)
+    write_scores(arguments.output, scores, Score)
     models = {score.model for score in scores}
     log.info("%d scores of %d models written to %s", len(scores), len(models), arguments.output)
 

@@ -20,6 +20,7 @@ from compactbio.reporting.pages.run_costs import RECORD_COLUMNS, costs_document,
 from compactbio.reporting.pages.training_records import read_trained
 from compactbio.reporting.render import write_document, write_rows
 from compactbio.reporting.report_records import PAGES
+from compactbio.scoring.score_rows import Score
 from compactbio.settings.load import settings_of_files
 from compactbio.settings.results import PRETRAINING, TrainingResults
 from compactbio.settings.selection import finetuned_datasets, trained_models
@@ -69,7 +70,7 @@ def main() -> None:
         for path, job in zip(files, trained, strict=True)
         if job.stage == PRETRAINING
     }
-    scores = collect_scores([arguments.scores])
+    scores = collect_scores([arguments.scores], Score)
     checks = arguments.checks.read_text(encoding="utf-8").splitlines()
     rows = [row for path in arguments.corpus for row in csv.DictReader(path.open(encoding="utf-8", newline=""))]
     here = {"python": platform.python_version(), "operating system": platform.platform()}

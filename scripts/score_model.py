@@ -1,6 +1,7 @@
 """Score one model's stored predictions on all its datasets: every run, every protocol, one table.
 
-Beside the table it writes the counts per test example that the headline metrics are made of, for compare_models.
+Beside the table it writes that of the scores by class, and the counts per test example that the headline metrics are
+made of, for compare_models.
 """
 
 import argparse
@@ -28,6 +29,8 @@ def main() -> None:
     about = "the prepared datasets, in the order of --results"
     parser.add_argument("--tasks", type=Path, nargs="+", required=True, metavar="TASKDIR", help=about)
     parser.add_argument("--output", type=Path, required=True, metavar="SCORES.tsv", help="the table to write")
+    about = "the table of scores by class to write"
+    parser.add_argument("--classes", type=Path, required=True, metavar="CLASSES.tsv", help=about)
     about = "the counts per test example to write"
     parser.add_argument("--units", type=Path, required=True, metavar="UNITS.parquet", help=about)
     arguments = parser.parse_args()
@@ -41,21 +44,24 @@ def main() -> None:
     from compactbio.finetuning.runs.digests import dataset_digest
     from compactbio.provenance import write_provenance
     from compactbio.scoring.folder_scores import score_folder
-    from compactbio.scoring.score_rows import write_scores
+    from compactbio.scoring.score_rows import ClassScore, Score, write_scores
     from compactbio.scoring.units import write_units
     from compactbio.settings.results import Finetuning
 
-    scores, units, inputs = [], [], {}
+    scores, classes, units, inputs = [], [], [], {}
     for folder, task_folder in zip(arguments.results, arguments.tasks, strict=True):
         of_folder = score_folder(arguments.model, folder, task_folder)
-        scores += of_folder[0]
-        units += of_folder[1]
+        scores += of_folder.scores
+        classes += of_folder.classes
+        units += of_folder.units
         predictions = Finetuning(folder).predictions
         inputs[f"{folder.name}/{predictions.name}"] = sha256_of_file(predictions)
         inputs[f"{folder.name}/dataset"] = dataset_digest(task_folder)
     write_units(arguments.units, units)
-    write_scores(arguments.output, scores)
-    outputs = {path.name: sha256_of_file(path) for path in (arguments.output, arguments.units)}
+    write_scores(arguments.classes, classes, ClassScore)
+    write_scores(arguments.output, scores, Score)
+    written = (arguments.output, arguments.classes, arguments.units)
+    outputs = {path.name: sha256_of_file(path) for path in written}
     write_provenance(arguments.output.parent, inputs, time.perf_counter() - started, outputs=outputs)
     log.info("%d scores written to %s", len(scores), arguments.output)
 

@@ -145,7 +145,7 @@ def score(monkeypatch: Any, tmp_path: Path, results: list, tasks: list, model: s
 
     output = tmp_path / "scores.tsv"
     arguments = ["--model", model, "--results", *results, "--tasks", *tasks, "--output", output]
-    arguments += ["--units", tmp_path / "units.parquet"]
+    arguments += ["--classes", tmp_path / "classes.tsv", "--units", tmp_path / "units.parquet"]
     monkeypatch.setattr(sys, "argv", ["score_model.py", *map(str, arguments)])
     score_model.main()
     with output.open(encoding="utf-8", newline="") as stream:
@@ -153,3 +153,12 @@ def score(monkeypatch: Any, tmp_path: Path, results: list, tasks: list, model: s
     assert list(rows[0]) == ["task", "dataset", "model", "run", "protocol", "metric", "value"]
     assert {row["model"] for row in rows} == {model}
     return {(row["dataset"], row["run"], row["protocol"], row["metric"]): float(row["value"]) for row in rows}
+
+
+def class_scores(tmp_path: Path) -> dict[tuple, float]:
+    """Return {(dataset, run, protocol, label, metric): value} of the table by class that `score` left."""
+    from compactbio.reporting.collected_scores import read_scores
+    from compactbio.scoring.score_rows import ClassScore
+
+    rows = read_scores(tmp_path / "classes.tsv", ClassScore)
+    return {(row.dataset, row.run, row.protocol, row.label, row.metric): row.value for row in rows}

@@ -91,7 +91,7 @@ def test_every_form_is_scored_and_measured_and_the_int8_file_kept(monkeypatch, f
     assert (content["dataset"], content["task"]) == ("toy", task)
     facts = content["models"]["tiny"]
     assert facts["run"] == "seed1" and list(facts["forms"]) == list(FORMS)
-    stored = {score[3:6]: score.value for score in score_folder("tiny", folder, prepared)[0]}
+    stored = {score[3:6]: score.value for score in score_folder("tiny", folder, prepared).scores}
     for protocol, metrics in facts["forms"][TORCH]["scores"].items():
         assert metrics == {name: stored["seed1", protocol, name] for name in metrics}
     assert facts["forms"][ONNX]["scores"] == facts["forms"][TORCH]["scores"]

@@ -9,6 +9,7 @@ import pytest
 from helpers.scoring import (
     NER_LABELS,
     NER_RUNS,
+    class_scores,
     ner_row,
     ner_rows,
     qa_row,
@@ -24,6 +25,7 @@ from helpers.scoring import (
 from compactbio.errors import UserError
 from compactbio.scoring.bioasq_files import score_files
 
+FOUR = ("precision", "recall", "f1", "support")
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
@@ -57,6 +59,34 @@ def test_named_entities_under_both_protocols(monkeypatch, tmp_path, ner):
     assert found["seed2", "reference", "recall"] == pytest.approx(1 / 3)
     assert found["seed1", "standard", "seen_in_train"] == 0
     assert len(scores) == 2 * 2 * 5
+
+
+def test_types_of_entities_are_scored_under_both_protocols(monkeypatch, tmp_path):
+    """Against seqeval; a type that the test data lack is there with a support of 0, an untyped label is no class."""
+    from seqeval.metrics import classification_report
+
+    labels = ["O", "B-x", "I-x", "B-y", "I-y", "B-z", "I-z"]
+    gold = [["B-x", "I-x", "O"], ["B-y", "B-x", "O"]]
+    found = [["B-x", "I-x", "B-y"], ["B-y", "B-y", "O"]]
+    ids = [[labels.index(label) for label in sentence] for sentence in gold]
+    test = {"id": [0, 1], "words": [list("abc"), list("def")], "labels": ids}
+    task = write_task(tmp_path / "tasks" / "Typed", "Typed", "ner", test, labels)
+    rows = [
+        ner_row("seed1", number, mine, theirs, theirs, [0, 1, 2])
+        for number, (mine, theirs) in enumerate(zip(gold, found, strict=True))
+    ]
+    settings = run_settings("tiny", "Typed", "ner", NER_RUNS[:1], labels=labels)
+    results = write_results(tmp_path / "results" / "Typed", settings, rows)
+    score(monkeypatch, tmp_path, [results], [task])
+    report = classification_report(gold, found, output_dict=True, zero_division=0)
+    expected = {
+        ("Typed", "seed1", protocol, name, {"f1-score": "f1"}.get(metric, metric)): value
+        for protocol in ("standard", "reference")
+        for name in ("x", "y")
+        for metric, value in report[name].items()
+    }
+    absent = {("Typed", "seed1", protocol, "z", metric): 0 for protocol in ("standard", "reference") for metric in FOUR}
+    assert class_scores(tmp_path) == expected | absent
 
 
 def test_order_of_rows_does_not_matter(monkeypatch, tmp_path, ner):

@@ -87,7 +87,7 @@ COUNTED = {  # gold entities over words and over cased word pieces, as counted i
 def test_gold_entities_of_the_real_test_sets(tmp_path, dataset):
     import numpy as np
 
-    from compactbio.scoring.entities import count_pieces, labels_of_lists, offsets_of, scores_of_counts
+    from compactbio.scoring.entities import labels_of_lists, match_pieces, offsets_of, scores_of_counts
     from compactbio.scoring.tagged_files import read_tagged_file, score_tagged_files
     from compactbio.students.tokenizers import build_tokenizer
 
@@ -104,7 +104,7 @@ def test_gold_entities_of_the_real_test_sets(tmp_path, dataset):
     pieces = labels_of_lists([["O"] * len(indices) for indices in words])
     assert pieces.offsets.tolist() == offsets.tolist()
     gold = labels_of_lists(gold_file.sentences())
-    reference = scores_of_counts(count_pieces(gold, pieces, np.concatenate(words).astype(np.int64), 510))
+    reference = scores_of_counts(match_pieces(gold, pieces, np.concatenate(words).astype(np.int64), 510).by_sentence())
     standard = score_tagged_files(tmp_path / "test.tsv", tmp_path / "test.tsv")
     assert (standard["entities"], reference["entities"]) == COUNTED[dataset]
     assert standard["f1"] == 1.0

@@ -1,7 +1,7 @@
 """score_model.py on relations of several classes, all of them positive and one of them without a test sentence."""
 
 import pytest
-from helpers.scoring import run_settings, score, write_results, write_task
+from helpers.scoring import class_scores, run_settings, score, write_results, write_task
 
 LABELS = ["a", "b", "c"]
 
@@ -25,4 +25,12 @@ def test_an_absent_class_is_named_and_left_out_of_macro_averages(monkeypatch, tm
     assert scores["macro_f1"] == pytest.approx((2 / 3 + 1) / 2)
     assert scores["seen_in_train"] == 1
     assert scores["unseen_f1"] == 1.0
+    by_class = {key[3:]: value for key, value in class_scores(tmp_path).items()}
+    assert [by_class["a", name] for name in ("precision", "recall", "f1", "support")] == [
+        1.0,
+        0.5,
+        pytest.approx(2 / 3),
+        2,
+    ]
+    assert [by_class["c", name] for name in ("precision", "recall", "f1", "support")] == [0.0, 0.0, 0.0, 0]
     assert "run seed1: no test sentence is c, which macro averages leave out" in caplog.text

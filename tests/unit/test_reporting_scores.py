@@ -37,7 +37,7 @@ def changed(**changes):
 def test_bad_rows_are_refused_with_file_and_line(tmp_path, row, message):
     path = write_rows(tmp_path / "scores.tsv", [row])
     with pytest.raises(UserError, match=message) as caught:
-        read_scores(path)
+        read_scores(path, Score)
     assert str(path) in str(caught.value)
 
 
@@ -46,27 +46,27 @@ def test_a_missing_column_and_a_missing_file_are_refused(tmp_path):
         tmp_path / "scores.tsv", [ROW[:-1]], header=("task", "dataset", "model", "run", "protocol", "metric")
     )
     with pytest.raises(UserError, match="no column value"):
-        read_scores(path)
+        read_scores(path, Score)
     with pytest.raises(UserError, match="does not exist"):
-        read_scores(tmp_path / "none.tsv")
+        read_scores(tmp_path / "none.tsv", Score)
 
 
 def test_counts_may_exceed_one_and_digits_survive(tmp_path):
     rows = [changed(metric="entities", value="6325"), changed(value="0.12345678901234567")]
-    scores = read_scores(write_rows(tmp_path / "in.tsv", rows))
-    write_scores(tmp_path / "out.tsv", scores)
-    assert read_scores(tmp_path / "out.tsv") == scores
+    scores = read_scores(write_rows(tmp_path / "in.tsv", rows), Score)
+    write_scores(tmp_path / "out.tsv", scores, Score)
+    assert read_scores(tmp_path / "out.tsv", Score) == scores
     assert [score.value for score in scores] == [6325, 0.12345678901234567]
 
 
 def test_collecting_refuses_a_number_twice_and_a_dataset_under_two_tasks(tmp_path):
     one = write_rows(tmp_path / "one.tsv", [ROW])
     with pytest.raises(UserError, match="BC2GM / A / seed42 / standard / f1 occurs twice"):
-        collect_scores([one, write_rows(tmp_path / "two.tsv", [ROW])])
+        collect_scores([one, write_rows(tmp_path / "two.tsv", [ROW])], Score)
     with pytest.raises(UserError, match=r"BC2GM is of task ner in .*one\.tsv and of task re"):
-        collect_scores([one, write_rows(tmp_path / "two.tsv", [changed(task="re", model="B")])])
+        collect_scores([one, write_rows(tmp_path / "two.tsv", [changed(task="re", model="B")])], Score)
     other = write_rows(tmp_path / "two.tsv", [changed(model="B")])
-    assert collect_scores([one, other]) == [
+    assert collect_scores([one, other], Score) == [
         Score("ner", "BC2GM", model, "seed42", "standard", "f1", 0.5) for model in ("A", "B")
     ]
 

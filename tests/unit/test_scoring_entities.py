@@ -6,16 +6,18 @@ import time
 import numpy as np
 import pyarrow as pa
 import pytest
+from seqeval.metrics import classification_report
 from seqeval.metrics.sequence_labeling import precision_recall_fscore_support
 
 from compactbio.errors import UserError
 from compactbio.scoring.entities import (
     count_entities,
-    count_pieces,
     find_spans,
     labels_of_column,
     labels_of_lists,
     labels_of_pieces,
+    match_entities,
+    match_pieces,
     score_entities,
     scores_of_counts,
 )
@@ -109,6 +111,22 @@ def test_counts_belong_to_their_sentences():
         assert [row.tolist()] == count_entities(labels_of_lists([labels]), labels_of_lists([others])).tolist()
 
 
+def test_types_equal_seqeval_s_report():
+    draw = random.Random(11)
+    names = ["O", "O", "O", "B-gene", "I-gene", "B-drug", "I-drug", "B-cell-line", "I-cell-line"]
+    gold = [draw.choices(names, k=draw.randrange(1, 12)) for _ in range(120)]
+    predicted = [[label if draw.random() < 0.8 else draw.choice(names) for label in sentence] for sentence in gold]
+    report = classification_report(gold, predicted, output_dict=True, zero_division=0)
+    counts = match_entities(labels_of_lists(gold), labels_of_lists(predicted)).by_type()
+    assert {"gene", "drug", "cell-line"} == counts.keys() - {""}
+    for name in counts.keys() - {""}:
+        assert tuple(scores_of_counts(counts[name]).values()) == tuple(report[name].values())
+    assert (
+        sum(counts.values()).tolist()
+        == count_entities(labels_of_lists(gold), labels_of_lists(predicted)).sum(0).tolist()
+    )
+
+
 def test_reference_scores_equal_seqeval_over_repeated_labels():
     draw = random.Random(7)
     gold = [[draw.choice("OBI") for _ in range(draw.randrange(0, 9))] for _ in range(60)]
@@ -122,13 +140,13 @@ def test_reference_scores_equal_seqeval_over_repeated_labels():
     expected = precision_recall_fscore_support(
         repeated, [labels[:limit] for labels in predicted], average="micro", zero_division=0
     )
-    counts = count_pieces(
+    matches = match_pieces(
         labels_of_lists(gold),
         labels_of_lists(predicted),
         np.array([word for words in piece_words for word in words]),
         limit,
     )
-    ours = scores_of_counts(counts)
+    ours = scores_of_counts(matches.by_sentence())
     assert tuple(ours.values()) == expected
 
 

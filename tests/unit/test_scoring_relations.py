@@ -5,7 +5,7 @@ import random
 import pytest
 from sklearn.metrics import accuracy_score, classification_report
 
-from compactbio.scoring.relations import score_relations
+from compactbio.scoring.relations import score_classes, score_relations
 
 
 def test_one_positive_class():
@@ -49,6 +49,10 @@ def test_equals_scikit_learn_s_report():
         assert scores[f"{prefix}precision"] == pytest.approx(report[average]["precision"], abs=1e-15)
         assert scores[f"{prefix}recall"] == pytest.approx(report[average]["recall"], abs=1e-15)
         assert scores[f"{prefix}f1"] == pytest.approx(report[average]["f1-score"], abs=1e-15)
+    classes_alone = score_classes(gold, predicted, classes[1:])
+    for label, found in classes_alone.items():
+        expected = {("f1" if name == "f1-score" else name): value for name, value in report[label].items()}
+        assert found == pytest.approx(expected, abs=1e-15)
 
 
 def test_all_labels_positive_is_the_accuracy():

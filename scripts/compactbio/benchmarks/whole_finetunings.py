@@ -145,7 +145,7 @@ def _scores(settings: FinetuningRun, folder: Path, task_folder: Path) -> dict[st
     pq.write_table(pa.concat_tables(tables), Finetuning(folder).predictions)
     metric = kind_of(settings["task"]).headline
     values: dict[str, list[float]] = {side: [] for side in SIDES}
-    for score in score_folder(settings["model"], folder, task_folder)[0]:
+    for score in score_folder(settings["model"], folder, task_folder).scores:
         if (score.protocol, score.metric) == ("standard", metric):
             values[score.run.partition("-")[0]].append(100 * score.value)
     columns: dict[str, Any] = {"metric": metric}

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from compactbio.errors import UserError
 from compactbio.kinds import ner, qa, re
-from compactbio.kinds.kind import Kind
+from compactbio.kinds.kind import SUPPORT, Kind
 
 # in the order of the tables
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (ner.KIND, re.KIND, qa.KIND)}
 
-COUNTS = frozenset(name for kind in KINDS.values() for name in kind.count_names)  # numbers that are no fractions
+# numbers that are no fractions
+COUNTS = frozenset(name for kind in KINDS.values() for name in kind.count_names) | {SUPPORT}
 METRIC_TITLES: dict[str, str] = {
+    SUPPORT: "support",
     **{name: title for kind in KINDS.values() for name, title in kind.titles.items()},
+    **{metric.name: metric.title for kind in KINDS.values() for metric in kind.class_metrics},
     **{count.name: count.title for kind in KINDS.values() for count in kind.counted},
 }
 

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 REFERENCE, STANDARD = "reference", "standard"  # how the paper's scripts score, and how the literature does
 # Before the names of metrics: unweighted over classes; over all folds as one set; over test units not in train.
 MACRO_PREFIX, POOLED_PREFIX, UNSEEN_PREFIX = "macro_", "pooled_", "unseen_"
+SUPPORT = "support"  # how many gold examples or entities of a class there are
 # How many units of the test data (see Leak) also stand in train: of a run's, and in the counts of a dataset.
 SEEN_IN_TRAIN, ALSO_IN_TRAIN = "seen_in_train", "also_in_train"
 
@@ -158,6 +159,8 @@ class Kind:
         predictions: the stored table.
         counts: of a test example.
         metrics: of every protocol, in the order of the tables' columns; all are fractions in [0, 1].
+        class_metrics: those of each class (types of entities, evaluated labels), beside its support; empty where it has
+            no classes.
         headline: the one of them that stands for the task in overviews, and chooses among epochs and grid points.
         protocols: the one that is compared with the paper first.
         variants: prefixes of metrics that repeat the ones above in another way; a dataset has those that say something.
@@ -184,6 +187,7 @@ class Kind:
     reads_first_token: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     required_options: tuple[str, ...] = ()
+    class_metrics: tuple[Metric, ...] = ()
     variants: tuple[str, ...] = (UNSEEN_PREFIX,)
     counted: tuple[Metric, ...] = ()
     paper_datasets: tuple[str, ...] = ()
@@ -228,6 +232,10 @@ class Kind:
         variants = (prefix + metric for prefix in self.variants for metric in self.metric_names)
         special = list(self.titles)[len(self.metrics) :]  # of one protocol
         return (*self.metric_names, *self.count_names, *variants, *special)
+
+    def known_class_metrics(self) -> tuple[str, ...]:
+        """Return every number that a class in a run of this kind has; none where it has no classes."""
+        return (*(metric.name for metric in self.class_metrics), SUPPORT) if self.class_metrics else ()
 
     def layout(self, name: object) -> Layout | None:
         """Return a layout of this kind by its name, as a configuration has it."""

@@ -71,6 +71,7 @@ KIND = Kind(
     ),
     counts=F1_COUNTS,
     metrics=(PRECISION, RECALL, F1),
+    class_metrics=(PRECISION, RECALL, F1),
     headline="f1",
     protocols=(
         Protocol(

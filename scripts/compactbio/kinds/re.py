@@ -95,6 +95,7 @@ KIND = Kind(
     ),
     counts=F1_COUNTS,
     metrics=(PRECISION, RECALL, F1),
+    class_metrics=(PRECISION, RECALL, F1),
     headline="f1",
     # One only: the paper's own code for it was never released, so there is no reference to follow.
     protocols=(

@@ -1,4 +1,4 @@
-"""Score tables read back and checked: one row per task, dataset, model, run, protocol and metric."""
+"""Score tables read back and checked: one row per task, dataset, model, run, protocol, (class,) and metric."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.kinds import COUNTS, KINDS
-from compactbio.scoring.score_rows import Score
+from compactbio.scoring.score_rows import AnyScore, Score
 from compactbio.settings.results import Results
 
-COLUMNS = Score._fields
 
-
-def read_scores(path: Path) -> list[Score]:
+def read_scores(path: Path, of: type[AnyScore]) -> list[AnyScore]:
     """Return the rows of one score table, each of them checked.
+
+    Args:
+        path: what score_model or collect_scores wrote.
+        of: what its rows are, which decides its columns and metrics.
 
     Raises:
         UserError: missing file or column, unknown task, protocol or metric, a value that is not a number, is
@@ -25,29 +27,30 @@ def read_scores(path: Path) -> list[Score]:
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             rows = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
-            missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
+            missing = [name for name in of._fields if name not in (rows.fieldnames or ())]
             if missing:
                 raise UserError(
                     f"{path} has no column {', '.join(missing)}: a score table has the tab-separated columns "
-                    f"{', '.join(COLUMNS)}"
+                    f"{', '.join(of._fields)}"
                 )
-            return [_score(row, f"{path}, line {line}") for line, row in enumerate(rows, start=2)]
+            return [_score(row, f"{path}, line {line}", of) for line, row in enumerate(rows, start=2)]
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: score_model writes it") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text: {error}") from None
 
 
-def _score(cells: Mapping[str, str | None], where: str) -> Score:
+def _score(cells: Mapping[str, str | None], where: str, of: type[AnyScore]) -> AnyScore:
     """Return one checked row; `where` begins the message of a refusal."""
-    row = {name: cells[name] or "" for name in COLUMNS}
+    row: dict[str, str] = {name: cells[name] or "" for name in of._fields}
     empty = [name for name, text in row.items() if not text.strip()]
     if empty:
         raise UserError(f"{where}: {', '.join(empty)} is empty")
     task, metric = row["task"], row["metric"]
     if task not in KINDS:
         raise UserError(f"{where}: unknown task {task!r}; known are {', '.join(KINDS)}")
-    for word, known in (("protocol", KINDS[task].protocol_names), ("metric", KINDS[task].known_metrics())):
+    metrics = KINDS[task].known_metrics() if of is Score else KINDS[task].known_class_metrics()
+    for word, known in (("protocol", KINDS[task].protocol_names), ("metric", metrics)):
         if row[word] not in known:
             raise UserError(f"{where}: task {task} has no {word} {row[word]!r}; it has {', '.join(known)}")
     try:
@@ -59,11 +62,11 @@ def _score(cells: Mapping[str, str | None], where: str) -> Score:
     if value < 0 or (metric not in COUNTS and value > 1):
         allowed = "at least 0" if metric in COUNTS else "a fraction in [0, 1]"
         raise UserError(f"{where}: {metric} is {value}, but must be {allowed}")
-    return Score(**row, value=value)
+    return of._make([*row.values(), value])
 
 
-def collect_scores(paths: Iterable[Path]) -> list[Score]:
-    """Return the rows of all tables in their order, each number once.
+def collect_scores(paths: Iterable[Path], of: type[AnyScore]) -> list[AnyScore]:
+    """Return the rows of all tables in their order, each number once; `of` as for `read_scores`.
 
     Raises:
         UserError: as `read_scores`; two rows for one number; one dataset under two tasks.
@@ -72,7 +75,7 @@ def collect_scores(paths: Iterable[Path]) -> list[Score]:
     task_of: dict[str, tuple[str, Path]] = {}
     collected = []
     for path in paths:
-        for score in read_scores(path):
+        for score in read_scores(path, of):
             if score.key in origin:
                 raise UserError(
                     f"{' / '.join(score.key)} occurs twice: in {origin[score.key]} and in {path}; remove one of them"

@@ -122,10 +122,35 @@ def find_spans(labels: Labels, type_codes: dict[str, int]) -> Spans:
     return Spans(begins, np.flatnonzero(ends), types[begins + 1])
 
 
-def count_entities(gold: Labels, predicted: Labels) -> np.ndarray:
-    """Return int64 [sentences, 3]: the right, the predicted and the gold entities of each sentence.
+@dataclass(frozen=True)
+class Matches:
+    """The right, the predicted and the gold entities of two label sequences, in this order: see `match_entities`.
 
-    Right means same start, end and type.
+    Attributes:
+        starts: of the entities, in the positions of spans.
+        types: of the entities, places in `type_names`.
+        begins: int64 [sentences], where the sentences begin, in the positions of spans.
+        type_names: "" for a label without a type.
+    """
+
+    starts: tuple[np.ndarray, ...]
+    types: tuple[np.ndarray, ...]
+    begins: np.ndarray
+    type_names: tuple[str, ...]
+
+    def by_sentence(self) -> np.ndarray:
+        """Return int64 [sentences, 3]: how many entities of each sort a sentence has."""
+        sentences = (np.searchsorted(self.begins, starts, side="right") - 1 for starts in self.starts)
+        return np.stack([np.bincount(one, minlength=len(self.begins)) for one in sentences], axis=1)
+
+    def by_type(self) -> dict[str, np.ndarray]:
+        """Return int64 [3] by type: how many entities of each sort it has."""
+        counts = np.stack([np.bincount(types, minlength=len(self.type_names)) for types in self.types], axis=1)
+        return dict(zip(self.type_names, counts, strict=True))
+
+
+def match_entities(gold: Labels, predicted: Labels) -> Matches:
+    """Return the entities of two label sequences; right means same start, end and type.
 
     Raises:
         UserError: a name is no label of the scheme.
@@ -142,15 +167,17 @@ def count_entities(gold: Labels, predicted: Labels) -> np.ndarray:
     true, found = find_spans(gold, type_codes), find_spans(predicted, type_codes)
     common, in_true, in_found = np.intersect1d(true.starts, found.starts, assume_unique=True, return_indices=True)
     same = (true.ends[in_true] == found.ends[in_found]) & (true.types[in_true] == found.types[in_found])
-    sentences = len(gold.lengths)
-    begins = gold.offsets[:-1] + np.arange(sentences)  # of the sentences, in the positions of spans
-    return np.stack(
-        [
-            np.bincount(np.searchsorted(begins, starts, side="right") - 1, minlength=sentences)
-            for starts in (common[same], found.starts, true.starts)
-        ],
-        axis=1,
+    return Matches(
+        (common[same], found.starts, true.starts),
+        (true.types[in_true[same]], found.types, true.types),
+        gold.offsets[:-1] + np.arange(len(gold.lengths)),
+        tuple(type_codes),
     )
+
+
+def count_entities(gold: Labels, predicted: Labels) -> np.ndarray:
+    """Return int64 [sentences, 3]: the right, the predicted and the gold entities; errors as of `match_entities`."""
+    return match_entities(gold, predicted).by_sentence()
 
 
 def score_entities(gold: Labels, predicted: Labels) -> dict[str, float]:
@@ -159,12 +186,12 @@ def score_entities(gold: Labels, predicted: Labels) -> dict[str, float]:
 
 
 def scores_of_counts(counts: np.ndarray) -> dict[str, float]:
-    """Return precision, recall, f1 and the number of gold entities from counts as `count_entities` gives them.
+    """Return precision, recall, f1 and the number of gold entities from counts [..., 3] as `Matches` gives them.
 
     Micro-averaged, fractions in [0, 1], 0 where a denominator is 0. The order of operations is seqeval's, so that the
     last digit agrees too.
     """
-    correct, found, entities = map(int, counts.sum(axis=0))
+    correct, found, entities = map(int, np.atleast_2d(counts).sum(axis=0))
     precision = correct / found if found else 0.0
     recall = correct / entities if entities else 0.0
     total = precision + recall
@@ -184,8 +211,8 @@ def labels_of_pieces(words: Labels, piece_words: np.ndarray, piece_offsets: np.n
     return Labels(words.codes[begins + piece_words], words.names, piece_offsets)
 
 
-def count_pieces(gold: Labels, predicted: Labels, piece_words: np.ndarray, piece_limit: int) -> np.ndarray:
-    """Return the counts of the reference protocol, whose unit is the word piece; as `count_entities`.
+def match_pieces(gold: Labels, predicted: Labels, piece_words: np.ndarray, piece_limit: int) -> Matches:
+    """Return the entities of the reference protocol, whose unit is the word piece; as `match_entities`.
 
     As in the reference script, a sentence is cut at the model's limit, and nothing beyond it counts.
 
@@ -195,4 +222,4 @@ def count_pieces(gold: Labels, predicted: Labels, piece_words: np.ndarray, piece
         piece_limit: pieces of a sentence that count: the maximal length less [CLS] and [SEP].
     """
     repeated = labels_of_pieces(gold, piece_words, predicted.offsets)
-    return count_entities(repeated.first_of_each(piece_limit), predicted.first_of_each(piece_limit))
+    return match_entities(repeated.first_of_each(piece_limit), predicted.first_of_each(piece_limit))

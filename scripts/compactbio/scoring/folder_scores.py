@@ -5,17 +5,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-from compactbio.scoring.finetuned import Finetuned, Metrics, open_finetuned
-from compactbio.scoring.kinds import scorer_of
-from compactbio.scoring.score_rows import POOLED, Score
-from compactbio.scoring.units import RunUnits, Units
+from compactbio.scoring.finetuned import Finetuned, open_finetuned
+from compactbio.scoring.kinds import Scored, scorer_of
+from compactbio.scoring.score_rows import POOLED, ClassScore, Score
+from compactbio.scoring.units import RunUnits
 
 log = logging.getLogger(__name__)
 
 
-def score_folder(model: str, folder: Path, task_folder: Path) -> tuple[list[Score], list[RunUnits]]:
-    """Return all scores and units of a results folder; for BioASQ also write its submission files there.
+class FolderScores(NamedTuple):
+    """The scores of a results folder, those of its classes, and the counts of each test example."""
+
+    scores: list[Score]
+    classes: list[ClassScore]
+    units: list[RunUnits]
+
+
+def score_folder(model: str, folder: Path, task_folder: Path) -> FolderScores:
+    """Return everything that is scored of a results folder; for BioASQ also write its submission files there.
 
     Arguments are those of `open_finetuned`.
 
@@ -25,25 +34,31 @@ def score_folder(model: str, folder: Path, task_folder: Path) -> tuple[list[Scor
     finetuned = open_finetuned(model, folder, task_folder)
     task, dataset = finetuned.kind.name, finetuned.settings["dataset"]
     folds = {run["run"]: run["fold"] for run in finetuned.settings["runs"]}
-    scores, of_runs = [], []
-    for run, protocol, metrics, units in _all_metrics(finetuned):
-        if units is not None:
-            of_runs.append(RunUnits(task, dataset, model, run, folds[run], protocol, units))
-        scores += [Score(task, dataset, model, run, protocol, metric, value) for metric, value in metrics.items()]
-        shown = ", ".join(
-            f"{metric} {value}" if isinstance(value, int) else f"{metric} {value:.4f}"
+    of_folder = FolderScores([], [], [])
+    for run, scored in _all_scored(finetuned):
+        place = (task, dataset, model, run, scored.protocol)
+        if scored.units is not None:
+            of_folder.units.append(RunUnits(task, dataset, model, run, folds[run], scored.protocol, scored.units))
+        of_folder.scores.extend(Score(*place, metric, value) for metric, value in scored.metrics.items())
+        of_folder.classes.extend(
+            ClassScore(*place, label, metric, value)
+            for label, metrics in scored.classes.items()
             for metric, value in metrics.items()
         )
-        log.info("%s %s %s: %s", dataset, run, protocol, shown)
-    return scores, of_runs
+        shown = ", ".join(
+            f"{metric} {value}" if isinstance(value, int) else f"{metric} {value:.4f}"
+            for metric, value in scored.metrics.items()
+        )
+        log.info("%s %s %s: %s", dataset, run, scored.protocol, shown)
+    return of_folder
 
 
-def _all_metrics(finetuned: Finetuned) -> Iterator[tuple[str, str, Metrics, Units | None]]:
-    """Yield (run, protocol, metrics, units) of every run, and of the folds pooled, without units, if several."""
+def _all_scored(finetuned: Finetuned) -> Iterator[tuple[str, Scored]]:
+    """Yield what each run scored, and the folds pooled, if several."""
     scorer, runs = scorer_of(finetuned.kind.name), finetuned.settings["runs"]
     for run in runs:
-        for protocol, metrics, units in scorer.score_run(finetuned, run):
-            yield run["run"], protocol, metrics, units
+        for scored in scorer.score_run(finetuned, run):
+            yield run["run"], scored
     if scorer.score_pooled is not None and len({run["fold"] for run in runs}) > 1:
-        for protocol, metrics in scorer.score_pooled(finetuned):
-            yield POOLED, protocol, metrics, None
+        for scored in scorer.score_pooled(finetuned):
+            yield POOLED, scored

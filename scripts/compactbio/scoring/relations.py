@@ -8,6 +8,8 @@ from statistics import fmean
 
 import numpy as np
 
+from compactbio.kinds.kind import SUPPORT
+
 
 def score_relations(gold: Sequence[str], predicted: Sequence[str], positive_labels: Sequence[str]) -> dict[str, float]:
     """Return precision, recall and f1, micro-averaged over `positive_labels`; fractions, 0 where undefined.
@@ -19,15 +21,20 @@ def score_relations(gold: Sequence[str], predicted: Sequence[str], positive_labe
     other way round precision; agreement on it counts nothing. Where `positive_labels` are all labels (ChemProt-13),
     the micro averages are one number, the accuracy.
     """
-    # Counted here and not by scikit-learn, whose import would be a third of a fine-tuning's start.
-    true, found = Counter(gold), Counter(predicted)
-    right = Counter(label for label, other in zip(gold, predicted, strict=True) if label == other)
-    classes = [(true[label], found[label], right[label]) for label in positive_labels]
+    classes = _counts(gold, predicted, positive_labels)
     scores = _scores(*map(sum, zip(*classes, strict=True)))
     if len(classes) == 1:
         return scores
     each = [_scores(*counts) for counts in classes if counts[0]] or [_scores(0, 0, 0)]
     return scores | {f"macro_{name}": fmean(one[name] for one in each) for name in scores}
+
+
+def score_classes(
+    gold: Sequence[str], predicted: Sequence[str], positive_labels: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Return precision, recall, f1 and support (the gold examples) of each of `positive_labels`; 0 where undefined."""
+    counts = _counts(gold, predicted, positive_labels)
+    return {label: _scores(*one) | {SUPPORT: one[0]} for label, one in zip(positive_labels, counts, strict=True)}
 
 
 def count_relations(gold: Sequence[str], predicted: Sequence[str], positive_labels: Sequence[str]) -> np.ndarray:
@@ -38,6 +45,14 @@ def count_relations(gold: Sequence[str], predicted: Sequence[str], positive_labe
         for true, found in zip(gold, predicted, strict=True)
     ]
     return np.array(rows, np.int64).reshape(-1, 3)
+
+
+def _counts(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> list[tuple[int, int, int]]:
+    """Return how many examples of each label are gold, predicted, and rightly predicted."""
+    # Counted here and not by scikit-learn, whose import would be a third of a fine-tuning's start.
+    true, found = Counter(gold), Counter(predicted)
+    right = Counter(label for label, other in zip(gold, predicted, strict=True) if label == other)
+    return [(true[label], found[label], right[label]) for label in labels]
 
 
 def _scores(true: int, found: int, right: int) -> dict[str, float]:

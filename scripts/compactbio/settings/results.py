@@ -148,6 +148,7 @@ class ModelScores(Room[P]):
     """The scores of one model on all datasets."""
 
     scores = Entry("scores.tsv")
+    classes = Entry("classes.tsv")
     units = Entry("units.parquet")
     provenance = Entry(PROVENANCE)
 

@@ -13,7 +13,7 @@ from compactbio.provenance import read_provenance
 from compactbio.reporting.collected_scores import read_scores
 from compactbio.reporting.render import read_rows
 from compactbio.reporting.score_cells import summarise
-from compactbio.scoring.score_rows import POOLED
+from compactbio.scoring.score_rows import POOLED, Score
 from compactbio.settings.results import Results
 from compactbio.tracing.chain import Chain
 from compactbio.tracing.finetunings import trace_finetuning
@@ -76,7 +76,7 @@ def _table_row(results: Results[Path], place: Place) -> tuple[Path, dict[str, st
 
 def _scores(path: Path, place: Place) -> dict[str, float]:
     """Return the cell's scores by run, as the score table has them; empty where there is none."""
-    scores = read_scores(path) if path.is_file() else []
+    scores = read_scores(path, Score) if path.is_file() else []
     return {score.run: score.value for score in scores if place.holds(score._asdict())}
 
 

@@ -115,7 +115,7 @@ def _scores(form: str, settings: FinetuningRun, table: pa.Table, task_folder: Pa
         folder = Path(place)
         write_yaml(Finetuning(folder).run, dict(settings))
         pq.write_table(table, folder / PREDICTIONS)
-        scores, _ = score_folder(settings["model"], folder, task_folder)
+        scores = score_folder(settings["model"], folder, task_folder).scores
     by_protocol: dict[str, dict[str, float]] = {}
     for score in scores:
         by_protocol.setdefault(score.protocol, {})[score.metric] = score.value

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 
 from compactbio.scoring.finetuned import Finetuned, Metrics
@@ -12,16 +12,33 @@ from compactbio.settings.runs import Run
 
 
 @dataclass(frozen=True)
+class Scored:
+    """What a run, or all folds as one set, scored under one protocol.
+
+    Attributes:
+        protocol: as the kind's record names it.
+        metrics: of the test data.
+        units: the counts of each test example; None where those of the runs say it all.
+        classes: the kind's `class_metrics` and the support of each class; empty where the kind or the data have none.
+    """
+
+    protocol: str
+    metrics: Metrics
+    units: Units | None = None
+    classes: Mapping[str, Metrics] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Scorer:
     """What a module of this package has: `SCORER`.
 
     Attributes:
-        score_run: yields a run's protocols with their metrics and the counts of each test example.
-        score_pooled: yields the protocols with the metrics of all folds as one set; None where it has no folds.
+        score_run: yields what a run scored under each protocol.
+        score_pooled: the same of all folds as one set; None where it has no folds.
     """
 
-    score_run: Callable[[Finetuned, Run], Iterator[tuple[str, Metrics, Units]]]
-    score_pooled: Callable[[Finetuned], Iterator[tuple[str, Metrics]]] | None = None
+    score_run: Callable[[Finetuned, Run], Iterator[Scored]]
+    score_pooled: Callable[[Finetuned], Iterator[Scored]] | None = None
 
 
 def scorer_of(task: str) -> Scorer:

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow.compute as pc
 
 from compactbio.errors import UserError
-from compactbio.kinds.kind import REFERENCE, STANDARD
+from compactbio.kinds.kind import REFERENCE, STANDARD, SUPPORT
 from compactbio.scoring import entities
 from compactbio.scoring.finetuned import NOT_THESE_DATA, Finetuned, Metrics
-from compactbio.scoring.kinds import Scorer
+from compactbio.scoring.kinds import Scored, Scorer
 from compactbio.scoring.predictions import in_order, one_array
 from compactbio.scoring.units import Units
 from compactbio.settings.runs import Run
@@ -24,8 +24,8 @@ SPECIAL_PIECES = 2  # [CLS] and [SEP]
 log = logging.getLogger(__name__)
 
 
-def score_run(finetuned: Finetuned, run: Run) -> Iterator[tuple[str, Metrics, Units]]:
-    """Yield the protocols with their scores and the counts of each sentence."""
+def score_run(finetuned: Finetuned, run: Run) -> Iterator[Scored]:
+    """Yield what a run scored under each protocol, a unit being a sentence."""
     what = finetuned.what(run["run"])
     test = finetuned.test
     table = in_order(finetuned.predictions.read_run(run["run"]), test["id"], what)
@@ -37,12 +37,13 @@ def score_run(finetuned: Finetuned, run: Run) -> Iterator[tuple[str, Metrics, Un
     unseen = ~finetuned.seen(finetuned.train, test)
     examples = list(map(str, test["id"]))
 
-    def scored(protocol: str, counts: np.ndarray) -> tuple[str, Metrics, Units]:
+    def scored(protocol: str, matches: entities.Matches) -> Scored:
         """Return the scores of sentences by their counts."""
+        counts = matches.by_sentence()
         metrics = finetuned.with_unseen(lambda chosen: entities.scores_of_counts(counts[chosen]), unseen)
-        return protocol, metrics, Units(examples, counts)
+        return Scored(protocol, metrics, Units(examples, counts), _of_types(finetuned, matches))
 
-    yield scored(STANDARD, entities.count_entities(gold, predicted))
+    yield scored(STANDARD, entities.match_entities(gold, predicted))
 
     pieces = entities.labels_of_column(one_array(table, "piece_predicted"))
     finetuned.check_labels(pieces.names, what)
@@ -57,7 +58,15 @@ def score_run(finetuned: Finetuned, run: Run) -> Iterator[tuple[str, Metrics, Un
     beyond = int(np.maximum(lengths - room, 0).sum())
     if beyond:
         log.info("%s: %d word pieces beyond max_length do not count in the reference protocol", what, beyond)
-    yield scored(REFERENCE, entities.count_pieces(gold, pieces, word_indices, room))
+    yield scored(REFERENCE, entities.match_pieces(gold, pieces, word_indices, room))
+
+
+def _of_types(finetuned: Finetuned, matches: entities.Matches) -> dict[str, Metrics]:
+    """Return the scores of each type of the dataset's labels, whether the test data hold it or not."""
+    found, nothing = matches.by_type(), np.zeros(3, np.int64)
+    types = dict.fromkeys(label.partition("-")[2] for label in finetuned.settings["labels"])
+    scores = {name: entities.scores_of_counts(found.get(name, nothing)) for name in types if name}
+    return {name: {SUPPORT if key == "entities" else key: one[key] for key in one} for name, one in scores.items()}
 
 
 def _check_gold_words(gold: entities.Labels, test: Rows, what: str) -> None:

@@ -15,8 +15,8 @@ from compactbio.files import read_json
 from compactbio.kinds.kind import REFERENCE, STANDARD
 from compactbio.scoring import bioasq
 from compactbio.scoring.bioasq_files import write_submission
-from compactbio.scoring.finetuned import NOT_THESE_DATA, Finetuned, Metrics
-from compactbio.scoring.kinds import Scorer
+from compactbio.scoring.finetuned import NOT_THESE_DATA, Finetuned
+from compactbio.scoring.kinds import Scored, Scorer
 from compactbio.scoring.units import Units
 from compactbio.settings.results import Finetuning
 from compactbio.settings.runs import Run
@@ -25,8 +25,8 @@ from compactbio.tasks.rows import GOLDEN, GOLDEN_COPY, Rows
 log = logging.getLogger(__name__)
 
 
-def score_run(finetuned: Finetuned, run: Run) -> Iterator[tuple[str, Metrics, Units]]:
-    """Yield the protocols with their scores and the counts of each golden question; write the submission files."""
+def score_run(finetuned: Finetuned, run: Run) -> Iterator[Scored]:
+    """Yield what a run scored under each protocol, a unit being a golden question; write the submission files."""
     what = finetuned.what(run["run"])
     golden = {entry["question_id"]: entry["answers"] for entry in read_json(finetuned.task_folder / GOLDEN)}
     seen = finetuned.seen(finetuned.train, finetuned.test)
@@ -35,11 +35,11 @@ def score_run(finetuned: Finetuned, run: Run) -> Iterator[tuple[str, Metrics, Un
     unseen = np.array([question not in seen_questions for question in golden], bool)
     table = finetuned.predictions.read_run(run["run"])
 
-    def scored(protocol: str, lists: dict[str, list[list[str]]]) -> tuple[str, Metrics, Units]:
+    def scored(protocol: str, lists: dict[str, list[list[str]]]) -> Scored:
         """Return the scores of a protocol's lists of answers by the counts of their questions."""
         counts = bioasq.count_factoids(golden, lists)
         metrics = finetuned.with_unseen(lambda chosen: bioasq.scores_of_counts(list(compress(counts, chosen))), unseen)
-        return protocol, metrics, Units(list(golden), np.array(counts, np.float64).reshape(-1, 3))
+        return Scored(protocol, metrics, Units(list(golden), np.array(counts, np.float64).reshape(-1, 3)))
 
     for protocol, limit, make_list in (
         (STANDARD, bioasq.STANDARD_ANSWER_TOKENS, bioasq.standard_answers),

@@ -12,9 +12,9 @@ import numpy as np
 from compactbio.errors import UserError
 from compactbio.kinds.kind import POOLED_PREFIX, STANDARD
 from compactbio.scoring.finetuned import NOT_THESE_DATA, Finetuned, Metrics
-from compactbio.scoring.kinds import Scorer
+from compactbio.scoring.kinds import Scored, Scorer
 from compactbio.scoring.predictions import in_order, one_array
-from compactbio.scoring.relations import count_relations, score_relations
+from compactbio.scoring.relations import count_relations, score_classes, score_relations
 from compactbio.scoring.units import Units
 from compactbio.settings.results import Finetuning
 from compactbio.settings.runs import Run
@@ -22,8 +22,8 @@ from compactbio.settings.runs import Run
 log = logging.getLogger(__name__)
 
 
-def score_run(finetuned: Finetuned, run: Run) -> Iterator[tuple[str, Metrics, Units]]:
-    """Yield the scores of a run over its fold's test rows, with the counts of each row."""
+def score_run(finetuned: Finetuned, run: Run) -> Iterator[Scored]:
+    """Yield what a run scored over its fold's test rows, a unit being a row."""
     part = _predicted(finetuned, run)
     metrics = _metrics(finetuned, [part])
     positive = finetuned.settings["positive_labels"]
@@ -32,13 +32,14 @@ def score_run(finetuned: Finetuned, run: Run) -> Iterator[tuple[str, Metrics, Un
         log.warning(
             "%s: no test sentence is %s, which macro averages leave out", finetuned.what(run["run"]), ", ".join(absent)
         )
-    yield STANDARD, metrics, Units(part.ids, count_relations(part.gold, part.predicted, positive))
+    units = Units(part.ids, count_relations(part.gold, part.predicted, positive))
+    yield Scored(STANDARD, metrics, units, score_classes(part.gold, part.predicted, positive))
 
 
-def score_pooled(finetuned: Finetuned) -> Iterator[tuple[str, Metrics]]:
+def score_pooled(finetuned: Finetuned) -> Iterator[Scored]:
     """Yield the scores over the test rows of all folds as one set: large folds weigh more than in the folds' mean."""
     metrics = _metrics(finetuned, [_predicted(finetuned, run) for run in finetuned.settings["runs"]])
-    yield STANDARD, {f"{POOLED_PREFIX}{name}": metrics[name] for name in finetuned.kind.metric_names}
+    yield Scored(STANDARD, {f"{POOLED_PREFIX}{name}": metrics[name] for name in finetuned.kind.metric_names})
 
 
 class _Predicted(NamedTuple):
