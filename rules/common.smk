@@ -28,6 +28,7 @@ from compactbio.settings.selection import (
     trained_models,
 )
 from compactbio.tasks.data_sources import read_sources
+from compactbio.tasks.generated_data import generated_notice
 
 BASEDIR = Path(workflow.basedir)
 SOURCES_TABLE = os.path.relpath(BASEDIR / "config" / "data_sources.tsv")
@@ -44,6 +45,8 @@ try:
 except UserError as error:
     raise WorkflowError(error) from None
 
+# what everything made from generated data says; no parameter of a job but those of tables, figures and pages
+NOTICE = generated_notice(config, SOURCES)
 RESULTS = Results(config["results_dir"].rstrip("/"))
 DOWNLOADS = Downloads(config["downloads_dir"].rstrip("/"))
 SCRIPTS = os.path.relpath(BASEDIR / "scripts")

@@ -159,5 +159,5 @@ rule summarise_corpus:
         " --corpus {RESULTS.corpus.folder:q} --shards {SHARDS:q} --tokenizers {TOKENIZERS:q}"
         " --table {output.csv:q} {output.md:q}"
         " --lengths-figure {output.lengths:q} {output.lengths_picture:q}"
-        " --files-figure {output.files:q} {output.files_picture:q}"
+        " --files-figure {output.files:q} {output.files_picture:q} --notice {NOTICE:q}"
         " > {log:q} 2>&1"

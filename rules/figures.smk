@@ -24,12 +24,14 @@ rule build_figures:
         selection=reporting_selection(),
         baseline=config["reporting"]["baseline_model"],
         groups=json.dumps(origin_groups(config)),
+        notice=NOTICE,
     shell:
         "python {SCRIPTS:q}/build_figures.py"
         " --scores {input.scores:q} --efficiency {input.efficiency:q} --trainings {FINETUNED.training:q}"
         " --pretrainings {input.pretrainings:q}"
         " {params.selection:q}"
-        " --baseline {params.baseline:q} --groups {params.groups:q} --output-dir {RESULTS.figures.folder:q}"
+        " --baseline {params.baseline:q} --groups {params.groups:q} --notice {params.notice:q}"
+        " --output-dir {RESULTS.figures.folder:q}"
         " > {log:q} 2>&1"
 
 
@@ -57,11 +59,13 @@ rule describe_run:
         config=json.dumps(config),
         used=names_in_use(config),
         benchmarks=RESULTS.benchmarks,
+        notice=NOTICE,
         folder=subpath(output.costs_csv, parent=True),
     shell:
         "python {SCRIPTS:q}/describe_run.py"
         " --config {params.config:q} --used {params.used:q}"
         " --scores {input.scores:q} --checks {input.checks:q}"
         " --pretrainings {PRETRAINED.provenance:q} --trainings {FINETUNED.provenance:q}"
-        " --corpus {input.corpus:q} --benchmarks {params.benchmarks:q} --output-dir {params.folder:q}"
+        " --corpus {input.corpus:q} --benchmarks {params.benchmarks:q}"
+        " --notice {params.notice:q} --output-dir {params.folder:q}"
         " > {log:q} 2>&1"

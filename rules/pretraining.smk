@@ -100,4 +100,5 @@ rule export_model:
         " --run {input.run:q} --training {input.training:q}"
         " --student {input.student:q} --output {params.folder:q}"
         " --metrics {output.metrics:q} --figure {output.figure:q} --figure {output.bitmap:q}"
+        " --notice {NOTICE:q}"
         " > {log:q} 2>&1"

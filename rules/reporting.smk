@@ -152,7 +152,8 @@ rule build_tables:
             for table in TABLES
             for form in ("csv", "md", "tex")
         ],
-        explanation=RESULTS.tables.index("md"),
+        first_page=RESULTS.tables.index("md"),
+        verdict=RESULTS.tables.verdict,
         pages=[
             reported(record, RESULTS.tables.table(record.name, "html"), "table")
             for record in (INDEX, *TABLES)
@@ -166,13 +167,15 @@ rule build_tables:
     params:
         selection=reporting_selection(),
         baseline=config["reporting"]["baseline_model"],
-        quirks=json.dumps(config["quirks"]),
-        folder=subpath(output.explanation, parent=True),
+        config=json.dumps(config),
+        notice=NOTICE,
+        folder=subpath(output.first_page, parent=True),
     shell:
         "python {SCRIPTS:q}/build_tables.py"
         " --scores {input.scores:q} --comparisons {input.comparisons:q}"
         " --efficiency {input.efficiency:q} --deployment {input.deployment:q}"
         " --trainings {FINETUNED.training:q}"
         " {params.selection:q}"
-        " --baseline {params.baseline:q} --quirks {params.quirks:q} --output-dir {params.folder:q}"
+        " --baseline {params.baseline:q} --config {params.config:q} --notice {params.notice:q}"
+        " --output-dir {params.folder:q}"
         " > {log:q} 2>&1"

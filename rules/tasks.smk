@@ -49,7 +49,13 @@ rule prepare_task:
             {
                 key: value
                 for key, value in config["datasets"][wc.dataset].items()
-                if key not in ("finetuning", "positive_labels", "validation_fraction")
+                if key
+                not in (
+                    "finetuning",
+                    "positive_labels",
+                    "validation_fraction",
+                    "described_by",
+                )
             }
         ),
         data=lambda wc, input: str(input.source) or ".",

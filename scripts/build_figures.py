@@ -11,7 +11,14 @@ from compactbio.logs import run_program
 from compactbio.reporting.collected_scores import collect_scores
 from compactbio.reporting.efficiency.measurements import read_efficiency
 from compactbio.reporting.material import Material
-from compactbio.reporting.options import add_selection, json_option, of_each, parse_datasets, read_published_of
+from compactbio.reporting.options import (
+    add_notice,
+    add_selection,
+    json_option,
+    of_each,
+    parse_datasets,
+    read_published_of,
+)
 from compactbio.reporting.pretrainings import read_pretrainings
 from compactbio.reporting.score_cells import build_cells
 from compactbio.reporting.trainings import read_trainings
@@ -41,6 +48,7 @@ def parse_arguments() -> argparse.Namespace:
         help="files <model>/metrics.jsonl of pre-trainings, run.yaml and provenance.json beside each",
     )
     add_selection(parser)
+    add_notice(parser)
     parser.add_argument("--baseline", required=True, help="model that the others are compared with")
     parser.add_argument("--groups", default="{}", help=f"group of each model as JSON: {', '.join(LOOKS)}")
     parser.add_argument("--output-dir", type=Path, required=True, help="folder of the figures")
@@ -72,7 +80,7 @@ def main() -> None:
 
     from compactbio.reporting.figures.drawing import draw_figures  # imports matplotlib
 
-    paths = draw_figures(arguments.output_dir, material)
+    paths = draw_figures(arguments.output_dir, material, arguments.notice)
     log.info("%d figures written to %s", len(paths), arguments.output_dir)
 
 

@@ -14,12 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from compactbio.errors import UserError
+from compactbio.files import write_text
 from compactbio.logs import run_program
 from compactbio.reporting.collected_scores import collect_scores, gap_reasons
 from compactbio.reporting.efficiency.measurements import read_deployment, read_efficiency
-from compactbio.reporting.explanations import check_quirks
+from compactbio.reporting.first_page import verdict
 from compactbio.reporting.material import Material
 from compactbio.reporting.options import (
+    add_notice,
     add_selection,
     datasets_in,
     json_option,
@@ -28,21 +30,21 @@ from compactbio.reporting.options import (
     parse_datasets,
     read_published_of,
 )
-from compactbio.reporting.render import FORMS, write_document, write_rows
+from compactbio.reporting.render import FORMS, to_rst, write_document, write_rows
 from compactbio.reporting.report_records import INDEX, TABLES
 from compactbio.reporting.score_cells import build_cells
 from compactbio.reporting.statistics.estimates import Estimate, read_estimates
 from compactbio.reporting.trainings import read_trainings
 from compactbio.scoring.score_rows import Score
 from compactbio.settings.load import settings_of_files
-from compactbio.settings.results import Results, find
+from compactbio.settings.results import Results, Tables, find
 
 log = logging.getLogger(__name__)
 
 
 def parse_arguments() -> argparse.Namespace:
     """Return the command line, after the options that --configfile stands for."""
-    configured = argparse.ArgumentParser(add_help=False)
+    configured = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     configured.add_argument(
         "--configfile",
         type=Path,
@@ -70,7 +72,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--baseline", required=True, help="model whose scores the percentages refer to")
     parser.add_argument("--resamples", type=int, help="with --results: number of resamples; none: no comparisons")
     parser.add_argument("--seed", type=int, default=0, help="of the resamples")
-    parser.add_argument("--quirks", default="{}", help="quirk switches and their values, as JSON")
+    parser.add_argument("--config", help="the checked configuration as JSON, for the first page")
+    add_notice(parser)
     parser.add_argument("--output-dir", type=Path, required=True, help="folder of the tables")
     files, given = configured.parse_known_args()
     options = [] if files.configfile is None else options_so_far(settings_of_files(files.configfile))
@@ -92,8 +95,7 @@ def gather_estimates(arguments: argparse.Namespace, models: Sequence[str]) -> li
 def main() -> None:
     """Read the command line, gather everything, write the tables."""
     arguments = parse_arguments()
-    quirks = json_option("--quirks", arguments.quirks)
-    check_quirks(quirks)
+    config = json_option("--config", arguments.config) if arguments.config else None
     efficiency, deployment, trainings = arguments.efficiency, arguments.deployment, arguments.trainings
     if arguments.results:
         if not arguments.results.is_dir():
@@ -125,14 +127,17 @@ def main() -> None:
         trainings=read_trainings(of_each(trainings, models, datasets)),
         deployed=read_deployment(deployment),
         estimates=gather_estimates(arguments, models),
-        quirks=quirks,
+        config=config,
+        complete=not arguments.results,
+        scores=scores,
     )
     folder = arguments.output_dir
     for table in TABLES:
         document, rows = table.build(material)
-        write_document(document, folder, table.name, FORMS)
+        write_document(document, folder, table.name, FORMS, notice=arguments.notice, home=INDEX.name)
         write_rows(folder / f"{table.name}.csv", table.columns, rows)
-    write_document(INDEX.build(material), folder, INDEX.name)
+    write_document(INDEX.build(material), folder, INDEX.name, notice=arguments.notice)
+    write_text(Tables(folder).verdict, to_rst(arguments.notice, verdict(material)))
     log.info("tables of %d models and %d datasets written to %s", len(models), len(datasets), folder)
 
 

@@ -12,17 +12,17 @@ from pathlib import Path
 from compactbio.files import read_json
 from compactbio.logs import run_program
 from compactbio.reporting.collected_scores import collect_scores
-from compactbio.reporting.options import json_option, of_each
+from compactbio.reporting.options import add_notice, json_option, of_each
 from compactbio.reporting.pages.deviations import deviations_document
 from compactbio.reporting.pages.environment import environment_document
 from compactbio.reporting.pages.overview import corpus_document, run_document
 from compactbio.reporting.pages.run_costs import RECORD_COLUMNS, costs_document, costs_records, read_benchmarks
 from compactbio.reporting.pages.training_records import read_trained
 from compactbio.reporting.render import write_document, write_rows
-from compactbio.reporting.report_records import PAGES
+from compactbio.reporting.report_records import INDEX, PAGES
 from compactbio.scoring.score_rows import Score
 from compactbio.settings.load import settings_of_files
-from compactbio.settings.results import PRETRAINING, TrainingResults
+from compactbio.settings.results import PRETRAINING, TABLES, TrainingResults
 from compactbio.settings.selection import finetuned_datasets, trained_models
 
 log = logging.getLogger(__name__)
@@ -51,6 +51,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--corpus", type=Path, nargs="*", default=[], help="summary.csv of the corpus, if there is one")
     parser.add_argument("--benchmarks", type=Path, required=True, help="folder in which Snakemake measures the jobs")
+    add_notice(parser)
     parser.add_argument("--output-dir", type=Path, required=True, help="folder of the pages")
     return parser.parse_args()
 
@@ -83,7 +84,13 @@ def main() -> None:
         "environment": environment_document(trained, here),
     }
     for record in PAGES:
-        write_document(pages[record.name], arguments.output_dir, record.name)
+        write_document(
+            pages[record.name],
+            arguments.output_dir,
+            record.name,
+            notice=arguments.notice,
+            home=f"../../{TABLES}/{INDEX.name}",
+        )
     write_rows(arguments.output_dir / "costs.csv", RECORD_COLUMNS, costs_records(trained))
     log.info("%d pages written to %s", len(pages), arguments.output_dir)
 

@@ -21,6 +21,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder of the exported model")
     parser.add_argument("--metrics", type=Path, help="metrics.jsonl of the training, copied here")
     parser.add_argument("--figure", type=Path, action="append", default=[], help=".svg or .png; may be repeated")
+    parser.add_argument("--notice", default="", help="what stands over the figure, where the data call for it")
     arguments = parser.parse_args()
     with without_collector():
         from compactbio.pretraining.export import export_metrics, export_model
@@ -44,7 +45,7 @@ def main() -> None:
     if arguments.metrics:
         export_metrics(training, arguments.metrics)
     if arguments.figure:
-        draw_loss_curve(run["model"], read_metrics(Path(training["metrics"])), arguments.figure)
+        draw_loss_curve(run["model"], read_metrics(Path(training["metrics"])), arguments.figure, arguments.notice)
     logging.info("wrote %s (digest %s)", arguments.output, manifest["digest"][:12])
 
 

@@ -26,6 +26,7 @@ def main() -> None:
             metavar="FILE",
             help=f"{content}: files ending in .svg or .png",
         )
+    parser.add_argument("--notice", default="", help="what stands over everything, where the data call for it")
     arguments = parser.parse_args()
 
     from compactbio.corpus.corpus_figures import draw_files, draw_lengths
@@ -37,9 +38,9 @@ def main() -> None:
     stores = [corpus.token_store(tokenizer, shard) for tokenizer in arguments.tokenizers for shard in shards]
     lengths = read_lengths([store.manifest for store in stores])
     csv_path, markdown_path = arguments.table
-    write_table(summary_rows(total, lengths), csv_path, markdown_path, total["settings"])
-    draw_lengths(lengths, arguments.lengths_figure)
-    draw_files(total, arguments.files_figure)
+    write_table(summary_rows(total, lengths), csv_path, markdown_path, total["settings"], arguments.notice)
+    draw_lengths(lengths, arguments.lengths_figure, arguments.notice)
+    draw_files(total, arguments.files_figure, arguments.notice)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,7 @@ LOOKS: dict[str, Look] = {
     "given": Look("as published, not trained here", "#56B4E9", "D"),
 }
 PUBLISHED_COLOUR = "#222222"
+_IN_AN_INCH = 14  # characters of a notice
 
 
 def group_looks(models: Iterable[str], groups: Mapping[str, str], baseline: str) -> dict[str, Look]:
@@ -81,15 +83,21 @@ def say_nothing_to_draw(axis: Axes, reason: str) -> None:
     axis.set(xticks=[], yticks=[])
 
 
-def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write a figure into a folder as SVG and PNG and return the two paths."""
-    return write_figure(figure, [folder / f"{name}.{suffix}" for suffix in ("svg", "png")])
+def save_figure(figure: Figure, folder: Path, name: str, notice: str = "") -> list[Path]:
+    """Write a figure into a folder as SVG and PNG and return the two paths; `notice` stands over it."""
+    return write_figure(figure, [folder / f"{name}.{suffix}" for suffix in ("svg", "png")], notice)
 
 
-def write_figure(figure: Figure, paths: Iterable[Path]) -> list[Path]:
-    """Write a figure to each path in the format of its suffix, without time or program, and return the paths."""
+def write_figure(figure: Figure, paths: Iterable[Path], notice: str = "") -> list[Path]:
+    """Write a figure to each path in the format of its suffix, without time or program, and return the paths.
+
+    `notice` stands over it, where the data call for one.
+    """
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # laid out once: each file would do it again
+    if notice:
+        lines = textwrap.fill(notice, max(40, round(_IN_AN_INCH * figure.get_figwidth())))
+        figure.text(0.0, 1.01, lines, ha="left", va="bottom", fontsize=8, weight="bold", color=COLOURS[2])
     written = list(paths)
     for path in written:
         suffix = path.suffix.removeprefix(".")

@@ -33,11 +33,35 @@ CONFIGURATION = {
     "data_urls": {},
 }
 SOURCES = [
-    ["name", "member", "url", "mirrors", "version", "sha256", "licence", "citation", "note"],
-    ["archive", "", "https://bench/genes.tar.gz", "", "v1", "", "terms of the corpus", "Archivist 2020", "an archive"],
-    ["archive", "genes/train.tsv", "", "", "v1", "", "CC0", "Curator 2014", ""],
-    ["pubmed_baseline", "", "https://nlm/baseline/", "", "yearly", "", "NLM terms", "Courtesy of NLM", "not current"],
-    ["someone/big", "", "https://hub/someone/big", "", "main", "", "MIT", "Someone 2019", ""],
+    ["name", "member", "url", "mirrors", "version", "sha256", "licence", "citation", "language", "generated", "note"],
+    [
+        "archive",
+        "",
+        "https://bench/genes.tar.gz",
+        "",
+        "v1",
+        "",
+        "terms of the corpus",
+        "Archivist 2020",
+        "en",
+        "",
+        "an archive",
+    ],
+    ["archive", "genes/train.tsv", "", "", "v1", "", "CC0", "Curator 2014", "", "", ""],
+    [
+        "pubmed_baseline",
+        "",
+        "https://nlm/baseline/",
+        "",
+        "yearly",
+        "",
+        "NLM terms",
+        "Courtesy of NLM",
+        "en",
+        "",
+        "not current",
+    ],
+    ["someone/big", "", "https://hub/someone/big", "", "main", "", "MIT", "Someone 2019", "en", "", ""],
 ]
 
 

@@ -10,7 +10,7 @@ from helpers.tasks import write, write_tar
 from compactbio.files import read_json
 
 PROGRAM = ROOT / "scripts" / "fetch_task_data.py"
-HEADER = "name\tmember\turl\tmirrors\tversion\tsha256\tlicence\tcitation\tnote\n"
+HEADER = "name\tmember\turl\tmirrors\tversion\tsha256\tlicence\tcitation\tlanguage\tgenerated\tnote\n"
 
 
 def run(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -20,7 +20,9 @@ def run(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 def test_a_local_archive_ends_as_a_manifest(tmp_path: Path) -> None:
     write_tar(tmp_path / "data.tar.gz", {"d/a.tsv": "A"})
-    write(tmp_path / "t.tsv", HEADER + "s\t\thttps://example.org/x.zip\t\t1\t\tfree\tSomeone\t\ns\td/a.tsv" + "\t" * 7)
+    write(
+        tmp_path / "t.tsv", HEADER + "s\t\thttps://example.org/x.zip\t\t1\t\tfree\tSomeone\t\t\t\ns\td/a.tsv" + "\t" * 9
+    )
     result = run(tmp_path, "--source", "s", "--table", "t.tsv", "--url", "file://data.tar.gz")
     assert result.returncode == 0, result.stderr
     manifest = read_json(tmp_path / "out" / "s.json")
@@ -29,7 +31,7 @@ def test_a_local_archive_ends_as_a_manifest(tmp_path: Path) -> None:
 
 
 def test_faults_give_one_line_and_no_manifest(tmp_path: Path) -> None:
-    write(tmp_path / "t.tsv", HEADER + "s" + "\t" * 8)
+    write(tmp_path / "t.tsv", HEADER + "s" + "\t" * 10)
     write_tar(tmp_path / "evil.tar.gz", {"../../evil.tsv": "x"})
     for arguments, message in (
         (("--source", "q"), "t.tsv has no row named 'q'; it has s"),

@@ -12,6 +12,7 @@ import pytest
 from helpers.reporting import DATASETS, MODELS, efficiency_file, write_results
 
 from compactbio.reporting.report_records import TABLES
+from compactbio.settings.load import CONFIG_FOLDER, settings_of_files
 
 ARGUMENTS = ["--models", *MODELS, "--datasets", *(f"{name}:{task}" for name, (task, _) in DATASETS.items())]
 
@@ -62,15 +63,16 @@ def rows_of(path):
 
 def test_tables_of_all_models_and_datasets(request, results, collected, tmp_path):
     start = time.monotonic()
-    quirks = json.dumps({"text": "sound"})
+    config = json.dumps(settings_of_files([CONFIG_FOLDER / "sound.yaml"]))
     efficiency = ("--efficiency", results / "reporting" / "efficiency.json")
-    done = build(request, "--scores", collected, *efficiency, "--quirks", quirks, *ARGUMENTS, output=tmp_path / "t")
+    done = build(request, "--scores", collected, *efficiency, "--config", config, *ARGUMENTS, output=tmp_path / "t")
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - start < 20  # a second on an idle core
     names = {path.name for path in (tmp_path / "t").iterdir()}
     assert names == {f"{table.name}.{form}" for table in TABLES for form in ("csv", "md", "tex", "html")} | {
         "index.md",
         "index.html",
+        "verdict.rst",
     }
     assert "not run" in (tmp_path / "t" / "finetuning.md").read_text(encoding="utf-8")
     rows = rows_of(tmp_path / "t" / "ner.csv")
@@ -90,7 +92,9 @@ def test_tables_of_all_models_and_datasets(request, results, collected, tmp_path
     ]
     assert float(cell["mean"]) == pytest.approx(sum(values) / 3, rel=1e-12)
     assert float(cell["difference"]) == pytest.approx(sum(values) / 3 - 85.26)
-    assert "1 of 1 differ from the reference code: text" in (tmp_path / "t" / "index.md").read_text(encoding="utf-8")
+    index = (tmp_path / "t" / "index.md").read_text(encoding="utf-8")
+    assert "372 of the 372 runs" in index and "| quirks.text " in index
+    assert "[First page](index.md)" in (tmp_path / "t" / "ner.md").read_text(encoding="utf-8")
 
 
 def test_tables_so_far_accept_gaps(request, results, tmp_path):
@@ -152,9 +156,7 @@ def test_tables_so_far_of_a_configuration(request, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--quirks", "{"], "--quirks is not JSON"),
-        (["--quirks", '{"dropout": "sound"}'], "unknown switch 'dropout'"),
-        (["--quirks", '{"text": "full"}'], "text is 'full'"),
+        (["--config", "{"], "--config is not JSON"),
         (["--datasets", "BC2GM"], "'BC2GM' is not NAME:TASK"),
         (["--datasets", "BC2GM:ner", "BC2GM:ner"], "BC2GM is given twice"),
         (["--efficiency", "nowhere.json"], "nowhere.json does not exist"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from compactbio.reporting.explanations import QUIRKS, explanation_document
+from compactbio.reporting.explanations import QUIRKS
 from compactbio.reporting.published import Assignment, PublishedValue
 from compactbio.reporting.render import (
     Block,
@@ -203,15 +203,6 @@ def test_summary_averages_and_shares_by_hand():
     text = to_markdown(summary_document(results, NOTHING))
     assert "each kind of task counting once" in " ".join(text.split())
     assert "– = M not run: C." in text
-
-
-def test_the_explanation_lists_every_switch_and_the_runs():
-    quirks = {name: "reference" for name in QUIRKS} | {"text": "sound"}
-    text = to_markdown(explanation_document(results_of(full_set()), NOTHING, quirks))
-    assert f"1 of {len(QUIRKS)} differ from the reference code: text." in text
-    assert all(f"| {name} " in text for name in QUIRKS)
-    runs = {line.split()[1]: line.split("|")[2].strip() for line in text.splitlines() if line.endswith(" of 3 |")}
-    assert runs == {"N": "1", "M": "1", "Q": "1"}
 
 
 def test_the_switches_are_those_of_the_configuration(request):

@@ -20,8 +20,8 @@ BINS = 32
 _NAMED = 20  # so many files at most are named on the axis
 
 
-def draw_lengths(lengths: Sequence[Lengths], paths: Sequence[Path]) -> None:
-    """Draw the share of sequences by length, a line for each tokenizer, into each path (by its suffix)."""
+def draw_lengths(lengths: Sequence[Lengths], paths: Sequence[Path], notice: str = "") -> None:
+    """Draw the share of sequences by length, a line for each tokenizer, into each path, under the notice."""
     with matplotlib.rc_context(PARAMETERS):
         figure = Figure(figsize=(6.4, 3.4), layout="constrained")
         axes = figure.add_subplot()
@@ -34,11 +34,11 @@ def draw_lengths(lengths: Sequence[Lengths], paths: Sequence[Path]) -> None:
         axes.set_xlim(0, max(length.max_length for length in lengths) * 1.02)
         axes.set_ylim(bottom=0)
         figure.legend(loc="outside lower center")
-        write_figure(figure, paths)
+        write_figure(figure, paths, notice)
 
 
-def draw_files(total: ShardCounts, paths: Sequence[Path]) -> None:
-    """Draw how many texts each file of the corpus holds and how many were kept, in order, into each path."""
+def draw_files(total: ShardCounts, paths: Sequence[Path], notice: str = "") -> None:
+    """Draw how many texts each file of the corpus holds and how many were kept, into each path, under the notice."""
     sources = total["sources"]
     read = np.array([source["citations"] for source in sources])
     kept = np.array([source["kept"] for source in sources])
@@ -61,7 +61,7 @@ def draw_files(total: ShardCounts, paths: Sequence[Path]) -> None:
         axes.set_xlim(edges[0], edges[-1])
         axes.set_ylim(bottom=0)
         figure.legend(loc="outside lower center", ncols=2)
-        write_figure(figure, paths)
+        write_figure(figure, paths, notice)
 
 
 def _draw_one(axes: Axes, length: Lengths, colour: str, line: str) -> None:

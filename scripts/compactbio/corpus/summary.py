@@ -100,15 +100,18 @@ def summary_rows(total: ShardCounts, lengths: Sequence[Lengths]) -> list[Row]:
     return rows
 
 
-def write_table(rows: Sequence[Row], csv_path: Path, markdown_path: Path, settings: dict[str, Any]) -> None:
-    """Write the table as CSV (shares as fractions) and as Markdown (shares in per cent)."""
+def write_table(
+    rows: Sequence[Row], csv_path: Path, markdown_path: Path, settings: dict[str, Any], notice: str = ""
+) -> None:
+    """Write the table as CSV (shares as fractions) and, under the notice, as Markdown (shares in per cent)."""
     with replacing_file(csv_path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(Row._fields)
         for row in rows:
             share = "" if row.share is None else f"{row.share:.6f}"
             writer.writerow([row.subject, row.measure, row.value, share, row.of])
-    lines = ["| | | number | share |", "|---|---|---:|---|"]
+    lines = [f"> **{notice}**", ""] if notice else []
+    lines += ["| | | number | share |", "|---|---|---:|---|"]
     previous = ""
     for row in rows:
         share = "" if row.share is None else f"{100 * row.share:.1f} % of {row.of}"

@@ -9,8 +9,8 @@ from compactbio.style import PARAMETERS, line_looks, write_figure
 from compactbio.training.progress import MetricsLine
 
 
-def draw_loss_curve(title: str, lines: list[MetricsLine], files: list[Path]) -> None:
-    """Write the loss and each term by step, in the format of each file's suffix; lines without a loss are left out."""
+def draw_loss_curve(title: str, lines: list[MetricsLine], files: list[Path], notice: str = "") -> None:
+    """Write the loss and each term by step under the notice, as each file's suffix says; a line may lack a loss."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -32,5 +32,5 @@ def draw_loss_curve(title: str, lines: list[MetricsLine], files: list[Path]) -> 
         axes.set_ylim(bottom=0.0)
         if names:
             axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-        write_figure(figure, files)
+        write_figure(figure, files, notice)
         plt.close(figure)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from compactbio.reporting.efficiency.measurements import Deployment, MeasuredEncoder
 from compactbio.reporting.published import Assignment
@@ -32,7 +32,8 @@ class Material:
     trainings: Trainings  # by model and dataset
     deployed: Deployment | None = None  # measurements of fine-tuned models
     estimates: Sequence[Estimate] = ()  # comparisons of models
-    quirks: Mapping[str, str] = field(default_factory=dict)  # switches and their values
+    config: dict[str, Any] | None = None  # the checked configuration
+    complete: bool = True  # figures, pages and cards are made beside the tables
     scores: Sequence[Score] = ()  # every run's
     pretrainings: Mapping[str, Pretraining] = field(default_factory=dict)  # by model
     looks: Mapping[str, Look] = field(default_factory=dict)  # how each model is drawn

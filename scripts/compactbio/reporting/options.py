@@ -14,6 +14,13 @@ from compactbio.reporting.published import Assignment, assign, read_published
 from compactbio.scoring.score_rows import Score
 from compactbio.settings.load import CONFIG_FOLDER
 from compactbio.settings.results import Results
+from compactbio.tasks.data_sources import read_sources
+from compactbio.tasks.generated_data import generated_notice
+
+
+def add_notice(parser: argparse.ArgumentParser) -> None:
+    """Add the option of a text that stands over everything that is written."""
+    parser.add_argument("--notice", default="", help="what stands over everything, where the data call for it")
 
 
 def add_selection(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
@@ -127,6 +134,7 @@ def options_so_far(config: dict[str, Any]) -> list[str]:
         *("--results", str(results.folder)),
         *selection_options(config, str(CONFIG_FOLDER / "published_values.tsv")),
         *comparison_options(config),
-        *("--quirks", json.dumps(config["quirks"])),
+        *("--config", json.dumps(config)),
+        *("--notice", generated_notice(config, read_sources(CONFIG_FOLDER / "data_sources.tsv"))),
         *("--output-dir", str(results.tables_so_far.folder)),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -143,6 +143,10 @@ class Assignment:
     def is_empty(self) -> bool:
         """Return whether there is no row at all: this run is not compared with the paper."""
         return not (self.matched or self.unconfirmed or self.unassigned or self.outside)
+
+    def in_order(self, protocols: Sequence[str]) -> tuple[str, ...]:
+        """Return protocols in the order that serves a reader: where values of the paper are compared, theirs first."""
+        return tuple(sorted(protocols, key=lambda name: (name == REFERENCE) == self.is_empty))
 
     def by_cell(self) -> dict[tuple[str, str, str, str], PublishedValue]:
         """Return the matched rows by dataset, model, protocol and metric."""

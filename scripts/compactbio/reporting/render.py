@@ -6,7 +6,7 @@ import csv
 import html
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tabulate import tabulate
@@ -28,15 +28,24 @@ _STYLE = (
     "table{border-top:2px solid #222;border-bottom:2px solid #222}"
     "thead tr{border-bottom:1px solid #222}td,th{padding:.2em .8em}"
     "th{text-align:left}ul,p{color:#444;font-size:90%}"
+    ".framed nav{display:none}.framed a{color:inherit;text-decoration:none;pointer-events:none}"
+    ".notice{border-left:6px solid #d55e00;background:#fdf0e6;color:#222;padding:.5em .8em;font-weight:bold}"
 )
+# Snakemake's report shows each page by itself in a frame, where paths lead nowhere.
+_IN_A_FRAME = "<script>if(self!==top)document.documentElement.className='framed'</script>"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What stands in one place: `text`, of which the marks `best` and `second` lift out the part before any ±."""
+    """What stands in one place: `text`, of which the marks `best` and `second` lift out the part before any ±.
+
+    `link` is a path seen from the document's own folder, `{form}` its suffix where there is a page a form; LaTeX leaves
+    it out.
+    """
 
     text: str
     mark: str = ""
+    link: str = ""
 
 
 @dataclass
@@ -62,11 +71,13 @@ class Section:
 
 @dataclass
 class Document:
-    """One file: title, paragraphs, sections."""
+    """One file: title, paragraphs, sections; over all of them the notice, where the data call for one."""
 
     title: str
     text: list[str]
     sections: list[Section]
+    notice: str = ""
+    home: str = ""  # path of the first page, seen from this one
 
 
 def escape_latex(text: str) -> str:
@@ -84,8 +95,14 @@ class _Form:
     """How a form writes text and tables."""
 
     escape: Callable[[str], str]  # gives text that is printed as it stands here
+    link: str  # of an escaped text and a path
+    suffix: str  # of files of this form
     marks: Mapping[str, tuple[str, str]]  # what stands before and after a marked number
     style: str  # tabulate's name for such tables
+
+    def linked(self, text: str, path: str) -> str:
+        """Return escaped text that leads to a path, in which `{form}` stands for this form's suffix."""
+        return self.link.format(text=text, path=path.format(form=self.suffix))
 
     def table(self, block: Block) -> str:
         """Return the bare table: first column left, the others right if they are numbers."""
@@ -97,20 +114,31 @@ class _Form:
     def _entry(self, entry: Entry) -> str:
         """Return an entry's text with its mean inside the strings of its mark."""
         if not entry.mark:
-            return self.escape(entry.text)
+            text = self.escape(entry.text)
+            return self.linked(text, entry.link) if entry.link else text
         before, after = self.marks[entry.mark]
         mean, separator, rest = entry.text.partition(" ± ")
         return f"{before}{self.escape(mean)}{after}{self.escape(separator + rest)}"
 
 
-_MARKDOWN = _Form(escape_markdown, {"best": ("**", "**"), "second": ("<u>", "</u>")}, "pipe")
-_LATEX = _Form(escape_latex, {"best": (r"\textbf{", "}"), "second": (r"\underline{", "}")}, "latex_raw")
-_HTML = _Form(html.escape, {"best": ("<strong>", "</strong>"), "second": ("<u>", "</u>")}, "unsafehtml")
+_HOME = "First page"
+_MARKDOWN = _Form(escape_markdown, "[{text}]({path})", "md", {"best": ("**", "**"), "second": ("<u>", "</u>")}, "pipe")
+_LATEX = _Form(
+    escape_latex, "{text}", "tex", {"best": (r"\textbf{", "}"), "second": (r"\underline{", "}")}, "latex_raw"
+)
+_HTML = _Form(
+    html.escape,
+    '<a href="{path}">{text}</a>',
+    "html",
+    {"best": ("<strong>", "</strong>"), "second": ("<u>", "</u>")},
+    "unsafehtml",
+)
 
 
 def to_markdown(document: Document) -> str:
     """Return the document as Markdown with pipe tables."""
-    parts = [f"# {document.title}", *document.text]
+    parts = [_MARKDOWN.linked(_HOME, f"{document.home}.{{form}}")] if document.home else []
+    parts += [f"# {document.title}", *([f"> **{document.notice}**"] if document.notice else []), *document.text]
     for section in document.sections:
         parts += [f"## {section.title}"] if section.title else []
         parts += section.text
@@ -126,7 +154,8 @@ def to_latex(document: Document) -> str:
     parts.extend(f"% {text}" for text in document.text)
     for section in document.sections:
         for block in section.blocks:
-            heading = ". ".join(part for part in (document.title, section.title, block.title) if part)
+            titles = (document.title, section.title, block.title, document.notice.removesuffix("."))
+            heading = ". ".join(part for part in titles if part)  # each float has the notice: it is copied by itself
             notes = " ".join(escape_latex(_sentence(note)) for note in block.notes)
             lines = [
                 r"\begin{table}[htbp]",
@@ -143,7 +172,10 @@ def to_latex(document: Document) -> str:
 
 def to_html(document: Document) -> str:
     """Return the document as one HTML page that needs nothing else, for the Snakemake report."""
-    parts = [_tagged("h1", document.title), *(_tagged("p", text) for text in document.text)]
+    parts = [f"<nav>{_HTML.linked(_HOME, f'{document.home}.{{form}}')}</nav>"] if document.home else []
+    parts += [_tagged("h1", document.title)]
+    parts += [f'<p class="notice">{html.escape(document.notice)}</p>'] if document.notice else []
+    parts += [_tagged("p", text) for text in document.text]
     for section in document.sections:
         parts += [_tagged("h2", section.title)] if section.title else []
         parts += [_tagged("p", text) for text in section.text]
@@ -151,15 +183,31 @@ def to_html(document: Document) -> str:
             parts += [_tagged("h3", block.title), _HTML.table(block)]
             notes = "".join(_tagged("li", note) for note in block.notes)
             parts += [f"<ul>{notes}</ul>"] if notes else []
-    head = f'<meta charset="utf-8">{_tagged("title", document.title)}<style>{_STYLE}</style>'
+    head = f'<meta charset="utf-8">{_tagged("title", document.title)}<style>{_STYLE}</style>{_IN_A_FRAME}'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(parts) + "\n</body></html>\n"
+
+
+def to_rst(notice: str, paragraphs: Sequence[str]) -> str:
+    """Return a notice and paragraphs, of which the first is emphasised, in the form of the report's own texts."""
+    texts = [re.sub(r"([\\*`|_])", r"\\\1", text) for text in (notice, *paragraphs)]
+    parts = [f".. warning::\n   {texts[0]}"] if notice else []
+    return "\n\n".join([*parts, f"**{texts[1]}**", *texts[2:]]) + "\n"
 
 
 FORMS: dict[str, Callable[[Document], str]] = {"md": to_markdown, "tex": to_latex, "html": to_html}
 
 
-def write_document(document: Document, folder: Path, name: str, forms: Iterable[str] = ("md", "html")) -> None:
-    """Write a document as <name>.<form> for each of the forms, keys of `FORMS`."""
+def write_document(
+    document: Document,
+    folder: Path,
+    name: str,
+    forms: Iterable[str] = ("md", "html"),
+    *,
+    notice: str = "",
+    home: str = "",
+) -> None:
+    """Write a document as <name>.<form> for each of the forms, keys of `FORMS`, with its notice and link home."""
+    document = replace(document, notice=notice, home=home)
     for form in forms:
         write_text(folder / f"{name}.{form}", FORMS[form](document))
 

@@ -53,7 +53,7 @@ BOTH = (REFERENCE, STANDARD)  # a section for each protocol
 OPTIONS = ("learning_rate", "batch_size", "epochs")  # hyper-parameters that the table of fine-tuning shows
 PLACE = ("dataset", "model", "protocol", "metric")
 
-INDEX = Record("index", "What the tables are; deviations", TABLE_CATEGORY, "explanations.build")
+INDEX = Record("index", "First page: verdict, summary, deviations", "1 What was run", "first_page.build")
 
 TABLES = (
     TableRecord(
@@ -147,7 +147,7 @@ def _figure(subcategory: str, name: str, label: str, builder: str, *arguments: s
 
 
 FIGURES = (
-    _figure("1 Scores", "scores", "Every run, beside the paper's values", "score_dots.build", REFERENCE),
+    _figure("1 Scores", "scores", "Every run, reference protocol", "score_dots.build", REFERENCE),
     _figure("1 Scores", "scores_standard", "Every run, standard protocol", "score_dots.build", STANDARD),
     _figure("1 Scores", "paper_and_replication", "Paper against replication", "agreement.build"),
     _figure("2 Scores against cost", "score_by_parameters", "Score against parameters", "tradeoffs.by_parameters"),

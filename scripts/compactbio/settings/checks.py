@@ -24,6 +24,7 @@ def check_relations(config: dict[str, Any], source_names: set[str] | None, reser
     """
     faults = [
         *_run_faults(config),
+        *(_row_faults(config, source_names) if source_names is not None else ()),
         *_corpus_faults(config),
         *_checkpoint_faults(config),
         *_model_faults(config, reserved_names),
@@ -55,6 +56,15 @@ def _run_faults(config: dict[str, Any]) -> Iterator[str]:
     yield from undefined("reporting.deployment_dataset", config["reporting"]["deployment_dataset"], datasets)
     for name in sorted(set(models) & set(config["checkpoints"])):
         yield f"models.{name}: the name is also a checkpoint's; a teacher could be either, so rename one"
+
+
+def _row_faults(config: dict[str, Any], source_names: set[str]) -> Iterator[str]:
+    """Yield every `described_by` that is no row of config/data_sources.tsv."""
+    places = {"corpus": config["corpus"]}
+    for kind in ("checkpoints", "models", "datasets"):
+        places |= {f"{kind}.{name}": entry for name, entry in config[kind].items()}
+    for place, entry in places.items():
+        yield from undefined(f"{place}.described_by", entry.get("described_by"), source_names)
 
 
 def _corpus_faults(config: dict[str, Any]) -> Iterator[str]:

@@ -215,14 +215,16 @@ class Reporting(Room[P]):
 
 
 class Tables(Room[P]):
-    """Tables in several forms, and the page that explains them."""
+    """Tables in several forms, and the first page."""
+
+    verdict = Entry("verdict.rst")  # its first sentences, for the report's first page
 
     def table(self, name: str, form: str) -> P:
         """Return a table."""
         return self.at(f"{name}.{form}")
 
     def index(self, form: str) -> P:
-        """Return the page that explains the tables."""
+        """Return the first page of the results."""
         return self.table("index", form)
 
 

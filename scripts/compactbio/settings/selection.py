@@ -101,7 +101,26 @@ def fetch_definition(config: dict[str, Any], name: str) -> dict[str, Any]:
     return {key: definition[key] for key in keys if definition.get(key) is not None}
 
 
+def row_of_model(config: dict[str, Any], name: str) -> str | None:
+    """Return the name that a fetched checkpoint or model has in config/data_sources.tsv, if it has a row; else None.
+
+    That is its repository's on the hub, unless `described_by` names another; a folder has what that says alone.
+    """
+    definition = definition_of(config, name)
+    stated: str | None = definition.get("described_by")
+    return stated or (definition["hub"]["repository"] if definition["source"] == "hub" else None)
+
+
 # ---- corpus
+
+BASELINE = "pubmed_baseline"
+
+
+def row_of_corpus(config: dict[str, Any]) -> str | None:
+    """Return the row of config/data_sources.tsv that describes the corpus; None: documents that nothing is said of."""
+    corpus = config["corpus"]
+    stated: str | None = corpus.get("described_by")
+    return stated or (BASELINE if corpus["source"] == "baseline" else None)
 
 
 def baseline_numbers(config: dict[str, Any]) -> list[int]:
@@ -138,6 +157,13 @@ def corpus_tokenizers(config: dict[str, Any]) -> list[str]:
 
 
 # ---- datasets
+
+
+def row_of_dataset(config: dict[str, Any], name: str) -> str | None:
+    """Return the row of config/data_sources.tsv that describes a dataset; None: own files that nothing is said of."""
+    definition = config["datasets"][name]
+    row: str | None = definition.get("described_by") or definition["source"]
+    return row
 
 
 def stage_before(config: dict[str, Any], dataset: str) -> str | None:

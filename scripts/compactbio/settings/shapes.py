@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from compactbio.architectures import ARCHITECTURES
-from compactbio.architectures.record import COMMON_SIZES
+from compactbio.architectures.record import COMMON_SIZES, Architecture
+from compactbio.errors import UserError
+from compactbio.files import read_json
 from compactbio.settings.selection import source_of, student_parts
 from compactbio.terms.term import Shape
 
@@ -24,7 +28,7 @@ def shape_of(config: dict[str, Any], name: str) -> dict[str, Any]:
         return {}
     record = ARCHITECTURES[definition["architecture"]]
     if definition["source"] != "train":
-        return record.common_names(definition.get("shape") or {})
+        return record.common_names(definition.get("shape") or _shape_in_folder(definition, record))
     student = student_parts(definition)
     if "shape" in student:
         return record.common_names({**record.usual, **student["shape"]})
@@ -33,6 +37,18 @@ def shape_of(config: dict[str, Any], name: str) -> dict[str, Any]:
     teacher = definition.get("teacher")
     above = {} if teacher is None else shape_of(config, teacher)
     return {**above, COMMON_SIZES.depth: len(student.get("teacher_layers", []))}
+
+
+def _shape_in_folder(definition: dict[str, Any], record: Architecture) -> dict[str, Any]:
+    """Return the shape that config.json of a checkpoint's own folder says; empty where there is none to read."""
+    path = Path(definition.get("path") or "") / "config.json"
+    if definition["source"] != "path" or not path.is_file():
+        return {}
+    with suppress(UserError):  # fetch_checkpoint refuses it with its reason
+        content = read_json(path)
+        if isinstance(content, dict):
+            return {key: value for key, value in content.items() if key in record.shape and isinstance(value, int)}
+    return {}
 
 
 def sizes_of(config: dict[str, Any], name: str) -> Shape | None:

@@ -31,7 +31,12 @@ from compactbio.files import (
 )
 from compactbio.tasks.texts import read_rows
 
-COLUMNS = ("name", "member", "url", "mirrors", "version", "sha256", "licence", "citation", "note")
+COLUMNS = (
+    *("name", "member", "url", "mirrors", "version", "sha256", "licence", "citation", "language", "generated", "note"),
+)
+
+
+_PLAIN = ("name", "version", "sha256", "licence", "citation", "language", "generated", "note")
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,8 @@ class Source:
     sha256: str
     licence: str
     citation: str
+    language: str  # by its code
+    generated: str  # the program that wrote it in the form of something real; "" for what is what it says
     note: str
     members: dict[str, str]  # path -> sha256, "" if unknown
     terms: dict[str, tuple[str, str]]  # path of a member -> its licence, its citation
@@ -83,7 +90,7 @@ def read_sources(table: Path) -> dict[str, Source]:
             urls=tuple(url for url in (row["url"], *row["mirrors"].split()) if url),
             members=members[name],
             terms=terms[name],
-            **{key: row[key] for key in ("name", "version", "sha256", "licence", "citation", "note")},
+            **{key: row[key] for key in _PLAIN},
         )
         for name, row in rows.items()
     }

@@ -10,7 +10,17 @@ from compactbio.reporting.explanations import quirks_block
 from compactbio.reporting.render import DASH, Block, Document, Section, row
 
 # What decides where things are read, kept and logged, or what is checked of them, and no number of a result.
-_NO_NUMBER = {"results_dir", "downloads_dir", "mirror", "data_urls", "files_per_job", "counts", "golden", "path"}
+_NO_NUMBER = {
+    "results_dir",
+    "downloads_dir",
+    "mirror",
+    "data_urls",
+    "described_by",
+    "files_per_job",
+    "counts",
+    "golden",
+    "path",
+}
 _NO_NUMBER |= {"log_every_steps", "checkpoint_every_steps", "checkpoint_every_minutes", "base_url"}
 _LIBRARIES = ("models", "checkpoints", "datasets", "tokenizers")  # definitions, of which a run uses some
 _LONGEST = 90  # characters of a value in the table

@@ -36,11 +36,12 @@ def run_document(
         for model in models
         for dataset in datasets
     }
+    text = left_out(config, paper, steps) if config["reporting"]["compare_with_paper"] else []
     return Document(
         "What was run",
-        [_result(planned, scored), *_left_out(config, paper, steps)],
+        [runs_result(planned, scored), *text],
         [
-            Section("", [], [_models_block(config, paper, steps), _runs_block(models, datasets, planned, scored)]),
+            Section("", [], [_models_block(config, paper, steps), runs_block(models, datasets, planned, scored)]),
             Section("Checks of the results", [" ".join(line for line in checks[:1])], [_checks_block(checks[1:])]),
         ],
     )
@@ -74,7 +75,7 @@ def made_how(model: dict[str, Any]) -> str:
     return f"{word} with {' + '.join(term['term'] for term in model['objective'])}, from {start}"
 
 
-def _result(planned: Mapping[tuple[str, str], list[str]], scored: Mapping[tuple[str, str], set[str]]) -> str:
+def runs_result(planned: Mapping[tuple[str, str], list[str]], scored: Mapping[tuple[str, str], set[str]]) -> str:
     """Return how many of the runs that the configuration asks for have scores."""
     asked = sum(map(len, planned.values()))
     there = sum(len(scored.get(cell, set()) & set(runs)) for cell, runs in planned.items())
@@ -83,7 +84,7 @@ def _result(planned: Mapping[tuple[str, str], list[str]], scored: Mapping[tuple[
     return text + (f" Without any: {', '.join(lacking)}." if lacking else "")
 
 
-def _left_out(config: Mapping[str, Any], paper: Mapping[str, Any], steps: Mapping[str, int]) -> list[str]:
+def left_out(config: Mapping[str, Any], paper: Mapping[str, Any], steps: Mapping[str, int]) -> list[str]:
     """Return what config/config.yaml, the paper's configuration, has and this run has not."""
     left = []
     for kind in ("models", "datasets"):
@@ -113,7 +114,7 @@ def _models_block(config: Mapping[str, Any], paper: Mapping[str, Any], steps: Ma
     return Block("Models", "run-models", header, rows, [f"{DASH} = not pre-trained here, or there."], numeric=False)
 
 
-def _runs_block(
+def runs_block(
     models: Sequence[str],
     datasets: Sequence[str],
     planned: Mapping[tuple[str, str], list[str]],

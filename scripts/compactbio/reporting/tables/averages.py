@@ -119,7 +119,7 @@ def summary_document(scored: ScoreCells, assignment: Assignment) -> Document:
         for value in assignment.unassigned
         if value.table == SUMMARY
     )
-    for protocol in BOTH if tasks else ():
+    for protocol in assignment.in_order(BOTH) if tasks else ():
         table = averages(scored, protocol)
         shares = retained(table, scored.baseline)
         blocks = [

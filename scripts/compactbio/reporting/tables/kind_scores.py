@@ -38,7 +38,7 @@ def task_document(
     if not datasets:
         document.text = ["No dataset of this kind is part of this run."]
         return document
-    for protocol in KINDS[task].protocol_names:
+    for protocol in assignment.in_order(KINDS[task].protocol_names):
         blocks = [_overview(task, protocol, datasets, scored)] if len(datasets) > 1 else []
         for dataset in datasets:
             block = _dataset_block(task, protocol, dataset, scored, assignment)

@@ -11,6 +11,8 @@ WIDTH = 100  # characters of a line of text; tables take what they need
 _BEST = re.compile(r"\*\*(.+?)\*\*")
 _SECOND = re.compile(r"<u>(.+?)</u>")
 _ESCAPE = re.compile(r"\\([\\|*<`])")
+_NOTICE = re.compile(r"> \*\*(.+)\*\*")
+_LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 _STYLES = {"best": ("\033[1m", "\033[0m"), "second": ("\033[4m", "\033[0m")}
 
 
@@ -31,7 +33,11 @@ def for_terminal(markdown: str, *, styled: bool) -> str:
             table = []
         if line.startswith("Bold: highest") and not styled:
             line = "* highest mean of its column, ' second highest. The marks say nothing about significance."
-        lines.extend(_wrap(line))
+        notice = _NOTICE.fullmatch(line)
+        if notice:
+            lines += [_style(text, "best" if styled else "") for text in _wrap(notice[1])]
+        elif not _LINK.fullmatch(line):  # to the first page
+            lines.extend(_wrap(line))
     return "\n".join(lines)
 
 
@@ -64,7 +70,7 @@ def _plain(cell: str) -> tuple[str, str]:
     for mark, pattern in (("best", _BEST), ("second", _SECOND)):
         if pattern.match(cell):
             return _ESCAPE.sub(r"\1", pattern.sub(r"\1", cell)), mark
-    return _ESCAPE.sub(r"\1", cell), ""
+    return _ESCAPE.sub(r"\1", _LINK.sub(r"\1", cell)), ""
 
 
 def _style(cell: str, mark: str) -> str:
