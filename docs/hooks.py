@@ -1,4 +1,4 @@
-"""What MkDocs adds to the pages of this folder: README as the first page, and files of the checkout that pages link to.
+"""What MkDocs adds to the pages: README as the first one, the keys of a configuration, and files that pages link to.
 
 Links are written as they hold in the checkout, where a reader of the repository follows them. The site has a page for
 each linked file, Markdown as it is and everything else as a listing.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import sys
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -15,6 +16,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parent.parent
+REFERENCE = "<!-- the keys stand here -->"  # in a page
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)#\s]+)")
 LANGUAGES = {".py": "python", ".smk": "python", ".toml": "toml", ".yaml": "yaml", ".yml": "yaml", ".sbatch": "bash"}
 
@@ -57,7 +59,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Return a page with its links turned from files of the checkout to pages of the site."""
+    """Return a page with the keys where they belong, and with links to pages of the site in place of files."""
     here = page.file.src_uri
     folder = posixpath.dirname(checkout_path(here))
 
@@ -69,7 +71,19 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             posixpath.relpath(target, posixpath.dirname(here) or ".") if files.get_file_from_path(target) else link[1]
         )
 
+    if REFERENCE in markdown:
+        markdown = markdown.replace(REFERENCE, _keys())
     return LINK.sub(turned, markdown)
+
+
+def _keys() -> str:
+    """Return the tables of a configuration's keys."""
+    sys.path.insert(0, str(ROOT / "scripts"))
+    from compactbio.settings.load import CONFIG_FOLDER, read_configuration
+    from compactbio.settings.reference import configuration_reference
+    from compactbio.settings.schema import whole_schema
+
+    return configuration_reference(whole_schema(CONFIG_FOLDER / "schema.yaml"), read_configuration([]))
 
 
 def _page(path: str) -> str:

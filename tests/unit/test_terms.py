@@ -75,12 +75,13 @@ def test_a_term_is_added_by_one_file(tmp_path, monkeypatch) -> None:
         "from compactbio.terms.term import HIDDEN, Option, Term\n"
         "def hidden_l1(student, teacher, scale):\n"
         "    return scale * (student - teacher).abs().sum()\n"
-        "TERMS = (Term('hidden_l1', hidden_l1, (HIDDEN,), 'tokens', options={'scale': Option(float, {}, 1.0)}),)\n"
+        "OPTIONS = {'scale': Option('Scale.', float, {}, 1.0)}\n"
+        "TERMS = (Term('hidden_l1', hidden_l1, (HIDDEN,), 'tokens', options=OPTIONS),)\n"
     )
     monkeypatch.setattr(compactbio.terms, "__path__", [*compactbio.terms.__path__, str(tmp_path)])
     try:
         importlib.reload(objective)
-        assert objective.term_schema()["properties"]["scale"] == {"type": "number"}
+        assert objective.term_schema()["properties"]["scale"] == {"description": "Scale.", "type": "number"}
         assert list(objective.key_faults({"term": "hidden_l1"})) == [".layers: needed: pairs [student, teacher]"]
         terms = [{"term": "hidden_l1", "weight": 1.0, "layers": [[1, 2]], "scale": scale} for scale in (1, 2)]
         [batch] = micro_batches([])

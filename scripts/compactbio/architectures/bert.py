@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from compactbio.architectures.record import NAME, POSITIVE, PROBABILITY, SIZE, Architecture
+from compactbio.architectures.record import NAME, POSITIVE, PROBABILITY, Architecture, meaning
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,17 +28,17 @@ ARCHITECTURE = Architecture(
     attention="attention.self",
     projections=("query", "key", "value"),
     shape={
-        "hidden_size": SIZE,
-        "num_hidden_layers": SIZE,
-        "num_attention_heads": SIZE,
-        "intermediate_size": SIZE,
-        "max_position_embeddings": SIZE,
-        "type_vocab_size": SIZE,
-        "hidden_act": NAME,
-        "hidden_dropout_prob": PROBABILITY,
-        "attention_probs_dropout_prob": PROBABILITY,
-        "initializer_range": POSITIVE,
-        "layer_norm_eps": POSITIVE,
+        "hidden_size": meaning("Values of a hidden state."),
+        "num_hidden_layers": meaning("Layers."),
+        "num_attention_heads": meaning("Attention heads of a layer."),
+        "intermediate_size": meaning("Values between the two matrices of a layer's feed-forward part."),
+        "max_position_embeddings": meaning("Positions, the longest sequence."),
+        "type_vocab_size": meaning("Token types."),
+        "hidden_act": meaning("Activation of the feed-forward part, by its name in transformers.", NAME),
+        "hidden_dropout_prob": meaning("Dropout of hidden states.", PROBABILITY),
+        "attention_probs_dropout_prob": meaning("Dropout of attention probabilities.", PROBABILITY),
+        "initializer_range": meaning("Standard deviation of random weights.", POSITIVE),
+        "layer_norm_eps": meaning("What LayerNorms add to the variance.", POSITIVE),
     },
     usual={
         "hidden_size": 768,

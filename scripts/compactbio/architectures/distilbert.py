@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from compactbio.architectures.record import NAME, POSITIVE, PROBABILITY, SIZE, SWITCH, Architecture, Sizes, no_pooler
+from compactbio.architectures import bert
+from compactbio.architectures.record import NAME, PROBABILITY, SWITCH, Architecture, Sizes, meaning, no_pooler
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,16 +30,16 @@ ARCHITECTURE = Architecture(
     attention="attention",
     projections=("q_lin", "k_lin", "v_lin"),
     shape={
-        "dim": SIZE,
-        "n_layers": SIZE,
-        "n_heads": SIZE,
-        "hidden_dim": SIZE,
-        "max_position_embeddings": SIZE,
-        "sinusoidal_pos_embds": SWITCH,
-        "activation": NAME,
-        "dropout": PROBABILITY,
-        "attention_dropout": PROBABILITY,
-        "initializer_range": POSITIVE,
+        "dim": meaning("Values of a hidden state."),
+        "n_layers": meaning("Layers."),
+        "n_heads": meaning("Attention heads of a layer."),
+        "hidden_dim": meaning("Values between the two matrices of a layer's feed-forward part."),
+        "max_position_embeddings": bert.ARCHITECTURE.shape["max_position_embeddings"],
+        "sinusoidal_pos_embds": meaning("Whether embeddings of positions are fixed sinusoids.", SWITCH),
+        "activation": meaning("Activation of the feed-forward part, by its name in transformers.", NAME),
+        "dropout": meaning("Dropout of hidden states.", PROBABILITY),
+        "attention_dropout": meaning("Dropout of attention probabilities.", PROBABILITY),
+        "initializer_range": bert.ARCHITECTURE.shape["initializer_range"],
     },
     usual={"dim": 768, "n_layers": 6, "n_heads": 12, "max_position_embeddings": 512},
     dropouts=("dropout", "attention_dropout"),

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from compactbio.architectures import bert
-from compactbio.architectures.record import NAME, SIZE, SWITCH, Architecture, Sizes, no_pooler, square_pooler
+from compactbio.architectures.record import NAME, SWITCH, Architecture, Sizes, meaning, no_pooler, square_pooler
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -71,15 +71,15 @@ ARCHITECTURE = Architecture(
     projections=("query", "key", "value"),
     shape={
         **bert.ARCHITECTURE.shape,
-        "embedding_size": SIZE,
-        "intra_bottleneck_size": SIZE,
-        "num_feedforward_networks": SIZE,
-        "trigram_input": SWITCH,
-        "use_bottleneck": SWITCH,
-        "use_bottleneck_attention": SWITCH,
-        "key_query_shared_bottleneck": SWITCH,
-        "normalization_type": NAME,
-        "classifier_activation": SWITCH,
+        "embedding_size": meaning("Values of a word piece's embedding."),
+        "intra_bottleneck_size": meaning("Values of a hidden state between the bottlenecks of a layer."),
+        "num_feedforward_networks": meaning("Feed-forward parts of a layer."),
+        "trigram_input": meaning("Whether a token's embedding holds those of the tokens beside it.", SWITCH),
+        "use_bottleneck": meaning("Whether layers work between bottlenecks.", SWITCH),
+        "use_bottleneck_attention": meaning("Whether attention reads the bottleneck's values alone.", SWITCH),
+        "key_query_shared_bottleneck": meaning("Whether keys and queries share a bottleneck.", SWITCH),
+        "normalization_type": meaning("no_norm, or layer_norm.", NAME),
+        "classifier_activation": meaning("Whether the pooler has a layer.", SWITCH),
     },
     usual={
         "hidden_size": 512,

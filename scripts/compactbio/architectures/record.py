@@ -19,6 +19,12 @@ POSITIVE: Schema = {"type": "number", "exclusiveMinimum": 0}
 NAME: Schema = {"type": "string"}
 SWITCH: Schema = {"type": "boolean"}
 
+
+def meaning(description: str, form: Schema = SIZE) -> Schema:
+    """Return the form of a shape's value with what the value is."""
+    return {"description": description, **form}
+
+
 EMBEDDINGS, LAYERS, POOLER, HEAD = PARTS = ("embeddings", "layers", "pooler", "head")  # of a model with a head
 
 

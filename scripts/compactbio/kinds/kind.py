@@ -244,7 +244,11 @@ class Kind:
     def hyperparameters(self) -> dict[str, Any]:
         """Return the JSON Schema of the hyper-parameters that other kinds have not, or have other values of."""
         others = [name for name in self.metric_names if name != self.headline]
-        return {**self.options, "best_epoch_by": {"enum": [self.headline, *others, "loss", None]}}
+        best = "The validation score whose best epoch is taken; null takes the last epoch."
+        return {
+            **self.options,
+            "best_epoch_by": {"description": best, "enum": [self.headline, *others, "loss", None]},
+        }
 
 
 PRECISION, RECALL, F1 = Metric("precision", "precision"), Metric("recall", "recall"), Metric("f1", "F1")
@@ -255,4 +259,8 @@ F1_COUNTS = Counts(
     denominator={"predicted": 1, "gold": 1},
     gold="gold",
 )
-CLASS_WEIGHTS = {"$ref": "#/$defs/class_weights"}
+CLASS_WEIGHTS = {
+    "description": "Weights of the loss by label: balanced (by frequencies in train), a list in their order, or "
+    "null, all equal.",
+    "$ref": "#/$defs/class_weights",
+}

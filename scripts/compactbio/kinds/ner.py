@@ -54,7 +54,13 @@ KIND = Kind(
     columns={"id": "int32", "words": ["string"], "labels": ["label"]},
     leak=Leak("Test sentences", (("words",),)),
     labels=Labels("labels", nested=True, fault=label_fault),
-    options={"labelled_pieces": {"enum": ["all", "first"]}, "class_weights": CLASS_WEIGHTS},
+    options={
+        "labelled_pieces": {
+            "description": "Whether all word pieces of a word carry its label in training, or the first one.",
+            "enum": ["all", "first"],
+        },
+        "class_weights": CLASS_WEIGHTS,
+    },
     required_options=("labelled_pieces",),
     denominator="pieces",
     predictions=Predictions(

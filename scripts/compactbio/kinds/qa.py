@@ -42,7 +42,7 @@ KIND = Kind(
     # the question, whatever its contexts: each year's training questions are those that were tests before
     leak=Leak("Test questions", (("question_id",), ("question",)), frozenset({"question"}), unit="question_id"),
     kept_together=("question_id", "questions"),
-    options={"stride": {"type": "integer", "minimum": 1}},
+    options={"stride": {"description": "Word pieces that two windows share.", "type": "integer", "minimum": 1}},
     required_options=("stride",),
     denominator="windows",
     loss_over_padding=True,

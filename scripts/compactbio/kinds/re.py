@@ -75,6 +75,8 @@ KIND = Kind(
     options={
         "class_weights": CLASS_WEIGHTS,
         "added_tokens": {
+            "description": "Entity markers that become one new token each, whose embedding fine-tuning alone learns; "
+            "null leaves them plain text.",
             "type": ["array", "null"],
             "minItems": 1,
             "uniqueItems": True,

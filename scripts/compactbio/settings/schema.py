@@ -24,6 +24,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 _Validator = jsonschema.validators.extend(  # JSON Schema takes 100.0 for an integer; Python's range does not
     jsonschema.Draft202012Validator,
+    validators={"needs": jsonschema.Draft202012Validator.VALIDATORS["required"]},
     type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
         "integer", lambda checker, value: isinstance(value, int) and not isinstance(value, bool)
     ),
@@ -32,12 +33,18 @@ _Validator = jsonschema.validators.extend(  # JSON Schema takes 100.0 for an int
 
 def check_schema(config: dict[str, Any], schema_file: Path) -> None:
     """Raise one UserError that lists every place where the configuration departs from the schema."""
-    schema = read_yaml(schema_file)
-    schema.setdefault("$defs", {}).update(registered_definitions(schema))
+    schema = whole_schema(schema_file)
     messages = [*_number_faults(config), *(_describe(error) for error in _Validator(schema).iter_errors(config))]
     if messages:
         listed = "\n".join(f"  - {message}" for message in sorted(set(messages)))
         raise UserError(f"the configuration has {len(set(messages))} fault(s):\n{listed}")
+
+
+def whole_schema(schema_file: Path) -> dict[str, Any]:
+    """Return the schema of a file with what the library's registries add to it."""
+    schema: dict[str, Any] = read_yaml(schema_file)
+    schema["$defs"].update(registered_definitions(schema))
+    return schema
 
 
 def registered_definitions(schema: dict[str, Any]) -> dict[str, Any]:
@@ -60,7 +67,11 @@ def _kind_definitions(common: dict[str, Any]) -> dict[str, Any]:
     whole, of_dataset = {}, []
     for name, kind in KINDS.items():
         block = {**closed, "properties": {**common["properties"], **kind.hyperparameters()}}
-        whole[name] = {**block, "required": [*common["required"], *kind.required_options]}
+        whole[name] = {
+            **block,
+            "description": f"{kind.title}.",
+            "required": [*common["needs"], *kind.required_options],
+        }
         this_kind = {"required": ["task"], "properties": {"task": {"const": name}}}
         of_dataset.append({"if": this_kind, "then": {"properties": {"finetuning": block}}})
     return {
@@ -98,7 +109,7 @@ def _describe(error: jsonschema.ValidationError) -> str:
         known = sorted(form.get("properties", {}))
         unknown = [key for key in given if key not in known]
         return "; ".join(f"{where}: unknown key `{key}`{_suggestion(key, known)}" for key in unknown)
-    if error.validator == "required":
+    if error.validator in ("required", "needs"):
         missing = [key for key in expected if key not in given]
         return f"{where}: missing key(s) {', '.join(f'`{key}`' for key in missing)}"
     if error.validator == "enum":

@@ -41,7 +41,11 @@ TERMS = (
         logit_kl,
         (LOGITS,),
         "masked",
-        options={"temperature": Option(float, {"exclusiveMinimum": 0}, default=1.0)},
+        options={
+            "temperature": Option(
+                "What logits are divided by; 1 where it is left out.", float, {"exclusiveMinimum": 0}, default=1.0
+            )
+        },
     ),
     Term("soft_cross_entropy", soft_cross_entropy, (LOGITS,), "masked"),
 )

@@ -71,9 +71,11 @@ def term_schema() -> dict[str, Any]:
     """Return the JSON Schema of an entry; which options a term has is for `key_faults` to say."""
     layer = {"type": "integer", "minimum": 0}
     properties = {
-        "term": {"enum": list(TERMS)},
-        "weight": {"type": "number", "exclusiveMinimum": 0},
+        "term": {"description": "What is compared or predicted.", "enum": list(TERMS)},
+        "weight": {"description": "What it is multiplied by.", "type": "number", "exclusiveMinimum": 0},
         "layers": {
+            "description": "Pairs [student, teacher] of layers that are compared: hidden states count from 0, the "
+            "embeddings, attention from 1.",
             "type": "array",
             "minItems": 1,
             "items": {"type": "array", "minItems": 2, "maxItems": 2, "items": layer},

@@ -34,15 +34,16 @@ class Shape:
 
 @dataclass(frozen=True)
 class Option:
-    """A number that an objective may give a term: its type, its range as JSON Schema says it, and its default."""
+    """A number that an objective may give a term: what it is, its type, its range in JSON Schema, and its default."""
 
+    description: str
     type: type[int] | type[float]
     range: Mapping[str, float]
     default: float | None
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema of a value."""
-        return {"type": "integer" if self.type is int else "number", **self.range}
+        return {"description": self.description, "type": "integer" if self.type is int else "number", **self.range}
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,11 @@ def _product(student: Shape, teacher: Shape) -> tuple[Cost, Cost]:
 
 _SHARED: dict[str, Any] = {
     "denominator": "tokens",
-    "options": {"relation_heads": Option(int, {"minimum": 1}, default=None)},
+    "options": {
+        "relation_heads": Option(
+            "Heads that states are split into anew; the models' own where it is left out.", int, {"minimum": 1}, None
+        )
+    },
     "mismatch": _equal_heads,
     "cost": _product,
 }

@@ -89,10 +89,28 @@ OPTIMIZERS = {
     "muon": OptimizerKind(
         _muon,
         options={
-            "learning_rate": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
-            "weight_decay": {"type": "number", "minimum": 0, "maximum": 1},
-            "momentum": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
-            "adjustment": {"enum": ["match_rms_adamw", "original"]},
+            "learning_rate": {
+                "description": "Of the matrices; the common one where it is left out.",
+                "type": "number",
+                "exclusiveMinimum": 0,
+                "maximum": 1,
+            },
+            "weight_decay": {
+                "description": "Of the matrices; the common one where it is left out.",
+                "type": "number",
+                "minimum": 0,
+                "maximum": 1,
+            },
+            "momentum": {
+                "description": "Of the matrices' gradients; 0.95 where it is left out.",
+                "type": "number",
+                "minimum": 0,
+                "exclusiveMaximum": 1,
+            },
+            "adjustment": {
+                "description": "How updates are scaled: so that AdamW's learning rates fit, or as first published.",
+                "enum": ["match_rms_adamw", "original"],
+            },
         },
         takes=lambda name, dimensions: dimensions == 2 and LAYER.search(name) is not None,
     ),
@@ -125,7 +143,7 @@ def without_default_optimizer(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def optimizer_schema() -> dict[str, Any]:
     """Return what a configuration may say of its optimizer, as JSON Schema."""
-    name = {"name": {"enum": list(OPTIMIZERS)}}
+    name = {"name": {"description": "Which one.", "enum": list(OPTIMIZERS)}}
     chosen = [
         {
             "if": {"required": ["name"], "properties": {"name": {"const": optimizer}}},
