@@ -1,6 +1,14 @@
-"""What every test finds: Ctrl-C reaches the programs that tests start, also where the tests run in the background."""
+"""What every test finds: Ctrl-C reaches the programs that tests start, also where the tests run in the background.
 
+Without a GPU Triton interprets kernels, which it has to know before it is imported.
+"""
+
+import os
 import signal
+from pathlib import Path
+
+if not Path("/dev/nvidiactl").exists():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 # A shell has its background processes ignore SIGINT, and who is started by them as well; a handler is not inherited.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

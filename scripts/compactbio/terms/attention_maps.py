@@ -28,7 +28,9 @@ def attention_kl(student: Tensor, teacher: Tensor, real_tokens: Tensor | None, *
     target = teacher + MAP_EPSILON
     rows = (target * (target.log() - (student + MAP_EPSILON).log())).sum(-1)  # (b, a, l)
     if own_length:
-        keys = student.shape[-1] if real_tokens is None else real_tokens.sum(-1)[:, None, None]
+        keys = (
+            student.shape[-1] if real_tokens is None else real_tokens.sum(-1)[:, None, None].clamp_min(1)
+        )  # rows that only fill a shape
         rows = rows / keys
     if real_tokens is not None:
         rows = rows * real_tokens[:, None, :]

@@ -1,0 +1,258 @@
+"""Kernels for attention maps in Triton's interpreter, against the plain formulas in double precision."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from helpers import map_dropout
+
+from compactbio.kernels import choice, map_programs
+from compactbio.kernels.attention_maps import (
+    Maps,
+    compare_maps,
+    draw_seed,
+    dropped_attention,
+    packed_layout,
+    padded_layout,
+)
+from compactbio.terms.attention_maps import MAP_EPSILON, attention_kl, attention_mse
+
+HEADS = 2
+SEEDS = (5, 2**61 + 7)  # of student and teacher; both halves of the second count
+EVERY_SIZE = pytest.mark.parametrize("sizes", [(64, 64), (26, 64), (32, 32)], ids=str)
+# formula, by_keys, whether queries of padding count: each quirk of the two terms
+FORMULAS = [
+    ("kl", False, False),
+    ("kl", True, False),
+    ("mse", False, True),
+    ("mse", False, False),
+    ("score_mse", False, True),
+    ("score_mse", False, False),
+]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+def inputs(lengths, size, seed, length=None, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(seed)
+    shape = (3, len(lengths), HEADS, length or max(lengths), size)
+    return [one.to(dtype).requires_grad_() for one in torch.randn(shape, generator=generator)]
+
+
+def real_tokens(lengths):
+    return torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+
+
+def plain_maps(query, key, real, seed, dropout):
+    scores = query @ key.transpose(2, 3) * query.shape[-1] ** -0.5
+    maps = scores.masked_fill(~real[:, None, None, :], torch.finfo(scores.dtype).min).softmax(-1)
+    if dropout:
+        maps = maps * map_dropout.factors(seed, len(query), HEADS, query.shape[2], dropout)
+    return scores, maps
+
+
+def plain_term(student, teacher, real, formula, by_keys, over_padding):
+    if formula == "kl":
+        return attention_kl(student[1], teacher[1], real, own_length=by_keys)
+    chosen = 0 if formula == "score_mse" else 1
+    return attention_mse(student[chosen], teacher[chosen], real, over_padding=over_padding)
+
+
+def relative(found, expected):
+    return float((found.detach().double() - expected.detach()).norm() / expected.detach().norm())
+
+
+def compared(lengths, sizes, case, dropouts=(0.0, 0.0), dtype=torch.float32):
+    """Largest relative difference of term and gradients, the plain formulas in float64 from the same numbers."""
+    formula, by_keys, over_padding = case
+    real = real_tokens(lengths)
+    student, teacher = (inputs(lengths, size, number, dtype=dtype) for number, size in enumerate(sizes))
+    exact = [one.detach().double().requires_grad_() for one in student]
+    plain = [
+        plain_maps(*one[:2], real, seed, dropout)
+        for one, seed, dropout in zip((exact, [one.detach().double() for one in teacher]), SEEDS, dropouts, strict=True)
+    ]
+    expected = plain_term(*plain, real, formula, by_keys, over_padding)
+    maps = [
+        Maps(*one[:2], one[0].shape[-1] ** -0.5, dropout, torch.tensor([seed]) if dropout else None)
+        for one, seed, dropout in zip((student, teacher), SEEDS, dropouts, strict=True)
+    ]
+    layout = padded_layout(len(lengths), max(lengths), real, real.device).counting(padding_queries=over_padding)
+    found = compare_maps(*maps, layout, formula, by_keys=by_keys)
+    # a factor as the step's weight and denominator are one
+    gradients = torch.autograd.grad(0.25 * found, student[:2]), torch.autograd.grad(0.25 * expected, exact[:2])
+    return max(relative(found, expected), *map(relative, *gradients))
+
+
+@EVERY_SIZE
+@pytest.mark.parametrize("case", FORMULAS, ids=str)
+def test_a_term_and_its_gradient_are_the_plain_formulas(sizes, case):
+    assert compared((24, 9, 1), sizes, case) < 2e-6
+
+
+@pytest.mark.parametrize("case", FORMULAS, ids=str)
+@pytest.mark.parametrize("dropouts", [(0.1, 0.1), (0.3, 0.0), (0.0, 0.3)], ids=str)
+def test_dropout_on_either_side_is_the_draw_that_was_asked_for(case, dropouts):
+    if case[0] == "score_mse":
+        dropouts = (0.0, 0.0)  # scores have none
+    assert compared((20, 11), (32, 64), case, dropouts) < 2e-6
+
+
+@pytest.mark.parametrize("case", FORMULAS[:3], ids=str)
+def test_256_keys_fit(case):
+    assert compared((256,), (32, 32), case, (0.1, 0.1)) < 5e-6
+
+
+def test_half_precision_is_as_near_as_its_numbers_allow():
+    for case in FORMULAS:
+        dropouts = (0.0, 0.0) if case[0] == "score_mse" else (0.1, 0.1)
+        assert compared((24, 9), (64, 64), case, dropouts, torch.float16) < 2e-3
+
+
+def attention_of(lengths, size, dropout):
+    query, key, value = inputs(lengths, size, 3)
+    maps = Maps(query, key, size**-0.5, dropout, torch.tensor([SEEDS[1]]))
+    layout = padded_layout(len(lengths), max(lengths), real_tokens(lengths), query.device)
+    return [query, key, value], dropped_attention(maps, value, layout)
+
+
+@pytest.mark.parametrize("size", [26, 64])
+def test_attention_multiplies_the_values_with_the_same_maps(size):
+    lengths = (24, 9, 1)
+    leaves, output = attention_of(lengths, size, 0.2)
+    exact = [one.detach().double().requires_grad_() for one in leaves]
+    maps = plain_maps(*exact[:2], real_tokens(lengths), SEEDS[1], 0.2)[1]
+    expected = (maps @ exact[2]).transpose(1, 2)
+    direction = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1)).double()
+    found = torch.autograd.grad((output * direction.float()).sum(), leaves)
+    gradients = torch.autograd.grad((expected * direction).sum(), exact)
+    assert max(relative(output, expected), *map(relative, found, gradients)) < 2e-6
+
+
+def test_a_gradient_of_attention_follows_the_draw_of_its_forward_pass():
+    """Finite differences of the kernel itself: forward and backward drop the same."""
+    query, key, value = (one.detach() for one in inputs((8,), 16, 4))
+    layout = padded_layout(1, 8, None, query.device)
+
+    def total(query):
+        seed = torch.tensor([3])
+        return dropped_attention(Maps(query, key, 0.25, 0.5, seed), value, layout).square().sum()
+
+    leaf = query.clone().requires_grad_()
+    [gradient] = torch.autograd.grad(total(leaf), leaf)
+    step = 1e-2 * torch.randn_like(query)
+    slope = (total(query + step) - total(query - step)) / 2.0
+    torch.testing.assert_close(slope, (gradient * step).sum(), rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("formula", ["kl", "mse", "score_mse"])
+def test_packed_sequences_empty_ones_and_slices_of_memory_change_nothing(formula):
+    """Without dropout: a draw depends on a token's place in the micro-batch."""
+    lengths = (12, 7)
+    real = real_tokens(lengths)
+    sides = [inputs(lengths, 32, seed) for seed in (0, 1)]
+    layout = padded_layout(2, 12, real, real.device).counting(padding_queries=False)
+    padded = compare_maps(*(Maps(*one[:2], 0.2) for one in sides), layout, formula)
+    expected = torch.autograd.grad(padded, sides[0][:2])
+
+    joined = [[torch.cat([one[:, :, :n] for one, n in zip(side.split(1), lengths, strict=True)], 2) for side in both]
+              for both in sides]  # fmt: skip
+    # as a linear layer leaves them: heads beside each other in a wider row
+    joined = [[one.transpose(1, 2).contiguous().transpose(1, 2) for one in both] for both in joined]
+    boundaries = torch.tensor([0, 12, 19, 19, 19], dtype=torch.int32)
+    packed = compare_maps(*(Maps(*one[:2], 0.2) for one in joined), packed_layout(boundaries, 12), formula)
+    torch.testing.assert_close(packed, padded)
+    for one, other in zip(torch.autograd.grad(packed, sides[0][:2]), expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_a_row_that_counts_nothing_is_finite_and_gets_nothing():
+    """Rows that fill a fixed shape have no key at all."""
+    query, key, value = inputs((8, 8), 16, 0)
+    real = torch.tensor([[True] * 8, [False] * 8])
+    layout = padded_layout(2, 8, real, query.device)
+    maps = Maps(query, key, 0.25, 0.1, torch.tensor([1]))
+    total = dropped_attention(maps, value, layout).sum() + compare_maps(maps, maps, layout, "kl")
+    for gradient in torch.autograd.grad(total, (query, key, value)):
+        assert gradient.isfinite().all() and gradient[1].abs().max() == 0
+
+
+def test_dropout_has_its_mean_its_variance_and_no_memory():
+    """The bits, which the tests above hold equal to the kernel's; 2 million, so that 5 sigma are 0.0035."""
+    uniform = map_dropout.bits(11, 1024, 8, 256) / 2**32
+    count = uniform.size
+    assert abs(uniform.mean() - 1 / 2) < 5 * (1 / 12 / count) ** 0.5
+    assert uniform.var() == pytest.approx(1 / 12, rel=0.003)
+    cells = np.histogram(uniform, bins=256, range=(0, 1))[0]
+    assert ((cells - count / 256) ** 2 / (count / 256)).sum() < 255 + 5 * (2 * 255) ** 0.5
+    kept = uniform >= 0.1
+    assert abs(kept.mean() - 0.9) < 5 * (0.09 / count) ** 0.5
+    # the number that a row keeps is binomial
+    assert kept.sum(-1).var() == pytest.approx(256 * 0.09, rel=5 * (2 / (1024 * 8)) ** 0.5)
+    others = [map_dropout.bits(seed, 1024, 8, 256) / 2**32 for seed in (12, 11 + 2**32)]
+    neighbours = [
+        (uniform[:, :, 1:], uniform[:, :, :-1]),
+        (uniform[1:], uniform[:-1]),
+        (uniform[:, 1:], uniform[:, :-1]),
+    ]
+    for one, other in [*neighbours, *((uniform, other) for other in others)]:
+        assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 5 / (one.size - 1) ** 0.5
+
+
+def test_seeds_come_from_the_generator_that_a_step_seeds():
+    torch.manual_seed(4)
+    drawn = [draw_seed(torch.device("cpu")) for _ in range(3)]
+    torch.manual_seed(4)
+    assert torch.equal(draw_seed(torch.device("cpu")), drawn[0])
+    assert len({int(one) for one in drawn}) == 3
+
+
+def test_the_epsilon_is_that_of_the_term():
+    assert map_programs.EPSILON.value == MAP_EPSILON
+
+
+@pytest.mark.parametrize("sizes", [(32, 64)], ids=str)
+def test_a_trial_finds_what_differs(sizes, monkeypatch):
+    device = torch.device("cpu")
+    torch.manual_seed(0)
+    assert choice.trial(device, torch.float32, sizes) is None
+    counter = itertools.count()  # a term that does not see attention's draw
+    real = choice.compare_maps
+    monkeypatch.setattr(
+        choice,
+        "compare_maps",
+        lambda student, *others: real(
+            Maps(student.query, student.key, student.scale, student.dropout, torch.tensor([next(counter)])), *others
+        ),
+    )
+    assert choice.trial(device, torch.float32, sizes).startswith("in a trial, their term differ by")
+
+
+@pytest.mark.parametrize(
+    ("changes", "capability", "reason"),
+    [
+        ({}, (7, 0), "compute capability is 7.0, the kernels need 8.0"),
+        ({"precision": "fp32"}, (8, 0), "in fp32 the kernels have no tensor cores"),
+        ({"longest": 512}, (8, 0), "up to 512 tokens are longer than the 256"),
+        ({"head_sizes": (64, 256)}, (8, 0), "heads of 256 values"),
+        ({}, (9, 0), "the trial ended with ValueError: no such compiler"),
+    ],
+)
+def test_the_reason_for_the_plain_path_is_named(monkeypatch, changes, capability, reason):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(choice, "trial", lambda *_: (_ for _ in ()).throw(ValueError("no such compiler\nmore")))
+    options = {"precision": "bf16", "longest": 256, "head_sizes": (64, 64)} | changes
+    assert reason in choice.refusal(torch.device("cuda"), **options)
+    assert choice.refusal(torch.device("cpu"), **options) == "the kernels are for GPUs"
+
+
+def test_without_triton_the_plain_path_runs(monkeypatch):
+    monkeypatch.setattr(choice.importlib.util, "find_spec", lambda name: None)
+    refused = choice.refusal(torch.device("cuda"), precision="bf16", longest=256, head_sizes=(64, 64))
+    assert refused == "Triton is not installed; a torch for GPUs brings it"
