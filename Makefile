@@ -8,8 +8,8 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help install demo test test-fast test-cluster lint format benchmark checkpoints tables status cost site \
-	docs clean-demo
+.PHONY: help install demo test test-fast test-cluster test-hostile lint format benchmark checkpoints tables status \
+	cost site docs clean-demo
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ test-fast: $(INSTALLED)  ## the tests of functions, which start no program: side
 
 test-cluster: $(INSTALLED)  ## the tests that start a SLURM on this machine (root, and Debian's slurm-wlm and munge)
 	pytest -m cluster
+
+test-hostile: $(INSTALLED)  ## programs killed, disks full or broken, bad mirrors and files, at many places: under ten minutes
+	pytest tests/hostile --trials 80
 
 lint: $(INSTALLED)  ## formatting, ruff, types, layers of imports, snakefmt
 	ruff format --check .
