@@ -56,6 +56,7 @@ PRETRAINED, FINETUNED = (
     RESULTS.pretraining("{model}"),
     RESULTS.finetuning("{model}", "{dataset}"),
 )
+CLASSES = RESULTS.model_scores("{model}").classes
 SHARDS, TOKENIZERS = len(corpus_shards(config)), corpus_tokenizers(config)
 
 

@@ -93,6 +93,7 @@ rule check_results:
             model=MODELS,
             dataset=DATASETS,
         ),
+        classes=collect(RESULTS.model_scores("{model}").classes, model=MODELS),
         tables=RESULTS.tables.index("md"),
         published=published_table(),
     output:
@@ -108,7 +109,8 @@ rule check_results:
         selection=reporting_selection(),
     shell:
         "python {SCRIPTS:q}/check_results.py"
-        " --scores {input.scores:q} --runs {FINETUNED.run:q} --tables {params.tables:q}"
+        " --scores {input.scores:q} --runs {FINETUNED.run:q}"
+        " --classes {CLASSES:q} --tables {params.tables:q}"
         " {params.selection:q}"
         " --output {output.report:q} > {log:q} 2>&1"
 
@@ -141,6 +143,7 @@ rule compare_models:
 rule build_tables:
     input:
         scores=RESULTS.reporting.scores,
+        classes=collect(RESULTS.model_scores("{model}").classes, model=MODELS),
         comparisons=RESULTS.reporting.comparisons,
         efficiency=RESULTS.reporting.efficiency,
         deployment=deployment_measurements(),
@@ -172,7 +175,7 @@ rule build_tables:
         folder=subpath(output.first_page, parent=True),
     shell:
         "python {SCRIPTS:q}/build_tables.py"
-        " --scores {input.scores:q} --comparisons {input.comparisons:q}"
+        " --scores {input.scores:q} --classes {CLASSES:q} --comparisons {input.comparisons:q}"
         " --efficiency {input.efficiency:q} --deployment {input.deployment:q}"
         " --trainings {FINETUNED.training:q}"
         " {params.selection:q}"

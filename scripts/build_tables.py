@@ -17,6 +17,7 @@ from compactbio.errors import UserError
 from compactbio.files import write_text
 from compactbio.logs import run_program
 from compactbio.reporting.collected_scores import collect_scores, gap_reasons
+from compactbio.reporting.document_files import FORMS, write_document, write_rows
 from compactbio.reporting.efficiency.measurements import read_deployment, read_efficiency
 from compactbio.reporting.first_page import verdict
 from compactbio.reporting.material import Material
@@ -30,12 +31,13 @@ from compactbio.reporting.options import (
     parse_datasets,
     read_published_of,
 )
-from compactbio.reporting.render import FORMS, to_rst, write_document, write_rows
+from compactbio.reporting.render import to_rst
 from compactbio.reporting.report_records import INDEX, TABLES
 from compactbio.reporting.score_cells import build_cells
+from compactbio.reporting.statistics.cell_means import with_cell_means
 from compactbio.reporting.statistics.estimates import Estimate, read_estimates
 from compactbio.reporting.trainings import read_trainings
-from compactbio.scoring.score_rows import Score
+from compactbio.scoring.score_rows import ClassScore, Score
 from compactbio.settings.load import settings_of_files
 from compactbio.settings.results import Results, Tables, find
 
@@ -58,6 +60,8 @@ def parse_arguments() -> argparse.Namespace:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--scores", type=Path, help="table that collect_scores wrote")
     source.add_argument("--results", type=Path, metavar="ROOT", help="results folder: take what is there")
+    about = "tables of scores by class that score_model wrote, {model} for each"
+    parser.add_argument("--classes", type=Path, nargs="*", default=[], help=about)
     parser.add_argument("--efficiency", type=Path, nargs="*", default=[], help="files of measure_efficiency")
     parser.add_argument("--deployment", type=Path, nargs="?", help="file of measure_deployment")
     parser.add_argument(
@@ -97,6 +101,7 @@ def main() -> None:
     arguments = parse_arguments()
     config = json_option("--config", arguments.config) if arguments.config else None
     efficiency, deployment, trainings = arguments.efficiency, arguments.deployment, arguments.trainings
+    classes = arguments.classes
     if arguments.results:
         if not arguments.results.is_dir():
             raise UserError(f"there is no folder {arguments.results}: nothing was run for it yet, or correct its path")
@@ -104,6 +109,7 @@ def main() -> None:
         scores = collect_scores(find(results, results.model_scores("*").scores), Score)
         efficiency = efficiency or find(results, results.reporting.efficiency)
         deployment = deployment or next(iter(find(results, results.reporting.deployment.measurements)), None)
+        classes = classes or find(results, results.model_scores("*").classes)
         trainings = trainings or find(results, results.finetuning("*", "*").training)
     else:
         scores = collect_scores([arguments.scores], Score)
@@ -126,10 +132,11 @@ def main() -> None:
         measured=read_efficiency(efficiency),
         trainings=read_trainings(of_each(trainings, models, datasets)),
         deployed=read_deployment(deployment),
-        estimates=gather_estimates(arguments, models),
+        estimates=with_cell_means(gather_estimates(arguments, models), scored),
         config=config,
         complete=not arguments.results,
         scores=scores,
+        classes=collect_scores(of_each(classes, models, datasets), ClassScore),
     )
     folder = arguments.output_dir
     for table in TABLES:

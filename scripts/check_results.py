@@ -11,9 +11,9 @@ from compactbio.files import write_text
 from compactbio.logs import run_program
 from compactbio.reporting.collected_scores import collect_scores
 from compactbio.reporting.options import add_selection, of_each, parse_datasets, read_published_of
-from compactbio.reporting.score_checks import find_problems, read_expected_runs, report
+from compactbio.reporting.score_checks import find_class_problems, find_problems, read_expected_runs, report
 from compactbio.reporting.table_checks import find_table_problems, read_tables
-from compactbio.scoring.score_rows import Score
+from compactbio.scoring.score_rows import ClassScore, Score
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,8 @@ def main() -> None:
         required=True,
         help="run.yaml of every fine-tuning, {model} and {dataset} for each",
     )
+    about = "tables of scores by class of every model, {model} for each"
+    parser.add_argument("--classes", type=Path, nargs="+", required=True, help=about)
     parser.add_argument("--tables", type=Path, required=True, help="folder that build_tables wrote")
     add_selection(parser)
     parser.add_argument("--output", type=Path, required=True, help="text file with what was checked")
@@ -36,17 +38,19 @@ def main() -> None:
     datasets = parse_datasets(arguments.datasets)
     models = arguments.models
     scores = collect_scores([arguments.scores], Score)
+    classes = collect_scores(of_each(arguments.classes, models, datasets), ClassScore)
     expected = read_expected_runs(of_each(arguments.runs, models, datasets))
     assignment = read_published_of(arguments, models, datasets)
     tables = read_tables(arguments.tables)
-    problems = find_problems(scores, models=models, datasets=datasets, expected=expected)
-    problems += find_table_problems(tables, scores, models=models, datasets=datasets, assignment=assignment)
+    problems = find_class_problems(classes)
+    problems += find_problems(scores, models=models, datasets=datasets, expected=expected)
+    problems += find_table_problems(tables, scores, classes, models=models, datasets=datasets, assignment=assignment)
     if problems:
         listed = "".join(f"\n  - {problem}" for problem in problems)
         raise UserError(
             f"{arguments.scores} fails {len(problems)} checks; correct what is named and score again:{listed}"
         )
-    rows = {name: len(lines) for name, lines in tables.items()}
+    rows = {name: len(lines) for name, lines in tables.rows.items()}
     text = report(scores, models=models, datasets=datasets, expected=expected, assignment=assignment, rows=rows)
     write_text(arguments.output, text)
     log.info("all checks passed, see %s", arguments.output)

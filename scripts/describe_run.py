@@ -12,13 +12,13 @@ from pathlib import Path
 from compactbio.files import read_json
 from compactbio.logs import run_program
 from compactbio.reporting.collected_scores import collect_scores
+from compactbio.reporting.document_files import write_document, write_rows
 from compactbio.reporting.options import add_notice, json_option, of_each
 from compactbio.reporting.pages.deviations import deviations_document
 from compactbio.reporting.pages.environment import environment_document
 from compactbio.reporting.pages.overview import corpus_document, run_document
 from compactbio.reporting.pages.run_costs import RECORD_COLUMNS, costs_document, costs_records, read_benchmarks
 from compactbio.reporting.pages.training_records import read_trained
-from compactbio.reporting.render import write_document, write_rows
 from compactbio.reporting.report_records import INDEX, PAGES
 from compactbio.scoring.score_rows import Score
 from compactbio.settings.load import settings_of_files

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.logs import run_program
-from compactbio.reporting.report_records import printed_tables
+from compactbio.reporting.report_records import TABLES, printed_tables
 from compactbio.reporting.tables.terminal import for_terminal
 from compactbio.settings.load import settings_of_files
 from compactbio.settings.results import Results, Tables
@@ -22,13 +22,13 @@ def main() -> None:
     source.add_argument(
         "--configfile", type=Path, nargs="*", metavar="FILE", help="the tables that build_tables --configfile wrote"
     )
-    names = printed_tables()
-    parser.add_argument("--only", nargs="+", choices=names, default=names, help="tables to print (default: all)")
+    names, about = [table.name for table in TABLES], "tables to print (default: all that fit a terminal)"
+    parser.add_argument("--only", nargs="+", choices=names, default=printed_tables(), help=about)
     arguments = parser.parse_args()
     folder = arguments.folder
     if folder is None:
         folder = Results(Path(settings_of_files(arguments.configfile)["results_dir"])).tables_so_far.folder
-    paths = [Tables(folder).table(name, "md") for name in names if name in arguments.only]
+    paths = [Tables(folder).table(name, "md") for name in arguments.only]
     missing = [str(path) for path in paths if not path.is_file()]
     if missing:
         raise UserError(f"no {', '.join(missing)}: build the tables first, for example with `make tables`")

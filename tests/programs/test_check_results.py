@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 import sys
 
@@ -10,7 +11,17 @@ import build_tables
 import check_results
 import pytest
 from helpers.configurations import ROOT
-from helpers.reporting import DATASETS, MODELS, deployment_file, efficiency_file, score_rows, write_results, write_rows
+from helpers.reporting import (
+    CLASS_HEADER,
+    DATASETS,
+    MODELS,
+    class_rows,
+    deployment_file,
+    efficiency_file,
+    score_rows,
+    write_results,
+    write_rows,
+)
 
 from compactbio.errors import UserError
 
@@ -31,7 +42,7 @@ def finished(tmp_path_factory):
     efficiency = efficiency_file(root / "reporting" / "efficiency.json")
     deployment = deployment_file(root / "reporting" / "deployment" / "measurements.json")
     options = ["--scores", root / "reporting" / "scores.tsv", "--efficiency", efficiency, *SELECTION]
-    options += ["--deployment", deployment]
+    options += ["--deployment", deployment, "--classes", root / "finetuning" / "{model}" / "classes.tsv"]
     with pytest.MonkeyPatch.context() as monkeypatch:
         call(monkeypatch, build_tables, *options, "--baseline", "BioBERT-v1.1", "--output-dir", root / "tables")
     return root
@@ -46,6 +57,7 @@ def own(finished, tmp_path):
 def check(monkeypatch, root):
     runs = sorted((root / "finetuning").glob("*/*/run.yaml"))
     options = ["--scores", root / "reporting" / "scores.tsv", "--tables", root / "tables", "--runs", *runs, *SELECTION]
+    options += ["--classes", root / "finetuning" / "{model}" / "classes.tsv"]
     call(monkeypatch, check_results, *options, "--output", root / "checks.txt")
     return (root / "checks.txt").read_text(encoding="utf-8")
 
@@ -96,6 +108,18 @@ NER = {"dataset": "BC2GM", "model": "DistilBioBERT", "protocol": "reference", "m
         ("ner", NER, {"model": "TinyBioBERT"}, "lacks the row BC2GM / DistilBioBERT / reference / f1"),
         ("qa", {"metric": "mrr"}, {"model": "AnotherBERT"}, "which is not part of this run"),
         ("summary", {"task": "ner"}, {"average": "50.0"}, "average is 50.0, the scores give 8"),
+        (
+            "ner_overview",
+            NER,
+            {"mean": "84.0"},
+            "table ner_overview, BC2GM / DistilBioBERT / reference / f1: mean is 84.0",
+        ),
+        (
+            "classes",
+            {"class": "CPR:3", "kind": "run"},
+            {"mean": "1.0"},
+            "/ CPR:3 / seed42: mean is 1.0, the scores give",
+        ),
         ("sizes", {"model": "TinyBioBERT"}, {"encoder": "inf"}, "table sizes: encoder is inf"),
         ("efficiency", TORCH | {"quantity": "f1"}, {"median": "50.0"}, "f1: 50.0, but seed42 on NCBI-disease scored 8"),
         ("efficiency", TORCH | {"quantity": "f1"}, {"run": "seed9"}, "but seed9 on NCBI-disease has no score"),
@@ -109,6 +133,48 @@ def test_a_spoilt_table_is_named(monkeypatch, own, table, wanted, values, messag
     with pytest.raises(UserError) as refusal:
         check(monkeypatch, own)
     assert message in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("table", "place", "text", "message"),
+    [
+        ("comparisons", None, None, None),
+        ("ner", "BC2GM / DistilBioBERT / reference / f1", "12.34 ± 0.10", "table ner prints 12.34 of BC2GM"),
+        ("ner_overview", "BC2GM / DistilBioBERT / reference / f1", "{} ± 9.99", "table ner_overview prints ± 9.99 of"),
+        ("replication", "BC2GM / DistilBioBERT / standard / f1", "12.34", "table replication prints 12.34 of BC2GM"),
+        ("classes", "ChemProt / TinyBERT / standard / f1 / CPR:3", "12.34", "table classes prints 12.34 of ChemProt"),
+    ],
+)
+def test_what_is_printed_of_a_cell_is_one_text_in_all_tables(monkeypatch, own, table, place, text, message):
+    """The texts stand in the pages as a reader sees them; the CSV files beside them are sound."""
+    if place is None:  # without a change
+        check(monkeypatch, own)
+        return
+    path = own / "tables" / f"{table}.html"
+    page = path.read_text(encoding="utf-8")
+    before, start, rest = page.partition(f'<span data-cell="{place}">')
+    printed, end, after = rest.partition("</span>")
+    mean = re.sub("<[^>]+>", "", printed).partition(" ± ")[0]
+    path.write_text("".join([before, start, text.format(mean), end, after]), encoding="utf-8")
+    with pytest.raises(UserError) as refusal:
+        check(monkeypatch, own)
+    assert message in str(refusal.value)
+
+
+def test_a_cell_that_no_table_prints_is_named(monkeypatch, own):
+    for table in ("re", "re_overview", "replication", "comparisons"):
+        path = own / "tables" / f"{table}.html"
+        page = path.read_text(encoding="utf-8")
+        path.write_text(page.replace("GAD / TinyBERT / standard / f1", "GAD / TinyBERT"), encoding="utf-8")
+    with pytest.raises(UserError, match="no table prints GAD / TinyBERT / standard / f1"):
+        check(monkeypatch, own)
+
+
+def test_models_scored_on_different_examples_of_a_class_are_named(monkeypatch, own):
+    rows = [(*row[:-1], 49) if row[-2] == "support" and row[5] == "CPR:3" else row for row in class_rows("TinyBERT")]
+    write_rows(own / "finetuning" / "TinyBERT" / "classes.tsv", rows, CLASS_HEADER)
+    with pytest.raises(UserError, match=r"ChemProt / seed42 / CPR:3: models were scored on different .*\(49, 50\)"):
+        check(monkeypatch, own)
 
 
 def test_a_cell_that_differs_between_two_tables_is_named(monkeypatch, own):

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from compactbio.errors import UserError
-from compactbio.reporting.render import Block, Document, Section, row, to_html, to_latex, to_markdown, write_document
+from compactbio.reporting.document_files import write_document
+from compactbio.reporting.latex import to_latex
+from compactbio.reporting.render import Block, Document, Section, row, to_html, to_markdown
 from compactbio.reporting.tables.terminal import for_terminal
 from compactbio.settings.load import CONFIG_FOLDER, load_settings, settings_of_files
 from compactbio.tasks.data_sources import read_sources

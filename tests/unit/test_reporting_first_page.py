@@ -87,7 +87,7 @@ def test_the_protocol_that_matters_comes_first() -> None:
 def test_everything_is_linked_in_the_form_of_the_page(config: dict[str, Any]) -> None:
     document = build(material(config, compared()))
     for text, form, link in ((to_markdown(document), "md", "]({})"), (to_html(document), "html", 'href="{}"')):
-        wanted = [f"{table.name}.{form}" for table in TABLES if table.name != "qa"]
+        wanted = [f"{table.name}.{form}" for table in TABLES if "qa" not in table.arguments]
         wanted += [f"../figures/{figure.name}.svg" for figure in FIGURES]
         wanted += [f"../reporting/pages/{page.name}.{form}" for page in PAGES]
         wanted += [f"../reporting/model_cards/{model}.md" for model in MODELS]

@@ -91,7 +91,7 @@ def test_values_that_are_scored_otherwise_are_not_compared():
     assert "relation extraction is not known" in relation.reason
     assert (standard.verdict, standard.interval) == ("not compared", None)
     assert "standard protocol" in standard.reason
-    assert (own.verdict, own.standard) == ("replicated", pytest.approx(71.0))
+    assert (own.verdict, own.standard.mean) == ("replicated", pytest.approx(71.0))
     assert count_verdicts([relation, standard, own]) == {"replicated": 1}
 
 

@@ -3,17 +3,16 @@
 import pytest
 
 from compactbio.reporting.explanations import QUIRKS
+from compactbio.reporting.latex import escape_latex, to_latex
 from compactbio.reporting.published import Assignment, PublishedValue
 from compactbio.reporting.render import (
     Block,
     Document,
     Entry,
     Section,
-    escape_latex,
     mean_and_std,
     signed,
     to_html,
-    to_latex,
     to_markdown,
 )
 from compactbio.reporting.score_cells import build_cells, rank_marks

@@ -45,13 +45,13 @@ def _block(title: str, used: Sequence[Used]) -> Block:
     header = ["source", "used for", "version", "licence", "citation", "address"]
     notes = [PUBMED_ATTRIBUTION] if any(one.name == PUBMED for one in used) else []
     notes += [f"{one.name}: {one.note}" for one in used if one.note]
-    return Block(title, f"sources-{used[0].kind}", header, rows, notes, numeric=False)
+    return Block(title, f"sources-{used[0].kind}", header, rows, notes)
 
 
 def _software() -> Block:
     """Return the packages that can change a number, and the workflow engine, as they are installed here."""
     rows = [row(*package, package_page(*package[:2])) for package in installed_packages()]
-    return Block("Software", "software", ["package", "version", "licence", "address"], rows, numeric=False)
+    return Block("Software", "software", ["package", "version", "licence", "address"], rows)
 
 
 def installed_packages() -> list[tuple[str, str, str]]:

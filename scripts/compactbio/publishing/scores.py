@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compactbio.kinds import KINDS, METRIC_TITLES
+from compactbio.reporting.document_files import read_rows
 from compactbio.reporting.efficiency.measurements import INT8
-from compactbio.reporting.render import read_rows
 from compactbio.reporting.score_cells import Cell
 from compactbio.settings.results import Tables
 

@@ -69,4 +69,4 @@ def spread_of_runs(quirks: Mapping[str, str]) -> str:
 def quirks_block(quirks: Mapping[str, str], label: str) -> Block:
     """Return the quirk switches with the meaning of their values."""
     rows = [row(name, value, QUIRKS[name][value]) for name, value in quirks.items()]
-    return Block("Quirk switches", label, ["switch", "value", "meaning"], rows, numeric=False)
+    return Block("Quirk switches", label, ["switch", "value", "meaning"], rows)

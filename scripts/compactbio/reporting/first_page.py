@@ -122,7 +122,7 @@ def _deviations(config: dict[str, Any]) -> Section:
     more = len(effects) - len(rows)
     notes = [f"{more} more, of the smallest effect, are on the page of switches and configuration."] if more > 0 else []
     header = ["what", "here", "expected effect", "why"]
-    block = Block("Deviations from the paper", "effects", header, rows, notes, numeric=False)
+    block = Block("Deviations from the paper", "effects", header, rows, notes)
     return Section("Deviations by their expected effect", [SCALE], [block])
 
 
@@ -133,9 +133,9 @@ def _contents(material: Material) -> Iterator[Block]:
         [Entry(table.label, link=f"{table.name}.{{form}}"), Entry(table.holds)]
         for table in TABLES
         if (compared or table.name != "replication")
-        and (table.name not in KINDS or material.scored.datasets_of(table.name))
+        and all(material.scored.datasets_of(kind) for kind in table.arguments if kind in KINDS)
     ]
-    yield Block("Tables", "contents-tables", ["table", "what it holds"], tables, _FORMS, numeric=False)
+    yield Block("Tables", "contents-tables", ["table", "what it holds"], tables, _FORMS)
     if not material.complete:
         return
     order = material.assignment.in_order(BOTH)
@@ -145,13 +145,13 @@ def _contents(material: Material) -> Iterator[Block]:
         for figure in figures
         if compared or figure.name != "paper_and_replication"
     ]
-    yield Block("Figures", "contents-figures", ["figure", "of"], entries, numeric=False)
+    yield Block("Figures", "contents-figures", ["figure", "of"], entries)
     pages = [
         [Entry(page.label, link=f"../{REPORTING}/pages/{page.name}.{{form}}"), Entry(_without_number(page.category))]
         for page in PAGES
     ]
     pages.append([Entry("Sources, licences, citations", link=f"../{REPORTING}/citations.{{form}}"), Entry("Sources")])
-    yield Block("Pages", "contents-pages", ["page", "of"], pages, [_CARDS], numeric=False)
+    yield Block("Pages", "contents-pages", ["page", "of"], pages, [_CARDS])
 
 
 def _without_number(title: str | None) -> str:

@@ -12,7 +12,7 @@ from compactbio.reporting.render import Document
 from compactbio.reporting.score_cells import ScoreCells
 from compactbio.reporting.statistics.estimates import Estimate
 from compactbio.reporting.trainings import Trainings
-from compactbio.scoring.score_rows import Score
+from compactbio.scoring.score_rows import ClassScore, Score
 from compactbio.style import Look
 
 if TYPE_CHECKING:  # reads curves with numpy, which tables do not need
@@ -35,5 +35,6 @@ class Material:
     config: dict[str, Any] | None = None  # the checked configuration
     complete: bool = True  # figures, pages and cards are made beside the tables
     scores: Sequence[Score] = ()  # every run's
+    classes: Sequence[ClassScore] = ()  # every run's
     pretrainings: Mapping[str, Pretraining] = field(default_factory=dict)  # by model
     looks: Mapping[str, Look] = field(default_factory=dict)  # how each model is drawn

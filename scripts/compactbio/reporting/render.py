@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 import html
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from tabulate import tabulate
-
-from compactbio.errors import UserError
-from compactbio.files import replacing_file, write_text
 
 DASH = "–"
 MARKS_NOTE = "Bold: highest mean of its column; underlined: second highest. The marks say nothing about significance."
 
-_LATEX_SPECIAL = str.maketrans(
-    {character: f"\\{character}" for character in "{}_%&#$"}
-    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    | {"<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$", "×": r"$\times$", "–": "--", "−": "$-$"}
-)
+_NUMBER = r"[<+\-−±\[(]* ?\d[\d,]*(\.\d+)?(e[+-]?\d+)?[%,)\]]*"
+_NUMERIC = re.compile(rf"{_NUMBER}( ({_NUMBER}|±|to|or|of|[A-Za-z]{{1,5}}))*")
 _STYLE = (
     "body{font:15px/1.45 sans-serif;margin:1.5em;max-width:75em;color:#222}"
     "table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
     "table{border-top:2px solid #222;border-bottom:2px solid #222}"
     "thead tr{border-bottom:1px solid #222}td,th{padding:.2em .8em}"
-    "th{text-align:left}ul,p{color:#444;font-size:90%}"
+    "tr.group td{border-top:1px solid #ccc}th{text-align:left}ul,p{color:#444;font-size:90%}"
     ".framed nav{display:none}.framed a{color:inherit;text-decoration:none;pointer-events:none}"
     ".notice{border-left:6px solid #d55e00;background:#fdf0e6;color:#222;padding:.5em .8em;font-weight:bold}"
 )
@@ -41,23 +33,33 @@ class Entry:
 
     `link` is a path seen from the document's own folder, `{form}` its suffix where there is a page a form; LaTeX leaves
     it out.
+    `cell` is the score cell that it is printed of, which HTML says beside it: that is how the check of results finds
+    what is printed of one cell in several tables.
     """
 
     text: str
     mark: str = ""
     link: str = ""
+    cell: str = ""
 
 
 @dataclass
 class Block:
-    """One table: its heading, columns (the first one names the row), rows and the notes under it."""
+    """One table: its heading, columns (the first one names the row), rows and the notes under it.
+
+    A wide one is for a page in landscape; its rows stand in groups, which begin where the first column has text.
+    """
 
     title: str
     label: str
     header: list[str]
     rows: list[list[Entry]]
     notes: list[str] = field(default_factory=list)
-    numeric: bool = True  # right-aligned but for the first column
+    wide: bool = False
+
+    def group_starts(self) -> list[int]:
+        """Return the numbers of the rows with which groups begin; none where it has no groups."""
+        return [number for number, entries in enumerate(self.rows) if entries[0].text] if self.wide else []
 
 
 @dataclass
@@ -80,18 +82,19 @@ class Document:
     home: str = ""  # path of the first page, seen from this one
 
 
-def escape_latex(text: str) -> str:
-    """Return text that LaTeX prints as it stands here."""
-    return text.translate(_LATEX_SPECIAL)
-
-
 def escape_markdown(text: str) -> str:
     """Return text that Markdown prints as it stands here, also inside a table."""
     return re.sub(r"([\\|*<`])", r"\\\1", text)
 
 
+def _alignment(column: Sequence[Entry]) -> str:
+    """Return where the entries of a column stand: right if all are numbers, with few words beside them, or gaps."""
+    texts = [entry.text for entry in column if entry.text]
+    return "right" if all(text == DASH or _NUMERIC.fullmatch(text) for text in texts) else "left"
+
+
 @dataclass(frozen=True, slots=True)
-class _Form:
+class Form:
     """How a form writes text and tables."""
 
     escape: Callable[[str], str]  # gives text that is printed as it stands here
@@ -99,39 +102,40 @@ class _Form:
     suffix: str  # of files of this form
     marks: Mapping[str, tuple[str, str]]  # what stands before and after a marked number
     style: str  # tabulate's name for such tables
+    cell: str = "{text}"  # of a formatted text and the score cell that it is printed of
 
     def linked(self, text: str, path: str) -> str:
         """Return escaped text that leads to a path, in which `{form}` stands for this form's suffix."""
         return self.link.format(text=text, path=path.format(form=self.suffix))
 
     def table(self, block: Block) -> str:
-        """Return the bare table: first column left, the others right if they are numbers."""
+        """Return the bare table: columns of numbers right, text left."""
         rows = [[self._entry(entry) for entry in entries] for entries in block.rows]
         header = [self.escape(title) for title in block.header]
-        align = ["left"] + ["right" if block.numeric else "left"] * (len(header) - 1) if rows else None
+        align = ["left", *map(_alignment, list(zip(*block.rows, strict=True))[1:])] if rows else None
         return tabulate(rows, headers=header, tablefmt=self.style, disable_numparse=True, colalign=align)
 
     def _entry(self, entry: Entry) -> str:
-        """Return an entry's text with its mean inside the strings of its mark."""
-        if not entry.mark:
-            text = self.escape(entry.text)
-            return self.linked(text, entry.link) if entry.link else text
-        before, after = self.marks[entry.mark]
-        mean, separator, rest = entry.text.partition(" ± ")
-        return f"{before}{self.escape(mean)}{after}{self.escape(separator + rest)}"
+        """Return an entry's text, its mean inside the strings of its mark, with what it leads to or is printed of."""
+        text = self.escape(entry.text)
+        if entry.mark:
+            before, after = self.marks[entry.mark]
+            mean, separator, rest = entry.text.partition(" ± ")
+            text = f"{before}{self.escape(mean)}{after}{self.escape(separator + rest)}"
+        if entry.cell:
+            text = self.cell.format(text=text, place=html.escape(entry.cell))
+        return self.linked(text, entry.link) if entry.link else text
 
 
 _HOME = "First page"
-_MARKDOWN = _Form(escape_markdown, "[{text}]({path})", "md", {"best": ("**", "**"), "second": ("<u>", "</u>")}, "pipe")
-_LATEX = _Form(
-    escape_latex, "{text}", "tex", {"best": (r"\textbf{", "}"), "second": (r"\underline{", "}")}, "latex_raw"
-)
-_HTML = _Form(
+_MARKDOWN = Form(escape_markdown, "[{text}]({path})", "md", {"best": ("**", "**"), "second": ("<u>", "</u>")}, "pipe")
+_HTML = Form(
     html.escape,
     '<a href="{path}">{text}</a>',
     "html",
     {"best": ("<strong>", "</strong>"), "second": ("<u>", "</u>")},
     "unsafehtml",
+    '<span data-cell="{place}">{text}</span>',
 )
 
 
@@ -148,28 +152,6 @@ def to_markdown(document: Document) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def to_latex(document: Document) -> str:
-    """Return the document's tables as LaTeX floats for a preamble with \\usepackage{booktabs}."""
-    parts = [f"% {document.title}. Needs \\usepackage{{booktabs}} in the preamble."]
-    parts.extend(f"% {text}" for text in document.text)
-    for section in document.sections:
-        for block in section.blocks:
-            titles = (document.title, section.title, block.title, document.notice.removesuffix("."))
-            heading = ". ".join(part for part in titles if part)  # each float has the notice: it is copied by itself
-            notes = " ".join(escape_latex(_sentence(note)) for note in block.notes)
-            lines = [
-                r"\begin{table}[htbp]",
-                r"\centering",
-                rf"\caption{{{escape_latex(heading)}.}}",
-                rf"\label{{tab:{block.label}}}",
-                _booktabs(_LATEX.table(block)),
-                *([rf"\par\smallskip{{\footnotesize {notes}\par}}"] if notes else []),
-                r"\end{table}",
-            ]
-            parts.append("\n".join(lines))
-    return "\n\n".join(parts) + "\n"
-
-
 def to_html(document: Document) -> str:
     """Return the document as one HTML page that needs nothing else, for the Snakemake report."""
     parts = [f"<nav>{_HTML.linked(_HOME, f'{document.home}.{{form}}')}</nav>"] if document.home else []
@@ -180,11 +162,20 @@ def to_html(document: Document) -> str:
         parts += [_tagged("h2", section.title)] if section.title else []
         parts += [_tagged("p", text) for text in section.text]
         for block in section.blocks:
-            parts += [_tagged("h3", block.title), _HTML.table(block)]
+            parts += [_tagged("h3", block.title), _html_table(block)]
             notes = "".join(_tagged("li", note) for note in block.notes)
             parts += [f"<ul>{notes}</ul>"] if notes else []
     head = f'<meta charset="utf-8">{_tagged("title", document.title)}<style>{_STYLE}</style>{_IN_A_FRAME}'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(parts) + "\n</body></html>\n"
+
+
+def _html_table(block: Block) -> str:
+    """Return a table in which a line parts groups of rows."""
+    lines = _HTML.table(block).splitlines()
+    for start in block.group_starts():
+        place = lines.index("<tbody>") + 1 + start
+        lines[place] = lines[place].replace("<tr>", '<tr class="group">', 1)
+    return "\n".join(lines)
 
 
 def to_rst(notice: str, paragraphs: Sequence[str]) -> str:
@@ -194,62 +185,9 @@ def to_rst(notice: str, paragraphs: Sequence[str]) -> str:
     return "\n\n".join([*parts, f"**{texts[1]}**", *texts[2:]]) + "\n"
 
 
-FORMS: dict[str, Callable[[Document], str]] = {"md": to_markdown, "tex": to_latex, "html": to_html}
-
-
-def write_document(
-    document: Document,
-    folder: Path,
-    name: str,
-    forms: Iterable[str] = ("md", "html"),
-    *,
-    notice: str = "",
-    home: str = "",
-) -> None:
-    """Write a document as <name>.<form> for each of the forms, keys of `FORMS`, with its notice and link home."""
-    document = replace(document, notice=notice, home=home)
-    for form in forms:
-        write_text(folder / f"{name}.{form}", FORMS[form](document))
-
-
-def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
-    """Write rows as CSV with a header; what a row lacks is empty."""
-    with replacing_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, columns, restval="", extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a CSV file that `write_rows` wrote, by column.
-
-    Raises:
-        UserError: it is missing.
-    """
-    if not path.is_file():
-        raise UserError(f"{path} does not exist: build_tables writes it")
-    with path.open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
-def _booktabs(table: str) -> str:
-    """Return tabulate's unescaped LaTeX table with the three booktabs rules for its lines.
-
-    Its own booktabs style escapes every cell, and so would print the marks instead of setting them.
-    """
-    for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
-        table = table.replace(r"\hline", rule, 1)
-    return table
-
-
 def _tagged(tag: str, text: str) -> str:
     """Return text as an element of HTML."""
     return f"<{tag}>{html.escape(text)}</{tag}>"
-
-
-def _sentence(text: str) -> str:
-    """Return a note that ends in a full stop."""
-    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def row(*texts: str) -> list[Entry]:
@@ -265,6 +203,11 @@ def gap_note(reason: str, names: Sequence[str]) -> list[str]:
 def number(value: float | None, decimals: int = 2) -> str:
     """Return a number with fixed decimals, or a dash."""
     return DASH if value is None else f"{value:.{decimals}f}"
+
+
+def count_text(value: float) -> str:
+    """Return `1,234`, or `1,234.5` where it is a mean of unequal counts."""
+    return f"{value:,.1f}".removesuffix(".0")
 
 
 def signed(value: float | None, decimals: int = 2) -> str:

@@ -46,6 +46,7 @@ class TableRecord(Record):
 
     holds: str  # what stands in it, for the index; tables of the same words share a line there
     columns: tuple[str, ...]  # of <name>.csv
+    wide: bool = False  # a column for each model: more than a terminal has room for
     printed_last: bool = False  # it is what a reader of the terminal looks for first, and so stays on the screen
 
 
@@ -83,6 +84,28 @@ TABLES = (
             ),
         )
         for kind in KINDS.values()
+    ),
+    *(
+        TableRecord(
+            f"{kind.name}_overview",
+            f"{kind.title}, models side by side",
+            TABLE_CATEGORY,
+            "tables.overviews.build",
+            (kind.name,),
+            holds="the same in one table a protocol, a column for each model",
+            columns=(*PLACE, "unit", "mean", "std", "runs", "reason"),
+            wide=True,
+        )
+        for kind in KINDS.values()
+    ),
+    TableRecord(
+        "classes",
+        "Scores by class",
+        TABLE_CATEGORY,
+        "tables.class_scores.build",
+        holds="precision, recall, F1 and support of each class: types of entities, evaluated relations",
+        columns=("kind", *PLACE, "class", "unit", "run", "mean", "std", "runs", "reason"),
+        wide=True,
     ),
     TableRecord(
         "comparisons",
@@ -166,5 +189,5 @@ PAGES = (
 
 
 def printed_tables() -> list[str]:
-    """Return the names of the tables in the order in which a terminal shows them."""
-    return [table.name for table in sorted(TABLES, key=lambda table: table.printed_last)]
+    """Return the names of the tables in the order in which a terminal shows them; wide ones only when asked for."""
+    return [table.name for table in sorted(TABLES, key=lambda table: table.printed_last) if not table.wide]

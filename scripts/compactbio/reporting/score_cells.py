@@ -30,6 +30,17 @@ class Cell:
     published: PublishedValue | None
     difference: float | None  # mean less the published value, percent points, where both are scored alike
     reason: str
+    label: str = ""  # the class that it is of; empty: of all test data
+
+    @property
+    def place(self) -> str:
+        """Where it belongs, as a table in HTML names it beside what is printed of it."""
+        return " / ".join(filter(None, (self.dataset, self.model, self.protocol, self.metric, self.label)))
+
+    @property
+    def is_required(self) -> bool:
+        """Whether each run has to have it."""
+        return not self.label and self.metric in KINDS[self.task].metrics_of(self.protocol)
 
 
 @dataclass
@@ -91,19 +102,24 @@ def build_cells(
                 gap = "not scored" if (model, dataset) in with_scores else reasons.get((model, dataset), NOT_RUN)
                 for metric in KINDS[task].known_metrics():
                     key = (dataset, model, protocol, metric)
-                    scored.cells[key] = _cell(task, key, fractions.get(key, []), published.get(key), gap)
+                    scored.cells[key] = cell_of(task, key, fractions.get(key, []), published.get(key), gap)
     return scored
 
 
-def _cell(
-    task: str, key: tuple[str, str, str, str], fractions: list[float], published: PublishedValue | None, gap: str
+def cell_of(
+    task: str,
+    key: tuple[str, str, str, str],
+    fractions: list[float],
+    published: PublishedValue | None,
+    gap: str,
+    label: str = "",
 ) -> Cell:
-    """Return the cell of one place from the values of its runs."""
+    """Return the cell of one place (dataset, model, protocol, metric), or of a class there, from its runs' values."""
     if not fractions:
-        return Cell(task, *key, None, None, 0, published, None, gap)
+        return Cell(task, *key, None, None, 0, published, None, gap, label)
     mean, std = summarise([value if key[-1] in COUNTS else 100 * value for value in fractions])
     delta = mean - published.value if published and published.is_comparable else None
-    return Cell(task, *key, mean, std, len(fractions), published, delta, "")
+    return Cell(task, *key, mean, std, len(fractions), published, delta, "", label)
 
 
 def rank_marks(values: Sequence[float | None], decimals: int = 2) -> list[str]:

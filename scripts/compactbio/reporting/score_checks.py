@@ -11,10 +11,10 @@ from pathlib import Path
 from compactbio.errors import UserError
 from compactbio.files import read_yaml
 from compactbio.kinds import KINDS
-from compactbio.kinds.kind import STANDARD
+from compactbio.kinds.kind import STANDARD, SUPPORT
 from compactbio.reporting.grouping import grouped
 from compactbio.reporting.published import Assignment
-from compactbio.scoring.score_rows import POOLED, Score
+from compactbio.scoring.score_rows import POOLED, ClassScore, Score
 
 _TOLERANCE = 1e-6  # of identities between fractions
 
@@ -109,6 +109,21 @@ def _identities(scores: Sequence[Score]) -> list[str]:
     return problems
 
 
+def find_class_problems(classes: Sequence[ClassScore]) -> list[str]:
+    """Check that all models were scored on the same examples of each class, by the standard protocol."""
+    supports = grouped(
+        ((score.dataset, score.run, score.label), score.value)
+        for score in classes
+        if score.metric == SUPPORT and score.protocol == STANDARD
+    )
+    return [
+        f"{' / '.join(place)}: models were scored on different numbers of gold examples of this class "
+        f"({', '.join(f'{value:.0f}' for value in sorted(set(values)))})"
+        for place, values in supports.items()
+        if len(set(values)) > 1
+    ]
+
+
 def _entity_counts(scores: Sequence[Score]) -> list[str]:
     """Check that all models were scored on the same gold entities, and that there are some.
 
@@ -143,11 +158,12 @@ def report(
         "All checks passed.",
         f"scores: {len(scores)} rows, each a number in its range, none twice",
         f"complete: {len(models)} models x {len(datasets)} datasets, {runs} runs, every protocol and metric",
-        "identities: F1 = 2PR/(P+R); strict <= MRR <= lenient; equal gold entities under the standard protocol",
+        "identities: F1 = 2PR/(P+R); strict <= MRR <= lenient; equal gold entities under the standard protocol, of "
+        "each class too",
         f"tables: {', '.join(f'{name} {count} rows' for name, count in rows.items())}",
-        "agreement: each required cell once, no NaN; means and deviations are those of the scores; a cell has the same "
-        "mean wherever it is shown; averages are those of the cells; a deployed model is there in each form, its score "
-        "in torch that of its run",
+        "agreement: each required cell once, no NaN; means and deviations are those of the scores; what is printed of "
+        "a cell is one text in all tables; averages are those of the cells; a deployed model is there in each form, "
+        "its score in torch that of its run",
         f"published values: {len(assignment.matched)} matched to a cell, {len(assignment.unassigned)} unassigned, "
         f"{len(assignment.unconfirmed)} unconfirmed, {len(assignment.outside)} of models or datasets outside this run",
     ]

@@ -5,45 +5,59 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from compactbio.kinds import KINDS
+from compactbio.reporting.document_files import read_rows
 from compactbio.reporting.efficiency.measurements import FORMS, INT8, ONNX, TORCH
 from compactbio.reporting.material import Material
+from compactbio.reporting.printed_cells import Printed, find_print_problems, read_printed
 from compactbio.reporting.published import Assignment
-from compactbio.reporting.render import read_rows
 from compactbio.reporting.report_records import PLACE, TABLES, TableRecord
-from compactbio.reporting.score_cells import ScoreCells, build_cells
+from compactbio.reporting.score_cells import Cell, ScoreCells, build_cells
 from compactbio.reporting.statistics.estimates import MEAN
-from compactbio.scoring.score_rows import Score
+from compactbio.reporting.tables.class_scores import class_lines
+from compactbio.scoring.score_rows import ClassScore, Score
 from compactbio.settings.results import Tables
 
 Table = list[dict[str, str]]
 
 _TOLERANCE = 1e-9  # of numbers that are the same but for the order of a sum, in percent
-_COMPARED = 1e-4  # of means in the table of comparisons, whose counts per example are kept in 32 bits, in percent
 
 # What scores and published values alone decide in a table: the columns that name a row, and those of its values.
 _DECIDED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     **{name: (PLACE, ("mean", "std", "runs", "published", "difference")) for name in KINDS},
+    **{f"{name}_overview": (PLACE, ("mean", "std", "runs")) for name in KINDS},
+    "classes": (("kind", *PLACE, "class", "run"), ("mean", "std", "runs")),
     "summary": (("protocol", "model", "task"), ("average",)),
     "replication": ((*PLACE, "published", "source"), ("mean", "std", "runs", "difference", "standard_mean", "verdict")),
 }
 
 
-def read_tables(folder: Path) -> dict[str, Table]:
-    """Return the rows of every table in a folder that build_tables wrote, by the table's name.
+@dataclass(frozen=True)
+class WrittenTables:
+    """The tables in a folder that build_tables wrote: by name their rows, and what they print of score cells."""
+
+    rows: Mapping[str, Table]
+    printed: Mapping[str, Printed]
+
+
+def read_tables(folder: Path) -> WrittenTables:
+    """Return every table in a folder that build_tables wrote.
 
     Raises:
         UserError: a table is missing.
     """
     names = sorted(table.name for table in TABLES)
-    return {name: read_rows(Tables(folder).table(name, "csv")) for name in names}
+    rows = {name: read_rows(Tables(folder).table(name, "csv")) for name in names}
+    return WrittenTables(rows, {name: read_printed(Tables(folder).table(name, "html")) for name in names})
 
 
 def find_table_problems(
-    tables: Mapping[str, Table],
+    written: WrittenTables,
     scores: Sequence[Score],
+    classes: Sequence[ClassScore],
     *,
     models: Sequence[str],
     datasets: Mapping[str, str],
@@ -51,13 +65,19 @@ def find_table_problems(
 ) -> list[str]:
     """Return everything in which a finished run's tables, as written, differ from its scores or from each other."""
     scored = build_cells(scores, models=models, datasets=datasets, baseline="", published=assignment.by_cell())
-    material = Material(scored, assignment, measured={}, trainings={})
+    material, tables = Material(scored, assignment, measured={}, trainings={}, classes=classes), written.rows
     return [
         *_not_numbers(tables),
         *(problem for table in TABLES if table.name in _DECIDED for problem in _rows(table, tables, material)),
         *_compared_means(tables["comparisons"], scored),
         *_deployment(tables, scores, models),
+        *find_print_problems(written.printed, [*scored.cells.values(), *_class_cells(scored, classes)]),
     ]
+
+
+def _class_cells(scored: ScoreCells, classes: Sequence[ClassScore]) -> list[Cell]:
+    """Return the cells of classes."""
+    return [cell for lines in class_lines(scored, classes).values() for line in lines for cell in line.cells]
 
 
 def _not_numbers(tables: Mapping[str, Table]) -> list[str]:
@@ -102,7 +122,7 @@ def _compared_means(rows: Table, scored: ScoreCells) -> list[str]:
     for row in rows:
         cell = scored.cells.get((row["dataset"], row["model"], row["protocol"], row["metric"]))
         mean = None if cell is None else cell.mean
-        if row["kind"] == MEAN and (mean is None or not _close(row["value"], mean, _COMPARED)):
+        if row["kind"] == MEAN and (mean is None or not _close(row["value"], mean)):
             where = "table comparisons, " + " / ".join(row[name] for name in PLACE)
             problems.append(f"{where}: {row['value']}, but the scores give {mean}")
     return problems
@@ -138,9 +158,9 @@ def _deployment(tables: Mapping[str, Table], scores: Sequence[Score], models: Se
     return problems
 
 
-def _close(text: str, value: str | float, tolerance: float = _TOLERANCE) -> bool:
+def _close(text: str, value: str | float) -> bool:
     """Return whether a cell holds a number."""
     try:
-        return math.isclose(float(text), float(value), rel_tol=_TOLERANCE, abs_tol=tolerance)
+        return math.isclose(float(text), float(value), rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
     except ValueError:
         return False

@@ -11,7 +11,7 @@ from compactbio.errors import UserError
 from compactbio.kinds import COUNTS
 from compactbio.provenance import read_provenance
 from compactbio.reporting.collected_scores import read_scores
-from compactbio.reporting.render import read_rows
+from compactbio.reporting.document_files import read_rows
 from compactbio.reporting.score_cells import summarise
 from compactbio.scoring.score_rows import POOLED, Score
 from compactbio.settings.results import Results

@@ -40,7 +40,7 @@ def deviations_document(config: Mapping[str, Any], paper: Mapping[str, Any], use
     rows = [row(key, shown(theirs), shown(ours)) for key, theirs, ours in differences(config, paper, set(used))]
     notes = [f"{DASH} = the key is not there."] if rows else ["Nothing differs."]
     header = ["key", "paper", "this run"]
-    keys = Block("Configuration", "deviations-configuration", header, rows, notes, numeric=False)
+    keys = Block("Configuration", "deviations-configuration", header, rows, notes)
     return Document(
         "Deviations",
         [

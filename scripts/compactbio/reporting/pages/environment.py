@@ -30,7 +30,7 @@ def environment_document(trained: Sequence[Trained], here: dict[str, str]) -> Do
 
 def _words(title: str, name: str, header: list[str], rows: list[list[Entry]]) -> Block:
     """Return a table of words."""
-    return Block(title, f"environment-{name}", header, rows, numeric=False)
+    return Block(title, f"environment-{name}", header, rows)
 
 
 def _packages(trained: Sequence[Trained]) -> Block:

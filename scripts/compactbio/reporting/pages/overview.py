@@ -111,7 +111,7 @@ def _models_block(config: Mapping[str, Any], paper: Mapping[str, Any], steps: Ma
         counts = (steps.get(name), _steps(definition), _steps(paper["models"].get(name)))
         rows.append(row(name, made_how(definition), *(DASH if count is None else f"{count:,}" for count in counts)))
     header = ["model", "made by", "steps done", "of", "steps in the paper's configuration"]
-    return Block("Models", "run-models", header, rows, [f"{DASH} = not pre-trained here, or there."], numeric=False)
+    return Block("Models", "run-models", header, rows, [f"{DASH} = not pre-trained here, or there."])
 
 
 def runs_block(
@@ -130,7 +130,7 @@ def _checks_block(lines: Sequence[str]) -> Block:
     """Return what was checked, line by line."""
     parts = [line.partition(": ") for line in lines if line]
     rows = [row(name, text) for name, _, text in parts]
-    return Block("What was checked", "run-checks", ["check", "what was found"], rows, numeric=False)
+    return Block("What was checked", "run-checks", ["check", "what was found"], rows)
 
 
 def _steps(model: Mapping[str, Any] | None) -> int | None:

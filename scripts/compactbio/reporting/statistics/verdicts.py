@@ -39,7 +39,7 @@ class Comparison:
     Attributes:
         value: the published one.
         ours: the cell of the same protocol.
-        standard: the mean of the same cell by the standard protocol.
+        standard: the same cell by the standard protocol.
         interval: of one more run of ours, with level `LEVEL`; None where nothing is compared.
         verdict: one of `VERDICTS`.
         reason: why the verdict is `not compared` or `too few runs to say`.
@@ -47,7 +47,7 @@ class Comparison:
 
     value: PublishedValue
     ours: Cell
-    standard: float | None
+    standard: Cell
     interval: tuple[float, float] | None
     verdict: str
     reason: str
@@ -85,7 +85,7 @@ def compare_with_paper(scored: ScoreCells, values: Sequence[PublishedValue]) -> 
 def _comparison(scored: ScoreCells, value: PublishedValue) -> Comparison:
     """Return what is said of one published value, by `RULE`."""
     ours = scored.cell(*value.cell)
-    standard = scored.cell(value.dataset, value.model, STANDARD, value.metric).mean
+    standard = scored.cell(value.dataset, value.model, STANDARD, value.metric)
     interval = None
     if ours.mean is not None and value.is_comparable:
         interval = prediction_interval(ours.mean, ours.std, ours.runs)

@@ -7,10 +7,22 @@ from collections.abc import Sequence
 from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.reporting.grouping import grouped
 from compactbio.reporting.material import Built, Material, Row
-from compactbio.reporting.render import DASH, Block, Document, Section, gap_note, interval_text, number, row, signed
+from compactbio.reporting.render import (
+    DASH,
+    Block,
+    Document,
+    Entry,
+    Section,
+    gap_note,
+    interval_text,
+    number,
+    row,
+    signed,
+)
 from compactbio.reporting.report_records import BOTH
 from compactbio.reporting.score_cells import ScoreCells
 from compactbio.reporting.statistics.estimates import BASELINE, MEAN, RULE, VERDICTS, Estimate, by_model
+from compactbio.reporting.tables.score_columns import cell_entry
 
 METHOD = (
     "Multi-bootstrap (Sellam et al. 2022, The MultiBERTs): test examples are resampled, the same ones for all models, "
@@ -50,16 +62,17 @@ def comparisons_document(scored: ScoreCells, estimates: Sequence[Estimate]) -> D
 def _block(dataset: str, protocol: str, scored: ScoreCells, estimates: Sequence[Estimate]) -> Block:
     """Return the models on one dataset."""
     means, differences = by_model(estimates, MEAN), by_model(estimates, BASELINE)
-    rows = []
+    rows, metric = [], KINDS[scored.datasets[dataset]].headline
     for model in scored.models:
         mean, difference = means.get((dataset, protocol, model)), differences.get((dataset, protocol, model))
-        texts = [number(mean.value), interval_text(mean.interval), str(mean.runs)] if mean else [DASH] * 3
+        cell = scored.cell(dataset, model, protocol, metric)
+        texts = [interval_text(mean.interval), str(mean.runs)] if mean else [DASH] * 2
         if difference:
             texts += [signed(difference.value), interval_text(difference.interval)]
             texts += [p_text(difference.p), p_text(difference.holm), difference.verdict]
-        rows.append(row(model, *texts, *([] if difference else [DASH] * 5)))
-    metric = METRIC_TITLES[KINDS[scored.datasets[dataset]].headline]
-    header = ["model", metric, "interval", "runs", "difference", "interval", "p", "Holm", "verdict"]
+        ours = cell_entry(cell, deviations=False) if mean else Entry(DASH)
+        rows.append([Entry(model), ours, *row(*texts, *([] if difference else [DASH] * 5))])
+    header = ["model", METRIC_TITLES[metric], "interval", "runs", "difference", "interval", "p", "Holm", "verdict"]
     label = f"comparisons-{protocol}-{dataset}".lower()
     return Block(dataset, label, header, rows, _notes(dataset, protocol, scored, estimates))
 

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from compactbio.kinds import COUNTS, KINDS, METRIC_TITLES
+from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.kinds.kind import REFERENCE
 from compactbio.reporting.grouping import grouped
 from compactbio.reporting.material import Built, Material, Row
 from compactbio.reporting.published import Assignment
 from compactbio.reporting.render import DASH, MARKS_NOTE, Block, Document, Section, number, row, signed
-from compactbio.reporting.report_records import PLACE
 from compactbio.reporting.score_cells import NOT_CONFIRMED, Cell, ScoreCells
 from compactbio.reporting.statistics.estimates import MEAN, Estimate, by_model
 from compactbio.reporting.tables.comparisons import difference_notes
 from compactbio.reporting.tables.metric_variants import seen_notes, variant_blocks
-from compactbio.reporting.tables.score_columns import Column, block_of, gap_notes, mean_column
+from compactbio.reporting.tables.score_columns import Column, block_of, cell_record, gap_notes, mean_column
 
 UNITS_NOTE = (
     "Percent. Mean ± sample standard deviation over the runs made here (seeds, or folds where a dataset has them), "
     "which is not the authors'; a value without ± comes from one run."
 )
+
+NO_DATASET = "No dataset of this kind is part of this run."
 
 
 def build(material: Material, task: str) -> Built:
@@ -36,7 +37,7 @@ def task_document(
     datasets = scored.datasets_of(task)
     document = Document(KINDS[task].title, [UNITS_NOTE, MARKS_NOTE], [])
     if not datasets:
-        document.text = ["No dataset of this kind is part of this run."]
+        document.text = [NO_DATASET]
         return document
     for protocol in assignment.in_order(KINDS[task].protocol_names):
         blocks = [_overview(task, protocol, datasets, scored)] if len(datasets) > 1 else []
@@ -132,10 +133,9 @@ def task_records(task: str, scored: ScoreCells, estimates: Sequence[Estimate] = 
     kind, means = KINDS[task], by_model(estimates, MEAN)
     records: list[Row] = []
     for cell in scored.cells.values():
-        if cell.task != task or (cell.mean is None and cell.metric not in kind.metrics_of(cell.protocol)):
+        if cell.task != task or (cell.mean is None and not cell.is_required):
             continue
-        record: Row = {name: getattr(cell, name) for name in (*PLACE, "mean", "std", "runs", "difference", "reason")}
-        record |= {"table": task, "unit": "count" if cell.metric in COUNTS else "percent"}
+        record = cell_record(cell) | {"table": task, "difference": cell.difference}
         interval = means.get((cell.dataset, cell.protocol, cell.model)) if cell.metric == kind.headline else None
         if interval:
             record |= {"low": interval.low, "high": interval.high}

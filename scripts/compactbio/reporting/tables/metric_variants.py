@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.kinds.kind import MACRO_PREFIX, POOLED_PREFIX, SEEN_IN_TRAIN, UNSEEN_PREFIX
-from compactbio.reporting.render import Block
+from compactbio.reporting.render import Block, count_text
 from compactbio.reporting.score_cells import ScoreCells
 from compactbio.reporting.tables.score_columns import block_of, gap_notes, mean_column
 
@@ -42,6 +42,6 @@ def seen_notes(task: str, protocol: str, dataset: str, scored: ScoreCells) -> li
     counts = sorted({cell.mean for cell in cells if cell.mean is not None})
     if not counts:
         return []
-    known = " or ".join(f"{count:,.1f}".removesuffix(".0") for count in counts)
+    known = " or ".join(map(count_text, counts))
     average = " on average over the runs" if any(cell.std for cell in cells) else ""
     return [f"{KINDS[task].leak.units} that also stand in train: {known}{average}."]

@@ -10,7 +10,7 @@ from compactbio.kinds.kind import REFERENCE
 from compactbio.reporting.grouping import grouped
 from compactbio.reporting.material import Built, Material, Row
 from compactbio.reporting.published import Assignment, PublishedValue
-from compactbio.reporting.render import DASH, Block, Document, Section, interval_text, mean_and_std, number, row, signed
+from compactbio.reporting.render import DASH, Block, Document, Entry, Section, interval_text, number, row, signed
 from compactbio.reporting.score_cells import Cell, ScoreCells
 from compactbio.reporting.statistics.estimates import MEAN, Estimate, by_model
 from compactbio.reporting.statistics.verdicts import (
@@ -24,6 +24,7 @@ from compactbio.reporting.statistics.verdicts import (
     headline_cells,
     rank_correlations,
 )
+from compactbio.reporting.tables.score_columns import cell_entry
 
 NOT_THIS_RUN = "This run is not compared with the paper: reporting.compare_with_paper is false in its configuration."
 COLUMNS = (
@@ -78,9 +79,10 @@ def _cells_blocks(comparisons: Sequence[Comparison]) -> list[Block]:
         rows = []
         for one in group:
             ours = one.ours
-            texts = [one.value.model, number(one.value.value), mean_and_std(ours.mean, ours.std)]
-            texts += [str(ours.runs) if ours.runs else DASH, signed(ours.difference), interval_text(one.interval)]
-            rows.append(row(*texts, number(one.standard), one.verdict))
+            texts = [str(ours.runs) if ours.runs else DASH, signed(ours.difference), interval_text(one.interval)]
+            standard = cell_entry(one.standard, deviations=False)
+            entries = [*row(one.value.model, number(one.value.value)), cell_entry(ours), *row(*texts), standard]
+            rows.append([*entries, Entry(one.verdict)])
         title = f"{dataset}, {_title(metric)}, {protocol} protocol"
         label = f"replication-{dataset}-{metric}-{protocol}".lower()
         reasons = _notes((f"{one.verdict}: {one.reason}" if one.reason else "", one.value.model) for one in group)
@@ -128,8 +130,8 @@ def _rest_blocks(scored: ScoreCells, assignment: Assignment) -> list[Block]:
         for value in values:
             texts = [value.dataset, value.model or DASH, _title(value.metric), value.protocol]
             ours = scored.cells.get(value.cell)
-            texts += [number(value.value), mean_and_std(ours.mean, ours.std) if ours else DASH]
-            rows.append(row(*texts, signed(_ours(ours, value).get("difference"))))
+            entries = [*row(*texts, number(value.value)), cell_entry(ours) if ours else Entry(DASH)]
+            rows.append([*entries, Entry(signed(_ours(ours, value).get("difference")))])
         if rows:
             label = f"replication-{title.lower().replace(' ', '-')}"
             sources = _notes((value.source, f"{value.dataset} {number(value.value)}") for value in values)
@@ -164,7 +166,7 @@ def replication_records(scored: ScoreCells, assignment: Assignment, estimates: S
             record |= {"prediction_low": one.interval[0], "prediction_high": one.interval[1]}
         if mean:
             record |= {"mean_low": mean.low, "mean_high": mean.high}
-        records.append(record | {"standard_mean": one.standard, "verdict": one.verdict, "reason": one.reason})
+        records.append(record | {"standard_mean": one.standard.mean, "verdict": one.verdict, "reason": one.reason})
     for _, values, reason in _undecided(assignment):
         for value in values:
             records.append(_published_fields(value) | _ours(scored.cells.get(value.cell), value) | {"reason": reason})

@@ -11,6 +11,7 @@ WIDTH = 100  # characters of a line of text; tables take what they need
 _BEST = re.compile(r"\*\*(.+?)\*\*")
 _SECOND = re.compile(r"<u>(.+?)</u>")
 _ESCAPE = re.compile(r"\\([\\|*<`])")
+_MARKS = re.compile("Bold: highest mean of its (column|row); underlined: second highest.")
 _NOTICE = re.compile(r"> \*\*(.+)\*\*")
 _LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 _STYLES = {"best": ("\033[1m", "\033[0m"), "second": ("\033[4m", "\033[0m")}
@@ -31,8 +32,8 @@ def for_terminal(markdown: str, *, styled: bool) -> str:
         if table:
             lines.extend(_lay_out(table, styled))
             table = []
-        if line.startswith("Bold: highest") and not styled:
-            line = "* highest mean of its column, ' second highest. The marks say nothing about significance."
+        if not styled:
+            line = _MARKS.sub(r"* highest mean of its \1, ' second highest.", line)
         notice = _NOTICE.fullmatch(line)
         if notice:
             lines += [_style(text, "best" if styled else "") for text in _wrap(notice[1])]
@@ -54,7 +55,7 @@ def _lay_out(table: list[str], styled: bool) -> list[str]:
     suffixes = {"best": "*", "second": "'", "": " "}
     marked = [any(row[i][1] for row in cells) and not styled for i in range(len(rows[0]))]
     texts = [[text + (suffixes[mark] if marked[i] else "") for i, (text, mark) in enumerate(row)] for row in cells]
-    lines = padded_cells(texts, right=range(1, len(rows[0])))
+    lines = padded_cells(texts, right=(n for n, rule in enumerate(rows[1]) if rule.endswith("-:")))
     rule = "  ".join("-" * len(cell) for cell in lines[0])
     if styled:
         lines = [
