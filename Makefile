@@ -62,8 +62,8 @@ tables: $(INSTALLED)  ## tables so far, beside a running workflow; CONFIG=config
 	python scripts/build_tables.py --configfile $(CONFIG)
 	python scripts/show_tables.py --configfile $(CONFIG)
 
-checkpoints: $(INSTALLED)  ## checkpoints that are kept, and which no run refers to any more; CONFIG= as for tables
-	python scripts/list_checkpoints.py --configfile $(CONFIG)
+checkpoints: $(INSTALLED)  ## checkpoints that are kept, and what nobody needs any more; CONFIG= as for tables, REMOVE=temporary
+	python scripts/list_checkpoints.py --configfile $(CONFIG) $(if $(filter temporary,$(REMOVE)),--remove-temporary)
 
 status: $(INSTALLED)  ## how far each training is, beside a running workflow; CONFIG= as for tables
 	python scripts/show_status.py --configfile $(CONFIG)

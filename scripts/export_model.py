@@ -9,6 +9,7 @@ from pathlib import Path
 
 from compactbio.files import MANIFEST, read_manifest
 from compactbio.imports import without_collector
+from compactbio.locks import locked
 from compactbio.logs import run_program
 
 
@@ -35,13 +36,15 @@ def main() -> None:
     started = time.perf_counter()
     run, training = read_pretraining_run(arguments.run), read_training_record(arguments.training)
     student = folder_of(arguments.student)
-    manifest = export_model(run, training, student, arguments.output)
-    inputs = {
-        "training": training["fingerprint"],
-        "checkpoint": read_manifest(Path(training["checkpoint"]))["digest"],
-        "student": read_manifest(student)["digest"],
-    }
-    write_provenance(arguments.output, inputs, time.perf_counter() - started, outputs={MANIFEST: manifest["digest"]})
+    with locked(arguments.output):  # the folder and its record are of one process
+        manifest = export_model(run, training, student, arguments.output)
+        inputs = {
+            "training": training["fingerprint"],
+            "checkpoint": read_manifest(Path(training["checkpoint"]))["digest"],
+            "student": read_manifest(student)["digest"],
+        }
+        seconds = time.perf_counter() - started
+        write_provenance(arguments.output, inputs, seconds, outputs={MANIFEST: manifest["digest"]})
     if arguments.metrics:
         export_metrics(training, arguments.metrics)
     if arguments.figure:

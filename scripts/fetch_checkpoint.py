@@ -11,6 +11,7 @@ from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, sha256_of_file
+from compactbio.locks import locked
 from compactbio.logs import run_program
 
 log = logging.getLogger(__name__)
@@ -34,16 +35,18 @@ def main() -> None:
     from compactbio.students.checkpoints import import_checkpoint
 
     started = time.perf_counter()
-    try:
-        source, origin = locate(arguments.definition, arguments.cache, arguments.lock)
-        manifest = import_checkpoint(
-            source, arguments.definition, arguments.tokenizer_definition, origin, arguments.output
-        )
-    except UserError as error:
-        raise UserError(f"{arguments.name}: {error}") from error
-    published = (source / name for name in (*WEIGHT_FILES, *OTHER_FILES))
-    inputs = {path.name: sha256_of_file(path) for path in published if path.is_file()}
-    write_provenance(arguments.output, inputs, time.perf_counter() - started, outputs={MANIFEST: manifest["digest"]})
+    with locked(arguments.output):  # the folder and its record are of one process
+        try:
+            source, origin = locate(arguments.definition, arguments.cache, arguments.lock)
+            manifest = import_checkpoint(
+                source, arguments.definition, arguments.tokenizer_definition, origin, arguments.output
+            )
+        except UserError as error:
+            raise UserError(f"{arguments.name}: {error}") from error
+        published = (source / name for name in (*WEIGHT_FILES, *OTHER_FILES))
+        inputs = {path.name: sha256_of_file(path) for path in published if path.is_file()}
+        seconds = time.perf_counter() - started
+        write_provenance(arguments.output, inputs, seconds, outputs={MANIFEST: manifest["digest"]})
     log.info(
         "%s: %s, %s MLM head, digest %s",
         arguments.name,

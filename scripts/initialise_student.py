@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from compactbio.files import MANIFEST, read_manifest, replacing_folder, sha256_of_file
+from compactbio.locks import locked
 from compactbio.logs import run_program
 from compactbio.settings.results import TrainingResults
 from compactbio.settings.runs import read_pretraining_run
@@ -33,11 +34,13 @@ def main() -> None:
     started = time.perf_counter()
     folders = {name: getattr(arguments, name) for name in ("teacher", "checkpoint", "tokenizer")}
     student = initialise_student(read_pretraining_run(arguments.run), **folders)
-    with replacing_folder(arguments.output) as folder:
-        manifest = write_model_folder(folder, student.model, student.tokenizer, student.origin)
-    inputs = {TrainingResults.run.name: sha256_of_file(arguments.run)}
-    inputs |= {name: read_manifest(source)["digest"] for name, source in folders.items() if source is not None}
-    write_provenance(arguments.output, inputs, time.perf_counter() - started, outputs={MANIFEST: manifest["digest"]})
+    with locked(arguments.output):  # the folder and its record are of one process
+        with replacing_folder(arguments.output) as folder:
+            manifest = write_model_folder(folder, student.model, student.tokenizer, student.origin)
+        inputs = {TrainingResults.run.name: sha256_of_file(arguments.run)}
+        inputs |= {name: read_manifest(source)["digest"] for name, source in folders.items() if source is not None}
+        seconds = time.perf_counter() - started
+        write_provenance(arguments.output, inputs, seconds, outputs={MANIFEST: manifest["digest"]})
     log.info(
         "%s: %s parameters (encoder), from %s, MLM head: %s",
         student.origin["model"],

@@ -10,6 +10,7 @@ from pathlib import Path
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, read_json, sha256_of_value
 from compactbio.kinds import KINDS
+from compactbio.locks import locked
 from compactbio.logs import run_program
 
 DESCRIPTION = """\
@@ -66,17 +67,18 @@ def main() -> None:
     from compactbio.tasks.prepare import prepare_dataset
 
     started = time.perf_counter()
-    manifest = prepare_dataset(arguments.dataset, definition, arguments.data, arguments.output)
-    inputs = {"definition": sha256_of_value(definition), **manifest["inputs"]}
-    if arguments.data.is_file():
-        inputs["source"] = read_json(arguments.data)["digest"]
-    write_provenance(
-        arguments.output,
-        inputs,
-        time.perf_counter() - started,
-        source=definition.get("source"),
-        outputs={MANIFEST: manifest["digest"]},
-    )
+    with locked(arguments.output):  # the folder and its record are of one process
+        manifest = prepare_dataset(arguments.dataset, definition, arguments.data, arguments.output)
+        inputs = {"definition": sha256_of_value(definition), **manifest["inputs"]}
+        if arguments.data.is_file():
+            inputs["source"] = read_json(arguments.data)["digest"]
+        write_provenance(
+            arguments.output,
+            inputs,
+            time.perf_counter() - started,
+            source=definition.get("source"),
+            outputs={MANIFEST: manifest["digest"]},
+        )
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, sha256_of_file
+from compactbio.locks import locked
 from compactbio.logs import run_program
 
 
@@ -46,17 +47,18 @@ def main() -> None:
     if definition is not None:
         check_tokenizer(tokenizer, definition, arguments.name)
     started = time.perf_counter()
-    manifest = tokenize_shard(
-        arguments.texts,
-        arguments.output,
-        tokenizer.backend_tokenizer,
-        special_ids=special_ids(tokenizer),
-        tokenizer_digest=tokenizer_digest(arguments.tokenizer),
-        max_length=arguments.max_length,
-    )
-    seconds = time.perf_counter() - started
-    inputs = {arguments.texts.name: sha256_of_file(arguments.texts), "tokenizer": manifest["tokenizer_digest"]}
-    write_provenance(arguments.output, inputs, seconds, outputs={MANIFEST: manifest["digest"]})
+    with locked(arguments.output):  # the folder and its record are of one process
+        manifest = tokenize_shard(
+            arguments.texts,
+            arguments.output,
+            tokenizer.backend_tokenizer,
+            special_ids=special_ids(tokenizer),
+            tokenizer_digest=tokenizer_digest(arguments.tokenizer),
+            max_length=arguments.max_length,
+        )
+        seconds = time.perf_counter() - started
+        inputs = {arguments.texts.name: sha256_of_file(arguments.texts), "tokenizer": manifest["tokenizer_digest"]}
+        write_provenance(arguments.output, inputs, seconds, outputs={MANIFEST: manifest["digest"]})
     logging.info(
         "%s sequences, %s tokens, %s truncated at %d; %.1f s, %s tokens/s",
         f"{manifest['documents']:,}",

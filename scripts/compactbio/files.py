@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +15,9 @@ from typing import Any, TypedDict, Unpack
 import yaml
 
 from compactbio.errors import UserError
+from compactbio.file_errors import writing
+from compactbio.locks import locked
+from compactbio.temporaries import new_file, new_folder
 
 MANIFEST = "manifest.json"
 
@@ -79,49 +81,60 @@ def sha256_of_value(value: Any) -> str:
 def replacing_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its name when the block ends without an error.
 
-    A reader therefore sees the old file or the whole new one, never a part of it.
+    A reader therefore sees the old file or the whole new one, never a part of it; of two writers the later one's stays.
 
     Raises:
         UserError: the path is something else than a file, which the new file would replace.
+        OSError: the file system refused; in whatever form a library said so.
     """
     if path.exists() and not path.is_file():
         raise UserError(f"{path} is a folder, a device or a pipe: give the path of a file to write")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        _flush_to_disk(temporary)
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = new_file(path)
+        try:
+            yield temporary
+            _flush_to_disk(temporary)
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path` that takes its name when the block ends without an error.
 
-    The old folder is renamed before it is removed: of two programs that write one folder at once, the later one's
-    stays, whole, and no reader finds half of one.
+    One process at a time does so; a second one waits. The old folder is renamed before it is removed: no reader finds
+    half of one, and where locks fail the later one's folder stays, whole.
+
+    Raises:
+        OSError: the file system refused; in whatever form a library said so.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
-    try:
-        yield temporary
-        mask = _umask()
-        temporary.chmod(0o777 & ~mask)
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                if not file.is_symlink():  # safetensors writes for its owner alone; a group reads these folders too
-                    file.chmod(file.stat().st_mode | 0o666 & ~mask)
-                _flush_to_disk(file)
-        if path.is_symlink() or path.is_file():
-            path.unlink()
-        _swap(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(path):
+            temporary = new_folder(path)
+            try:
+                yield temporary
+                _open_to_readers(temporary)
+                if path.is_symlink() or path.is_file():
+                    path.unlink()
+                _swap(temporary, path)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _open_to_readers(folder: Path) -> None:
+    """Give a finished folder the rights that the umask allows, and store its files."""
+    mask = _umask()
+    folder.chmod(0o777 & ~mask)
+    for file in folder.rglob("*"):
+        if file.is_file():
+            if not file.is_symlink():  # safetensors writes for its owner alone; a group reads these folders too
+                file.chmod(file.stat().st_mode | 0o666 & ~mask)
+            _flush_to_disk(file)
 
 
 def _swap(new: Path, path: Path, tries: int = 20) -> None:
@@ -133,7 +146,7 @@ def _swap(new: Path, path: Path, tries: int = 20) -> None:
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or number == tries - 1:
                 raise
-        old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+        old = new_folder(path)
         with suppress(FileNotFoundError):  # another program has just renamed it
             path.replace(old)
         shutil.rmtree(old, ignore_errors=True)

@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from compactbio.errors import UserError
-
-_FULL = (
-    "no space left: free disk space or quota, then start again; finished files are kept, half-written ones are not "
-    "taken for finished"
-)
-_PATH = "give another path, or correct what is there"
-_ADVICE = {
-    errno.ENOSPC: _FULL,
-    errno.EDQUOT: _FULL,
-    errno.EROFS: "it is on a file system that is mounted read-only: give another path (results_dir, downloads_dir)",
-    errno.EIO: "the disk or its server reports an error: see whether it is sound, then start again",
-    errno.ESTALE: "the file server has lost it: start again",
-    errno.EACCES: _PATH,
-    errno.EPERM: _PATH,
-    errno.EEXIST: _PATH,
-    errno.ENOTDIR: _PATH,
-    errno.EISDIR: _PATH,
-    errno.ENAMETOOLONG: _PATH,
-    errno.ELOOP: _PATH,
-}
-_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
+from compactbio.file_errors import OF_THE_DISK, in_one_line
 
 
 def start_logging() -> None:
@@ -54,16 +34,19 @@ def run_program(main: Callable[[], None]) -> None:
     start_logging()
     try:
         main()
+        sys.stdout.flush()
     except UserError as error:
         logging.error("%s", error)
         sys.exit(1)
     except KeyboardInterrupt:
         logging.error("interrupted")
         sys.exit(130)
+    except BrokenPipeError:  # whoever read what is printed has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
-        advice = _ADVICE.get(error.errno or 0)
         # without a path it is nothing that the user gave, unless the disk itself is at fault
-        if advice is None or (error.filename is None and error.errno not in _OF_THE_DISK):
+        if error.errno is None or (error.filename is None and error.errno not in OF_THE_DISK):
             raise
-        logging.error("%s%s; %s", f"{error.filename}: " if error.filename else "", error.strerror, advice)
+        logging.error("%s", in_one_line(error))
         sys.exit(1)

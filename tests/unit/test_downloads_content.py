@@ -1,4 +1,4 @@
-"""What the downloader rests on: locks, pinned digests, contents that are what their names say, md5 files."""
+"""What the downloader rests on: pinned digests, contents that are what their names say, md5 files."""
 
 from __future__ import annotations
 
@@ -11,20 +11,9 @@ from helpers.tasks import write_tar, zip_of
 
 from compactbio.downloads.checksums import parse_md5
 from compactbio.downloads.content import archive_fault, content_fault
-from compactbio.downloads.pins import locked, pinned
+from compactbio.downloads.pins import pinned
 from compactbio.downloads.web import file_name_of, local_path
 from compactbio.errors import UserError
-
-
-def test_where_there_are_no_locks_it_is_said_once(tmp_path, monkeypatch, caplog):
-    def no_locks(*_: object) -> None:
-        raise OSError(37, "No locks available")
-
-    monkeypatch.setattr("fcntl.flock", no_locks)
-    for _ in range(2):
-        with locked(tmp_path / "x"):
-            pass
-    assert caplog.text.count("without locks") == 1
 
 
 def test_pins_are_decided_once(tmp_path):

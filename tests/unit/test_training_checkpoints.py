@@ -71,7 +71,7 @@ def test_a_torn_checkpoint_is_never_taken(tmp_path, damage, caplog):
 
 def test_what_a_killed_save_left_is_removed(tmp_path):
     folder = CheckpointFolder(tmp_path)
-    left = tmp_path / ".step-00000005.abcd.partial"
+    left = tmp_path / ".step-00000004.elsewhere.1.1.abcdefgh.temporary"  # of another host, a moment ago
     left.mkdir()
     folder.save(5, *trained())
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000005"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,10 +15,12 @@ from compactbio.finetuning.runs.digests import dataset_digest, model_digest
 from compactbio.finetuning.runs.grid import choose_point, plan_trials
 from compactbio.finetuning.runs.planning import plan_runs
 from compactbio.finetuning.runs.records import FINISHED, RESULT
+from compactbio.locks import is_held
 from compactbio.pretraining.inputs import read_inputs
 from compactbio.settings.results import FINETUNING, PRETRAINING, Results, find
 from compactbio.settings.runs import read_finetuning_run, read_pretraining_run
 from compactbio.settings.selection import corpus_shards, is_trained
+from compactbio.temporaries import Left, size_and_time
 from compactbio.text_tables import aligned_columns
 from compactbio.training.checkpoints import PREFIX, STATE
 from compactbio.training.stalls import read_stall
@@ -153,6 +154,12 @@ def table(runs: Sequence[StoredRun], now: float) -> str:
     return aligned_columns(rows)
 
 
+def left_table(left: Sequence[Left], now: float) -> str:
+    """Return what killed processes left as lines of aligned columns; empty where they left nothing."""
+    rows = [(size_in_words(one.bytes), age_in_words(now - one.changed_at), str(one.path)) for one in left]
+    return aligned_columns([("size", "unchanged for", "temporary"), *rows]) if rows else ""
+
+
 def size_in_words(size: int) -> str:
     """Return bytes as MB or GB."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
@@ -189,35 +196,12 @@ def _read(folder: Path, stage: str, model: str, dataset: str, present: PresentRu
         status = "finished"
     else:
         status = "interrupted" if was_interrupted(folder) else "unfinished"
-    if _is_running(folder):
+    if is_held(folder / LOCK):
         status = "running"
     use = IN_USE if status == "running" or folder.name in present.in_use else UNKNOWN if present.reason else ORPHANED
     reason = "; ".join(part for part in (stalled, present.reason if use == UNKNOWN else "") if part)
-    size, changed_at = _size_and_time(folder)
+    size, changed_at = size_and_time(folder)
     return StoredRun(stage, model, dataset, folder, step, total, status, use, reason, size, changed_at)
-
-
-def _is_running(folder: Path) -> bool:
-    """Return whether a process holds the run's lock."""
-    try:
-        with (folder / LOCK).open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def _size_and_time(folder: Path) -> tuple[int, float]:
-    """Return the bytes in a folder and when one of its files last changed; files may go while they are counted."""
-    size, latest = 0, folder.stat().st_mtime
-    for path in folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):
-            facts = path.stat()
-            size += facts.st_size if path.is_file() else 0
-            latest = max(latest, facts.st_mtime)
-    return size, latest
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -9,5 +9,4 @@ are kept for:
   whole and start anew after a cut; httpx would do as well, but `datasets` installs requests already.
 - urllib3, below requests, reads a body as it was sent, so that its length and its encoding can be checked.
 - tenacity repeats what failed, with waits that grow and jitter (`retries`).
-- filelock keeps two processes from writing one file (`pins`).
 """

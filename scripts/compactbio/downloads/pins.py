@@ -1,47 +1,18 @@
-"""What is decided once for all processes: locks beside files, and files that pin what was seen first."""
+"""What is decided once for all processes: files that pin what was seen first."""
 
 from __future__ import annotations
 
-import errno
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Callable
 from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.files import read_json, write_json
+from compactbio.locks import locked
 
 DIGESTS = "digests.lock.json"  # in a cache: sha256 of files for which nobody states one, as first seen
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 log = logging.getLogger(__name__)
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock beside `path` while the block runs; other processes wait.
-
-    Where the file system has no locks, a warning says so once and the block runs without one.
-    """
-    from filelock import FileLock
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    place = path.with_name(f".{path.name}.lock")
-    lock = FileLock(place)
-    try:
-        lock.acquire()
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-        _warn_of_no_locks(place.parent)
-        yield
-        return
-    try:
-        yield
-    finally:
-        place.unlink(missing_ok=True)  # while it is held: who waits for it sees that, and makes it anew
-        lock.release()
 
 
 def pinned(lock_file: Path, key: str, decide: Callable[[], str]) -> str:
@@ -71,9 +42,3 @@ def read_pins(lock_file: Path) -> dict[str, str]:
     if not isinstance(recorded, dict) or not all(isinstance(value, str) for value in recorded.values()):
         raise UserError(f"{lock_file} should hold an object of texts, what was seen first by its name: remove it")
     return recorded
-
-
-@cache
-def _warn_of_no_locks(folder: Path) -> None:
-    """Say once that a folder's file system has no locks."""
-    log.warning("%s is on a file system without locks: do not fetch into it twice at a time", folder)

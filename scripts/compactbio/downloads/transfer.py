@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from compactbio.downloads.checksums import Digest, digest_of_file
 from compactbio.downloads.content import content_fault
-from compactbio.downloads.pins import locked
 from compactbio.downloads.retries import PATIENCE, MissingError, Patience, TransferError, TransientError, with_retries
 from compactbio.downloads.web import body_of, response_of
+from compactbio.locks import locked
 
 if TYPE_CHECKING:
     import requests

@@ -22,6 +22,7 @@ from typing import Any, Generic, TypeVar, overload
 
 from compactbio.files import MANIFEST
 from compactbio.provenance import PROVENANCE
+from compactbio.temporaries import is_temporary
 
 P = TypeVar("P", str, Path)
 R = TypeVar("R")
@@ -295,4 +296,5 @@ class Downloads(Room[P]):
 
 def find(results: Results[Path], pattern: Path) -> list[Path]:
     """Return the files and folders of a results folder that fit a path of its with "*" for names, sorted."""
-    return sorted(results.folder.glob(str(pattern.relative_to(results.folder))))
+    found = results.folder.glob(str(pattern.relative_to(results.folder)))
+    return sorted(path for path in found if not is_temporary(path))

@@ -29,6 +29,7 @@ from compactbio.files import (
     sha256_of_value,
     write_manifest,
 )
+from compactbio.locks import locked
 from compactbio.tasks.texts import read_rows
 
 COLUMNS = (
@@ -159,7 +160,9 @@ def fetch_source(source: Source, cache: Path, table: Path, url: str | None = Non
         raise UserError(f"{archive} {what}: correct data_urls.{source.name}")
     folder = home / digest[:16]
     if not _is_complete(folder, source.members):
-        extract_members(archive, source.members, folder, table)
+        with locked(folder):
+            if not _is_complete(folder, source.members):  # by whom this has waited for
+                extract_members(archive, source.members, folder, table)
     content = read_manifest(folder)
     logging.info("%s: %d files in %s", source.name, len(content["files"]), folder)
     return {

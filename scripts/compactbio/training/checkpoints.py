@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import shutil
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from compactbio.errors import UserError
+from compactbio.file_errors import in_one_line
 from compactbio.files import read_json, read_manifest, replacing_folder, sha256_of_value, write_json, write_manifest
+from compactbio.temporaries import SUFFIX
 
 if TYPE_CHECKING:  # a finished or stalled run is recognised without loading torch
     import torch
@@ -99,7 +102,6 @@ class CheckpointFolder:
             NotSavedError: there is no room; the checkpoints that were there are untouched.
         """
         import torch
-        from safetensors import SafetensorError
         from safetensors.torch import save_model
 
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -116,11 +118,9 @@ class CheckpointFolder:
                 torch.save(states, temporary / OPTIMIZER)
                 (temporary / EXTRA).write_text(json.dumps(extra or {}) + "\n", encoding="utf-8")
                 write_manifest(temporary, step=step)
-        except (OSError, RuntimeError, SafetensorError) as error:
-            # torch and safetensors report a full disk in ways of their own, so any failure to write counts as one
+        except OSError as error:
             raise NotSavedError(
-                f"the checkpoint of step {step} could not be written to {self.folder} ({error}): free disk space or "
-                f"quota and start again; {self.last_good_in_words()}"
+                f"the checkpoint of step {step} could not be written: {in_one_line(error)}; {self.last_good_in_words()}"
             ) from error
         self._prune()
         return target
@@ -162,7 +162,8 @@ class CheckpointFolder:
         needed = int(1.05 * sum(unique.values()))
         free = shutil.disk_usage(self.folder).free
         if free < needed:
-            raise OSError(f"{needed / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB are free")
+            words = f"{needed / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB are free"
+            raise OSError(errno.ENOSPC, words, str(self.folder))
 
     def last_good_in_words(self) -> str:
         """Return which checkpoint a next try would start from."""
@@ -170,7 +171,7 @@ class CheckpointFolder:
 
     def _remove_unfinished(self) -> None:
         """Remove what a killed save left behind."""
-        for path in self.folder.glob(f".{PREFIX}*.partial"):
+        for path in self.folder.glob(f".{PREFIX}*{SUFFIX}"):
             shutil.rmtree(path, ignore_errors=True)
 
     def _prune(self) -> None:

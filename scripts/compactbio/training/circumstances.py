@@ -11,11 +11,11 @@ import hashlib
 import os
 import re
 import shutil
-import socket
 from pathlib import Path
 from typing import TypedDict
 
 from compactbio.errors import UserError
+from compactbio.locks import host_name
 from compactbio.slurm import output_of
 
 CODE = Path(__file__).parents[1]
@@ -108,11 +108,6 @@ def what_killed(origin: Origin) -> tuple[str, str]:
     if job == now.get("job") and origin.get("restarts") != now.get("restarts"):
         return SCHEDULER, f"SLURM put job {job} back into the queue"
     return (SCHEDULER, words) if any(state.startswith(BY_SCHEDULER) for state in states) else ("", "")
-
-
-def host_name() -> str:
-    """Return the name of this host, as SLURM has it in a job."""
-    return os.environ.get("SLURMD_NODENAME", socket.gethostname())
 
 
 def _states_of(job: str) -> set[str]:

@@ -6,7 +6,6 @@ Nothing here imports torch: a launcher must not touch a GPU.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import logging
 import os
@@ -19,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from compactbio.errors import UserError
+from compactbio.locks import try_lock
 from compactbio.slurm import output_of
 from compactbio.training.deadlines import StopSignal
 
@@ -134,16 +134,12 @@ def claimed_gpus(
         UserError: a signal asked to leave while it waited.
     """
     folder = folder or Path(tempfile.gettempdir()) / f"compactbio-gpus-{os.getuid()}"
-    folder.mkdir(parents=True, exist_ok=True)
     for waits in itertools.count():
         names: list[str] = []
-        with (
-            contextlib.ExitStack() as held
-        ):  # left where too few are free: else two launchers would wait for each other
+        with contextlib.ExitStack() as held:  # left where too few are free: else two launchers wait for each other
             for name in present:
-                lock = held.enter_context((folder / f"gpu{name}.lock").open("a"))
-                with contextlib.suppress(OSError):
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if lock := try_lock(folder / f"gpu{name}.lock"):
+                    held.callback(lock.release)
                     names.append(name)
                 if len(names) == count:
                     yield names

@@ -9,21 +9,18 @@ that a person or a scheduler sent, a disk that could not be written, an end befo
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
-import os
 import time
-from datetime import datetime
 from pathlib import Path
-from typing import IO, TypedDict, cast
+from typing import TypedDict, cast
 
 from compactbio.errors import UserError
 from compactbio.files import read_json, write_json
+from compactbio.locks import Lock, holder_of, host_name, try_lock
 from compactbio.training.circumstances import (
     NO_MEMORY,
     SCHEDULER,
     Origin,
-    host_name,
     present_facts,
     present_origin,
     what_killed,
@@ -67,7 +64,7 @@ class Tries:
         self.minutes = minutes
         self.micro_batch_tokens = micro_batch_tokens
         self.began = began or time.monotonic()
-        self._lock: IO[str] | None = None
+        self._lock: Lock | None = None
         self._record: TriesRecord | None = None
 
     def refuse_if_stalled(self) -> None:
@@ -192,7 +189,7 @@ class Tries:
 
     def _release(self) -> None:
         if self._lock is not None:
-            self._lock.close()
+            self._lock.release()
 
     def _set_phase(self, phase: str) -> None:
         if self._record is not None:
@@ -212,22 +209,13 @@ class Tries:
         Raises:
             UserError: another process trains this run.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = (self.folder / LOCK).open("a+", encoding="utf-8")  # what its holder wrote stays until we hold it
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = (self.folder / LOCK).read_text(encoding="utf-8").strip() or "which left no name"
-            lock.close()
+        place = self.folder / LOCK
+        self._lock = try_lock(place)
+        if self._lock is None:
             raise UserError(
-                f"another process is training this run ({self.folder}), {holder}: wait for its end, or stop it first"
-            ) from None
-        except OSError as error:  # a file system without locks: no reason not to train
-            logging.warning("%s cannot be locked (%s)", self.folder, error)
-        lock.truncate(0)
-        lock.write(_who_and_when() + "\n")
-        lock.flush()
-        self._lock = lock
+                f"another process is training this run ({self.folder}), {holder_of(place)}: wait for its end, or stop "
+                "it first"
+            )
 
 
 def read_tries(folder: Path) -> TriesRecord | None:
@@ -275,10 +263,3 @@ def _kind_of(error: BaseException, phase: str) -> str:
     if is_of_files(error) or phase not in (BEGAN, STEPPED):
         return ""
     return MEMORY if lacks_memory(error) else DIED
-
-
-def _who_and_when() -> str:
-    """Return the host, the scheduler's job where there is one, the process, and the time."""
-    job = os.environ.get("SLURM_JOB_ID")
-    now = datetime.now().astimezone().isoformat(timespec="seconds")
-    return f"on {host_name()}, {f'job {job}, ' if job else ''}process {os.getpid()}, since {now}"

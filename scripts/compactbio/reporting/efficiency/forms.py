@@ -65,8 +65,8 @@ def make_forms(name: str, folder: Path, task_folder: Path, output: Path, threads
     step = load_kept(folder / MODEL, settings["task"])
     tokenizer = PieceTokenizer(folder / MODEL)
     part = Dataset(task_folder, settings, tokenizer).test_part(settings["runs"][0]["fold"])
-    with tempfile.TemporaryDirectory() as place, replacing_folder(output) as kept:
-        exported, quantised = Path(place) / "model.onnx", kept / INT8_FILE
+    with replacing_folder(output) as kept:
+        exported, quantised = kept / "model.onnx", kept / INT8_FILE
         export_onnx(step, exported)
         quantise(exported, quantised)
         files = {ONNX: OnnxModel(exported, threads), INT8: OnnxModel(quantised, threads)}
@@ -74,6 +74,7 @@ def make_forms(name: str, folder: Path, task_folder: Path, output: Path, threads
         log.info("%s: exported; its logits differ from torch's by %.2g at most", name, difference)
         sizes = {TORCH: sum(file.stat().st_size for file in weight_files(folder / MODEL))}
         sizes |= {ONNX: exported.stat().st_size, INT8: quantised.stat().st_size}
+        exported.unlink()  # read whole when it was opened
         _complete(kept, folder / MODEL, settings, digest)
     predictions = {TORCH: _stored_predictions(folder, settings)}
     for form, model in files.items():
