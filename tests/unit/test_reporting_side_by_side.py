@@ -6,7 +6,6 @@ import re
 
 import pytest
 
-from compactbio.errors import UserError
 from compactbio.reporting.material import Material
 from compactbio.reporting.published import Assignment, PublishedValue
 from compactbio.reporting.render import Block, Document, Entry, Section, row, to_html, to_markdown
@@ -147,12 +146,10 @@ def test_one_cell_is_one_text_in_all_tables():
     assert difference["value"] == 50 - mean["value"]
 
 
-def test_estimates_of_other_scores_are_refused_and_those_of_models_left_out_stay():
+def test_estimates_of_other_scores_and_of_models_left_out_stay_for_the_check_to_name():
     scored = material(scores_of("A", "Q", "qa", "mrr", TIED), datasets={"Q": "qa"}).scored
-    stays = estimate(MEAN, "Z", 10.0)
-    assert with_cell_means([stays], scored) == [stays]
-    with pytest.raises(UserError, match=r"A on Q by the standard protocol is 26\.0, .* run compare_models again"):
-        with_cell_means([estimate(MEAN, "A", 26.0)], scored)
+    stay = [estimate(MEAN, "Z", 10.0), estimate(MEAN, "A", 26.0), estimate(BASELINE, "Z", 3.0, "A")]
+    assert with_cell_means(stay, scored) == stay
 
 
 @pytest.mark.parametrize(

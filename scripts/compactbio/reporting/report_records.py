@@ -27,11 +27,12 @@ class Record:
     builder: str = ""  # `module.function` under compactbio.reporting
     arguments: tuple[str, ...] = ()  # of the builder, after the material that all get
     subcategory: str | None = None
+    shared_caption: str = ""  # of a record that is one of several alike
 
     @property
     def caption(self) -> str:
         """The file of its caption, seen from the rules."""
-        return f"report/{self.name}.rst"
+        return f"report/{self.shared_caption or self.name}.rst"
 
     def build(self, *material: object) -> Any:
         """Return what the builder makes."""
@@ -94,6 +95,7 @@ TABLES = (
             (kind.name,),
             holds="the same in one table a protocol, a column for each model",
             columns=(*PLACE, "unit", "mean", "std", "runs", "reason"),
+            shared_caption="overview",
             wide=True,
         )
         for kind in KINDS.values()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from compactbio.errors import UserError
 from compactbio.reporting.score_cells import ScoreCells
 from compactbio.reporting.statistics.estimates import Estimate
 
@@ -18,23 +17,15 @@ _TOLERANCE = 1e-4  # percent
 def with_cell_means(estimates: Iterable[Estimate], scored: ScoreCells) -> list[Estimate]:
     """Return estimates with the means of the cells, and their differences, in the place of their own.
 
-    Estimates of models or datasets that the tables leave out stay as they are.
-
-    Raises:
-        UserError: a mean is not that of the scores: the estimates are of other scores.
+    Estimates of models that the tables leave out stay as they are, and those that are of other scores: check_results
+    names these.
     """
-    found = []
-    for one in estimates:
-        places = [(one.dataset, model, one.protocol, one.metric) for model in (one.model, one.other) if model]
-        means = [cell.mean for place in places if (cell := scored.cells.get(place)) and cell.mean is not None]
-        if len(means) == len(places):
-            value = means[0] - sum(means[1:])
-            if abs(value - one.value) > _TOLERANCE:
-                what = " less ".join(filter(None, (one.model, one.other)))
-                raise UserError(
-                    f"comparisons: {what} on {one.dataset} by the {one.protocol} protocol is {one.value}, but the "
-                    f"scores give {value}: run compare_models again"
-                )
-            one = one._replace(value=value)
-        found.append(one)
-    return found
+    return [one._replace(value=_value(one, scored)) for one in estimates]
+
+
+def _value(one: Estimate, scored: ScoreCells) -> float:
+    """Return the mean or difference of an estimate by the cells, or its own."""
+    places = [(one.dataset, model, one.protocol, one.metric) for model in (one.model, one.other) if model]
+    means = [cell.mean for place in places if (cell := scored.cells.get(place)) and cell.mean is not None]
+    value = means[0] - sum(means[1:]) if len(means) == len(places) else one.value
+    return value if abs(value - one.value) < _TOLERANCE else one.value

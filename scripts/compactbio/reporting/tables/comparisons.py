@@ -22,7 +22,6 @@ from compactbio.reporting.render import (
 from compactbio.reporting.report_records import BOTH
 from compactbio.reporting.score_cells import ScoreCells
 from compactbio.reporting.statistics.estimates import BASELINE, MEAN, RULE, VERDICTS, Estimate, by_model
-from compactbio.reporting.tables.score_columns import cell_entry
 
 METHOD = (
     "Multi-bootstrap (Sellam et al. 2022, The MultiBERTs): test examples are resampled, the same ones for all models, "
@@ -70,7 +69,7 @@ def _block(dataset: str, protocol: str, scored: ScoreCells, estimates: Sequence[
         if difference:
             texts += [signed(difference.value), interval_text(difference.interval)]
             texts += [p_text(difference.p), p_text(difference.holm), difference.verdict]
-        ours = cell_entry(cell, deviations=False) if mean else Entry(DASH)
+        ours = Entry(number(mean.value), cell=cell.place) if mean else Entry(DASH)
         rows.append([Entry(model), ours, *row(*texts, *([] if difference else [DASH] * 5))])
     header = ["model", METRIC_TITLES[metric], "interval", "runs", "difference", "interval", "p", "Holm", "verdict"]
     label = f"comparisons-{protocol}-{dataset}".lower()
