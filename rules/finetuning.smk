@@ -53,7 +53,7 @@ rule finetune_model:
         "python {SCRIPTS:q}/finetune_model.py"
         " --run {input.run:q} --model {params.model:q} --task {params.task:q}"
         " --checkpoints {params.checkpoints:q} --output-dir {params.output_dir:q}"
-        " --max-minutes {resources.runtime:q} < /dev/null > {log:q} 2>&1"
+        " --notice {NOTICE:q} --max-minutes {resources.runtime:q} < /dev/null > {log:q} 2>&1"
 
 
 rule score_model:

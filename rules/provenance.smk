@@ -23,10 +23,11 @@ rule write_citations:
         "../envs/workflow.yaml"
     params:
         config=json.dumps(config),
+        notice=NOTICE,
     shell:
         "python {SCRIPTS:q}/write_citations.py"
         " --config {params.config:q} --sources {input.sources:q} --results {RESULTS.folder:q}"
-        " > {log:q} 2>&1"
+        " --notice {params.notice:q} > {log:q} 2>&1"
 
 
 # Cards of the models that are scored, and of teachers that are trained for them.
@@ -48,10 +49,11 @@ rule write_model_cards:
         "../envs/workflow.yaml"
     params:
         config=json.dumps(config),
+        notice=NOTICE,
     shell:
         "python {SCRIPTS:q}/write_model_cards.py"
         " --config {params.config:q} --sources {input.sources:q} --results {RESULTS.folder:q}"
-        " > {log:q} 2>&1"
+        " --notice {params.notice:q} > {log:q} 2>&1"
 
 
 # Last of all: it describes what the other rules have left.
@@ -73,7 +75,8 @@ rule write_provenance:
         "../envs/workflow.yaml"
     params:
         config=json.dumps(config),
+        notice=NOTICE,
     shell:
         "python {SCRIPTS:q}/write_provenance.py"
         " --config {params.config:q} --sources {input.sources:q} --results {RESULTS.folder:q}"
-        " > {log:q} 2>&1"
+        " --notice {params.notice:q} > {log:q} 2>&1"

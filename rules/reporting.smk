@@ -66,7 +66,7 @@ rule measure_deployment:
         "HF_HUB_OFFLINE=1 python {SCRIPTS:q}/measure_deployment.py"
         " --models {params.models:q} --task {params.task:q} --threads {threads:q}"
         " --repetitions {params.repetitions:q}"
-        " --output-dir {params.folder:q} > {log:q} 2>&1"
+        " --notice {NOTICE:q} --output-dir {params.folder:q} > {log:q} 2>&1"
 
 
 rule collect_scores:

@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder of the exported model")
     parser.add_argument("--metrics", type=Path, help="metrics.jsonl of the training, copied here")
     parser.add_argument("--figure", type=Path, action="append", default=[], help=".svg or .png; may be repeated")
-    parser.add_argument("--notice", default="", help="what stands over the figure, where the data call for it")
+    parser.add_argument("--notice", default="", help="what stands over card and figure, where the data call for it")
     arguments = parser.parse_args()
     with without_collector():
         from compactbio.pretraining.export import export_metrics, export_model
@@ -37,7 +37,7 @@ def main() -> None:
     run, training = read_pretraining_run(arguments.run), read_training_record(arguments.training)
     student = folder_of(arguments.student)
     with locked(arguments.output):  # the folder and its record are of one process
-        manifest = export_model(run, training, student, arguments.output)
+        manifest = export_model(run, training, student, arguments.output, arguments.notice)
         inputs = {
             "training": training["fingerprint"],
             "checkpoint": read_manifest(Path(training["checkpoint"]))["digest"],

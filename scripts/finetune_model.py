@@ -56,7 +56,7 @@ def main() -> None:
     chosen, grid = choose_point(settings, trials)
     planned = plan_runs(chosen, digests, arguments.checkpoints)
     finish(planned)
-    training = publish(planned, settings["task"], arguments.output_dir, grid)
+    training = publish(planned, settings["task"], arguments.output_dir, grid, arguments.notice)
     write_json(
         Finetuning(arguments.output_dir).provenance,
         provenance_record(settings, digests, planned, trials, training, arguments.output_dir),
@@ -91,6 +91,7 @@ def parse_arguments() -> argparse.Namespace:
         required=True,
         help="predictions.parquet, metrics.jsonl, training.json, provenance.json and model/, if kept, go here",
     )
+    parser.add_argument("--notice", default="", help="what stands over a kept model's card, where the data call for it")
     parser.add_argument("--max-minutes", type=float, help="save and leave before this many minutes are over")
     return parser.parse_args()
 

@@ -40,6 +40,7 @@ def parse_arguments() -> argparse.Namespace:
         required=True,
         help="measurements, provenance and a folder per model with its int8 file go here",
     )
+    parser.add_argument("--notice", default="", help="what stands over the cards, where the data call for it")
     add_options(parser)
     return parser.parse_args()
 
@@ -55,7 +56,7 @@ def main() -> None:
         from compactbio.reporting.efficiency.deployment import measure_deployment
 
     log.info("measuring %d models: %s", len(folders), settings)
-    measured, weights = measure_deployment(folders, arguments.task, arguments.output_dir, settings)
+    measured, weights = measure_deployment(folders, arguments.task, arguments.output_dir, settings, arguments.notice)
     measurements = Deployment(arguments.output_dir).measurements
     write_json(measurements, measured)
     outputs = {measurements.name: sha256_of_file(measurements)}

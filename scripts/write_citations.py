@@ -7,21 +7,25 @@ import logging
 from compactbio.files import write_text
 from compactbio.logs import run_program
 from compactbio.publishing.arguments import parser_of, read_run
+from compactbio.settings.results import TABLES
 
 log = logging.getLogger(__name__)
 
 
 def main() -> None:
     """Read the command line, gather, write."""
-    _, results, used = read_run(parser_of(__doc__).parse_args())
+    arguments = parser_of(__doc__).parse_args()
+    _, results, used = read_run(arguments)
 
     from compactbio.publishing.citations import bibtex, citations_document
-    from compactbio.reporting.render import to_html, to_markdown
+    from compactbio.reporting.render import write_document
+    from compactbio.reporting.report_records import INDEX
 
-    document = citations_document(used)
-    for form, text in {"md": to_markdown(document), "html": to_html(document), "bib": bibtex(used)}.items():
-        write_text(results.reporting.citations(form), text)
-    log.info("%d sources written to %s", len(used), results.reporting.citations("md"))
+    page = results.reporting.citations("md")
+    home = f"../{TABLES}/{INDEX.name}"
+    write_document(citations_document(used), page.parent, page.stem, notice=arguments.notice, home=home)
+    write_text(results.reporting.citations("bib"), bibtex(used))
+    log.info("%d sources written to %s", len(used), page)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Read the command line, write the cards."""
-    config, results, used = read_run(parser_of(__doc__).parse_args())
+    arguments = parser_of(__doc__).parse_args()
+    config, results, used = read_run(arguments)
 
     from compactbio.publishing.cards import full_card
     from compactbio.publishing.scores import read_model_scores
@@ -22,7 +23,7 @@ def main() -> None:
     models = described_models(config)
     for model in models:
         scores = read_model_scores(results.tables, model)
-        card = full_card(results, model, config, used, scores)
+        card = full_card(results, model, config, used, scores, arguments.notice)
         write_text(results.reporting.model_card(model), card)
     log.info("%d cards written under %s", len(models), results.reporting.folder)
 

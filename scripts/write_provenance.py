@@ -24,7 +24,8 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Read the command line, copy the workflow, describe everything."""
-    config, results, used = read_run(parser_of(__doc__).parse_args())
+    arguments = parser_of(__doc__).parse_args()
+    config, results, used = read_run(arguments)
 
     from compactbio.provenance import code_version
     from compactbio.publishing.contents import find_contents
@@ -32,7 +33,8 @@ def main() -> None:
 
     write_yaml(results.reporting.configuration, config)
     copy_workflow(results.workflow.parent)
-    crate = run_crate(results, find_contents(results, config), used, code_version(), agent_name())
+    contents = find_contents(results, config)
+    crate = run_crate(results, contents, used, code_version(), agent_name(), arguments.notice)
     write_json(results.research_object, crate)
     log.info("%d entities described in %s", len(crate["@graph"]), results.research_object)
 

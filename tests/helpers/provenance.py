@@ -31,6 +31,7 @@ CONFIGURATION = {
     },
     "datasets": {DATASET: {"task": TASK, "source": "archive", "folder": "genes"}},
     "data_urls": {},
+    "reporting": {"compare_with_paper": True},
 }
 SOURCES = [
     ["name", "member", "url", "mirrors", "version", "sha256", "licence", "citation", "language", "generated", "note"],
@@ -134,7 +135,14 @@ def _write_pretraining(results: Path, teacher: str, student: str) -> None:
     optimisation = {"steps": 6, "global_batch_size": 4, "peak_learning_rate": 1e-4, "schedule": "linear"}
     optimisation |= {"warmup_steps": 1, "weight_decay": 0.0, "precision": "fp32", "attention_dropout": None}
     optimisation |= {"adam_betas": [0.9, 0.999], "adam_epsilon": 1e-8, "max_gradient_norm": 1.0}
-    run = {"model": MODEL, "tokenizer": "cased", "teacher": TEACHER, "student": {"teacher_layers": [0]}, "seed": 1}
+    run = {
+        "model": MODEL,
+        "architecture": "bert",
+        "tokenizer": "cased",
+        "teacher": TEACHER,
+        "student": {"teacher_layers": [0]},
+        "seed": 1,
+    }
     run |= {"optimisation": optimisation, "objective": [{"term": "mlm", "weight": 1.0}], "quirks": {"text": "sound"}}
     run |= {"masked_fraction": 0.15, "max_length": 128}
     write(folder / "run.yaml", yaml.safe_dump(run))

@@ -12,6 +12,7 @@ import resolve_run
 import torch
 import yaml
 from helpers import pretraining as tiny
+from helpers.cards import run_program
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
 from compactbio.errors import UserError
@@ -58,16 +59,17 @@ def finished(request, tmp_path):
     return tmp_path, trained
 
 
-def export(folder, monkeypatch, output="model"):
+def export(folder, monkeypatch, output="model", notice=""):
     line = ["--run", "run.yaml", "--training", "training.json", "--student", "student/manifest.json"]
     line += ["--output", output, "--metrics", "metrics.jsonl", "--figure", "curve.svg", "--figure", "curve.png"]
+    line += ["--notice", notice]
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["export_model.py", *line])
     export_model.main()
     return folder / output
 
 
-def test_the_export_is_read_by_the_auto_classes_with_the_trained_weights(finished, monkeypatch):
+def test_the_export_is_read_by_the_auto_classes_with_the_trained_weights(finished, monkeypatch, capsys):
     folder, trained = finished
     model_folder = export(folder, monkeypatch)
     loaded = AutoModelForMaskedLM.from_pretrained(model_folder)
@@ -85,11 +87,23 @@ def test_the_export_is_read_by_the_auto_classes_with_the_trained_weights(finishe
     assert manifest["mlm_head"] is True
     assert manifest["tokenizer_digest"] == tokenizer_digest(model_folder)
     card = (model_folder / "README.md").read_text()
+    assert "README.md" not in manifest["files"]  # its words enter no digest, and so no student's fingerprint
+    assert all(
+        word not in card for word in ("PubMed", "iomedical", "paper", "language:", "generated-data", str(folder))
+    )
+    assert len(run_program(model_folder, monkeypatch, capsys)) == 5
     assert "f" * 64 in card
     assert "| mlm | 1.0 | - |" in card
     assert (folder / "metrics.jsonl").read_bytes() == (folder / "checkpoints" / "metrics.jsonl").read_bytes()
     assert (folder / "curve.svg").read_text().lstrip().startswith("<?xml")
     assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_model_of_generated_data_says_so(finished, monkeypatch):
+    folder = export(finished[0], monkeypatch, notice="Generated data: not real.")
+    assert "tags:\n- generated-data\n" in (folder / "README.md").read_text()
+    assert "> **Generated data: not real.**" in (folder / "README.md").read_text()
+    assert read_manifest(folder)["origin"]["generated"] == "Generated data: not real."
 
 
 def test_the_same_run_gives_the_same_folder(finished, monkeypatch):

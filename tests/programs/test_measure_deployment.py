@@ -13,10 +13,12 @@ import measure_deployment
 import numpy as np
 import onnx
 import onnxruntime
+import pyarrow.parquet as pq
 import pytest
 import sklearn.metrics
 import torch
 import transformers
+from helpers.cards import run_program
 from helpers.finetuning import (
     NER_LABELS,
     VOCABULARY,
@@ -27,7 +29,9 @@ from helpers.finetuning import (
     write_dataset,
     write_model,
 )
+from huggingface_hub import ModelCard
 
+from compactbio.card_texts import CARD
 from compactbio.errors import UserError
 from compactbio.files import read_json, write_manifest, write_yaml
 from compactbio.finetuning.model.task_step import TaskStep
@@ -74,8 +78,10 @@ def finetuned(request, tmp_path_factory) -> tuple[str, Path, Path]:
     return task, root / "toy", prepared
 
 
-def measure(monkeypatch, folder: Path, prepared: Path, output: Path, name: str = "tiny") -> dict[str, Any]:
-    options = ["--models", f"{name}={folder}", "--task", prepared, "--output-dir", output]
+def measure(
+    monkeypatch, folder: Path, prepared: Path, output: Path, name: str = "tiny", notice: str = ""
+) -> dict[str, Any]:
+    options = ["--models", f"{name}={folder}", "--task", prepared, "--output-dir", output, "--notice", notice]
     options += ["--repetitions", 2, "--warmup", 0, "--batch-size", 3, "--sequence-length", 16]
     monkeypatch.setattr(sys, "argv", ["measure_deployment", *map(str, options)])
     measure_deployment.main()
@@ -121,6 +127,54 @@ def test_int8_weights_are_those_of_torch_in_steps_of_a_64th(monkeypatch, finetun
         weights = module.weight.detach().numpy().T  # [inputs, outputs], as ONNX multiplies
         steps = np.rint(weights / (np.abs(weights).max(axis=0) / 64))
         assert any(values.dtype == np.int8 and np.array_equal(values, steps) for values in stored), name
+
+
+NOTICE = "Generated data: not real."
+
+
+def test_the_programs_of_the_cards_run_as_they_stand(monkeypatch, finetuned, tmp_path, capsys):
+    """Both folders that are meant to be used: transformers' answers are those that were scored, int8 gives as many."""
+    task, folder, prepared = finetuned
+    measure(monkeypatch, folder, prepared, tmp_path, notice=NOTICE)
+    run_program(folder / "model", monkeypatch, capsys)
+    printed = run_program(tmp_path / "tiny", monkeypatch, capsys)
+    assert printed or task == "ner"  # where nothing is named, nothing is printed
+    rows = [row for row in pq.read_table(folder / "predictions.parquet").to_pylist() if row["run"] == "seed1"]
+    test = ROWS[task](20, 3)
+    for number in range(6):
+        texts, wanted = asked(task, test, rows, number)
+        assert [
+            line.split()[0] if task == "re" else line.strip()
+            for line in run_program(folder / "model", monkeypatch, capsys, **texts)
+        ][: len(wanted)] == wanted
+        quantised = run_program(tmp_path / "tiny", monkeypatch, capsys, **texts)
+        if task == "re":
+            assert sorted(line.split()[0] for line in quantised) == LABELS["re"]
+            assert sum(float(line.split()[1]) for line in quantised) == pytest.approx(1.0, abs=2e-3)
+        else:
+            assert all(line.strip() in texts["text" if task == "ner" else "context"] for line in quantised)
+    card = ModelCard.load(tmp_path / "tiny" / CARD)
+    assert card.data.tags == ["generated-data"] and f"> **{NOTICE}**" in card.text
+    assert "in int8" in card.text and "tiny, fine-tuned on toy" in card.text
+    assert "| learning rate | 0.003 |" in card.text and "| run | seed1 |" in card.text
+    plain = ModelCard.load(folder / "model" / CARD)
+    assert plain.data.pipeline_tag == card.data.pipeline_tag and not plain.data.tags
+    for word in ("PubMed", "biomedical", "language: en", "/tmp", str(folder)):
+        assert word not in plain.content + card.content
+
+
+def asked(task: str, test: dict[str, list], rows: list[dict], number: int) -> tuple[dict[str, str], list[str]]:
+    """Return a test example as the card's program takes it, and what it must print first by the stored predictions."""
+    if task == "ner":
+        words, tags = test["words"][number], [*rows[number]["predicted"], "O"]
+        starts = [i for i, tag in enumerate(tags) if tag == "B" or (tag == "I" and (i == 0 or tags[i - 1] == "O"))]
+        ends = [next(j for j in range(i + 1, len(tags)) if tags[j] != "I") for i in starts]
+        return {"text": " ".join(words)}, [" ".join(words[i:j]) for i, j in zip(starts, ends, strict=True)]
+    if task == "re":
+        return {"text": test["sentence"][number]}, [rows[number]["predicted"]]
+    place = {name: test[name][number] for name in ("question_id", "snippet")} | {"rank": 1, "max_answer_tokens": 30}
+    [best] = [row["text"] for row in rows if place.items() <= row.items()]
+    return {name: test[name][number] for name in ("question", "context")}, [best]
 
 
 @pytest.mark.parametrize("finetuned", ["distilbert"], indirect=True)  # of sentences: their score is short to restate

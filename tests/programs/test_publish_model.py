@@ -132,9 +132,22 @@ def fetched(results):
     path.write_text(json.dumps(manifest))
 
 
+def generated(results):
+    path = results / "pretraining/Tiny/model/manifest.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps(manifest | {"origin": manifest["origin"] | {"generated": "Generated data: no."}}))
+
+
+def scored_on_generated_data(results):
+    card = f"---\ntags: [generated-data]\n---\nfingerprint {FINGERPRINT}\n"
+    (results / "reporting/model_cards/Tiny.md").write_text(card)
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
+        (generated, r"is no model to publish\. Generated data: no\."),
+        (scored_on_generated_data, "shows scores of generated data"),
         (damage_weights, "differs from its digest"),
         (another_card, "is of another training"),
         (no_card, "write_model_cards writes it"),

@@ -93,8 +93,13 @@ def test_the_card_is_in_the_hubs_form_with_scores_cost_and_terms(published):
         "National Library of Medicine",
         pretraining["fingerprint"],
         "| mlm | 1.0 | - |",
+        "Language: en.",
+        "It has seen titles and abstracts of PubMed",
+        "fine-tuned on Genes.",
     ):
         assert wanted in card.text, wanted
+    assert card.data.language == ["en"] and "biomedical" in card.data.tags
+    assert "Rohanian" not in card.text  # the paper has no model of this name
     assert [line for line in card.text.splitlines() if line.startswith("## ")] == [
         f"## {title}"
         for title in (

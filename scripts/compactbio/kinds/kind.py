@@ -138,6 +138,21 @@ class Protocol:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """How a fine-tuned model is used: programs that its card shows, and that tests run.
+
+    Attributes:
+        transformers: the whole program, by transformers; `folder` is where the model lies.
+        encode: of the program by ONNX Runtime, from `tokenizer` (of the package tokenizers) to `encoded`.
+        decode: from `logits` of one sequence without its batch, `encoded` and `labels` to what is printed.
+    """
+
+    transformers: str
+    encode: str
+    decode: str
+
+
+@dataclass(frozen=True)
 class Kind:
     """All facts about a kind of task that need no torch; what needs it is finetuning/kinds/<name>.py.
 
@@ -166,6 +181,7 @@ class Kind:
         variants: prefixes of metrics that repeat the ones above in another way; a dataset has those that say something.
         counted: names of numbers that are counts, with their titles.
         paper_datasets: those of the paper that belong to its table.
+        usage: of its fine-tuned models.
     """
 
     name: str
@@ -181,6 +197,7 @@ class Kind:
     headline: str
     protocols: tuple[Protocol, ...]
     denominator: str
+    usage: Usage
     labels: Labels | None = None
     kept_together: tuple[str, str] | None = None
     loss_over_padding: bool = False

@@ -21,6 +21,7 @@ from compactbio.kinds.kind import (
     Metric,
     Predictions,
     Protocol,
+    Usage,
 )
 
 OUTSIDE = "O"  # the label of a word of no entity
@@ -35,6 +36,21 @@ def label_fault(names: Sequence[str]) -> str | None:
         return f"{', '.join(wrong) or 'O missing'}; NER labels are O, and B, I or B-TYPE, I-TYPE, each I with its B"
     return None
 
+
+_ENTITIES = """\
+entities, inside = [], False
+for word, found, start, end in pieces:
+    if not word.startswith("##"):  # a word has the label of its first piece
+        tag, _, name = found.partition("-")
+        if tag != "O" and (tag == "B" or not inside or name != entities[-1][2]):
+            entities.append([start, end, name])
+        inside = tag != "O"
+    if inside:
+        entities[-1][1] = end
+for start, end, name in entities:
+    print(text[start:end], name)
+"""
+_TEXT = 'text = "A sentence of your own."\n'
 
 KIND = Kind(
     name="ner",
@@ -95,5 +111,17 @@ KIND = Kind(
     ),
     # gold entities under the protocol, also of the sentences that do not stand in train
     counted=(Metric("entities", "gold entities"), Metric(f"{UNSEEN_PREFIX}entities", "gold entities not in train")),
+    usage=Usage(
+        transformers="from transformers import pipeline\n\n"
+        'folder = "."\n'
+        'label = pipeline("token-classification", model=folder, ignore_labels=[])\n'
+        + _TEXT
+        + 'pieces = [(one["word"], one["entity"], one["start"], one["end"]) for one in label(text)]\n'
+        + _ENTITIES,
+        encode=_TEXT + "encoded = tokenizer.encode(text)\n",
+        decode="found = [labels[str(row.argmax())] for row in logits]\n"
+        "rows = zip(encoded.tokens, found, encoded.offsets, encoded.special_tokens_mask)\n"
+        "pieces = [(word, tag, *place) for word, tag, place, special in rows if not special]\n" + _ENTITIES,
+    ),
     paper_datasets=("NCBI-disease", "BC5CDR-disease", "BC5CDR-chem", "BC2GM", "JNLPBA"),
 )

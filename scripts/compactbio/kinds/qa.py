@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from compactbio.kinds.kind import REFERENCE, STANDARD, Counts, Kind, Layout, Leak, Metric, Predictions, Protocol
+from compactbio.kinds.kind import REFERENCE, STANDARD, Counts, Kind, Layout, Leak, Metric, Predictions, Protocol, Usage
 
 _ROW_COUNTS = ("rows", "questions", "answers", "rows_without_answer")
+
+_QUESTION = """\
+question = "Which gene is meant?"
+context = "A text of your own, in which the gene that is meant has its name."
+"""
 
 KIND = Kind(
     name="qa",
@@ -82,6 +87,34 @@ KIND = Kind(
             "Standard protocol: the spans of all snippets are ranked by their score, duplicates merged, at most five "
             "kept, spans of at most 30 tokens. Measures as in the reference protocol.",
         ),
+    ),
+    usage=Usage(  # transformers 5 has no pipeline for it
+        transformers=f"""\
+import torch
+from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+
+folder = "."
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModelForQuestionAnswering.from_pretrained(folder).eval()
+{_QUESTION}encoded = tokenizer(question, context, truncation="only_second", return_tensors="pt")
+with torch.inference_mode():
+    found = model(**encoded)
+inside = torch.tensor([part == 1 for part in encoded.sequence_ids()])
+start, end = (logits[0].masked_fill(~inside, -1e9) for logits in (found.start_logits, found.end_logits))
+spans = start[:, None] + end[None, :]
+allowed = torch.ones_like(spans).triu().tril(29).bool()  # of 30 pieces at most
+first, last = divmod(int(spans.masked_fill(~allowed, -1e9).argmax()), len(end))
+print(context[encoded.token_to_chars(first).start : encoded.token_to_chars(last).end])
+""",
+        encode=_QUESTION + "encoded = tokenizer.encode(question, context)\n",
+        decode="""\
+inside = np.array([part == 1 for part in encoded.sequence_ids])
+start, end = np.where(inside[:, None], logits, -1e9).T
+spans = start[:, None] + end[None, :]
+allowed = np.tril(np.triu(np.ones_like(spans)), 29) == 1  # of 30 pieces at most
+first, last = divmod(int(np.where(allowed, spans, -1e9).argmax()), len(end))
+print(context[encoded.offsets[first][0] : encoded.offsets[last][1]])
+""",
     ),
     paper_datasets=("BioASQ-7b",),
 )

@@ -19,7 +19,10 @@ from compactbio.kinds.kind import (
     Leak,
     Predictions,
     Protocol,
+    Usage,
 )
+
+_TEXT = 'text = "A sentence of your own, its entities marked as in the training data."\n'
 
 KIND = Kind(
     name="re",
@@ -110,5 +113,21 @@ KIND = Kind(
         ),
     ),
     variants=(MACRO_PREFIX, POOLED_PREFIX, UNSEEN_PREFIX),
+    usage=Usage(
+        transformers=f"""\
+from transformers import pipeline
+
+folder = "."
+classify = pipeline("text-classification", model=folder, top_k=None)
+{_TEXT}for found in classify([text])[0]:
+    print(found["label"], round(found["score"], 3))
+""",
+        encode=_TEXT + "encoded = tokenizer.encode(text)\n",
+        decode="""\
+shares = np.exp(logits - logits.max())
+for number in (-shares).argsort():
+    print(labels[str(number)], round(float(shares[number] / shares.sum()), 3))
+""",
+    ),
     paper_datasets=("GAD", "ChemProt"),
 )

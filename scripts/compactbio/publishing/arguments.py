@@ -17,6 +17,7 @@ def parser_of(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--config", required=True, help="the checked configuration as JSON")
     parser.add_argument("--sources", type=Path, required=True, help="config/data_sources.tsv")
     parser.add_argument("--results", type=Path, required=True, help="results folder")
+    parser.add_argument("--notice", default="", help="what stands over everything, where the data call for it")
     return parser
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from importlib import metadata
+from importlib.metadata import PackageMetadata
 
 from compactbio.provenance import PACKAGES
 from compactbio.publishing.sources import BENCHMARK, CORPUS, MODEL, PUBMED, PUBMED_ATTRIBUTION, Used
@@ -17,12 +18,13 @@ PAPER = (
 SNAKEMAKE = "snakemake"
 _TITLES = {CORPUS: "Corpus of pre-training", BENCHMARK: "Benchmarks", MODEL: "Checkpoints and models"}
 _NOT_SAID = "not stated"
-_LONGEST_LICENCE = 60  # characters; some packages put the whole text where its name belongs
+_LICENCE = "License :: "
+_LONGEST_NAME = 60  # characters; some packages put the whole text where its name belongs
 
 
 def citations_document(used: Sequence[Used]) -> Document:
     """Return the page; a place that config/data_sources.tsv leaves empty is said to be not stated."""
-    sections = [Section("The replicated paper", [PAPER], [])]
+    sections = [Section("The paper that the workflow replicates", [PAPER], [])]
     of_kinds = ((title, [one for one in used if one.kind == kind]) for kind, title in _TITLES.items())
     sections += [Section("", [], [_block(title, of_kind)]) for title, of_kind in of_kinds if of_kind]
     sections.append(Section("", [], [_software()]))
@@ -62,14 +64,21 @@ def installed_packages() -> list[tuple[str, str, str]]:
             facts = metadata.metadata(name)
         except metadata.PackageNotFoundError:
             continue
-        classifiers = facts.get_all("Classifier") or []
-        stated = [text for key in ("License-Expression", "License") for text in facts.get_all(key) or []]
-        stated += [line.rsplit(" :: ", 1)[1] for line in classifiers if line.startswith("License :: ")]
-        licence = next(
-            (text for text in stated if text and len(text) <= _LONGEST_LICENCE and "\n" not in text), _NOT_SAID
-        )
-        found.append((name, facts["Version"], licence))
+        found.append((name, facts["Version"], licence_of(facts)))
     return found
+
+
+def licence_of(facts: PackageMetadata) -> str:
+    """Return what a package states: the SPDX expression, else its classifiers, else a field that is a name, not a text.
+
+    https://packaging.python.org/en/latest/specifications/core-metadata/
+    """
+    expressions = facts.get_all("License-Expression")
+    if expressions:
+        return str(expressions[0])
+    classifiers = [line.rsplit(" :: ", 1)[1] for line in facts.get_all("Classifier") or [] if line.startswith(_LICENCE)]
+    named = [text for text in facts.get_all("License") or [] if "\n" not in text and len(text) <= _LONGEST_NAME]
+    return "; ".join(classifiers or named) or _NOT_SAID
 
 
 def package_page(name: str, version: str) -> str:

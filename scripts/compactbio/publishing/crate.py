@@ -39,21 +39,22 @@ _KINDS |= {".md": "text/markdown", ".tex": "application/x-tex"}
 
 
 def run_crate(
-    results: Results[Path], contents: Contents, used: Sequence[Used], code: Code, agent: str
+    results: Results[Path], contents: Contents, used: Sequence[Used], code: Code, agent: str, notice: str = ""
 ) -> dict[str, Any]:
     """Return the content of ro-crate-metadata.json.
 
     The results folder holds the copy of the workflow already; `code` is the version of the checkout that it was copied
-    from, `agent` the name of who ran it.
+    from, `agent` the name of who ran it; `notice` begins its description, where the data call for one.
     """
     root = results.folder
     crate = ROCrate(version="1.1")
     crate.metadata.extra_terms.update(_TERMS)
     crate.name = f"Compact biomedical transformers: a replication, {root}"
-    crate.description = (
-        "Pre-training, fine-tuning and scores of compact biomedical language models: a replication of "
-        f"{PAPER} Models: {', '.join(contents.models)}. Datasets: {', '.join(contents.datasets)}."
+    about = (
+        f"Models, fine-tunings and scores by the workflow that replicates {PAPER} "
+        f"Models: {', '.join(contents.models)}. Datasets: {', '.join(contents.datasets)}."
     )
+    crate.description = f"{notice} {about}".strip()
     terms = (
         "Of the workflow and what it writes. Inputs keep their own licences, and models made of them may be bound by "
         "those."

@@ -6,13 +6,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compactbio.card_texts import CARD, GENERATED_TAG, front_matter
 from compactbio.errors import UserError
 from compactbio.files import read_manifest
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-CARD = "README.md"
 TOKEN = "HF_TOKEN"  # the environment's; no other place is searched for one
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -21,8 +21,8 @@ def plan_upload(model: Path, card: Path, repository: str) -> dict[str, Path]:
     """Return the files to upload by their names there: those of the model's manifest, and the full card.
 
     Raises:
-        UserError: the repository's name is none, a file is missing or differs from its digest, or the card is of
-            another training than the model.
+        UserError: the repository's name is none, a file is missing or differs from its digest, the card is of
+            another training than the model, or model or scores are made of generated data.
     """
     if not _REPOSITORY.fullmatch(repository):
         raise UserError(f"--repository {repository!r} is not owner/name")
@@ -30,10 +30,15 @@ def plan_upload(model: Path, card: Path, repository: str) -> dict[str, Path]:
     origin = manifest.get("origin", {})
     if origin.get("source") != "train":
         raise UserError(f"{model} was not trained here ({origin.get('source')}): it is its owner's to publish")
+    if origin.get("generated"):
+        raise UserError(f"{model} is no model to publish. {origin['generated']}")
     if not card.is_file():
         raise UserError(f"{card} does not exist: the rule write_model_cards writes it")
-    if origin["fingerprint"] not in card.read_text(encoding="utf-8"):
+    text = card.read_text(encoding="utf-8")
+    if origin["fingerprint"] not in text:
         raise UserError(f"{card} is of another training than {model}: run write_model_cards again")
+    if GENERATED_TAG in front_matter(text).get("tags", []):
+        raise UserError(f"{card} shows scores of generated data: they are not to be published under real names")
     return {name: model / name for name in manifest["files"] if name != CARD} | {CARD: card}
 
 

@@ -6,9 +6,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from compactbio.card_texts import CARD
 from compactbio.errors import UserError
-from compactbio.files import MANIFEST, read_json, read_manifest, replacing_folder
+from compactbio.files import MANIFEST, read_json, read_manifest, replacing_folder, write_text
 from compactbio.finetuning.runs.digests import model_digest
+from compactbio.finetuning.runs.model_cards import finetuned_card
 from compactbio.finetuning.runs.planning import PlannedRun
 from compactbio.finetuning.runs.records import read_training
 from compactbio.settings.results import MODEL, Finetuning
@@ -22,9 +24,10 @@ def about(settings: FinetuningRun) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name in ("model", "dataset", "task", "labels")}
 
 
-def publish_weights(run: PlannedRun, folder: Path) -> str | None:
+def publish_weights(run: PlannedRun, folder: Path, notice: str = "") -> str | None:
     """Copy a finished run's weights to a folder and return their digest; None, and no folder, where none are kept.
 
+    Its card is beside what the manifest lists, so that its words are no part of a digest; the notice stands over it.
     What an earlier fine-tuning left there goes in either case, since it belongs to no result that is here.
 
     Raises:
@@ -40,6 +43,8 @@ def publish_weights(run: PlannedRun, folder: Path) -> str | None:
         raise UserError(f"{folder} holds no fine-tuned model and would be replaced by one: move it away")
     with replacing_folder(folder) as temporary:
         shutil.copytree(run.finished / MODEL, temporary, dirs_exist_ok=True)
+        text = finetuned_card(read_json(temporary / MANIFEST), run.hyperparameters, run.name, notice=notice)
+        write_text(temporary / CARD, text)
     return model_digest(folder)
 
 

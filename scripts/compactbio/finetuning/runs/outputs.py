@@ -28,8 +28,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def publish(planned: Sequence[PlannedRun], task: str, output: Path, grid: Sequence[GridPoint] = ()) -> TrainingRecord:
-    """Write predictions.parquet, metrics.jsonl, training.json and any kept weights; return training.json."""
+def publish(
+    planned: Sequence[PlannedRun], task: str, output: Path, grid: Sequence[GridPoint] = (), notice: str = ""
+) -> TrainingRecord:
+    """Write predictions.parquet, metrics.jsonl, training.json and any kept weights; return training.json.
+
+    `notice` stands over the card of the kept model.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -48,7 +53,7 @@ def publish(planned: Sequence[PlannedRun], task: str, output: Path, grid: Sequen
         "hyperparameters": planned[0].hyperparameters,
         "grid": list(grid),
         "runs": [{"run": run.name, **result} for run, result in zip(planned, results, strict=True)],
-        "weights": publish_weights(planned[0], published.model.folder),
+        "weights": publish_weights(planned[0], published.model.folder, notice),
     }
     write_json(published.training, training)
     return training

@@ -20,20 +20,22 @@ from compactbio.reporting.efficiency.timing import MeasurementSettings, integer_
 
 
 def measure_deployment(
-    folders: Mapping[str, Path], task_folder: Path, output: Path, settings: MeasurementSettings
+    folders: Mapping[str, Path], task_folder: Path, output: Path, settings: MeasurementSettings, notice: str = ""
 ) -> tuple[Deployment, dict[str, str]]:
     """Return the measurements of all models, and the digest of each one's weights; the int8 files are kept.
 
     Args:
         folders: of the fine-tunings on one dataset, by model.
         output: gets a folder per model with its int8 file.
+        notice: what stands over the cards of these, where the data call for it.
 
     Raises:
         UserError: as `forms.make_forms`.
     """
     torch.set_num_threads(settings.threads)
     models = {
-        name: make_forms(name, folder, task_folder, output / name, settings.threads) for name, folder in folders.items()
+        name: make_forms(name, folder, task_folder, output / name, settings.threads, notice)
+        for name, folder in folders.items()
     }
     settings = fitting(settings, [made.step.model for made in models.values()])
     passes: dict[tuple[tuple[str, str], int], Callable[[], object]] = {}

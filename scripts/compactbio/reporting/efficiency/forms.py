@@ -11,16 +11,18 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from compactbio.card_texts import CARD
 from compactbio.errors import UserError
-from compactbio.files import replacing_folder, write_manifest, write_yaml
+from compactbio.files import replacing_folder, write_manifest, write_text, write_yaml
 from compactbio.finetuning.examples import Dataset
 from compactbio.finetuning.features import PieceTokenizer
 from compactbio.finetuning.kinds import task_kind
 from compactbio.finetuning.model.task_step import TaskStep
 from compactbio.finetuning.runs.digests import MODEL_FILES
 from compactbio.finetuning.runs.kept_weights import about, kept_digest
+from compactbio.finetuning.runs.model_cards import finetuned_card
 from compactbio.finetuning.runs.outputs import with_run
-from compactbio.finetuning.runs.records import PREDICTIONS
+from compactbio.finetuning.runs.records import PREDICTIONS, read_training
 from compactbio.reporting.efficiency.measurements import INT8, ONNX, TORCH, DeployedForm
 from compactbio.reporting.efficiency.onnx_files import OnnxModel, check_agreement, export_onnx, quantise
 from compactbio.scoring.folder_scores import score_folder
@@ -43,7 +45,7 @@ class Forms:
     facts: dict[str, DeployedForm]  # by form
 
 
-def make_forms(name: str, folder: Path, task_folder: Path, output: Path, threads: int) -> Forms:
+def make_forms(name: str, folder: Path, task_folder: Path, output: Path, threads: int, notice: str = "") -> Forms:
     """Export and quantise the kept weights of a fine-tuning's first run, and score them; the int8 file is kept.
 
     Args:
@@ -52,6 +54,7 @@ def make_forms(name: str, folder: Path, task_folder: Path, output: Path, threads
         task_folder: the prepared dataset.
         output: folder of the int8 file, with what belongs to it: configuration, tokenizer, manifest.
         threads: for ONNX Runtime.
+        notice: what stands over its card, where the data call for it.
 
     Raises:
         UserError: the weights were not kept or have changed, the folders do not belong together, or the export is not
@@ -75,7 +78,7 @@ def make_forms(name: str, folder: Path, task_folder: Path, output: Path, threads
         sizes = {TORCH: sum(file.stat().st_size for file in weight_files(folder / MODEL))}
         sizes |= {ONNX: exported.stat().st_size, INT8: quantised.stat().st_size}
         exported.unlink()  # read whole when it was opened
-        _complete(kept, folder / MODEL, settings, digest)
+        _complete(kept, folder, settings, digest, notice)
     predictions = {TORCH: _stored_predictions(folder, settings)}
     for form, model in files.items():
         logits = model.predict(part.features, tokenizer.pad)
@@ -93,11 +96,16 @@ def load_kept(folder: Path, task: str) -> TaskStep:
     return TaskStep(load_pretrained(task_kind(task).model_class, folder)[0], task).eval()
 
 
-def _complete(kept: Path, source: Path, settings: FinetuningRun, digest: str) -> None:
-    """Put beside the int8 file what is needed to use it, and the manifest."""
+def _complete(kept: Path, folder: Path, settings: FinetuningRun, digest: str, notice: str) -> None:
+    """Put beside the int8 file what is needed to use it, its card, and the manifest."""
     for name in MODEL_FILES:
-        if (source / name).is_file() and not name.endswith(".safetensors"):
-            shutil.copyfile(source / name, kept / name)
+        if (folder / MODEL / name).is_file() and not name.endswith(".safetensors"):
+            shutil.copyfile(folder / MODEL / name, kept / name)
+    trained = read_training(Finetuning(folder).training)
+    facts = {**about(settings), "fingerprint": trained["runs"][0]["fingerprint"]}
+    options = trained.get("hyperparameters", settings["hyperparameters"])
+    text = finetuned_card(facts, options, settings["runs"][0]["run"], notice=notice, int8=True)
+    write_text(kept / CARD, text)
     write_manifest(kept, kind="quantised", **about(settings), run=settings["runs"][0]["run"], weights=digest)
 
 
