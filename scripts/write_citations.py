@@ -18,7 +18,7 @@ def main() -> None:
     _, results, used = read_run(arguments)
 
     from compactbio.publishing.citations import bibtex, citations_document
-    from compactbio.reporting.render import write_document
+    from compactbio.reporting.document_files import write_document
     from compactbio.reporting.report_records import INDEX
 
     page = results.reporting.citations("md")
