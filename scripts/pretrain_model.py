@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from compactbio.files import read_json, write_json
@@ -126,8 +127,9 @@ def train(inputs: RunInputs, folder: Path, tries: Tries, arguments: argparse.Nam
     except Exception as error:
         if main_process:
             step = checkpoints.latest_step()
-            submissions.end(step=step, seconds=checkpoints.seconds(), reason="error")
             tries.end(started_at=before, step=step, finished=False, reason="error", error=error)
+            with suppress(OSError):  # what ended it is raised, also where it was the disk
+                submissions.end(step=step, seconds=checkpoints.seconds(), reason="error")
         else:
             note_lack_of_memory(folder, error)
         raise

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +30,22 @@ def main() -> None:
     missing = [str(path) for path in arguments.metrics if not path.is_file()]
     if missing:
         raise UserError(f"{', '.join(missing)}: no such file; a training writes it with its first logged step")
-    from tensorboardX import SummaryWriter
-
     with replacing_folder(arguments.output) as folder:
         for path, name in zip(arguments.metrics, run_names(arguments.metrics), strict=True):
-            with SummaryWriter(str(folder / name)) as writer:
-                for step, tag, value in scalars(read_metrics(path)):
-                    writer.add_scalar(tag, value, step)
+            write_events(folder / name, scalars(read_metrics(path)))
     logging.info("%d runs in %s", len(arguments.metrics), arguments.output)
+
+
+def write_events(folder: Path, values: Iterable[tuple[int, str, float]]) -> None:
+    """Write (step, tag, value) as one event file. SummaryWriter's thread would never end where a disk is full."""
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.summary import scalar
+
+    folder.mkdir(parents=True)
+    with closing(EventsWriter(str(folder / "events"))) as writer:
+        for step, tag, value in values:
+            writer.write_event(Event(wall_time=time.time(), step=step, summary=scalar(tag, value)))
 
 
 def run_names(paths: list[Path]) -> list[str]:

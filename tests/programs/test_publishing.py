@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ import write_provenance
 import yaml
 from helpers import provenance as chain
 
-from compactbio.publishing.sources import used_sources
+from compactbio.errors import UserError
+from compactbio.publishing.citations import bibtex
+from compactbio.publishing.sources import Used, used_sources
 from compactbio.settings.load import CONFIG_FOLDER, settings_of_files
 from compactbio.settings.selection import fetched_names, trained_models
 
@@ -67,10 +70,25 @@ def test_citations_name_everything_used_with_its_terms(published):
 
 
 def test_bibtex_holds_the_citations_as_they_stand(published):
-    text = (published / "reporting/citations.bib").read_text()
-    assert text.count("@") == 1 + 4
-    assert "  note = {Curator 2014},\n" in text and "doi = {10.1093/bioinformatics/btad103}" in text
-    assert text.count("{") == text.count("}")
+    from pybtex.database import parse_file
+
+    entries = parse_file(published / "reporting/citations.bib").entries
+    assert len(entries) == 1 + 4
+    paper = entries["rohanian2023"]
+    assert [str(author) for author in paper.persons["author"]][0::3] == ["Rohanian, Omid", "Clifton, David A."]
+    assert paper.fields["doi"] == "10.1093/bioinformatics/btad103"
+    assert "Curator 2014" in [entry.fields.get("note") for entry in entries.values()]
+
+
+def test_bibtex_escapes_texts_and_not_addresses_and_refuses_what_it_cannot_hold():
+    from pybtex.database import parse_string
+
+    source = Used("corpus", "A_B & C 5%", ("x",), "https://x.org/a_b?c=1&d=%20#f", "1", "", "Ünal, $5 {#1}")
+    fields = parse_string(bibtex([source]), "bibtex").entries["a-b-c-5"].fields
+    assert fields["title"] == r"A\_B \& C 5\%" and fields["note"] == r"Ünal, \$5 {\#1}"
+    assert fields["howpublished"] == r"\url{https://x.org/a_b?c=1&d=%20#f}"
+    with pytest.raises(UserError, match="data_sources"):
+        bibtex([replace(source, citation="no { partner")])
 
 
 def test_the_card_is_in_the_hubs_form_with_scores_cost_and_terms(published):

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import write_tensorboard
+from helpers.disks import files_no_longer_than
 from tensorboardX.proto.event_pb2 import Event
 
 from compactbio.errors import UserError
@@ -63,3 +64,10 @@ def test_a_single_training_and_a_missing_one(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"none/metrics.jsonl: no such file"):
         call(monkeypatch, "--output", tmp_path / "events", path, tmp_path / "none" / "metrics.jsonl")
     assert (tmp_path / "events" / "Small").is_dir()
+
+
+def test_a_disk_that_takes_no_more_is_said_at_once(tmp_path, monkeypatch):
+    path = write_metrics(tmp_path / "Small", *({"step": step, "loss": 2.0} for step in range(300)))
+    with files_no_longer_than(3000), pytest.raises(OSError, match=r"File too large.*events"):
+        call(monkeypatch, "--output", tmp_path / "events", path)
+    assert not (tmp_path / "events").exists()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from helpers.disks import files_no_longer_than
 from helpers.writers import OUT, PROGRAMS, WRITERS, Write, contents, in_child
 
 from compactbio import logs
@@ -91,17 +91,6 @@ def test_two_of_a_program_write_one_after_the_other(program: str, tmp_path: Path
 
 def _folders_with_manifests(folder: Path) -> Iterator[Path]:
     return (path.parent for path in sorted(folder.rglob("manifest.json")))
-
-
-@contextmanager
-def files_no_longer_than(limit: int) -> Iterator[None]:
-    """Let the system refuse longer files, whatever language writes them."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def refused(write: Write, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> str:

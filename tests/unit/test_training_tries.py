@@ -65,6 +65,20 @@ def test_a_signal_never_counts(tmp_path: Path, reached: tuple[int, ...]) -> None
     start(tmp_path)
 
 
+def test_a_disk_that_fills_up_before_the_end_is_noted_never_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no")
+
+    for _ in range(5):
+        one = start(tmp_path)
+        with monkeypatch.context() as patched:
+            patched.setattr("compactbio.training.tries.write_json", full)
+            one.end(started_at=5, step=5, finished=False, reason="error", error=NotSavedError("x"))
+    start(tmp_path)
+
+
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG])
 def test_a_disk_that_cannot_be_written_never_counts(tmp_path: Path, code: int) -> None:
     full = OSError(code, "no")

@@ -1,4 +1,8 @@
-"""What the workflow's jobs cost by SLURM's accounting (sacct), and what they should ask for next time."""
+"""What the workflow's jobs cost by SLURM's accounting (sacct), and what they should ask for next time.
+
+By hand: the plugin's efficiency report is of one start of Snakemake, made at its end, and has no time in the queue, no
+GPU-hours, no models and nothing of what was put back into the queue.
+"""
 
 from __future__ import annotations
 

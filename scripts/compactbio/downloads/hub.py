@@ -13,6 +13,7 @@ from compactbio.downloads.hub_client import asking, hub_api, hub_token, progress
 from compactbio.downloads.pins import pinned
 from compactbio.downloads.retries import Patience, TransferError, TransientError
 from compactbio.errors import UserError
+from compactbio.file_errors import writing
 from compactbio.files import sha256_of_file
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")  # the first one there is used
@@ -42,7 +43,8 @@ def fetch_snapshot(
         for name in _files_at(repository, revision, commit, lock_file, patience):
             if name not in cached:
                 log.info("downloading %s of %s at %s", name, repository, commit)
-                asking(partial(_download, repository, commit, name, cache), repository, patience)
+                with writing(cache):
+                    asking(partial(_download, repository, commit, name, cache), repository, patience)
         cached = _sound_files(repository, commit, cache)
     return cached["config.json"].parent
 

@@ -14,6 +14,7 @@ from compactbio.downloads.checksums import Digest, digest_of_file
 from compactbio.downloads.content import content_fault
 from compactbio.downloads.retries import PATIENCE, MissingError, Patience, TransferError, TransientError, with_retries
 from compactbio.downloads.web import body_of, response_of
+from compactbio.file_errors import writing
 from compactbio.locks import locked
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def fetch_file(
     if is_there():  # without the lock, so that a cache which others own can be read
         log.info("%s is there already", target)
         return urls[0]
-    with locked(target):
+    with writing(target), locked(target):
         if is_there():
             return urls[0]
         failures: list[TransferError] = []

@@ -6,7 +6,9 @@ import re
 from collections.abc import Sequence
 from importlib import metadata
 from importlib.metadata import PackageMetadata
+from typing import TextIO
 
+from compactbio.errors import UserError
 from compactbio.provenance import PACKAGES
 from compactbio.publishing.sources import BENCHMARK, CORPUS, MODEL, PUBMED, PUBMED_ATTRIBUTION, Used
 from compactbio.reporting.render import DASH, Block, Document, Section, row
@@ -15,6 +17,16 @@ PAPER = (
     "Rohanian O, Nouriborji M, Kouchaki S, Clifton DA. On the Effectiveness of Compact Biomedical Transformers. "
     "Bioinformatics 39(3), btad103, 2023. doi:10.1093/bioinformatics/btad103"
 )
+_PAPER_AUTHORS = ("Rohanian, Omid", "Nouriborji, Mohammadmahdi", "Kouchaki, Samaneh", "Clifton, David A.")
+_PAPER_FIELDS = {
+    "title": "On the Effectiveness of Compact Biomedical Transformers",
+    "journal": "Bioinformatics",
+    "volume": "39",
+    "number": "3",
+    "pages": "btad103",
+    "year": "2023",
+    "doi": "10.1093/bioinformatics/btad103",
+}
 SNAKEMAKE = "snakemake"
 _TITLES = {CORPUS: "Corpus of pre-training", BENCHMARK: "Benchmarks", MODEL: "Checkpoints and models"}
 _NOT_SAID = "not stated"
@@ -90,29 +102,30 @@ def bibtex(used: Sequence[Used]) -> str:
     """Return an entry for the paper, and one a source whose note is the citation as the table has it.
 
     The table has no fields of authors and titles, so none are made up: a note is printed as it stands.
+
+    Raises:
+        UserError: a text of the table has braces without their partner.
     """
-    paper = {
-        "author": "Rohanian, Omid and Nouriborji, Mohammadmahdi and Kouchaki, Samaneh and Clifton, David A.",
-        "title": "On the Effectiveness of Compact Biomedical Transformers",
-        "journal": "Bioinformatics",
-        "volume": "39",
-        "number": "3",
-        "pages": "btad103",
-        "year": "2023",
-        "doi": "10.1093/bioinformatics/btad103",
-    }
-    entries = [_entry("article", "rohanian2023", paper)]
+    from pybtex.database import BibliographyData, Entry, Person
+    from pybtex.database.output.bibtex import BibTeXError, Writer
+
+    class Verbatim(Writer):
+        """Leaves addresses alone, in which a backslash would be part of the address."""
+
+        def _write_field(self, stream: TextIO, type: str, value: str) -> None:
+            if type == "howpublished":
+                stream.write(f",\n    {type} = {{\\url{{{value}}}}}")
+            else:
+                super()._write_field(stream, type, value.replace("$", r"\$"))
+
+    authors = [Person(name) for name in _PAPER_AUTHORS]
+    entries = {"rohanian2023": Entry("article", fields=_PAPER_FIELDS, persons={"author": authors})}
     for one in used:
         if one.citation:
             fields = {"title": one.name, "note": one.citation, "howpublished": one.url, "version": one.version}
-            entries.append(_entry("misc", re.sub(r"[^a-z0-9]+", "-", one.name.lower()).strip("-"), fields))
-    return "\n".join(entries)
-
-
-def _entry(kind: str, key: str, fields: dict[str, str]) -> str:
-    """Return one BibTeX entry without its empty fields."""
-    texts = {name: re.sub(r"([&%$#_])", r"\\\1", text) for name, text in fields.items() if text}
-    if "howpublished" in texts:
-        texts["howpublished"] = f"\\url{{{fields['howpublished']}}}"
-    lines = [f"  {name} = {{{text}}}," for name, text in texts.items()]
-    return "\n".join([f"@{kind}{{{key},", *lines, "}", ""])
+            key = re.sub(r"[^a-z0-9]+", "-", one.name.lower()).strip("-")
+            entries[key] = Entry("misc", fields={name: text for name, text in fields.items() if text})
+    try:
+        return Verbatim().to_string(BibliographyData(entries))
+    except BibTeXError as error:
+        raise UserError(f"config/data_sources.tsv has what no BibTeX can hold ({error}): correct its text") from None

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Required, TypedDict, cast
 
+from compactbio.file_errors import writing
 from compactbio.files import read_json_lines, write_text
 
 
@@ -66,7 +67,7 @@ class MetricsLog:
         """Append a line, and write it to the log in words."""
         if not self.writes:
             return
-        with self.path.open("a", encoding="utf-8") as stream:
+        with writing(self.path), self.path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
         if self._bar is None:
             logging.info("%s", _in_words(line))

@@ -202,6 +202,8 @@ class Tries:
             write_json(self.folder / TRIES, self._record)
         except OSError as error:
             logging.warning("%s could not be written (%s)", self.folder / TRIES, error)
+            with contextlib.suppress(OSError):  # which needs no room; an older phase in it would count as a death
+                (self.folder / TRIES).unlink(missing_ok=True)
 
     def _refuse_a_second_process(self) -> None:
         """Hold the folder's lock for the life of this object; a job that a scheduler started twice must not mix in.

@@ -13,6 +13,7 @@ One thing is done otherwise than there: of R runs, R - 1 are drawn. The variance
 the mean of R runs without bias (Rao and Wu 1988, JASA 83, 231-241), where R draws fall short of it by 1/R: a third,
 with three runs. One run cannot be resampled; then the test examples alone are, and the result is about that training.
 
+By hand, since scipy.stats.bootstrap resamples along one axis, not runs and examples together.
 tests/unit/test_reporting_bootstrap.py checks the coverage of intervals and the rate of false positives by simulation.
 """
 
@@ -114,7 +115,10 @@ def two_sided_p(differences: np.ndarray) -> float:
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """Return p-values corrected by Holm's step-down method (1979, Scand. J. Statist. 6, 65-70), in the given order."""
+    """Return p-values corrected by Holm's step-down method (1979, Scand. J. Statist. 6, 65-70), in the given order.
+
+    By hand: scipy has other corrections only, and statsmodels would be a large dependency for six lines.
+    """
     corrected = [0.0] * len(values)
     highest = 0.0
     for rank, index in enumerate(sorted(range(len(values)), key=lambda index: values[index])):
