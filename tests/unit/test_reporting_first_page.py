@@ -67,7 +67,7 @@ def test_the_first_sentence_is_the_verdict(config: dict[str, Any]) -> None:
     # 72.1 and 72.45 over a baseline of 80.1 and 80.45
     assert "DistilBioBERT, 72.28 % by the reference protocol, 90.0 % of BioBERT-v1.1's" in second
     lines = to_markdown(build(material(config, compared()))).split("\n\n")
-    assert lines[1] == first
+    assert lines[1] == f"**{first}**" and lines[2] == second
 
 
 def test_without_a_comparison_nothing_is_said_of_the_paper(config: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from compactbio.settings.results import REPORTING
 from compactbio.settings.runs import finetuning_run
 from compactbio.settings.selection import names_in_use, trained_models
 
+_REPLICATION = "Replication: On the Effectiveness of Compact Biomedical Transformers"
 _MOST_EFFECTS = 20  # rows of a table; the page on deviations has all of them
 _FORMS = ["Each as Markdown (.md), LaTeX with booktabs (.tex), a page (.html) and rows with all digits (.csv)."]
 _UNITS = (
@@ -45,8 +46,8 @@ def build(material: Material) -> Document:
     if compared:
         notes.append(spread_of_runs({} if material.config is None else material.config["quirks"]))
     sections.append(Section("How to read it", notes, []))
-    title = "Replication of the paper's tables" if compared else "Results"
-    return Document(title, verdict(material), sections)
+    first, *others = verdict(material)
+    return Document(_REPLICATION if compared else "Results", others, sections, lead=first)
 
 
 def verdict(material: Material) -> list[str]:
@@ -83,14 +84,18 @@ def _replicated(material: Material) -> str:
 
 
 def _summary(material: Material) -> list[Block]:
-    """Return the summary's tables by the protocol that comes first."""
+    """Return the summary by the protocol that comes first: averages, and the share of the baseline's."""
     sections = summary_document(material.scored, material.assignment).sections
-    blocks = sections[0].blocks if sections else []
-    for block in blocks:
-        block.title = f"{block.title}, {sections[0].title.lower()}"
-        for entries in block.rows if material.complete else ():
-            entries[0] = Entry(entries[0].text, link=f"../{REPORTING}/model_cards/{entries[0].text}.md")
-    return blocks
+    if not sections:
+        return []
+    averaged, shares = sections[0].blocks
+    rows = []
+    for (model, *means), share in zip(averaged.rows, shares.rows, strict=True):
+        link = f"../{REPORTING}/model_cards/{model.text}.md" if material.complete else ""
+        rows.append([Entry(model.text, link=link), *means, share[-1]])
+    header = [*averaged.header, f"% of {material.scored.baseline}"]
+    title = f"{averaged.title}, {sections[0].title.lower()}"
+    return [Block(title, "first-page-summary", header, rows, averaged.notes)]
 
 
 def _what_was_run(material: Material, config: dict[str, Any], *, compared: bool) -> Section:
@@ -139,19 +144,20 @@ def _contents(material: Material) -> Iterator[Block]:
     if not material.complete:
         return
     order = material.assignment.in_order(BOTH)
-    figures = sorted(FIGURES, key=lambda figure: max((order.index(word) for word in figure.arguments), default=0))
+    by_protocol = sorted((one for one in FIGURES if one.arguments), key=lambda one: order.index(one.arguments[0]))
+    figures = [*by_protocol, *(one for one in FIGURES if not one.arguments)]
     entries = [
         [Entry(figure.label, link=f"../{FIGURES_FOLDER}/{figure.name}.svg"), Entry(_without_number(figure.subcategory))]
         for figure in figures
         if compared or figure.name != "paper_and_replication"
     ]
-    yield Block("Figures", "contents-figures", ["figure", "of"], entries)
+    yield Block("Figures", "contents-figures", ["figure", "about"], entries)
     pages = [
         [Entry(page.label, link=f"../{REPORTING}/pages/{page.name}.{{form}}"), Entry(_without_number(page.category))]
         for page in PAGES
     ]
     pages.append([Entry("Sources, licences, citations", link=f"../{REPORTING}/citations.{{form}}"), Entry("Sources")])
-    yield Block("Pages", "contents-pages", ["page", "of"], pages, [_CARDS])
+    yield Block("Pages", "contents-pages", ["page", "about"], pages, [_CARDS])
 
 
 def _without_number(title: str | None) -> str:

@@ -21,6 +21,7 @@ _STYLE = (
     "thead tr{border-bottom:1px solid #222}td,th{padding:.2em .8em}"
     "tr.group td{border-top:1px solid #ccc}th{text-align:left}ul,p{color:#444;font-size:90%}"
     ".framed nav{display:none}.framed a{color:inherit;text-decoration:none;pointer-events:none}"
+    ".lead{font-size:125%;color:#222;font-weight:bold}"
     ".notice{border-left:6px solid #d55e00;background:#fdf0e6;color:#222;padding:.5em .8em;font-weight:bold}"
 )
 # Snakemake's report shows each page by itself in a frame, where paths lead nowhere.
@@ -80,6 +81,7 @@ class Document:
     sections: list[Section]
     notice: str = ""
     home: str = ""  # path of the first page, seen from this one
+    lead: str = ""  # a sentence that stands out before the text
 
 
 def escape_markdown(text: str) -> str:
@@ -142,7 +144,9 @@ _HTML = Form(
 def to_markdown(document: Document) -> str:
     """Return the document as Markdown with pipe tables."""
     parts = [_MARKDOWN.linked(_HOME, f"{document.home}.{{form}}")] if document.home else []
-    parts += [f"# {document.title}", *([f"> **{document.notice}**"] if document.notice else []), *document.text]
+    parts += [f"# {document.title}", *([f"> **{document.notice}**"] if document.notice else [])]
+    parts += [f"**{document.lead}**"] if document.lead else []
+    parts += document.text
     for section in document.sections:
         parts += [f"## {section.title}"] if section.title else []
         parts += section.text
@@ -157,6 +161,7 @@ def to_html(document: Document) -> str:
     parts = [f"<nav>{_HTML.linked(_HOME, f'{document.home}.{{form}}')}</nav>"] if document.home else []
     parts += [_tagged("h1", document.title)]
     parts += [f'<p class="notice">{html.escape(document.notice)}</p>'] if document.notice else []
+    parts += [f'<p class="lead">{html.escape(document.lead)}</p>'] if document.lead else []
     parts += [_tagged("p", text) for text in document.text]
     for section in document.sections:
         parts += [_tagged("h2", section.title)] if section.title else []
