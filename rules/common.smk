@@ -1,7 +1,7 @@
 # The configuration, and look-ups that the stages share. Stage files hold rules only.
 import json
 
-from compactbio.downloads.hub import OTHER_FILES, WEIGHT_FILES
+from compactbio.downloads.hub import published_files
 from compactbio.errors import UserError
 from compactbio.pretraining.sampling import check_split
 from compactbio.reporting.options import comparison_options, selection_options
@@ -80,8 +80,7 @@ def local_checkpoint_files(name):
     definition = source_of(config, name)
     if definition["source"] != "path":
         return []
-    files = [Path(definition["path"]) / name for name in (*WEIGHT_FILES, *OTHER_FILES)]
-    return [str(file) for file in files if file.is_file()]
+    return [str(file) for file in published_files(Path(definition["path"]))]
 
 
 def student_source(model):

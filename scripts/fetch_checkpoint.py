@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--output", required=True, type=Path, help="folder to write")
     arguments = parser.parse_args()
 
-    from compactbio.downloads.hub import OTHER_FILES, WEIGHT_FILES
+    from compactbio.downloads.hub import published_files
     from compactbio.provenance import write_provenance
     from compactbio.students.checkpoints import import_checkpoint
 
@@ -43,8 +43,7 @@ def main() -> None:
             )
         except UserError as error:
             raise UserError(f"{arguments.name}: {error}") from error
-        published = (source / name for name in (*WEIGHT_FILES, *OTHER_FILES))
-        inputs = {path.name: sha256_of_file(path) for path in published if path.is_file()}
+        inputs = {path.name: sha256_of_file(path) for path in published_files(source)}
         seconds = time.perf_counter() - started
         write_provenance(arguments.output, inputs, seconds, outputs={MANIFEST: manifest["digest"]})
     log.info(

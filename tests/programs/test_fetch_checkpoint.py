@@ -141,3 +141,17 @@ def test_a_local_folder(published, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"tiny: .* is not a folder"):
         fetch_here(monkeypatch, tmp_path, definition("bert", tmp_path / "nowhere"))
     assert read_manifest(tmp_path / "out")["digest"] == manifest["digest"]  # the old result is untouched
+
+
+def test_weights_in_several_files_are_fetched_from_the_hub_and_then_work_offline(tmp_path):
+    files = write_published(tmp_path / "files", random_model("bert", "AutoModelForMaskedLM"))
+    (files / "pytorch_model.bin").unlink()
+    random_model("bert", "AutoModelForMaskedLM").save_pretrained(files, max_shard_size="20KB")
+    parts = {path.name for path in files.glob("model-*")}
+    with serving(FakeHub("owner/name", files, COMMIT)) as hub:
+        done = fetch(tmp_path, hub_entry(), HF_ENDPOINT=hub.url)
+    assert done.returncode == 0, done.stderr
+    inputs = json.loads((tmp_path / "out" / "provenance.json").read_text())["inputs"]
+    assert len(parts) > 3 and parts <= inputs.keys()
+    again = fetch(tmp_path, hub_entry(), HF_ENDPOINT="http://127.0.0.1:9")
+    assert again.returncode == 0, again.stderr

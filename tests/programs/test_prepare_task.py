@@ -205,3 +205,10 @@ def test_the_real_form_of_scibert(tmp_path: Path) -> None:
     counts = read_json(tmp_path / "out" / "counts.json")
     assert [label for label, number in counts["test"]["labels"].items() if not number] == ["SUBSTRATE_PRODUCT-OF"]
     assert counts["test"]["also_in_train"] == 4
+
+
+@pytest.mark.parametrize("labels", [[0, 1], [False, True], "OB", {"O": 1}, [["O"], ["B"]]], ids=str)
+def test_labels_that_are_no_texts_are_refused_by_their_key(tmp_path: Path, labels: object) -> None:
+    write_gad(tmp_path)
+    with pytest.raises(UserError, match=r"datasets\.mine\.labels: a list of texts is needed.*quote them"):
+        prepare_dataset("mine", {**GAD, "labels": labels}, tmp_path, tmp_path / "out")

@@ -166,3 +166,43 @@ def test_architecture_vocabulary_and_shape_must_be_those_stated(tmp_path):
     (source / "config.json").write_text("{")
     with pytest.raises(UserError, match="not JSON"):
         imported(source, tmp_path / "out")
+
+
+def sharded(folder, model):
+    """A published folder whose weights transformers has written in several files."""
+    source = write_published(folder, model)
+    (source / "pytorch_model.bin").unlink()
+    model.save_pretrained(source, max_shard_size="20KB")
+    assert len(list(source.glob("model-*.safetensors"))) > 2
+    return source
+
+
+def test_weights_in_several_files_are_the_model_that_transformers_reads(tmp_path):
+    model = random_model("bert", "AutoModelForMaskedLM")
+    imported(sharded(tmp_path / "published", model), tmp_path / "out")
+    ours = AutoModelForMaskedLM.from_pretrained(tmp_path / "out").state_dict()
+    theirs = AutoModelForMaskedLM.from_pretrained(tmp_path / "published").state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
+
+
+def test_weights_in_several_files_of_which_something_is_missing_are_refused(tmp_path):
+    source = sharded(tmp_path / "published", random_model("bert", "AutoModelForMaskedLM"))
+    index = source / "model.safetensors.index.json"
+    first = sorted(source.glob("model-*.safetensors"))[0]
+    content = first.read_bytes()
+    first.unlink()
+    with pytest.raises(UserError, match=f"{first.name} does not exist, though"):
+        imported(source, tmp_path / "out")
+    first.write_bytes(content)
+    stored = json.loads(index.read_text())
+    for wrong, message in (
+        ({"more": first.name}, "more is in no file of"),
+        ({"more": "../x.safetensors"}, "does not say in which files of its folder"),
+    ):
+        index.write_text(json.dumps(stored | {"weight_map": stored["weight_map"] | wrong}))
+        with pytest.raises(UserError, match=message):
+            imported(source, tmp_path / "out")
+    index.write_text("[]")
+    with pytest.raises(UserError, match="does not say in which files"):
+        imported(source, tmp_path / "out")

@@ -195,3 +195,17 @@ def test_counts_that_are_none_are_refused(tmp_path):
         (tmp_path / "c.json").write_text(content)
         with pytest.raises(UserError, match=r"c\.json has no .*sources.*: remake it"):
             read_counts(tmp_path / "c.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", b"one\rtwo\r", "ends its lines with CR alone"),
+        ("a.txt", "one\ntwo\n".encode("utf-16"), "iconv -f utf-16 -t utf-8"),
+        ("a.jsonl", '{"text": "\xef"}\n'.encode("latin1"), "iconv -f latin1 -t utf-8"),
+    ],
+)
+def test_other_encodings_and_line_ends_are_told_how_to_convert(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        import_documents(tmp_path / name, tmp_path / "out.parquet")

@@ -206,3 +206,37 @@ def test_the_old_form_is_refused_with_what_to_do(tmp_path):
 def test_a_missing_file():
     with pytest.raises(UserError, match=r"none\.xml\.gz does not exist"):
         list(read_records(Path("none.xml.gz")))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "<!-- </PubmedArticle> -->",
+        "<![CDATA[</PubmedArticle>]]>",
+        "<?note </PubmedArticle>?>",
+        "<!-- <![CDATA[ --><i>a</i><!-- ]]> </PubmedArticle> -->",
+        "<!-- <?a -->b<!-- </PubmedArticle> ?> -->",
+        "<?a <!-- ?>b<?c --></PubmedArticle>?>",
+    ],
+)
+def test_an_end_tag_that_is_none_ends_no_record(tmp_path, mode, hidden):
+    """ElementTree says what the text is; a block's border may lie anywhere."""
+    others = awkward_records(5, 3)
+    record = (
+        '<PubmedArticle><MedlineCitation><PMID Version="1">900</PMID><Article><ArticleTitle>Before '
+        f"{hidden} after</ArticleTitle></Article></MedlineCitation></PubmedArticle>"
+    )
+    path = write_baseline(tmp_path / "a.xml.gz", [others[0], record, *others[1:]])
+    rows, counts = parse([path], mode)
+    assert counts["citations"] == 4
+    assert rows == plain_parse([path], mode)
+    whole = [record[:2] for record in read_records(path)]
+    for block_bytes in (1, 7, 300):
+        assert [record[:2] for record in read_records(path, block_bytes)] == whole
+
+
+def test_a_comment_that_never_ends_is_an_unfinished_file(tmp_path):
+    path = write_baseline(tmp_path / "a.xml.gz", ["<PubmedArticle><!-- </PubmedArticle>"])
+    with pytest.raises(UserError, match="it ends inside the element that starts with '<PubmedArticle>"):
+        parse([path], "full")

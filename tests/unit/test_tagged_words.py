@@ -105,3 +105,19 @@ def test_the_splits_are_in_the_order_of_all_datasets(tmp_path: Path) -> None:
 def test_definitions_that_do_not_fit_are_refused(tmp_path: Path, change: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_dataset(parse_definition("x", {**NER, **change}, write_ner(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("IL-2\tNN\tB-NP\tB\n", "It has 4 columns: keep the word's and the label's, as with cut -f 1,4"),
+        ("IL-2 B\n", "separated by a tab, not by spaces"),
+        ("IL-2\tB\rgene\tI\r", r"ends its lines with CR alone.*tr '\\r' '\\n'"),
+        ("IL-2\tB\n".encode("utf-16"), "iconv -f utf-16 -t utf-8"),
+        ("IL-2\tB\n".encode("utf-16-le"), "NUL bytes.*iconv -f utf-16 -t utf-8"),
+        ("naïve\tB\n".encode("latin1"), "iconv -f latin1 -t utf-8"),
+    ],
+)
+def test_other_forms_of_files_are_told_apart(tmp_path: Path, content: str | bytes, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read(tmp_path, content)

@@ -9,11 +9,11 @@ from tokenizers import BertWordPieceTokenizer
 from transformers import AutoTokenizer
 
 from compactbio.errors import UserError
+from compactbio.students.tokenizer_files import read_vocabulary
 from compactbio.students.tokenizers import (
     build_tokenizer,
     check_tokenizer,
     load_tokenizer,
-    read_vocabulary,
     save_tokenizer,
     special_ids,
     tokenizer_digest,
@@ -118,3 +118,94 @@ def test_check_names_the_key_that_differs(vocab_file):
         check_tokenizer(tokenizer, {**DEFINITION, "lower_case": True}, "tiny")
     with pytest.raises(UserError, match=r"tokenizers\.tiny\.golden"):
         check_tokenizer(tokenizer, {**DEFINITION, "golden": {**golden, "text": "tnf"}}, "tiny")
+
+
+ACCENTED = [*VOCABULARY, "##ö", "sj", "sjö", "##gren", "##jogren"]
+
+
+def published_by_transformers(folder, **options):
+    """A folder as transformers saves it, from a vocabulary of its own."""
+    from transformers import BertTokenizer
+
+    tokenizer = BertTokenizer(vocab={token: n for n, token in enumerate(ACCENTED)}, **options)
+    tokenizer.save_pretrained(folder)
+    write_vocabulary(folder / "vocab.txt", ACCENTED)
+    return tokenizer
+
+
+@pytest.mark.parametrize("files", ["both", "vocab.txt", "tokenizer.json"])
+def test_accents_kept_in_lower_cased_text_are_refused_by_name(tmp_path, files):
+    published_by_transformers(tmp_path, do_lower_case=True, strip_accents=False)
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings | {"strip_accents": False}))
+    for name in {"vocab.txt", "tokenizer.json"} - {files} if files != "both" else ():
+        (tmp_path / name).unlink()
+    with pytest.raises(UserError, match=r"says strip_accents: false where texts are lower-cased"):
+        tokenizer_from_files(tmp_path, lower_case=True)
+
+
+@pytest.mark.parametrize(
+    ("lower_case", "strip_accents"), [(False, False), (False, None), (True, True), (True, None)], ids=str
+)
+def test_other_settings_of_accents_give_the_ids_of_transformers(tmp_path, lower_case, strip_accents):
+    oracle = published_by_transformers(tmp_path, do_lower_case=lower_case, strip_accents=strip_accents)
+    ours = tokenizer_from_files(tmp_path, lower_case=lower_case)
+    for text in ("Sjögren", "SJÖGREN é", *TEXTS):
+        assert ours(text)["input_ids"] == oracle(text)["input_ids"]
+
+
+def test_added_tokens_of_tokenizer_json_win_over_vocab_txt(tmp_path):
+    from transformers import AddedToken
+
+    oracle = published_by_transformers(tmp_path, do_lower_case=True)
+    oracle.add_tokens(["IL-2", "kinase", AddedToken("ing", single_word=True), "cell"])
+    oracle.add_tokens("[E1]", special_tokens=True)
+    oracle.save_pretrained(tmp_path)
+    published = tokenizer_from_files(tmp_path, lower_case=True)
+    assert len(published) == len(oracle) == len(ACCENTED) + 4
+    save_tokenizer(published, tmp_path / "saved")
+    for ours in (published, load_tokenizer(tmp_path / "saved"), tokenizer_from_files(tmp_path / "saved", True)):
+        for text in ("IL-2 kinases bind il-2", "celling [E1] ing", "[CLS] cell", *TEXTS):
+            assert ours(text)["input_ids"] == oracle(text)["input_ids"], text
+    plain = tmp_path / "plain"
+    save_tokenizer(build_tokenizer(write_vocabulary(plain / "vocab.txt", list(published.get_vocab())), True), plain)
+    assert tokenizer_digest(plain) != tokenizer_digest(tmp_path / "saved")  # the same tokens, found in another way
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("normalizer", {"type": "BertNormalizer", "handle_chinese_chars": False}), "handle_chinese_chars: False"),
+        (("normalizer", {"type": "BertNormalizer", "clean_text": False}), "clean_text: False"),
+        (("pre_tokenizer", {"type": "Whitespace"}), "cuts texts into words by Whitespace"),
+        (("model", {"type": "WordPiece", "continuing_subword_prefix": "@@"}), "continuing_subword_prefix: '@@'"),
+        (("model", {"type": "WordPiece"}), "has no vocabulary"),
+        (("model", {"type": "WordPiece", "vocab": [1]}), "has no vocabulary"),
+        (("model", []), "unknown tokenizer"),
+    ],
+)
+def test_what_would_be_encoded_otherwise_is_refused_by_name(vocab_file, tmp_path, change, message):
+    save_tokenizer(build_tokenizer(vocab_file, False), tmp_path / "saved")
+    file = tmp_path / "saved" / "tokenizer.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | dict([change])))
+    with pytest.raises(UserError, match=message):
+        tokenizer_from_files(tmp_path / "saved", lower_case=False)
+
+
+def test_added_tokens_without_tokenizer_json_are_refused(vocab_file, tmp_path):
+    (tmp_path / "added_tokens.json").write_text('{"kinase": 200, "cell": 7}')
+    with pytest.raises(UserError, match=r"vocab.txt lacks, for example 'kinase'.*save_pretrained"):
+        tokenizer_from_files(tmp_path, lower_case=False)
+
+
+def test_json_with_a_byte_order_mark_is_read(vocab_file, tmp_path):
+    save_tokenizer(build_tokenizer(vocab_file, False), tmp_path)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_text("\ufeff" + (tmp_path / name).read_text(encoding="utf-8"), encoding="utf-8")
+    assert tokenizer_from_files(tmp_path, lower_case=False).get_vocab() == read_vocabulary(vocab_file)
+
+
+def test_a_vocabulary_in_utf_16_is_told_how_to_convert_it(tmp_path):
+    (tmp_path / "vocab.txt").write_text("[PAD]\n", encoding="utf-16")
+    with pytest.raises(UserError, match="iconv -f utf-16 -t utf-8"):
+        read_vocabulary(tmp_path / "vocab.txt")

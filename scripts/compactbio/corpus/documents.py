@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from compactbio.corpus.shards import ShardCounts, TextShardWriter, read_texts
-from compactbio.downloads.content import GZIP_ERRORS
+from compactbio.downloads.content import GZIP_ERRORS, encoding_advice
 from compactbio.errors import UserError
 from compactbio.files import replacing_file
 
@@ -62,18 +62,20 @@ def _read_documents(path: Path) -> Iterator[str]:
 
 def _read_lines(path: Path, *, compressed: bool) -> Iterator[tuple[int, str]]:
     """Yield (number from 1, line); lines end at line feeds only."""
-    number = 0
+    number, line = 0, b""
     try:
         with gzip.open(path, "rb") if compressed else path.open("rb") as stream:
             while line := stream.readline(LONGEST_LINE_BYTES + 1):
                 number += 1
                 if len(line) > LONGEST_LINE_BYTES:
                     raise UserError(f"{path}, line {number}, has more than {LONGEST_LINE_BYTES:,} bytes: split it")
+                if number == 1 and b"\r" in line.rstrip(b"\r\n") and not line.endswith(b"\n"):
+                    raise UserError(f"{path} ends its lines with CR alone: convert it, as with tr '\\r' '\\n'")
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: correct the key corpus.documents") from None
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}, line {number}, is not UTF-8 ({error.reason}): convert the file") from None
+        raise UserError(f"{path}, line {number}, is not UTF-8 ({error.reason}). {encoding_advice(line)}") from None
     except GZIP_ERRORS as error:
         raise UserError(f"{path} is not sound gzip after line {number} ({error}): copy it again") from None
 

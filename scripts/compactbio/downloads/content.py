@@ -45,6 +45,13 @@ def content_fault(path: Path, name: str) -> str:
     return _text_fault(head, last, lower)
 
 
+def encoding_advice(content: bytes) -> str:
+    """Return what to do about text that is not UTF-8: by its first bytes UTF-16, else some older encoding."""
+    head = content[:4096]
+    is_utf16 = head.startswith((b"\xff\xfe", b"\xfe\xff")) or head.count(0) > len(head) // 4
+    return f"Convert the file, for example with iconv -f {'utf-16' if is_utf16 else 'latin1'} -t utf-8"
+
+
 def archive_fault(path: Path, name: str) -> str:
     """Return in words why a file cannot be an archive, whatever its name ends in; "" if it is one and sound."""
     return content_fault(path, name) or ("" if ARCHIVE_NAME.search(name) else _archive_fault(path, name))

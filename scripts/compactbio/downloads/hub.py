@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -17,8 +17,10 @@ from compactbio.file_errors import writing
 from compactbio.files import sha256_of_file
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")  # the first one there is used
+WEIGHT_INDEX = "model.safetensors.index.json"  # of repositories whose weights are in several files, else
 OTHER_FILES = ("config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json")
 HUB_PATIENCE = Patience(tries=4, first_wait_seconds=3.0)  # the hub's client tries each request several times itself
+_PART = re.compile(r"model-\d{5}-of-(\d{5})\.safetensors")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 log = logging.getLogger(__name__)
@@ -36,8 +38,7 @@ def fetch_snapshot(
         repository, revision, lock_file, lambda: _resolve(repository, revision, cache, lock_file, patience)
     )
     cached = _sound_files(repository, commit, cache)
-    has_weights = any(name in cached for name in WEIGHT_FILES)
-    if has_weights and "config.json" in cached and ("vocab.txt" in cached or "tokenizer.json" in cached):
+    if weights_among(cached) and "config.json" in cached and ("vocab.txt" in cached or "tokenizer.json" in cached):
         log.info("%s at %s is in %s", repository, commit, cache)
     else:
         for name in _files_at(repository, revision, commit, lock_file, patience):
@@ -47,6 +48,22 @@ def fetch_snapshot(
                     asking(partial(_download, repository, commit, name, cache), repository, patience)
         cached = _sound_files(repository, commit, cache)
     return cached["config.json"].parent
+
+
+def weights_among(names: Iterable[str]) -> list[str]:
+    """Return which files of a folder are its weights: one, or an index and all its parts; empty where it has none."""
+    there = sorted(set(names))
+    parts = [found for name in there if (found := _PART.fullmatch(name))]
+    whole = WEIGHT_INDEX in there and parts and len(parts) == int(parts[0][1])
+    return [name for name in WEIGHT_FILES if name in there][:1] or (
+        [WEIGHT_INDEX, *(part[0] for part in parts)] if whole else []
+    )
+
+
+def published_files(folder: Path) -> list[Path]:
+    """Return the files of a published folder that a checkpoint is made of."""
+    names = [path.name for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+    return [folder / name for name in (*weights_among(names), *OTHER_FILES) if name in names]
 
 
 def locked_commit(repository: str, revision: str, lock_file: Path, resolve: Callable[[], str]) -> str:
@@ -95,7 +112,7 @@ def _resolve(repository: str, revision: str, cache: Path, lock_file: Path, patie
 
 
 def _files_at(repository: str, revision: str, commit: str, lock_file: Path, patience: Patience) -> list[str]:
-    """Return the names of the files to download: one file of weights, and what goes with it."""
+    """Return the names of the files to download: the weights, and what goes with it."""
     from huggingface_hub.errors import RevisionNotFoundError
 
     def ask() -> set[str]:
@@ -111,7 +128,7 @@ def _files_at(repository: str, revision: str, commit: str, lock_file: Path, pati
         return {file.rfilename for file in siblings or []}
 
     there = asking(ask, repository, patience, commit)
-    weights = [name for name in WEIGHT_FILES if name in there][:1]
+    weights = weights_among(there)
     if not weights or "config.json" not in there:
         raise UserError(
             f"{repository} at {commit} lacks config.json or weights ({' or '.join(WEIGHT_FILES)}): "
@@ -140,15 +157,15 @@ def _sound_files(repository: str, commit: str, cache: Path) -> dict[str, Path]:
     """Return {name: path} of the files that the cache holds at a commit; damaged ones are set aside."""
     folder = cache / f"models--{repository.replace('/', '--')}" / "snapshots" / commit
     found = {}
-    for name in (*WEIGHT_FILES, *OTHER_FILES):
-        path = folder / name
-        if not path.is_file():
+    for path in folder.iterdir() if folder.is_dir() else ():
+        wanted = path.name in (*WEIGHT_FILES, WEIGHT_INDEX, *OTHER_FILES) or _PART.fullmatch(path.name)
+        if not wanted or not path.is_file():
             continue
         fault = _digest_fault(path)
         if fault:
             log.warning("%s is damaged: %s; it is fetched again, and kept as %s", path, fault, _set_aside(path))
         else:
-            found[name] = path
+            found[path.name] = path
     return found
 
 

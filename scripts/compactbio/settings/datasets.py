@@ -51,7 +51,9 @@ def data_faults(place: str, kind: Kind, dataset: dict[str, Any]) -> Iterator[str
     """
     if kind.labels is not None:
         labels = dataset.get("labels") or ()
-        if len(labels) < 2:
+        if not isinstance(labels, list | tuple) or not all(isinstance(label, str) for label in labels):
+            yield f"{place}.labels: a list of texts is needed, found {labels!r:.200}; quote them, like '0' and 'false'"
+        elif len(labels) < 2:
             yield f"{place}.labels: needed, at least two; their order fixes the label ids"
         elif fault := kind.labels.fault(labels):
             yield f"{place}.labels: {fault}"

@@ -7,8 +7,9 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compactbio.downloads.hub import WEIGHT_FILES
+from compactbio.downloads.hub import WEIGHT_FILES, WEIGHT_INDEX
 from compactbio.errors import UserError
+from compactbio.files import read_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,17 +62,37 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Return the tensors of a folder's weights file, read without running any code of a pickle.
+    """Return the tensors of a folder's weights, in one file or several, read without running any code of a pickle.
 
     Raises:
         UserError: there is none, or it is no weights file.
     """
+    path = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
+    if path is not None:
+        return _read_file(path)
+    index = folder / WEIGHT_INDEX
+    if not index.is_file():
+        raise UserError(f"{folder} has no weights: {' or '.join(WEIGHT_FILES)} or {WEIGHT_INDEX} is needed")
+    stored = read_json(index)
+    places = stored.get("weight_map") if isinstance(stored, dict) else None
+    if not isinstance(places, dict) or not places or any(Path(str(name)).name != name for name in places.values()):
+        raise UserError(f"{index} does not say in which files of its folder the weights are: get it again")
+    weights = {}
+    for name in sorted(set(places.values())):
+        if not (folder / name).is_file():
+            raise UserError(f"{folder / name} does not exist, though {WEIGHT_INDEX} lists it: get it as well")
+        weights |= _read_file(folder / name)
+    absent = next((name for name in places if name not in weights), None)
+    if absent is not None:
+        raise UserError(f"{absent} is in no file of {folder}, though {WEIGHT_INDEX} lists it: get the files again")
+    return weights
+
+
+def _read_file(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of one weights file."""
     import torch
     from safetensors.torch import load_file
 
-    path = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
-    if path is None:
-        raise UserError(f"{folder} has no weights: {' or '.join(WEIGHT_FILES)} is needed")
     try:
         if path.suffix == ".safetensors":
             weights = load_file(str(path), device="cpu")

@@ -27,9 +27,14 @@ def read_tagged_words(path: Path) -> Iterator[tuple[int, str, str]]:
         word, tab, label = line.partition("\t")
         label = label.strip()
         if not tab or "\t" in label or not label:
+            columns = line.count("\t") + 1
             raise UserError(
                 f"{path}, line {number}: expected a word, one tab and a label, found {line[:80]!r}. "
-                "Columns are separated by a tab, not by spaces"
+                + (
+                    f"It has {columns} columns: keep the word's and the label's, as with cut -f 1,{columns}"
+                    if columns > 2
+                    else "Columns are separated by a tab, not by spaces"
+                )
             )
         if not word or word.isspace():
             raise UserError(f"{path}, line {number}: a label without a word: {line[:80]!r}")

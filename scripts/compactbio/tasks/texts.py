@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from compactbio.downloads.content import encoding_advice
 from compactbio.errors import UserError
 from compactbio.files import read_json
 
@@ -15,7 +16,7 @@ def read_text(path: Path) -> str:
     """Return a file's text: UTF-8, a byte-order mark dropped, line ends as they are.
 
     Raises:
-        UserError: the file is missing, empty or not UTF-8 (the line of the first wrong byte is named).
+        UserError: the file is missing, empty, or not UTF-8 (the line of the first wrong byte is named).
     """
     try:
         content = path.read_bytes()
@@ -25,13 +26,14 @@ def read_text(path: Path) -> str:
         raise UserError(f"{path} is a folder where a file is expected") from None
     if not content.strip():
         raise UserError(f"{path} is empty: download it or write it again")
+    if b"\0" in content:
+        raise UserError(f"{path} holds NUL bytes, as no UTF-8 text does. {encoding_advice(content)}")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise UserError(
-            f"{path}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8. "
-            "Convert the file, for example with iconv -f latin1 -t utf-8"
+            f"{path}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8. {encoding_advice(content)}"
         ) from None
 
 
@@ -39,8 +41,14 @@ def read_lines(path: Path) -> list[str]:
     r"""Return a file's lines without their ends, be they \n or Windows' \r\n.
 
     Only these two end a line: texts hold other characters that `str.splitlines` would split at.
+
+    Raises:
+        UserError: the file cannot be read, or its lines end with \r alone.
     """
-    lines = [line.removesuffix("\r") for line in read_text(path).split("\n")]
+    text = read_text(path)
+    if "\n" not in text and "\r" in text.rstrip("\r"):
+        raise UserError(f"{path} ends its lines with CR alone, as old Macs did: convert it, as with tr '\\r' '\\n'")
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
     if lines and not lines[-1]:
         lines.pop()
     return lines
