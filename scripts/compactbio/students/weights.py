@@ -77,7 +77,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     places = stored.get("weight_map") if isinstance(stored, dict) else None
     if not isinstance(places, dict) or not places or any(Path(str(name)).name != name for name in places.values()):
         raise UserError(f"{index} does not say in which files of its folder the weights are: get it again")
-    weights = {}
+    weights: dict[str, Tensor] = {}
     for name in sorted(set(places.values())):
         if not (folder / name).is_file():
             raise UserError(f"{folder / name} does not exist, though {WEIGHT_INDEX} lists it: get it as well")
