@@ -45,7 +45,7 @@ rule pretrain_model:
         nodes=1,
         mem_mb=32000,
         runtime=1440,
-        micro_batch_tokens=16384,
+        micro_batch_tokens="auto",
     params:
         checkpoints=RESULTS.checkpoints.pretraining("{model}"),
         rank_logs=RESULTS.rank_logs("pretrain_model", "{model}"),

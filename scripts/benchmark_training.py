@@ -21,6 +21,7 @@ from compactbio.benchmarks.measuring import COLUMNS, PRECISIONS, Settings, appen
 from compactbio.benchmarks.random_tokens import draw_lengths
 from compactbio.errors import UserError
 from compactbio.logs import run_program
+from compactbio.pretraining.inputs import TOKENS_HELP, tokens_or_auto
 from compactbio.settings.results import Results
 
 INPUT = "input"
@@ -41,7 +42,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=24, help="sequences; 24 is the reference's per device")
     parser.add_argument("--rounds", type=int, default=3, help="steps of each formulation whose median counts")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads of a process")
-    parser.add_argument("--micro-batch-tokens", type=int, default=16384)
+    parser.add_argument("--micro-batch-tokens", type=tokens_or_auto, default="auto", help=TOKENS_HELP)
     parser.add_argument("--tokens", type=Path, nargs="+", help="token stores whose lengths are used; default: PubMed's")
     parser.add_argument("--output-dir", type=Path, default=Results(Path("results")).benchmarks)
     return parser.parse_args()

@@ -16,6 +16,7 @@ from compactbio.cluster import preflight, timings
 from compactbio.errors import UserError
 from compactbio.files import read_json, write_json
 from compactbio.logs import run_program
+from compactbio.pretraining.inputs import TOKENS_HELP, tokens_or_auto
 from compactbio.settings.load import settings_of_files
 from compactbio.settings.selection import trained_models
 
@@ -26,7 +27,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--configfile", type=Path, nargs="*", default=[], help="as given to snakemake; default: none")
     parser.add_argument("--models", nargs="+", help="some of those that the configuration trains; default: all")
     parser.add_argument("--gpus", type=int, default=1, help="of this machine, for each training (default 1)")
-    parser.add_argument("--micro-batch-tokens", type=int, default=16384, help="as in the rule pretrain_model")
+    parser.add_argument("--micro-batch-tokens", type=tokens_or_auto, default="auto", help=TOKENS_HELP)
     parser.add_argument("--minutes", type=float, default=1440, help="time limit of a submission (default 1440)")
     parser.add_argument("--output", type=Path, required=True, help="JSON; models that it holds already are replaced")
     return parser.parse_args()

@@ -17,7 +17,14 @@ from pathlib import Path
 from compactbio.files import read_json, write_json
 from compactbio.imports import without_collector
 from compactbio.logs import run_program
-from compactbio.pretraining.inputs import RunInputs, check_resources, folder_of, read_inputs
+from compactbio.pretraining.inputs import (
+    TOKENS_HELP,
+    RunInputs,
+    check_resources,
+    folder_of,
+    read_inputs,
+    tokens_or_auto,
+)
 from compactbio.pretraining.training_record import (
     provenance_record,
     read_training_record,
@@ -28,6 +35,7 @@ from compactbio.settings.results import TrainingResults
 from compactbio.settings.selection import shard_names
 from compactbio.training.checkpoints import STATE, CheckpointFolder
 from compactbio.training.deadlines import StopSignal, deadline_after
+from compactbio.training.error_causes import lacks_memory
 from compactbio.training.submissions import Submissions
 from compactbio.training.tries import Tries, note_lack_of_memory
 
@@ -47,7 +55,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, required=True, help="training.json, written when finished")
     parser.add_argument("--provenance", type=Path, help="provenance.json, written when finished")
     parser.add_argument("--max-minutes", type=float, help="save and leave before this many minutes have passed")
-    parser.add_argument("--micro-batch-tokens", type=int, default=16384, help="positions at once on a device")
+    parser.add_argument("--micro-batch-tokens", type=tokens_or_auto, default="auto", help=TOKENS_HELP)
     parser.add_argument("--checkpoint-every-steps", type=int)
     parser.add_argument("--checkpoint-every-minutes", type=float)
     parser.add_argument("--log-every-steps", type=int, default=50)
@@ -121,14 +129,22 @@ def train(inputs: RunInputs, folder: Path, tries: Tries, arguments: argparse.Nam
         state_facts={"model": inputs.run["model"], "fingerprint": inputs.fingerprint},
     )
     if main_process:
-        submissions.use(gpu_count())
+        submissions.note(gpus=gpu_count())
     try:
-        result = pretrain(inputs, folder, settings=settings, micro_batch_tokens=arguments.micro_batch_tokens)
+        result = pretrain(
+            inputs,
+            folder,
+            settings=settings,
+            micro_batch_tokens=arguments.micro_batch_tokens,
+            submissions=submissions,
+        )
     except Exception as error:
         if main_process:
             step = checkpoints.latest_step()
+            tries.micro_batch_tokens = submissions.newest_tokens()
             tries.end(started_at=before, step=step, finished=False, reason="error", error=error)
             with suppress(OSError):  # what ended it is raised, also where it was the disk
+                submissions.note(out_of_memory=lacks_memory(error))
                 submissions.end(step=step, seconds=checkpoints.seconds(), reason="error")
         else:
             note_lack_of_memory(folder, error)

@@ -45,7 +45,20 @@ class Hardware(TypedDict):
     gpus: list[str]
 
 
-class Submission(TypedDict):
+class Found(TypedDict, total=False):
+    """What a start of a pre-training finds out once torch is loaded, and how it ended."""
+
+    gpus: int
+    device: str
+    precision: str
+    """What the configuration's `half` was."""
+    deterministic: bool
+    micro_batches: dict[str, Any]
+    """Their layout and sizes, and whether these were found `automatic`ally."""
+    out_of_memory: bool
+
+
+class Submission(Found):
     """One start of a pre-training; what it does not know until its end, or until torch is loaded, may be missing."""
 
     job: str | None
@@ -54,7 +67,6 @@ class Submission(TypedDict):
     processes: int
     from_step: int
     before: NotRequired[float]  # seconds that earlier submissions left in a checkpoint, until this one ends
-    gpus: NotRequired[int]
     to_step: NotRequired[int]
     seconds: NotRequired[float]
     reason: NotRequired[str]

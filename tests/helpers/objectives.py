@@ -8,12 +8,17 @@ import torch
 
 from compactbio.benchmarks import reference as plain
 from compactbio.pretraining.distillation import Distillation
+from compactbio.pretraining.fixed_shape import FixedShape, collate_fixed, shape_for
 from compactbio.pretraining.micro_batches import collate
 from compactbio.terms.objective import read_objective
 from compactbio.training.cuts import padded_length
 from helpers import pretraining as tiny
 
 COUNT = 9  # sequences
+# one shape for any part of them: the first is half fill, the second nearly full where all are in one micro-batch
+ROOMY, CLOSE = (
+    shape_for(positions, COUNT, max_length=tiny.MAX_LENGTH, fraction=0.2, kernel="masked") for positions in (320, 128)
+)
 
 
 def masked_example(seed: int = 3):
@@ -34,19 +39,21 @@ def micro_batches(
     to_max_length: bool = False,
     border: int = 0,
     packed: bool = False,
-    boundaries: bool = False,
+    fixed: FixedShape | None = None,
 ):
     lengths, joined, inputs, selected = masked_example()
     ends = np.concatenate([[0], np.cumsum(lengths)])
     made = []
     for start, end in zip([0, *cuts], [*cuts, COUNT], strict=True):
         part = slice(ends[start], ends[end])
+        texts = {"original": joined[part], "inputs": inputs[part], "selected": selected[part]}
+        if fixed is not None:
+            made.append(collate_fixed(lengths[start:end], **texts, shape=fixed, pad_id=0))
+            continue
         made.append(
             collate(
                 lengths[start:end],
-                original=joined[part],
-                inputs=inputs[part],
-                selected=selected[part],
+                **texts,
                 length=None
                 if packed
                 else padded_length(
@@ -54,7 +61,6 @@ def micro_batches(
                 ),
                 pad_id=0,
                 max_length=tiny.MAX_LENGTH,
-                boundaries=boundaries,
             )
         )
     return made
@@ -66,13 +72,13 @@ def distillation(student, teacher, objective, quirks):
     ).train()
 
 
-def ours(student, teacher, objective, quirks, cuts, border=0, packed=False, boundaries=False):
+def ours(student, teacher, objective, quirks, cuts, border=0, packed=False, fixed=None):
     """Loss, gradients by name, and the module."""
     module = distillation(student, teacher, objective, quirks)
     if teacher is not None:
         teacher.eval()  # dropout is 0 in these models
     over_padding = any(entry.term.over_padding for entry in module.objective)
-    batches = micro_batches(cuts, to_max_length=over_padding, border=border, packed=packed, boundaries=boundaries)
+    batches = micro_batches(cuts, to_max_length=over_padding, border=border, packed=packed, fixed=fixed)
     denominators = {name: sum(batch.counts[name] for batch in batches) for name in batches[0].counts}
     total = 0.0
     for batch in batches:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pretrain_model
 import pytest
@@ -17,7 +18,7 @@ from helpers.pretrain_program import SCRIPTS, arguments, call, environment, loss
 
 from compactbio.errors import UserError
 from compactbio.files import write_manifest
-from compactbio.pretraining import micro_batches, pretrain
+from compactbio.pretraining import layout, micro_batches
 from compactbio.training import trainer
 from compactbio.training.progress import read_metrics
 
@@ -105,7 +106,7 @@ def test_a_deadline_leaves_unfinished_and_the_next_try_goes_on(world, tmp_path, 
 
     with monkeypatch.context() as patched:
         patched.setattr(trainer, "time", clock)
-        patched.setattr(pretrain, "PretrainingBatches", Slow)
+        patched.setattr(layout, "PretrainingBatches", Slow)
         assert call([*cut, "--max-minutes", "30"], patched) == pretrain_model.UNFINISHED
     state = json.loads((tmp_path / "cut" / "checkpoints" / "state.json").read_text())
     assert (state["finished"], state["reason"]) == (False, "deadline")
@@ -206,3 +207,35 @@ def test_a_run_file_without_a_key_is_refused(world, tmp_path, monkeypatch):
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(run))
     with pytest.raises(UserError, match=r"lacks seed, optimisation.steps"):
         call(line, monkeypatch)
+
+
+def test_micro_batches_of_one_shape_train_the_same_and_the_records_say_what_was_chosen(world, tmp_path, monkeypatch):
+    """As on a GPU, with plain attention in place of its kernels: losses without dropout, and a run that goes on."""
+    chosen = {"student": "student-plain", "teacher": "teacher-plain"}
+    assert call(arguments(world, tmp_path / "packed", **chosen), monkeypatch) == 0
+    with monkeypatch.context() as patched:
+        patched.setattr(layout, "packed_layout", lambda *arguments, **options: "masked")
+        patched.setattr(layout, "PACKED_TOKENS_ON_CPU", 128)
+        assert call(arguments(world, tmp_path / "fixed", **chosen), patched) == 0
+        short = arguments(world, tmp_path / "cut", **chosen, more=("--max-minutes", "0.0001"))
+        assert call(short, patched) == pretrain_model.UNFINISHED
+        assert call(arguments(world, tmp_path / "cut", **chosen), patched) == 0
+    assert losses(tmp_path / "fixed") == pytest.approx(losses(tmp_path / "packed"), rel=1e-5)
+    assert losses(tmp_path / "cut") == losses(tmp_path / "fixed")
+    [submission] = json.loads((run_folder(tmp_path / "fixed") / "submissions.json").read_text())
+    sizes = submission["micro_batches"]
+    assert sizes["layout"] == "fixed"
+    assert sizes["automatic"] is False  # the tests name a number
+    assert 24 < sizes["positions"] <= 128
+    assert sizes["rows"] > 24
+    assert (submission["device"], submission["precision"], submission["deterministic"]) == ("cpu", "fp32", False)
+
+
+def test_whether_bits_are_repeated_names_no_other_results(own_world, tmp_path, monkeypatch):
+    line = arguments(own_world, tmp_path)
+    assert call(line, monkeypatch) == 0
+    run = Path(line[line.index("--run") + 1])
+    run.write_text(yaml.safe_dump(yaml.safe_load(run.read_text()) | {"deterministic": True}))
+    assert call(line, monkeypatch) == 0
+    [submission] = json.loads((run_folder(tmp_path) / "submissions.json").read_text())
+    assert submission["deterministic"] is False

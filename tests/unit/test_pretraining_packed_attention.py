@@ -7,7 +7,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from helpers import pretraining as tiny
-from torch.nn.attention import varlen
 
 from compactbio.pretraining import packed_attention
 from compactbio.pretraining.attention import attention_dropout, install_attention, set_attention_dropout
@@ -17,74 +16,123 @@ from compactbio.training.cuts import fewest_cuts
 LENGTHS = (5, 9, 3)
 
 
+OPTIONS = {"precision": "bf16", "attention_dropout": 0.1, "reads_attention": False, "over_padding": False}
+
+
+@pytest.fixture
+def tried(monkeypatch):
+    """Which kernels a GPU that is not there tries: `refused` give an error."""
+    names: list[str] = []
+    refused: set[str] = set()
+
+    def trial(name, device, dtype, dropout, size):
+        names.append(name)
+        if name in refused:
+            raise RuntimeError(f"no {name} here")
+        return 0.0
+
+    monkeypatch.setattr(packed_attention, "try_kernel", trial)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
+    return names, refused
+
+
 @pytest.mark.parametrize(
     ("device", "changes", "expected"),
     [
         ("cpu", {}, "loop"),
-        ("cpu", {"precision": "fp32", "reads_attention": True, "attention_dropout": 0.1}, "loop"),
+        ("cpu", {"precision": "fp32", "reads_attention": True}, "loop"),
         ("cpu", {"over_padding": True}, None),
-        ("cuda", {}, "kernel"),
-        ("cuda", {"precision": "fp16"}, "kernel"),
-        ("cuda", {"precision": "fp32"}, None),
-        ("cuda", {"attention_dropout": 0.1}, None),  # the kernel has none: padded rather than without a word
+        ("cuda", {}, "flash"),
+        ("cuda", {"precision": "fp16", "attention_dropout": 0.0}, "flash"),
+        ("cuda", {"precision": "fp32"}, "efficient"),
+        ("cuda", {"precision": "tf32"}, "efficient"),
         ("cuda", {"reads_attention": True}, None),
+        ("cuda", {"takes_fill": False}, None),
         ("cuda", {"over_padding": True}, None),
     ],
 )
-def test_sequences_are_packed_where_that_changes_no_number(monkeypatch, device, changes, expected):
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
-    options = {"precision": "bf16", "attention_dropout": 0.0, "reads_attention": False, "over_padding": False} | changes
-    assert packed_layout(torch.device(device), **options) == expected
+def test_sequences_are_packed_where_that_changes_no_number(tried, device, changes, expected):
+    assert packed_layout(torch.device(device), **(OPTIONS | changes)) == expected
 
 
-def test_older_gpus_have_no_kernel(monkeypatch):
+def test_older_gpus_take_the_kernel_that_they_have(tried, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 0))
-    options = {"precision": "fp16", "attention_dropout": 0.0, "reads_attention": False, "over_padding": False}
-    assert packed_layout(torch.device("cuda"), **options) is None
+    assert packed_layout(torch.device("cuda"), **(OPTIONS | {"precision": "fp16"})) == "efficient"
+    assert tried[0] == ["efficient"]
 
 
-def plain_kernel(query, key, value, begins, _, longest, __, *, scale):
-    """What the kernel promises, on a processor: (tokens, heads, size), sizes in eights."""
-    assert query.shape[-1] % 8 == 0
-    assert longest == max(LENGTHS)
-    parts = []
-    for start, end in zip(begins[:-1].tolist(), begins[1:].tolist(), strict=True):
-        one = [tensor[start:end].transpose(0, 1)[None] for tensor in (query, key, value)]
-        parts.append(F.scaled_dot_product_attention(*one, scale=scale)[0].transpose(0, 1))
-    return torch.cat(parts)
+def test_a_kernel_that_fails_gives_way_to_the_next_and_the_log_says_why(tried, caplog):
+    names, refused = tried
+    caplog.set_level("INFO")
+    refused |= {"flash", "efficient"}
+    assert packed_layout(torch.device("cuda"), **OPTIONS) == "nested"
+    assert names == ["flash", "efficient", "nested"]
+    refused.add("nested")
+    assert packed_layout(torch.device("cuda"), **OPTIONS) is None
+    assert "packed sequences: nested; not flash: no flash here; not efficient: no efficient here" in caplog.text
+    assert "micro-batches are padded; not flash" in caplog.text
 
 
-def packed_inputs(size: int):
-    generator = torch.Generator().manual_seed(0)
-    query, key, value = torch.randn(3, 1, 2, sum(LENGTHS), size, generator=generator)
-    return query, key, value, torch.tensor([0, *np.cumsum(LENGTHS)], dtype=torch.int32)
+def test_a_kernel_that_mixes_sequences_is_refused(monkeypatch):
+    def mixing(query, key, value, *_):
+        states = (one.transpose(0, 1)[None] for one in (query, key, value))
+        return F.scaled_dot_product_attention(*states)[0].transpose(0, 1)
+
+    monkeypatch.setitem(packed_attention.KERNELS, "flash", mixing)
+    found, reasons = packed_attention.first_usable(["flash", "masked"], torch.device("cpu"), "fp32", 0.0, [16])
+    assert found == "masked"
+    assert "differs from plain attention by" in reasons["flash"]
 
 
 @pytest.mark.parametrize("size", [8, 26])
-def test_the_kernel_sees_padded_heads_and_gives_plain_attention(monkeypatch, size):
-    monkeypatch.setattr(varlen, "varlen_attn", plain_kernel)
-    monkeypatch.setattr(packed_attention, "_agreed", set())
-    query, key, value, boundaries = packed_inputs(size)
-    got = variable_length_attention(query, key, value, LENGTHS, boundaries, scaling=size**-0.5)
-    assert got.shape == (1, sum(LENGTHS), 2, size)
-    start = 0
-    for length in LENGTHS:
-        own = [tensor[:, :, start : start + length] for tensor in (query, key, value)]
-        expected = F.scaled_dot_product_attention(*own).transpose(1, 2)
-        torch.testing.assert_close(got[:, start : start + length], expected)
-        start += length
+def test_plain_attention_of_packed_sequences_is_each_ones_own(size):
+    """Queries of all tokens and of some, empty slots in between; heads of a size that kernels do not take."""
+    lengths, rows = (5, 0, 9, 3, 0), (2, 0, 1, 3, 0)
+    generator = torch.Generator().manual_seed(0)
+    key, value = torch.randn(2, 1, 2, sum(lengths), size, generator=generator)
+    for asking in (rows, lengths):
+        query = torch.randn(1, 2, sum(asking), size, generator=generator)
+        ends = [torch.tensor([0, *np.cumsum(sizes)], dtype=torch.int32) for sizes in (asking, lengths)]
+        got = variable_length_attention("masked", query, key, value, *ends, 9, 0.0, size**-0.5)
+        assert got.shape == (1, sum(asking), 2, size)
+        parts = zip(query.split(asking, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True)
+        expected = [F.scaled_dot_product_attention(*one).transpose(1, 2) for one in parts if one[0].shape[2]]
+        torch.testing.assert_close(got, torch.cat(expected, 1))
 
 
-def test_a_kernel_that_mixes_sequences_is_refused_at_its_first_use(monkeypatch):
-    def mixing(query, key, value, *_, scale):
-        one = [tensor.transpose(0, 1)[None] for tensor in (query, key, value)]
-        return F.scaled_dot_product_attention(*one, scale=scale)[0].transpose(0, 1)
+def test_nested_tensors_give_the_same_on_a_processor():
+    assert packed_attention.try_kernel("nested", torch.device("cpu"), torch.float32, 0.0, 24) < 1e-5
 
-    monkeypatch.setattr(varlen, "varlen_attn", mixing)
-    monkeypatch.setattr(packed_attention, "_agreed", set())
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "some GPU")
-    with pytest.raises(RuntimeError, match=r"differs from plain attention by .* on some GPU"):
-        variable_length_attention(*packed_inputs(8)[:3], LENGTHS, packed_inputs(8)[3], scaling=8**-0.5)
+
+@pytest.mark.parametrize("kernel", ["flash", "efficient"])
+@pytest.mark.parametrize("rows", [12, 5], ids=["all tokens", "some"])
+def test_the_kernels_of_this_torch_take_these_arguments_and_differentiate(kernel, rows):
+    """Their shapes alone, without numbers, which takes no GPU; a size of heads that is filled up."""
+    ends = torch.zeros(5, dtype=torch.int32, device="meta")
+    query, key, value = states = [
+        torch.zeros(1, 3, count, 26, dtype=torch.bfloat16, device="meta", requires_grad=True)
+        for count in (rows, 12, 12)
+    ]
+    output = variable_length_attention(kernel, query, key, value, ends, ends, 9, 0.1, 0.2)
+    assert output.shape == (1, rows, 3, 26)
+    if kernel == "flash":
+        gradients = torch.autograd.grad(output, states, torch.ones_like(output))
+        assert [one.shape for one in gradients] == [one.shape for one in states]
+    node = output.grad_fn  # torch 2.13 cannot run the other's backward without numbers: it lacks an argument there
+    while node is not None and "AttentionBackward" not in node.name():
+        node = node.next_functions[0][0]
+    assert node is not None
+
+
+def test_dropout_of_plain_attention_keeps_the_mean():
+    generator = torch.Generator().manual_seed(1)
+    states = torch.randn(3, 1, 2, 40, 8, generator=generator)
+    ends = torch.tensor([0, 15, 40], dtype=torch.int32)
+    torch.manual_seed(0)
+    drawn = [variable_length_attention("masked", *states, ends, ends, 25, 0.3, 0.35) for _ in range(400)]
+    plain = variable_length_attention("masked", *states, ends, ends, 25, 0.0, 0.35)
+    assert not torch.equal(drawn[0], drawn[1])
+    assert (torch.stack(drawn).mean(0) - plain).abs().max() < 0.15
 
 
 def test_micro_batches_are_filled_with_whole_sequences():

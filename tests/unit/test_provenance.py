@@ -87,14 +87,14 @@ def test_a_machine_without_git_is_said(monkeypatch, tmp_path):
 def test_submissions_add_up_also_where_one_was_killed(tmp_path):
     first = Submissions(tmp_path)
     first.begin(step=0, seconds=0.0)
-    first.use(2)
+    first.note(gpus=2)
     first.end(step=100, seconds=3600.0, reason="deadline")
     second = Submissions(tmp_path)
     second.begin(step=100, seconds=3600.0)
-    second.use(4)  # killed: it never ends, but left a checkpoint at step 150 after another half an hour
+    second.note(gpus=4)  # killed: it never ends, but left a checkpoint at step 150 after another half an hour
     third = Submissions(tmp_path)
     third.begin(step=150, seconds=5400.0)
-    third.use(1)
+    third.note(gpus=1)
     third.end(step=200, seconds=9000.0, reason="finished")
     facts = [(one["from_step"], one["to_step"], one["seconds"], one["reason"]) for one in third.all]
     assert facts == [(0, 100, 3600.0, "deadline"), (100, 150, 1800.0, "killed"), (150, 200, 3600.0, "finished")]

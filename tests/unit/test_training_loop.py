@@ -6,11 +6,12 @@ import time
 
 import pytest
 import torch
+from helpers.training import Regression
 
 from compactbio.errors import UserError
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.deadlines import StopSignal, deadline_after
-from compactbio.training.interface import LoopSettings, MicroBatch, StepModule
+from compactbio.training.interface import LoopSettings, MicroBatch
 from compactbio.training.loop import run_training
 from compactbio.training.optimizer_settings import GroupRule, OptimizerSettings
 from compactbio.training.optimizers import build_optimizer
@@ -23,25 +24,6 @@ STEPS = 8
 @pytest.fixture(autouse=True)
 def one_thread():
     torch.set_num_threads(1)
-
-
-class Regression(StepModule):
-    """Mean squared error of a small network with dropout."""
-
-    def __init__(self, dropout=0.0, poison_at=None):
-        super().__init__()
-        torch.manual_seed(0)
-        self.layers = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(dropout), torch.nn.Linear(8, 1))
-        self.poison_at = poison_at
-        self.calls = 0
-
-    def forward(self, tensors, denominators):
-        self.calls += 1
-        loss = (self.layers(tensors["x"]).squeeze(-1) - tensors["y"]).square().sum() / denominators["rows"]
-        if self.calls == self.poison_at:
-            loss = loss * float("nan")
-        self.last_terms = {"squares": loss.detach()}
-        return loss
 
 
 def batches_of(size):

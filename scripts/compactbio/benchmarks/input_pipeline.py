@@ -33,7 +33,7 @@ def measure_input(rounds: int) -> list[dict[str, Any]]:
         store = write_store(Path(folder) / "store", draw_lengths(SEQUENCES, SEED), CASED)
         ours = partial(PretrainingBatches, store, masking_of(store, BATCH_SIZE), micro_batch_tokens=16384)
         sides = {"reference": _collated(store, Path(folder) / "dataset")}
-        sides |= {"packed": ours(packed="loop"), "padded": ours(packed=None)}
+        sides |= {"packed": ours(packed=True), "padded": ours(packed=False)}
         taken: dict[str, list[float]] = {name: [] for name in sides}
         for batch in range(1, rounds + 2):  # the first is a warm-up
             for name, make in sides.items():

@@ -43,7 +43,7 @@ class Settings:
     rounds: int = 3
     warmup: int = 1
     threads: int = 2
-    micro_batch_tokens: int = 16384
+    micro_batch_tokens: int | None = None
 
 
 def measure_case(

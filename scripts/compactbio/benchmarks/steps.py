@@ -18,8 +18,8 @@ from compactbio.benchmarks.cases import Case, build_models
 from compactbio.benchmarks.random_tokens import MAX_LENGTH, SEED
 from compactbio.corpus.tokens import TokenStore
 from compactbio.pretraining.distillation import Distillation
+from compactbio.pretraining.layout import batches_of
 from compactbio.pretraining.masking import Masking
-from compactbio.pretraining.pretrain import batches_of
 from compactbio.pretraining.sampling import GlobalOrder
 from compactbio.terms.objective import read_objective
 from compactbio.training.checkpoints import CheckpointFolder
@@ -56,14 +56,14 @@ def masking_of(store: TokenStore, batch_size: int) -> Masking:
 
 
 def our_step(
-    case: Case, store: TokenStore, batch_size: int, dropout: float, precision: str, micro_batch_tokens: int
+    case: Case, store: TokenStore, batch_size: int, dropout: float, precision: str, micro_batch_tokens: int | None
 ) -> Callable[[int], Measurement]:
     """Return the function that takes a step (from 1) as pretrain_model does."""
     student, teacher = build_models(case, dropout, SEED)
     module = Distillation(
         student, teacher, read_objective(case.objective, case.quirks), case.quirks, max_length=MAX_LENGTH, seed=SEED
     )
-    accelerator = start_accelerator(precision, unused_parameters=module.has_unused_parameters)
+    accelerator = start_accelerator(precision)
     module.place_teacher(accelerator.device)
     batches = batches_of(store, masking_of(store, batch_size), module, accelerator, micro_batch_tokens)
     optimizer = build_optimizer(module, OptimizerSettings(WEIGHT_DECAY))

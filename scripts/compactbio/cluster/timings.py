@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from compactbio.benchmarks.random_tokens import SEED, TOKENIZER_DIGEST, draw_lengths, write_store
 from compactbio.errors import UserError
 from compactbio.files import read_json, write_manifest, write_yaml
+from compactbio.pretraining.inputs import AUTO
 from compactbio.pretraining.training_record import read_training_record
 from compactbio.settings.results import CHECKPOINTS, Results, TrainingResults
 from compactbio.settings.runs import PretrainingRun, pretraining_run
@@ -56,7 +57,7 @@ def timed_settings(config: dict[str, Any], model: str) -> PretrainingRun:
     return run
 
 
-def time_steps(config: dict[str, Any], model: str, *, gpus: int, micro_batch_tokens: int) -> Timing:
+def time_steps(config: dict[str, Any], model: str, *, gpus: int, micro_batch_tokens: int | None) -> Timing:
     """Train a few steps of a model and return how long they took; without any GPU, one process runs on the CPU.
 
     Raises:
@@ -77,7 +78,7 @@ def time_steps(config: dict[str, Any], model: str, *, gpus: int, micro_batch_tok
         program = [str(SCRIPTS / "pretrain_model.py"), "--run", str(made.run), *inputs]
         program += ["--checkpoints", str(folder / CHECKPOINTS), "--output", str(made.training)]
         program += ["--provenance", str(made.provenance), "--log-every-steps", str(LINE_STEPS)]
-        program += ["--micro-batch-tokens", str(micro_batch_tokens)]
+        program += ["--micro-batch-tokens", AUTO if micro_batch_tokens is None else str(micro_batch_tokens)]
         done = subprocess.run([sys.executable, *launch, "--", *program], capture_output=True, text=True)
         if done.returncode != 0:
             raise UserError(f"{model} could not be timed: {_reason(done.stderr)}")

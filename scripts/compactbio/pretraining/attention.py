@@ -84,8 +84,11 @@ def captured_attention(
     dropout: float = 0.0,
     scaling: float | None = None,
     lengths: tuple[int, ...] | None = None,
-    boundaries: Tensor | None = None,
     query_lengths: tuple[int, ...] | None = None,
+    kernel: str | None = None,
+    boundaries: Tensor | None = None,
+    query_boundaries: Tensor | None = None,
+    longest: int = 0,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Return attention's output (b, length, heads, size), as transformers' attention functions do.
@@ -93,17 +96,23 @@ def captured_attention(
     Args:
         query, key, value: (b, heads, length, size).
         attention_mask: bool, broadcastable to (b, heads, length, length), True where a key is read; None for all.
-        lengths: of the sequences that stand one behind the other in a packed micro-batch (b = 1); None: padded.
-        boundaries: (sequences + 1,) int32 on the device, where packed sequences begin and end, for a kernel that
-            takes them all at once; None: they are taken one by one.
-        query_lengths: queries of each packed sequence where they are not its tokens, for sequences one by one.
+        lengths: of the sequences that stand one behind the other in a packed micro-batch (b = 1), which are taken one
+            by one; None: padded, or by a kernel.
+        query_lengths: queries of each packed sequence where they are not its tokens.
+        kernel: that takes all packed sequences at once (see `packed_attention`), with boundaries (slots + 1,) int32 on
+            the device, where they begin and end, query_boundaries where queries are not all tokens, and the length
+            that no sequence exceeds.
     """
     flagged = getattr(module, "capture", None)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if kernel is not None:
+        assert flagged is None  # maps are not computed
+        assert boundaries is not None  # every packed micro-batch for a kernel has them
+        asking = boundaries if query_boundaries is None else query_boundaries
+        by_kernel = variable_length_attention(kernel, query, key, value, asking, boundaries, longest, dropout, scaling)
+        return by_kernel, None
     if lengths is None:
         return _attend(flagged, query, key, value, attention_mask, dropout, scaling).contiguous(), None
-    if boundaries is not None and flagged is None:
-        return variable_length_attention(query, key, value, lengths, boundaries, scaling), None
     queries, keys, values = query.split(query_lengths or lengths, 2), key.split(lengths, 2), value.split(lengths, 2)
     parts = zip(queries, keys, values, strict=True)
     return torch.cat([_attend(flagged, q, k, v, None, dropout, scaling) for q, k, v in parts], dim=1), None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,8 +22,8 @@ from compactbio.terms.term import HIDDEN, LOGITS
 from compactbio.training.dropout import replace_dropout
 from compactbio.training.interface import StepModule
 
-PACKED = ("position_ids", "lengths", "boundaries")  # what a packed micro-batch gives beside its ids
-MASKED = ("masked_positions", "masked_lengths")  # what a last layer at these positions alone needs
+PACKED = ("position_ids", "lengths", "kernel", "boundaries", "longest")  # what a packed one gives beside its ids
+MASKED = ("masked_positions", "masked_lengths", "masked_boundaries")  # for a last layer at these positions alone
 
 
 @dataclass
@@ -52,7 +53,6 @@ class Distillation(StepModule):
         self.student = student
         self.objective = objective
         self.projection = _projection(objective, student, teacher, seed)
-        self.needs_logits = any(LOGITS in entry.term.reads for entry in objective)
         after_dropout = quirks["maps_after_dropout"] == "reference"
         self.student_side = _Side(student, objective, 0, after_dropout=after_dropout, max_length=max_length)
         self.teacher_side: _Side | None = None
@@ -68,6 +68,10 @@ class Distillation(StepModule):
         """Return the student and, where the terms need one, the teacher."""
         return [self.student] if self.teacher_side is None else [self.student, self.teacher_side.model]
 
+    def computing_modules(self) -> list[nn.Module]:
+        """Return this module and, where the terms need one, the teacher."""
+        return [self, *self.models[1:]]
+
     @property
     def sees_neighbours(self) -> bool:
         """Whether a token's embedding in one of the models holds those of the tokens beside it (MobileBERT)."""
@@ -77,6 +81,20 @@ class Distillation(StepModule):
     def reads_attention(self) -> bool:
         """Return whether states of attention are compared in some layers."""
         return self.student_side.reads_attention
+
+    @property
+    def head_sizes(self) -> set[int]:
+        """Return the sizes of the models' attention heads."""
+        return {
+            module.attention_head_size
+            for model in self.models
+            for module in architecture_of(model).attention_modules(model)
+        }
+
+    @property
+    def takes_fill(self) -> bool:
+        """Return whether all terms can leave out the fill of micro-batches of fixed shape."""
+        return all(entry.term.takes_fill for entry in self.objective)
 
     def cost(self) -> Cost:
         """Return the arithmetic of a step, for the model FLOP utilisation."""
@@ -90,18 +108,13 @@ class Distillation(StepModule):
                 teacher += of_teacher.times(len(entry.layers))
         return student.times(1.0 + BACKWARD) + teacher  # the student's pass goes backward too, the teacher's not
 
-    @property
-    def has_unused_parameters(self) -> bool:
-        """Return whether some of the student's parameters get no gradient (its head, or upper layers)."""
-        return not self.needs_logits
-
     def place_teacher(self, device: torch.device) -> None:
         """Move the teacher, which is no submodule: it is neither trained nor saved nor synchronised."""
         if self.teacher_side is not None:
             teacher: nn.Module = self.teacher_side.model
             teacher.to(device)
 
-    def forward(self, tensors: dict[str, Any], denominators: dict[str, float]) -> Tensor:
+    def forward(self, tensors: dict[str, Any], denominators: Mapping[str, float | Tensor]) -> Tensor:
         """Return this micro-batch's share of the loss; see `micro_batches.collate` for the tensors and counts."""
         student = self.student_side.run(tensors)
         teacher = None
@@ -123,7 +136,7 @@ class Distillation(StepModule):
             return function(student.logits, tensors["labels"])
         assert teacher is not None  # check_objective refused terms that lack one
         if not term.is_layered:
-            return function(student.logits, teacher.logits)
+            return function(student.logits, teacher.logits, **_counted(tensors.get("real_rows")))
         sums = []
         for ours, theirs in entry.layers:
             if term.reads_attention:
@@ -132,11 +145,13 @@ class Distillation(StepModule):
                 sums += [function(*one, tensors.get("real_tokens")) for one in zip(*states, strict=True)]
                 continue
             mine, target = student.hidden[ours], teacher.hidden[theirs]
+            counted: dict[str, Tensor] = {}
             if not term.over_padding:
                 mine, target = _real(mine, tensors), _real(target, tensors)
+                counted = _counted(tensors["real_tokens"].flatten()) if _is_whole(tensors) else {}
             if term.projects and self.projection is not None:
                 mine = self.projection(mine)
-            sums.append(function(mine, target))
+            sums.append(function(mine, target, **counted))
         return torch.stack(sums).sum()
 
 
@@ -173,9 +188,9 @@ class _Side:
 
     def run(self, tensors: dict[str, Any]) -> Outputs:
         """Return logits at the masked positions, hidden states and states of attention of a micro-batch."""
-        real = tensors.get("real_tokens")
+        real = None if "kernel" in tensors else tensors.get("real_tokens")
         packed = {name: tensors[name] for name in PACKED if name in tensors}
-        masked = {name: tensors[name] for name in MASKED} if self.last_at_masked else {}
+        masked = {name: tensors[name] for name in MASKED if name in tensors} if self.last_at_masked else {}
         if self.borders is not None:
             self.borders.positions = packed.get("position_ids")
         if packed:
@@ -198,8 +213,18 @@ class _Side:
         return Outputs(logits, hidden, self.capture.take())
 
 
+def _counted(real: Tensor | None) -> dict[str, Tensor]:
+    """Return the argument by which a term's function is told which rows count; none where all do."""
+    return {} if real is None else {"real": real}
+
+
+def _is_whole(tensors: dict[str, Any]) -> bool:
+    """Return whether states of tokens that do not count reach the terms: taking them out would change shapes."""
+    return "real_tokens" in tensors and "real_positions" not in tensors
+
+
 def _real(states: Tensor, tensors: dict[str, Any]) -> Tensor:
-    """Return the states (b, length, hidden) of real tokens as (n, hidden)."""
+    """Return the states (b, length, hidden) of real tokens as (n, hidden), those of all where shapes are fixed."""
     flat = states.flatten(0, 1)
     positions = tensors.get("real_positions")
     return flat if positions is None else flat.index_select(0, positions)

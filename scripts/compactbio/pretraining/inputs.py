@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from compactbio.pretraining.sampling import check_split
 from compactbio.settings.runs import PretrainingRun, read_pretraining_run
 from compactbio.training.checkpoints import fingerprint
 
+AUTO = "auto"
+TOKENS_HELP = f"positions of a micro-batch, or {AUTO} (the default): as many as the GPU's memory takes"
 RECIPE = 3  # raise by hand when the arithmetic of pre-training changes: finished runs are then made again
 
 
@@ -69,10 +72,23 @@ def folder_of(path: Path) -> Path:
     return path.parent if path.name == MANIFEST else path
 
 
-def check_resources(run: PretrainingRun, *, processes: int, micro_batch_tokens: int) -> None:
+def tokens_or_auto(text: str) -> int | None:
+    """Return the value of --micro-batch-tokens: positions, None for `auto`.
+
+    Raises:
+        ArgumentTypeError: it is neither.
+    """
+    if text == AUTO:
+        return None
+    if not text.isdigit() or int(text) == 0:
+        raise ArgumentTypeError(f"{text!r} is neither a number of positions nor {AUTO}")
+    return int(text)
+
+
+def check_resources(run: PretrainingRun, *, processes: int, micro_batch_tokens: int | None) -> None:
     """Refuse a number of processes or a micro-batch that the run cannot be split into."""
     check_split(run["optimisation"]["global_batch_size"], processes)
-    if micro_batch_tokens < run["max_length"]:
+    if micro_batch_tokens is not None and micro_batch_tokens < run["max_length"]:
         raise UserError(
             f"--micro-batch-tokens {micro_batch_tokens} is less than one sequence of max_length {run['max_length']}: "
             f"give at least {run['max_length']}"

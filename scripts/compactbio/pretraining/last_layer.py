@@ -53,7 +53,8 @@ def install_last_layer(model: PreTrainedModel) -> bool:
     """Make a model's last layer answer at the masked positions where a call names them; return whether it will.
 
     A call of the encoder with `masked_positions` (m,), counted through the micro-batch, and `masked_lengths`, how many
-    of them each sequence has, then returns a last hidden state (1, m, hidden). Any other call is as it was.
+    of them each sequence has (or `masked_boundaries`, their running sum on the device, for a kernel), then returns a
+    last hidden state (1, m, hidden). Any other call is as it was.
     """
     last = find_last_layer(model)
     if last is None:
@@ -77,16 +78,16 @@ def _at_masked(
     attention_mask: Tensor | None,
     masked_positions: Tensor,
     *,
-    masked_lengths: tuple[int, ...],
+    masked_lengths: tuple[int, ...] | None = None,
+    masked_boundaries: Tensor | None = None,
     lengths: tuple[int, ...] | None = None,
-    boundaries: Tensor | None = None,
-    **_: Any,
+    **packing: Any,
 ) -> Tensor:
     """Return the layer's output (1, m, hidden) from its input (b, length, hidden); see `captured_attention`."""
     rows = states.flatten(0, 1).index_select(0, masked_positions)[None]
     query, key, value = last.query(rows), last.key(states), last.value(states)
-    one_by_one = lengths is not None and boundaries is None
-    if not one_by_one:  # all sequences at once, as many queries as keys: zeros where nothing is read
+    padded = lengths is None and masked_boundaries is None
+    if padded:  # all sequences at once, as many queries as keys: zeros where nothing is read
         query = key.new_zeros(key.shape).flatten(0, 1).index_copy(0, masked_positions, query[0]).view_as(key)
     attended = captured_attention(
         last.attention,
@@ -97,10 +98,11 @@ def _at_masked(
         dropout=last.attention.dropout.p if last.attention.training else 0.0,
         scaling=last.attention.scaling,
         lengths=lengths,
-        boundaries=boundaries,
-        query_lengths=masked_lengths if one_by_one else None,
+        query_lengths=masked_lengths,
+        query_boundaries=masked_boundaries,
+        **packing,
     )[0].flatten(2)
-    if not one_by_one:
+    if padded:
         attended = attended.flatten(0, 1).index_select(0, masked_positions)[None]
     return last.finish(attended, rows)
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from compactbio.corpus.tokens import TokenStore
+from compactbio.pretraining.fixed_shape import FixedShape, collate_fixed, counts_of
 from compactbio.pretraining.masking import Masking, column_numbers
 from compactbio.pretraining.sampling import GlobalOrder, share_of_process
 from compactbio.terms.cost import Cost
@@ -23,7 +24,8 @@ class PretrainingBatches:
         masking: what is masked, and in which global batches.
         micro_batch_tokens: positions of a micro-batch at most, padding included.
         cost: the arithmetic of a step, counted as `flops`; None: it is not.
-        packed: `loop` or `kernel` (see `packed_attention.packed_layout`): without padding; None: padded.
+        packed: sequences stand one behind the other, without padding; else padded.
+        fixed: the one shape of packed micro-batches whose shapes repeat; None: they follow their sequences.
         to_max_length: pad every sequence to `max_length` (for terms that average over padding).
         border: see `padded_length`; 1 for a model whose embedding of a token sees the next token.
         enough_tokens: positions from which on a padded micro-batch ends rather than pad; None: fill it.
@@ -36,7 +38,8 @@ class PretrainingBatches:
         *,
         micro_batch_tokens: int,
         cost: Cost | None = None,
-        packed: str | None = None,
+        packed: bool = False,
+        fixed: FixedShape | None = None,
         to_max_length: bool = False,
         border: int = 0,
         enough_tokens: int | None = None,
@@ -46,7 +49,7 @@ class PretrainingBatches:
         self.store = store
         self.masking = masking
         self.order = GlobalOrder(len(store), masking.batch_size, masking.seed)
-        self.packed = packed
+        self.packed, self.fixed = packed, fixed
         self.cost = cost
         self.max_length = masking.max_length
         self.padding: dict[str, Any] = {
@@ -66,27 +69,31 @@ class PretrainingBatches:
         masked = self.masking.apply(step, positions, lengths, joined)
         ends = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
         made = []
-        for start, end in self._bounds(lengths):
+        masked_lengths = np.add.reduceat(masked.selected, ends[:-1], dtype=np.int64)
+        pad_id = self.store.special_ids["pad"]
+        for start, end in self._bounds(lengths, masked_lengths):
             part = slice(ends[start], ends[end])
-            made.append(
-                collate(
-                    lengths[start:end],
-                    original=joined[part],
-                    inputs=masked.inputs[part],
-                    selected=masked.selected[part],
-                    length=None if self.packed else padded_length(int(lengths[start]), **self.padding),
-                    pad_id=self.store.special_ids["pad"],
-                    max_length=self.max_length,
-                    boundaries=self.packed == "kernel",
-                )
-            )
+            texts = {"original": joined[part], "inputs": masked.inputs[part], "selected": masked.selected[part]}
+            if self.fixed is not None:
+                batch = collate_fixed(lengths[start:end], **texts, shape=self.fixed, pad_id=pad_id)
+            else:
+                length = None if self.packed else padded_length(int(lengths[start]), **self.padding)
+                batch = collate(lengths[start:end], **texts, length=length, pad_id=pad_id, max_length=self.max_length)
             if self.cost is not None:
-                masked_lengths = np.array(made[-1].tensors["masked_lengths"])
-                made[-1].counts["flops"] = self.cost.flops(lengths[start:end], masked_lengths)
+                batch.counts["flops"] = self.cost.flops(lengths[start:end], masked_lengths[start:end])
+            made.append(pinned(batch))
         return made
 
-    def _bounds(self, lengths: np.ndarray) -> list[tuple[int, int]]:
+    def record(self) -> dict[str, Any]:
+        """Return what a run's records say of the micro-batches."""
+        layout = "fixed" if self.fixed is not None else "packed" if self.packed else "padded"
+        sizes = {} if self.fixed is None else self.fixed.record()
+        return {"layout": layout, "tokens": self.micro_batch_tokens, **sizes}
+
+    def _bounds(self, lengths: np.ndarray, masked_lengths: np.ndarray) -> list[tuple[int, int]]:
         """Return (start, end) of the micro-batches of sequences sorted from long to short."""
+        if self.fixed is not None:
+            return self.fixed.cuts(lengths, masked_lengths)
         if self.packed:
             return fewest_cuts(lengths.tolist(), self.micro_batch_tokens)
         return padded_cuts(lengths, tokens=self.micro_batch_tokens, enough_tokens=self.enough_tokens, **self.padding)
@@ -101,14 +108,13 @@ def collate(
     length: int | None,
     pad_id: int,
     max_length: int,
-    boundaries: bool = False,
 ) -> MicroBatch:
     """Return the micro-batch of b sequences, given joined: padded to `length`, or packed where that is None.
 
     Its tensors: masked_positions (m,) and labels (m,), positions counting through the micro-batch; masked_lengths, how
     many of them each sequence has, as a tuple of the host. Padded: input_ids (b, length); real_tokens (b, length) bool
     and real_positions (tokens,), left out where nothing is padding. Packed: input_ids and position_ids (1, tokens),
-    lengths as a tuple of the host and, where `boundaries`, their running sum (b + 1,) int32.
+    lengths as a tuple of the host.
 
     Its counts (a term's record says which it is divided by): masked; tokens; padded_tokens = b x length;
     token_pairs = sum of squared lengths; padded_pairs = b x length^2; key_rows = tokens x max_length.
@@ -116,7 +122,11 @@ def collate(
     columns = column_numbers(lengths)
     tokens, pairs = len(columns), float((lengths.astype(np.int64) ** 2).sum())
     if length is None:
-        tensors = _packed(lengths, inputs, columns, boundaries=boundaries)
+        tensors: dict[str, Any] = {
+            "input_ids": torch.from_numpy(inputs.astype(np.int64))[None],
+            "position_ids": torch.from_numpy(columns)[None],
+            "lengths": tuple(lengths.tolist()),
+        }
         places, positions, position_pairs = np.arange(tokens), tokens, pairs
     else:
         places = np.repeat(np.arange(len(lengths), dtype=np.int64), lengths) * length + columns
@@ -126,32 +136,19 @@ def collate(
     tensors["labels"] = torch.from_numpy(original[selected].astype(np.int64))
     numbers = np.repeat(np.arange(len(lengths)), lengths)
     tensors["masked_lengths"] = tuple(np.bincount(numbers[selected], minlength=len(lengths)).tolist())
-    if torch.cuda.is_available():  # copied to the GPU while it works on the step before
-        tensors = {
-            name: value.pin_memory() if isinstance(value, torch.Tensor) else value for name, value in tensors.items()
-        }
-    counts = {
-        "masked": float(selected.sum()),
-        "tokens": float(tokens),
-        "sequences": float(len(lengths)),
-        "padded_tokens": float(positions),
-        "token_pairs": pairs,
-        "padded_pairs": position_pairs,
-        "key_rows": float(tokens * max_length),
-    }
+    counts = counts_of(lengths, int(selected.sum()), max_length)
+    counts |= {"padded_tokens": float(positions), "padded_pairs": position_pairs}
     return MicroBatch(tensors, counts)
 
 
-def _packed(lengths: np.ndarray, inputs: np.ndarray, columns: np.ndarray, *, boundaries: bool) -> dict[str, Any]:
-    """Return what a packed micro-batch says of its sequences."""
-    tensors: dict[str, Any] = {
-        "input_ids": torch.from_numpy(inputs.astype(np.int64))[None],
-        "position_ids": torch.from_numpy(columns)[None],
-        "lengths": tuple(lengths.tolist()),
-    }
-    if boundaries:
-        tensors["boundaries"] = torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
-    return tensors
+def pinned(batch: MicroBatch) -> MicroBatch:
+    """Return a micro-batch whose tensors are copied to a GPU while it works on the step before."""
+    if torch.cuda.is_available():
+        batch.tensors = {
+            name: value.pin_memory() if isinstance(value, torch.Tensor) else value
+            for name, value in batch.tensors.items()
+        }
+    return batch
 
 
 def _padded(inputs: np.ndarray, places: np.ndarray, shape: tuple[int, int], pad_id: int) -> dict[str, Any]:

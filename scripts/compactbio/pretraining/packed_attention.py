@@ -1,65 +1,163 @@
-"""Packed micro-batches: sequences one behind the other in one row, without padding, and the kernels for them."""
+"""Packed micro-batches: sequences one behind the other in one row, without padding, and the attention that takes them.
+
+On a GPU all sequences go through one kernel with dropout. Three are known, and which one is taken is tried at the
+start of a training: torch's flash attention (half precision, compute capability 8.0), its memory-efficient attention
+(any precision and GPU), both called as torch's own nested tensors call them, and nested tensors themselves, whose
+names are public. `masked` is plain attention with a mask between sequences: what the kernels are compared with.
+"""
 
 from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-HEAD_SIZE_MULTIPLE = 8  # of what the variable-length kernel takes
-AGREEMENT = 0.02  # largest difference to plain attention in half precision, of values of unit size
-_agreed: set[tuple[int, torch.dtype]] = set()
+from compactbio.training.devices import tensor_type
+from compactbio.training.dropout import dropout as drop
+
+LOOP, FLASH, EFFICIENT, NESTED, MASKED = "loop", "flash", "efficient", "nested", "masked"
+HEAD_SIZE_MULTIPLE = 8  # of what the kernels take
+AGREEMENT = {torch.float32: 2e-3, torch.float16: 0.02, torch.bfloat16: 0.04}  # to plain attention, of unit values
+TRIED_LENGTHS, TRIED_ROWS = (37, 64, 5, 22, 0, 0), (6, 9, 1, 1, 0, 0)  # of the trial's sequences; 0: an empty slot
+
+# of (tokens, heads, size): queries, keys, values; boundaries of the queries and of the keys; longest, dropout, scaling
+Kernel = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, int, float, float], Tensor]
 
 
 def packed_layout(
-    device: torch.device, *, precision: str, attention_dropout: float, reads_attention: bool, over_padding: bool
+    device: torch.device,
+    *,
+    precision: str,
+    attention_dropout: float,
+    reads_attention: bool,
+    over_padding: bool,
+    maps_packed: bool = False,
+    takes_fill: bool = True,
+    head_sizes: Collection[int] = (64,),
 ) -> str | None:
     """Return how attention takes packed sequences here, or None where micro-batches have to be padded.
 
+    Args:
+        precision: as `processes.precision_of` gives it.
+        attention_dropout: the largest of the models'.
+        reads_attention, over_padding: whether a term compares states of attention, or averages over padding.
+        maps_packed: states of attention can be compared in packed sequences on a GPU.
+        takes_fill: whether all terms can leave out the fill of micro-batches of fixed shape.
+        head_sizes: of the models' attention.
+
     Returns:
-        `loop`: one after the other (on a CPU, where each is work enough). `kernel`: all at once, by
-        torch's variable-length attention, which needs a GPU of compute capability 8.0, half precision and no
-        attention dropout. None: a term averages over padding or, on a GPU, no such kernel does the work: maps of
-        one sequence at a time would leave it idle.
+        `loop`: one after the other (on a CPU, where each is work enough). The name of a kernel: all at once, in
+        micro-batches of one shape. None: a term averages over padding or, on a GPU, no kernel does the work, which
+        the log gives the reason for.
     """
     if over_padding:
         return None
     if device.type == "cpu":
-        return "loop"
-    if reads_attention or attention_dropout > 0.0 or precision == "fp32":
+        return LOOP
+    padded_maps = reads_attention and not maps_packed
+    if padded_maps or not takes_fill:
+        why = "a term compares states of attention" if padded_maps else "a term's function does not know of fill"
+        logging.info("micro-batches are padded: %s", why)
         return None
-    return "kernel" if torch.cuda.get_device_capability(device) >= (8, 0) else None
+    kernel, reasons = first_usable(candidates(device, precision), device, precision, attention_dropout, head_sizes)
+    refused = "".join(f"; not {name}: {reason}" for name, reason in reasons.items())
+    logging.info("attention of packed sequences: %s%s", kernel or "none, so micro-batches are padded", refused)
+    return kernel
+
+
+def candidates(device: torch.device, precision: str) -> list[str]:
+    """Return the kernels that a GPU may have for a precision, the fastest first."""
+    half = tensor_type(precision) != torch.float32
+    flash = [FLASH] if half and torch.cuda.get_device_capability(device) >= (8, 0) else []
+    return [*flash, EFFICIENT, NESTED]
+
+
+def first_usable(
+    names: list[str], device: torch.device, precision: str, dropout: float, head_sizes: Collection[int]
+) -> tuple[str | None, dict[str, str]]:
+    """Return the first kernel that passes its trial, and why those before it did not."""
+    reasons: dict[str, str] = {}
+    for name in names:
+        try:
+            for size in sorted(set(head_sizes)):
+                difference = try_kernel(name, device, tensor_type(precision), dropout, size)
+                if not difference <= AGREEMENT[tensor_type(precision)]:
+                    raise ValueError(f"it differs from plain attention by {difference:.2g}")
+        except (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError) as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            reasons[name] = str(error).strip().split("\n")[0][:200]
+        else:
+            return name, reasons
+    return None, reasons
+
+
+def try_kernel(name: str, device: torch.device, dtype: torch.dtype, dropout: float, size: int) -> float:
+    """Return the largest difference of a kernel to plain attention in fp32, of output and gradients, without dropout.
+
+    Queries are those of all tokens and of some. With dropout it has to run, and to give numbers.
+    """
+    worst, longest = 0.0, max(TRIED_LENGTHS)
+    generator = torch.Generator().manual_seed(0)  # torch's own is left as it is
+    for rows in (TRIED_LENGTHS, TRIED_ROWS):
+        ends = _ends(rows, device), _ends(TRIED_LENGTHS, device)
+        made = [torch.randn(1, 2, sum(sizes), size, generator=generator) for sizes in (rows, *[TRIED_LENGTHS] * 2)]
+        results = []
+        for kernel, kind in ((name, dtype), (MASKED, torch.float32)):
+            query, key, value = states = [one.to(device, dtype).to(kind).requires_grad_() for one in made]
+            output = variable_length_attention(kernel, query, key, value, *ends, longest, 0.0, size**-0.5)
+            results.append([output, *torch.autograd.grad(output.square().sum(), states)])
+        for got, wanted in zip(*results, strict=True):
+            worst = max(worst, float(((got.float() - wanted).abs().max() / wanted.abs().max().clamp_min(1.0)).detach()))
+        if dropout > 0.0:
+            query, key, value = states = [one.to(device, dtype).requires_grad_() for one in made]
+            with torch.random.fork_rng([device] if device.type == "cuda" else []):
+                output = variable_length_attention(name, query, key, value, *ends, longest, dropout, size**-0.5)
+                gradients = torch.autograd.grad(output.square().sum(), states)
+            if not all(bool(torch.isfinite(one).all()) for one in (output, *gradients)):
+                raise ValueError("with dropout it gives what is no number")
+    return worst
 
 
 def variable_length_attention(
-    query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], boundaries: Tensor, scaling: float
+    name: str,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    query_boundaries: Tensor,
+    boundaries: Tensor,
+    longest: int,
+    dropout: float,
+    scaling: float,
 ) -> Tensor:
-    """Return attention's output (1, tokens, heads, size) of packed sequences, by one kernel.
+    """Return attention's output (1, rows, heads, size) of packed sequences, by one kernel.
 
     Args:
-        query, key, value: (1, heads, tokens, size), half precision.
-        lengths: of the sequences.
-        boundaries: (sequences + 1,) int32, their running sum from 0.
-
-    Raises:
-        RuntimeError: at its first use, the kernel gave something else than plain attention.
+        name: of the kernel.
+        query: (1, heads, rows, size), of all tokens or of some.
+        key, value: (1, heads, tokens, size).
+        query_boundaries, boundaries: (slots + 1,) int32 on the device, the running sums from 0 of rows and tokens of
+            each sequence; empty ones have neither.
+        longest: no sequence has more tokens or rows.
+        dropout: of the probabilities.
     """
-    from torch.nn.attention.varlen import varlen_attn
-
     size = query.shape[-1]
-    queries, keys, values = (_as_rows(tensor) for tensor in (query, key, value))
-    longest = max(lengths)
-    output = varlen_attn(queries, keys, values, boundaries, boundaries, longest, longest, scale=scaling)
-    assert isinstance(output, Tensor)  # nothing else was asked for
-    output = output[..., :size]
-    if (size, query.dtype) not in _agreed:
-        _require_agreement(query, key, value, output, lengths[0], scaling)
-        _agreed.add((size, query.dtype))
-    return output[None].contiguous()
+    states = _as_rows(query), _as_rows(key), _as_rows(value)
+    output = KERNELS[name](*states, query_boundaries, boundaries, longest, dropout, scaling)
+    return output[None, ..., :size].contiguous()
+
+
+def _ends(sizes: tuple[int, ...], device: torch.device) -> Tensor:
+    """Return the running sum of sizes from 0, int32."""
+    return torch.tensor((0, *sizes)).cumsum(0).to(device, torch.int32)
 
 
 def _as_rows(tensor: Tensor) -> Tensor:
-    """Return (tokens, heads, size) of (1, heads, tokens, size), size filled up to what the kernel takes.
+    """Return (tokens, heads, size) of (1, heads, tokens, size), size filled up to what the kernels take.
 
     Zeros behind change no product; the scale stays that of the true size.
     """
@@ -67,14 +165,59 @@ def _as_rows(tensor: Tensor) -> Tensor:
     return F.pad(rows, (0, missing)) if missing else rows
 
 
-@torch.no_grad()
-def _require_agreement(query: Tensor, key: Tensor, value: Tensor, output: Tensor, length: int, scaling: float) -> None:
-    """Compare the first packed sequence with plain attention in fp32."""
-    queries, keys, values = (tensor[:, :, :length].float() for tensor in (query, key, value))
-    plain = F.scaled_dot_product_attention(queries, keys, values, scale=scaling)[0].transpose(0, 1)
-    difference = (output[:length].float() - plain).abs().max() / plain.abs().max().clamp_min(1e-6)
-    if not difference <= AGREEMENT:
-        raise RuntimeError(
-            f"variable-length attention differs from plain attention by {float(difference):.2g} on "
-            f"{torch.cuda.get_device_name(query.device)} with torch {torch.__version__}: use precision: fp32"
+def _flash(
+    query: Tensor, key: Tensor, value: Tensor, rows: Tensor, ends: Tensor, longest: int, dropout: float, scaling: float
+) -> Tensor:
+    """Return attention's output (rows, heads, size) by torch's flash attention."""
+    options: dict[str, Any] = {"return_debug_mask": False, "scale": scaling}
+    return torch.ops.aten._flash_attention_forward(
+        query, key, value, rows, ends, longest, longest, dropout, False, **options
+    )[0]
+
+
+def _efficient(
+    query: Tensor, key: Tensor, value: Tensor, rows: Tensor, ends: Tensor, longest: int, dropout: float, scaling: float
+) -> Tensor:
+    """Return attention's output (rows, heads, size) by torch's memory-efficient attention."""
+    options: dict[str, Any] = {"compute_log_sumexp": torch.is_grad_enabled(), "scale": scaling}
+    queries, keys = min(longest, query.shape[0]), min(longest, key.shape[0])  # it takes no more than there are
+    states = (query[None], key[None], value[None])
+    no_mask = 0
+    return torch.ops.aten._efficient_attention_forward(
+        *states, None, rows, ends, queries, keys, dropout, no_mask, **options
+    )[0][0]
+
+
+def _nested(
+    query: Tensor, key: Tensor, value: Tensor, rows: Tensor, ends: Tensor, longest: int, dropout: float, scaling: float
+) -> Tensor:
+    """Return attention's output (rows, heads, size) by torch's nested tensors.
+
+    Lengths are said to be from 1 on, empty ones too, so that nothing is read from the device.
+    """
+
+    def jagged(states: Tensor, offsets: Tensor) -> Tensor:
+        nested = torch.nested.nested_tensor_from_jagged(states.contiguous(), offsets, min_seqlen=1, max_seqlen=longest)
+        return nested.transpose(1, 2)
+
+    queries, keys = jagged(query, rows), jagged(key, ends)
+    output = F.scaled_dot_product_attention(queries, keys, jagged(value, ends), dropout_p=dropout, scale=scaling)
+    return output.transpose(1, 2).values()
+
+
+def _masked(
+    query: Tensor, key: Tensor, value: Tensor, rows: Tensor, ends: Tensor, longest: int, dropout: float, scaling: float
+) -> Tensor:
+    """Return attention's output (rows, heads, size) by a whole map with a mask between sequences."""
+    asking, asked = (
+        torch.bucketize(
+            torch.arange(states.shape[0], device=states.device, dtype=boundaries.dtype), boundaries[1:], right=True
         )
+        for states, boundaries in ((query, rows), (key, ends))
+    )
+    scores = torch.einsum("qhd,khd->hqk", query * scaling, key)
+    scores = scores.masked_fill(asking[:, None] != asked, torch.finfo(scores.dtype).min)
+    return torch.einsum("hqk,khd->qhd", drop(torch.softmax(scores, dim=-1), dropout), value)
+
+
+KERNELS: dict[str, Kernel] = {FLASH: _flash, EFFICIENT: _efficient, NESTED: _nested, MASKED: _masked}

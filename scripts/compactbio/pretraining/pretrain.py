@@ -6,23 +6,23 @@ import logging
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from transformers import PreTrainedModel
 
 from compactbio.architectures import longest_sequence
 from compactbio.corpus.tokens import TokenStore
 from compactbio.errors import UserError
-from compactbio.pretraining.attention import attention_dropout, set_attention_dropout
+from compactbio.pretraining.attention import set_attention_dropout
 from compactbio.pretraining.distillation import Distillation
 from compactbio.pretraining.inputs import RunInputs
+from compactbio.pretraining.layout import batches_of
 from compactbio.pretraining.masking import Masking
-from compactbio.pretraining.micro_batches import PretrainingBatches
-from compactbio.pretraining.packed_attention import packed_layout
 from compactbio.settings.results import TrainingResults
 from compactbio.settings.runs import PretrainingRun
 from compactbio.students.models import load_masked_lm
 from compactbio.terms.objective import read_objective
 from compactbio.training.checkpoints import CheckpointFolder
+from compactbio.training.devices import device_name, set_determinism
 from compactbio.training.interface import LoopResult, LoopSettings
 from compactbio.training.loop import run_training
 from compactbio.training.optimizer_settings import optimizer_settings
@@ -30,13 +30,24 @@ from compactbio.training.optimizers import build_optimizer
 from compactbio.training.processes import precision_of, start_accelerator
 from compactbio.training.progress import MetricsLog
 from compactbio.training.schedules import learning_rate_schedule
-
-ENOUGH_TOKENS = 8192  # positions that keep a GPU busy (an estimate): a padded micro-batch ends rather than pad
-PACKED_TOKENS_ON_CPU = 2048  # larger micro-batches need more memory and are no faster
+from compactbio.training.submissions import Submissions
 
 
-def pretrain(inputs: RunInputs, folder: Path, *, settings: LoopSettings, micro_batch_tokens: int) -> LoopResult:
-    """Train a student from the newest checkpoint in `folder` on, in all processes that the environment names."""
+def pretrain(
+    inputs: RunInputs,
+    folder: Path,
+    *,
+    settings: LoopSettings,
+    micro_batch_tokens: int | None,
+    submissions: Submissions,
+) -> LoopResult:
+    """Train a student from the newest checkpoint in `folder` on, in all processes that the environment names.
+
+    Args:
+        micro_batch_tokens: positions of a micro-batch at most; None: as many as memory takes, or took at an earlier
+            start on such devices.
+        submissions: the main process notes there what was chosen.
+    """
     run = inputs.run
     optimisation = run["optimisation"]
     objective = read_objective(run["objective"], run["quirks"])
@@ -48,7 +59,9 @@ def pretrain(inputs: RunInputs, folder: Path, *, settings: LoopSettings, micro_b
         for model in filter(None, (student, teacher)):
             set_attention_dropout(model, optimisation["attention_dropout"])
     module = Distillation(student, teacher, objective, run["quirks"], max_length=run["max_length"], seed=run["seed"])
-    accelerator = start_accelerator(optimisation["precision"], unused_parameters=module.has_unused_parameters)
+    deterministic = run.get("deterministic", False)
+    set_determinism(deterministic)
+    accelerator = start_accelerator(optimisation["precision"])
     module.place_teacher(accelerator.device)
     store = TokenStore(inputs.tokens)
     masking = Masking(
@@ -59,7 +72,18 @@ def pretrain(inputs: RunInputs, folder: Path, *, settings: LoopSettings, micro_b
         max_length=run["max_length"],
         seed=run["seed"],
     )
-    batches = batches_of(store, masking, module, accelerator, micro_batch_tokens)
+    device = device_name(accelerator.device)
+    remembered = [submissions.fitting_tokens(device=device, processes=accelerator.num_processes)]
+    broadcast_object_list(remembered)  # one process decides: a shared disk may show the others less
+    batches = batches_of(store, masking, module, accelerator, micro_batch_tokens or remembered[0])
+    if accelerator.is_main_process:
+        chosen_sizes = batches.record()
+        submissions.note(
+            device=device,
+            precision=precision_of(accelerator),
+            deterministic=deterministic,
+            micro_batches=chosen_sizes | {"automatic": micro_batch_tokens is None},
+        )
     chosen = optimizer_settings(
         optimisation,
         learning_rate=optimisation["peak_learning_rate"],
@@ -74,14 +98,19 @@ def pretrain(inputs: RunInputs, folder: Path, *, settings: LoopSettings, micro_b
         total_steps=inputs.total_steps,
     )
     logging.info(
-        "%s: %s sequences, %s parameters, %d process(es) on %s, torch %s",
+        "%s: %s sequences, %s parameters, %d process(es) on %s in %s, torch %s",
         run["model"],
         f"{len(batches.store):,}",
         f"{sum(value.numel() for value in student.parameters()):,}",
         accelerator.num_processes,
-        accelerator.device,
+        device,
+        precision_of(accelerator),
         torch.__version__,
     )
+    if accelerator.device.type == "cuda" and not deterministic:
+        logging.info(
+            "deterministic: false: what is interrupted and goes on may differ from an uninterrupted run in bits"
+        )
     return run_training(
         module=module,
         optimizer=optimizer,
@@ -92,36 +121,6 @@ def pretrain(inputs: RunInputs, folder: Path, *, settings: LoopSettings, micro_b
         metrics=MetricsLog(TrainingResults(folder).metrics, writes=accelerator.is_main_process),
         seed=run["seed"],
         accelerator=accelerator,
-    )
-
-
-def batches_of(
-    store: TokenStore, masking: Masking, module: Distillation, accelerator: Accelerator, micro_batch_tokens: int
-) -> PretrainingBatches:
-    """Return this process's batches, in the form that suits the module and the device."""
-    over_padding = any(entry.term.over_padding for entry in module.objective)
-    device = accelerator.device
-    packed = packed_layout(
-        device,
-        precision=precision_of(accelerator),
-        attention_dropout=max(map(attention_dropout, module.models)),
-        reads_attention=module.reads_attention,
-        over_padding=over_padding,
-    )
-    if device.type == "cpu" and packed:
-        micro_batch_tokens = min(micro_batch_tokens, max(PACKED_TOKENS_ON_CPU, masking.max_length))
-    logging.info("micro-batches of %d tokens, %s", micro_batch_tokens, f"packed ({packed})" if packed else "padded")
-    return PretrainingBatches(
-        store,
-        masking,
-        micro_batch_tokens=micro_batch_tokens,
-        cost=module.cost(),
-        packed=packed,
-        to_max_length=over_padding,
-        border=int(module.sees_neighbours),
-        enough_tokens=ENOUGH_TOKENS,
-        rank=accelerator.process_index,
-        processes=accelerator.num_processes,
     )
 
 

@@ -57,6 +57,8 @@ class PretrainingRun(TypedDict):
     max_length: int
     seed: int
     quirks: dict[str, str]
+    deterministic: NotRequired[bool]
+    """Whether a GPU calculates the same bits again; no part of what names the results."""
 
 
 class Run(TypedDict):
@@ -107,6 +109,7 @@ def pretraining_run(config: dict[str, Any], name: str) -> PretrainingRun:
         "max_length": config["corpus"]["max_length"],
         "seed": config["pretraining"]["seed"],
         "quirks": pretraining_quirks(config, name),
+        "deterministic": config["run"]["deterministic"],
     }
     return deepcopy(run)
 

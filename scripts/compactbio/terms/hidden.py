@@ -17,19 +17,31 @@ if TYPE_CHECKING:
 COSINE_EPSILON = 1e-12  # what torch's cosine_embedding_loss adds to squared norms
 
 
-def hidden_cosine(student: Tensor, teacher: Tensor) -> Tensor:
-    """Return the sum of 1 - cosine of hidden states (n, hidden)."""
+def hidden_cosine(student: Tensor, teacher: Tensor, real: Tensor | None = None) -> Tensor:
+    """Return the sum of 1 - cosine of hidden states (n, hidden).
+
+    Args:
+        real: (n,) bool, the tokens that count; None for all.
+    """
     student, teacher = student.float(), teacher.float()
     product = (student * teacher).sum(-1)
     norms = (student.square().sum(-1) + COSINE_EPSILON) * (teacher.square().sum(-1) + COSINE_EPSILON)
-    return (1.0 - product * norms.rsqrt()).sum()
+    distances = 1.0 - product * norms.rsqrt()
+    return (distances if real is None else distances.masked_fill(~real, 0.0)).sum()
 
 
-def hidden_mse(student: Tensor, teacher: Tensor) -> Tensor:
-    """Return the squared differences of hidden states (n, hidden), averaged over hidden, summed over n."""
+def hidden_mse(student: Tensor, teacher: Tensor, real: Tensor | None = None) -> Tensor:
+    """Return the squared differences of hidden states (n, hidden), averaged over hidden, summed over n.
+
+    Args:
+        real: (n,) bool, the tokens that count; None for all.
+    """
     import torch.nn.functional as F
 
-    return F.mse_loss(student.float(), teacher.float(), reduction="sum") / teacher.shape[-1]
+    student, teacher = student.float(), teacher.float()
+    if real is None:
+        return F.mse_loss(student, teacher, reduction="sum") / teacher.shape[-1]
+    return F.mse_loss(student, teacher, reduction="none").masked_fill(~real[:, None], 0.0).sum() / teacher.shape[-1]
 
 
 def _same_width(student: Shape, teacher: Shape, options: Mapping[str, Any]) -> str | None:

@@ -14,24 +14,36 @@ if TYPE_CHECKING:
 
 
 def mlm(student: Tensor, labels: Tensor) -> Tensor:
-    """Return the summed cross-entropy of student logits (m, v) with labels (m,)."""
+    """Return the summed cross-entropy of student logits (m, v) with labels (m,); -100 marks what does not count."""
     import torch.nn.functional as F
 
     return F.cross_entropy(student.float(), labels, reduction="sum")
 
 
-def logit_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
-    """Return T^2 KL(teacher || student) of logits (m, v) divided by T, summed over vocabulary and positions."""
+def logit_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0, real: Tensor | None = None) -> Tensor:
+    """Return T^2 KL(teacher || student) of logits (m, v) divided by T, summed over vocabulary and positions.
+
+    Args:
+        real: (m,) bool, the positions that count; None for all.
+    """
     import torch.nn.functional as F
 
     student_log = F.log_softmax(student.float() / temperature, dim=-1)
     teacher_log = F.log_softmax(teacher.float() / temperature, dim=-1)
-    return temperature**2 * F.kl_div(student_log, teacher_log, reduction="sum", log_target=True)
+    if real is None:
+        return temperature**2 * F.kl_div(student_log, teacher_log, reduction="sum", log_target=True)
+    rows = F.kl_div(student_log, teacher_log, reduction="none", log_target=True).sum(-1)
+    return temperature**2 * rows.masked_fill(~real, 0.0).sum()
 
 
-def soft_cross_entropy(student: Tensor, teacher: Tensor) -> Tensor:
-    """Return -sum p_teacher log p_student of logits (m, v), summed over vocabulary and positions."""
-    return -(teacher.float().softmax(-1) * student.float().log_softmax(-1)).sum()
+def soft_cross_entropy(student: Tensor, teacher: Tensor, real: Tensor | None = None) -> Tensor:
+    """Return -sum p_teacher log p_student of logits (m, v), summed over vocabulary and positions.
+
+    Args:
+        real: (m,) bool, the positions that count; None for all.
+    """
+    products = teacher.float().softmax(-1) * student.float().log_softmax(-1)
+    return -(products if real is None else products.sum(-1).masked_fill(~real, 0.0)).sum()
 
 
 TERMS = (

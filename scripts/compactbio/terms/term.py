@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal
 
 from compactbio.terms.cost import Cost
@@ -56,7 +57,10 @@ class Term:
             global batch, so that neither micro-batches nor processes change the loss. It is called with the student's
             and the teacher's (m, vocabulary) logits, or labels (m,) where no teacher is needed; their hidden states
             (n, hidden); or each state in `reads` of the student's attention, then of the teacher's, and `real_tokens`
-            (b, l) bool, None where nothing is padding. Options and `arguments` follow by name.
+            (b, l) bool, None where nothing is padding. Options and `arguments` follow by name. A function of logits or
+            hidden states with an argument `real`, (m,) or (n,) bool, is given the rows that count where a micro-batch
+            of fixed shape has others; without it a GPU runs
+            the objective in padded micro-batches. Labels carry -100 there.
         reads: LOGITS, HIDDEN, or states of attention.
         denominator: what its sum is divided by.
         needs_teacher: whether it compares with a teacher.
@@ -86,6 +90,11 @@ class Term:
     def reads_attention(self) -> bool:
         """Return whether it reads states of attention, which the embeddings (layer 0) do not have."""
         return self.reads[0] in ATTENTION_STATES
+
+    @property
+    def takes_fill(self) -> bool:
+        """Return whether it can leave out the fill of micro-batches of fixed shape."""
+        return not self.needs_teacher or "real" in signature(self.function).parameters
 
     @property
     def is_layered(self) -> bool:

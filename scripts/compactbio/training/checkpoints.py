@@ -23,6 +23,7 @@ OPTIMIZER = "optimizer.pt"
 EXTRA = "extra.json"
 STATE = "state.json"
 PREFIX = "step-"
+NOT_DECISIVE = ("deterministic",)  # keys of a run that decide how it is calculated, not what
 
 
 def fingerprint(run: Mapping[str, Any], digests: dict[str, str], recipe: int) -> str:
@@ -35,7 +36,8 @@ def fingerprint(run: Mapping[str, Any], digests: dict[str, str], recipe: int) ->
         digests: content digest of each input by its role ("student", "tokens/0001", ...).
         recipe: raised by hand whenever the arithmetic of the training changes.
     """
-    return sha256_of_value({"run": run, "digests": digests, "recipe": recipe})
+    decisive = {key: value for key, value in run.items() if key not in NOT_DECISIVE}
+    return sha256_of_value({"run": decisive, "digests": digests, "recipe": recipe})
 
 
 class TrainingState(TypedDict, total=False):

@@ -2,27 +2,74 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import torch
 
-# Dense peaks in TFLOP/s: name as torch.cuda.get_device_name gives it, without the maker; fp32 without TF32, fp16, bf16.
+from compactbio.errors import UserError
+
+# Dense peaks in TFLOP/s: name as torch.cuda.get_device_name gives it, without the maker; fp32 without TF32, fp16, bf16,
+# TF32.
 # NVIDIA's figures, as its data sheets and papers are quoted; half of a figure with sparsity is the dense one.
 # GeForce cards: with fp32 accumulation, as torch multiplies; that is half of what they do with fp16 accumulation.
 # A part of a GPU (MIG) has another name and is unknown on purpose.
 PEAKS = (
-    (r"Tesla V100-SXM2-\d+GB", 15.7, 125.0, None),
-    (r"Tesla V100-PCIE-\d+GB", 14.0, 112.0, None),
-    (r"A100-(SXM4|PCIE)-\d+GB|A100 80GB PCIe", 19.5, 312.0, 312.0),
-    (r"H100 80GB HBM3", 66.9, 989.4, 989.4),
-    (r"H100 PCIe", 51.2, 756.0, 756.0),
-    (r"H200", 66.9, 989.4, 989.4),
-    (r"L40S", 91.6, 362.05, 362.05),
-    (r"A40", 37.4, 149.7, 149.7),
-    (r"GeForce RTX 3090", 35.6, 71.0, 71.0),
-    (r"GeForce RTX 4090", 82.6, 165.2, 165.2),
+    (r"Tesla V100-SXM2-\d+GB", 15.7, 125.0, None, None),
+    (r"Tesla V100-PCIE-\d+GB", 14.0, 112.0, None, None),
+    (r"A100-(SXM4|PCIE)-\d+GB|A100 80GB PCIe", 19.5, 312.0, 312.0, 156.0),
+    (r"H100 80GB HBM3", 66.9, 989.4, 989.4, 494.7),
+    (r"H100 PCIe", 51.2, 756.0, 756.0, 378.0),
+    (r"H200", 66.9, 989.4, 989.4, 494.7),
+    (r"L40S", 91.6, 362.05, 362.05, 183.0),
+    (r"A40", 37.4, 149.7, 149.7, 74.8),
+    (r"GeForce RTX 3090", 35.6, 71.0, 71.0, 35.6),
+    (r"GeForce RTX 4090", 82.6, 165.2, 165.2, 82.6),
 )
-PRECISIONS = ("fp32", "fp16", "bf16")
+PRECISIONS = ("fp32", "fp16", "bf16", "tf32")
+HALF = "half"  # chosen by the device
+TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def tensor_type(precision: str) -> torch.dtype:
+    """Return the type that matrix products of a precision read."""
+    return TYPES.get(precision, torch.float32)
+
+
+def chosen_precision(precision: str) -> str:
+    """Return what a configured precision is on this machine.
+
+    Args:
+        precision: fp32; tf32 (fp32 whose matrix products read TF32, from compute capability 8.0 on); bf16 or fp16
+            (autocast; fp16 with loss scaling); half, which is bf16 where the GPU has it and on a CPU, else fp16.
+
+    Raises:
+        UserError: it is unknown, or this machine does not have it.
+    """
+    if precision not in (*PRECISIONS, HALF):
+        raise UserError(f"precision: {precision!r} is unknown; use one of {', '.join((*PRECISIONS, HALF))}")
+    on_gpu = torch.cuda.is_available()
+    has_bf16 = not on_gpu or torch.cuda.is_bf16_supported(including_emulation=False)
+    if precision == HALF:
+        return "bf16" if has_bf16 else "fp16"
+    if precision in ("fp16", "tf32") and not on_gpu:
+        raise UserError(f"precision: {precision} needs a GPU; use half, bf16 or fp32 here")
+    if precision == "bf16" and not has_bf16:
+        raise UserError("precision: this GPU has no bf16; use half, fp16 or fp32")
+    if precision == "tf32" and torch.cuda.get_device_capability() < (8, 0):
+        raise UserError("precision: this GPU has no TF32; use half, fp16 or fp32")
+    return precision
+
+
+def set_determinism(deterministic: bool) -> None:
+    """Have a GPU calculate the same bits from the same numbers, or as fast as it can; call it before it calculates.
+
+    A CPU does so in any case, with the same number of threads.
+    """
+    if torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which cuBLAS needs for it
+        torch.use_deterministic_algorithms(deterministic)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # for the search of errors
 
 
 def leave_out_cudnn_attention() -> None:
@@ -35,12 +82,17 @@ def leave_out_cudnn_attention() -> None:
 
 
 def known_peak(name: str, precision: str) -> float | None:
-    """Return the dense peak of a GPU in FLOP/s for fp32, fp16 or bf16; None where it is not known."""
+    """Return the dense peak of a GPU in FLOP/s for fp32, fp16, bf16 or tf32; None where it is not known."""
     for pattern, *peaks in PEAKS:
         if re.fullmatch(pattern, name.removeprefix("NVIDIA ")):
             peak = peaks[PRECISIONS.index(precision)]
             return None if peak is None else 1e12 * peak
     return None
+
+
+def device_name(device: torch.device) -> str:
+    """Return what a process's device is called: a GPU by its maker's name."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def device_peak(device: torch.device, precision: str) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -32,6 +32,8 @@ class MicroBatch:
 
     tensors: dict[str, Any]
     counts: dict[str, float]
+    fixed: bool = False
+    """Its shapes are among a few that repeat, and what is no tensor is a constant: its pass may be captured."""
 
 
 class StepModule(torch.nn.Module):
@@ -46,7 +48,11 @@ class StepModule(torch.nn.Module):
         super().__init__()
         self.last_terms = {}
 
-    def forward(self, tensors: dict[str, Any], denominators: dict[str, float]) -> Tensor:
+    def computing_modules(self) -> list[torch.nn.Module]:
+        """Return the modules whose weights a pass reads, those included that are not trained."""
+        return [self]
+
+    def forward(self, tensors: dict[str, Any], denominators: Mapping[str, float | Tensor]) -> Tensor:
         """Return this micro-batch's share of the loss, a scalar."""
         raise NotImplementedError
 

@@ -6,9 +6,10 @@ import os
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Unpack
 
 from compactbio.files import read_json, write_json
-from compactbio.provenance import Submission
+from compactbio.provenance import Found, Submission
 
 SUBMISSIONS = "submissions.json"
 KILLED = "killed"
@@ -39,10 +40,26 @@ class Submissions:
         self.all.append(submission)
         write_json(self.path, self.all)
 
-    def use(self, gpus: int) -> None:
-        """Note the number of GPUs, known once torch is loaded."""
-        self.all[-1]["gpus"] = gpus
+    def note(self, **facts: Unpack[Found]) -> None:
+        """Note what is known once torch is loaded."""
+        self.all[-1].update(facts)
         write_json(self.path, self.all)
+
+    def newest_tokens(self) -> int | None:
+        """Return the positions of a micro-batch of the newest submission; None where it did not come so far."""
+        return self.all[-1].get("micro_batches", {}).get("tokens")
+
+    def fitting_tokens(self, *, device: str, processes: int) -> int | None:
+        """Return how many positions of a micro-batch an earlier submission on such devices found to fit.
+
+        Half of them where it ran out of memory; None where no submission found out.
+        """
+        for one in reversed(self.all):
+            sizes = one.get("micro_batches", {})
+            if (one.get("device"), one["processes"]) == (device, processes) and sizes.get("automatic"):
+                tokens: int = sizes["tokens"]
+                return tokens // 2 if one.get("out_of_memory") else tokens
+        return None
 
     def end(self, *, step: int, seconds: float, reason: str) -> None:
         """Note how the newest submission ended: its step, and the seconds of all together up to here."""

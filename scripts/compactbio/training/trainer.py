@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -15,9 +14,11 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
+from compactbio.training.capture import MicroSteps
 from compactbio.training.checkpoints import CheckpointFolder, OptimizerStates, TrainingState
 from compactbio.training.devices import device_peak, peak_memory_mb
 from compactbio.training.divergence import LossError, LossWatch
+from compactbio.training.gradients import Gradients, share_weights
 from compactbio.training.interface import LoopSettings, MicroBatch, StepModule
 from compactbio.training.interval import Gathered, LossSums, Stopwatch
 from compactbio.training.optimizers import set_learning_rates
@@ -44,6 +45,8 @@ class Trainer:
     def __post_init__(self) -> None:
         self.agreement = Agreement(self.accelerator)
         self.sums = LossSums(self.accelerator)
+        self.parameters = [value for value in self.plain.parameters() if value.requires_grad]
+        self.gradients = Gradients(self.parameters)
         self.rates = Stopwatch(time.monotonic())
         self.watch = LossWatch()
         peak = device_peak(self.accelerator.device, precision_of(self.accelerator))
@@ -54,7 +57,7 @@ class Trainer:
         self.saved_step = 0
 
     def resume(self) -> int:
-        """Load the newest sound checkpoint, hand the module to accelerate, return the finished steps."""
+        """Load the newest sound checkpoint, place the module on the device, return the finished steps."""
         chosen: list[Any] = [None, []]  # a checkpoint and the lines of metrics
         if self.accelerator.is_main_process:
             chosen = [self.checkpoints.latest(), read_metrics(self.metrics.path)]
@@ -72,15 +75,18 @@ class Trainer:
         for line in chosen[1]:
             if "loss" in line and line["step"] <= step:
                 self.watch.add(line["step"], line["loss"])
-        self.module, self.prepared_optimizer = self.accelerator.prepare(self.plain, self.optimizer)
+        self.plain.to(self.accelerator.device)
+        if self.accelerator.num_processes > 1:
+            share_weights(self.plain)
+        self.prepared_optimizer = self.accelerator.prepare(self.optimizer)
         if states is not None:
             self.optimizer.load_state_dict(states["optimizer"])
             if states["scaler"] and self.accelerator.scaler is not None:
                 self.accelerator.scaler.load_state_dict(states["scaler"])
         self.seconds_before = self.checkpoints.seconds() if step else 0.0
         self.saved_step = step
-        self.parameters = [value for value in self.plain.parameters() if value.requires_grad]
-        self.module.train()
+        self.plain.train()
+        self.micro_steps = MicroSteps(self.plain, self.gradients, self.accelerator)
         self.metrics.start(done_steps=step, total_steps=self.settings.total_steps)
         self.saved_at = time.monotonic()
         self.rates.clear(self.saved_at)
@@ -124,25 +130,21 @@ class Trainer:
         Returns:
             This process's share of the loss, a scalar on the device.
         """
-        device, world = self.accelerator.device, self.accelerator.num_processes
         set_learning_rates(self.optimizer, learning_rate)
-        step_loss = torch.zeros((), device=device)
-        for number, batch in enumerate(micro_batches, start=1):
-            tensors = {
-                name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
-                for name, value in batch.tensors.items()
-            }
-            last = number == len(micro_batches)
-            with contextlib.nullcontext() if last else self.accelerator.no_sync(self.module):
-                loss = self.module(tensors, denominators)
-                # data parallelism averages gradients over processes; the loss is a sum over them
-                self.accelerator.backward(loss * world)
-            step_loss += loss.detach().float()
-            self.sums.add_terms(self.plain.last_terms)
-        norm = self._clip()
+        step_loss = torch.zeros((), device=self.accelerator.device)
+        self.micro_steps.begin(denominators)
+        for batch in micro_batches:
+            loss, terms = self.micro_steps(batch)
+            step_loss += loss
+            self.sums.add_terms(terms)
+        if self.accelerator.num_processes > 1:
+            self.gradients.sum_over_processes()
+        self.accelerator.unscale_gradients(self.prepared_optimizer)
+        limit = self.settings.max_gradient_norm
+        norm = self.gradients.clip(float("inf") if limit is None else limit)
         # accelerate's own step is needed for loss scaling only; without it, it would spend time on checks
         (self.optimizer if self.accelerator.scaler is None else self.prepared_optimizer).step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.gradients.clear()
         finite = torch.isfinite(step_loss)
         if self.accelerator.scaler is None:  # with loss scaling, gradients overflow at times and the update is skipped
             finite &= torch.isfinite(norm)
@@ -183,7 +185,7 @@ class Trainer:
         """Write the result of an evaluation and go back to training; its time is no part of the rate."""
         began = time.monotonic()
         self.metrics.write({"step": step, "evaluation": evaluate(step)})
-        self.module.train()
+        self.plain.train()
         self.rates.leave_out(time.monotonic() - began)
 
     def save(self, step: int) -> None:
@@ -219,23 +221,8 @@ class Trainer:
             self.checkpoints.write_state(state)
 
     def release(self) -> None:
-        """Take the module back from accelerate, which would keep it for the life of the process."""
-        self.accelerator.unwrap_model(self.module, keep_fp32_wrapper=False)
+        """Let go of what accelerate would keep for the life of the process."""
         self.accelerator.free_memory()
-
-    def _clip(self) -> Tensor:
-        """Clip the gradients in place and return their norm before that, unread."""
-        limit = self.settings.max_gradient_norm
-        if limit is None:
-            limit = float("inf")
-        if self.accelerator.device.type != "cpu":
-            return self.accelerator.clip_grad_norm_(self.parameters, limit)
-        # on a CPU the norm can be read without waiting: gradients within the limit are not multiplied by 1
-        gradients = [value.grad for value in self.parameters if value.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
-        if not norm <= limit:
-            torch.nn.utils.clip_grads_with_norm_(self.parameters, limit, norm)
-        return norm
 
     def _gather_finite(self, step: int) -> Gathered | None:
         """Return the sums since the last line, None without a step; raise if one was not finite in any process."""

@@ -54,7 +54,7 @@ class TaskStep(StepModule):
         """Whether the model takes token types."""
         return architecture_of(self.model).token_types
 
-    def forward(self, tensors: dict[str, Any], denominators: dict[str, float]) -> Tensor:
+    def forward(self, tensors: dict[str, Any], denominators: Mapping[str, float | Tensor]) -> Tensor:
         """Return this micro-batch's share of the batch's loss."""
         logits = self.logits(tensors).float()
         loss = self.kind.summed_loss(logits, tensors, self.class_weights) / denominators[self.record.denominator]

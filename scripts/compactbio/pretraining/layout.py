@@ -1,0 +1,117 @@
+"""Which form the micro-batches of a pre-training have: what suits its objective, the device and its memory."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any
+
+import numpy as np
+from accelerate import Accelerator
+
+from compactbio.corpus.tokens import TokenStore
+from compactbio.pretraining.attention import attention_dropout
+from compactbio.pretraining.distillation import Distillation
+from compactbio.pretraining.fixed_shape import FixedShape, collate_fixed, plan_shape, shape_for, smallest_positions
+from compactbio.pretraining.masking import Masking
+from compactbio.pretraining.memory_probe import full_sequences, probe_positions
+from compactbio.pretraining.micro_batches import PretrainingBatches, collate
+from compactbio.pretraining.packed_attention import LOOP, packed_layout
+from compactbio.pretraining.sampling import share_of_process
+from compactbio.training.interface import MicroBatch
+from compactbio.training.processes import precision_of
+
+ENOUGH_TOKENS = 8192  # positions that keep a GPU busy (an estimate): a padded micro-batch ends rather than pad
+TOKENS_ON_CPU = 16384  # of a padded micro-batch, where nothing else is said
+PACKED_TOKENS_ON_CPU = 2048  # larger micro-batches need more memory and are no faster
+SAMPLED_STEPS = 64  # whose sequences the one shape of micro-batches is planned for
+SAMPLE_STREAM = 2  # keeps these random numbers apart from those of order and masking
+
+
+def batches_of(
+    store: TokenStore,
+    masking: Masking,
+    module: Distillation,
+    accelerator: Accelerator,
+    micro_batch_tokens: int | None,
+) -> PretrainingBatches:
+    """Return this process's batches, in the form that suits the module and the device.
+
+    Args:
+        micro_batch_tokens: positions of a micro-batch at most; None: as many as the device's memory takes.
+    """
+    over_padding = any(entry.term.over_padding for entry in module.objective)
+    device, most = accelerator.device, micro_batch_tokens
+    packed = packed_layout(
+        device,
+        precision=precision_of(accelerator),
+        attention_dropout=max(map(attention_dropout, module.models)),
+        reads_attention=module.reads_attention,
+        over_padding=over_padding,
+        takes_fill=module.takes_fill,
+        head_sizes=module.head_sizes,
+    )
+    steps = sampled_steps(store, masking, accelerator.num_processes)
+    largest = _largest(steps, masking.max_length)
+    fixed: FixedShape | None = None
+    if device.type == "cpu":
+        most = TOKENS_ON_CPU if most is None else most
+        most = min(most, max(PACKED_TOKENS_ON_CPU, masking.max_length)) if packed else most
+    elif most is None:
+        options: dict[str, Any] = {"kernel": packed, "store": store, "masking": masking}
+
+        def make(positions: int) -> MicroBatch:
+            return full_micro_batch(positions, **options)
+
+        most = probe_positions(make, module, accelerator, max_length=masking.max_length, largest=largest)
+    assert most is not None
+    if packed is not None and packed != LOOP:
+        fixed = plan_shape(
+            steps,
+            most_positions=most,
+            max_length=masking.max_length,
+            fraction=masking.fraction,
+            kernel=packed,
+        )
+    logging.info("micro-batches of %d tokens, %s", most, fixed or ("packed" if packed else "padded"))
+    return PretrainingBatches(
+        store,
+        masking,
+        micro_batch_tokens=most,
+        cost=module.cost(),
+        packed=packed is not None,
+        fixed=fixed,
+        to_max_length=over_padding,
+        border=int(module.sees_neighbours),
+        enough_tokens=ENOUGH_TOKENS,
+        rank=accelerator.process_index,
+        processes=accelerator.num_processes,
+    )
+
+
+def sampled_steps(store: TokenStore, masking: Masking, processes: int) -> list[np.ndarray]:
+    """Return the lengths of the first process's sequences, from long to short, in steps drawn from the corpus."""
+    random = np.random.default_rng(np.random.SeedSequence([masking.seed, SAMPLE_STREAM]))
+    drawn = random.integers(len(store), size=(SAMPLED_STEPS, masking.batch_size))
+    lengths = [np.asarray(store.lengths[numbers]) for numbers in drawn]
+    return [one[share_of_process(one, 0, processes)] for one in lengths]
+
+
+def full_micro_batch(positions: int, *, kernel: str | None, store: TokenStore, masking: Masking) -> MicroBatch:
+    """Return a micro-batch of so many positions that is as expensive as any: packed for a kernel, None: padded."""
+    length, pad_id = masking.max_length, store.special_ids["pad"]
+    if kernel is None:
+        texts = full_sequences(max(positions // length, 1), length, store.vocabulary_size, masking.fraction)
+        return collate(**texts, length=length, pad_id=pad_id, max_length=length)
+    positions = max(positions, smallest_positions(length))
+    shape = shape_for(positions, positions // length, max_length=length, fraction=masking.fraction, kernel=kernel)
+    texts = full_sequences(max(shape.capacity[0] // length, 1), length, store.vocabulary_size, masking.fraction)
+    spare = np.cumsum(texts["selected"]) > shape.capacity[2]
+    texts["selected"][spare] = False
+    return collate_fixed(**texts, shape=shape, pad_id=pad_id)
+
+
+def _largest(steps: list[np.ndarray], max_length: int) -> int:
+    """Return the positions with which every step would be one micro-batch."""
+    fullest = max(int(lengths.sum()) for lengths in steps)
+    return max(math.ceil(1.05 * fullest) + max_length, smallest_positions(max_length))

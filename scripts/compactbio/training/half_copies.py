@@ -1,0 +1,65 @@
+"""Copies of linear layers' weights in half precision, made once a step instead of in every forward pass.
+
+Autocast converts the weights in each pass. Here each pass reads the copies, and gradients go to the weights as they
+do with autocast: converted to fp32, then added. No number differs from autocast's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class HalfCopies:
+    """The copies of all linear layers of some modules, which read them under autocast from now on."""
+
+    def __init__(self, modules: Iterable[nn.Module], dtype: torch.dtype) -> None:
+        copies: dict[Tensor, Tensor] = {}
+        for layer in [layer for module in modules for layer in module.modules()]:
+            if isinstance(layer, nn.Linear) and type(layer) in (nn.Linear, Linear):
+                own = [layer.weight] if layer.bias is None else [layer.weight, layer.bias]
+                copies |= {value: value.detach().to(dtype) for value in own if value not in copies}
+                layer.__class__ = Linear
+                layer.__dict__["copies"] = [copies[value] for value in own]  # no part of what is saved
+        self.trained = [(value, copy) for value, copy in copies.items() if value.requires_grad]
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Take up what the last update made of the weights; frozen ones stay."""
+        if self.trained:
+            weights, copies = zip(*self.trained, strict=True)
+            torch._foreach_copy_(list(copies), list(weights))
+
+
+class Linear(nn.Linear):
+    """A linear layer that reads copies of its weights where autocast would make them."""
+
+    copies: list[Tensor]
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the layer's output; predictions, which weights that changed since may precede, read the weights."""
+        kind = input.device.type
+        half = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == self.copies[0].dtype
+        trained = self.weight.requires_grad
+        if not half or (trained and not torch.is_grad_enabled()):
+            return super().forward(input)
+        own: list[Any] = [self.weight] if self.bias is None else [self.weight, self.bias]
+        read = [_Read.apply(*pair) for pair in zip(own, self.copies, strict=True)] if trained else self.copies
+        return F.linear(input, *read)
+
+
+class _Read(torch.autograd.Function):
+    """Returns a copy of a weight, and gives its gradient to the weight."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, copy: Tensor) -> Tensor:
+        ctx.dtype = weight.dtype
+        return copy.view_as(copy)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient.to(ctx.dtype), None

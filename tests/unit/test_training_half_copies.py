@@ -1,0 +1,79 @@
+"""Copies of weights in half precision: the numbers of autocast to the bit, made once a step."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from helpers import pretraining as tiny
+from helpers.objectives import distillation, micro_batches
+
+from compactbio.training.half_copies import HalfCopies
+
+HALF = torch.bfloat16
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+def step(module, batches, optimizer):
+    """Loss and gradients of a step under autocast, as a training makes it."""
+    total = 0.0
+    denominators = {name: sum(batch.counts[name] for batch in batches) for name in batches[0].counts}
+    for batch in batches:
+        with torch.autocast("cpu", HALF):
+            loss = module(batch.tensors, denominators)
+        loss.backward()
+        total += loss.item()
+    gradients = {name: value.grad.clone() for name, value in module.named_parameters()}
+    optimizer.step()
+    optimizer.zero_grad()
+    return total, gradients
+
+
+@pytest.mark.parametrize("build", [tiny.bert, tiny.distilbert, tiny.mobilebert], ids=lambda build: build.__name__)
+def test_losses_gradients_and_weights_are_those_of_autocast(build):
+    """Two steps of two micro-batches: after an update the copies are new, and gradients add up in fp32."""
+    objective = [*tiny.MLM, {"term": "logit_kl", "weight": 1.0, "temperature": 2.0}]
+    found = []
+    for with_copies in (True, False):
+        module = distillation(build(seed=3), tiny.bert(layers=4, seed=1), objective, tiny.SOUND)
+        copies = HalfCopies(module.computing_modules(), HALF) if with_copies else None
+        optimizer = torch.optim.AdamW(module.parameters(), lr=1e-2)
+        steps = []
+        for _ in range(2):
+            if copies is not None:
+                copies.refresh()
+            steps.append(step(module, micro_batches([3], packed=True), optimizer))
+        found.append(steps)
+    for (loss, gradients), (expected, plain) in zip(*found, strict=True):
+        assert loss == expected
+        assert gradients.keys() == plain.keys()
+        assert all(torch.equal(gradients[name], plain[name]) for name in plain)
+
+
+def test_predictions_read_the_weights_themselves():
+    """Which an update may have changed since the copies were made."""
+    model = tiny.bert(seed=2).eval()
+    twin = copy.deepcopy(model)
+    HalfCopies([model], HALF)
+    [batch] = micro_batches([])
+    with torch.no_grad():
+        for one in (model, twin):
+            one.cls.predictions.transform.dense.weight.mul_(2.0)
+        for half in (True, False):
+            with torch.autocast("cpu", HALF, enabled=half):
+                results = [one(input_ids=batch.tensors["input_ids"]).logits for one in (model, twin)]
+            assert torch.equal(*results)
+
+
+def test_nothing_else_is_saved_and_what_shares_a_weight_shares_its_copy():
+    model = tiny.bert()
+    names = list(model.state_dict())
+    copies = HalfCopies([model], HALF)
+    assert list(model.state_dict()) == names
+    assert len({id(one) for _, one in copies.trained}) == len(copies.trained)
+    assert model.cls.predictions.decoder.weight is model.get_input_embeddings().weight
