@@ -52,13 +52,13 @@ class Left:
 
 def new_folder(path: Path) -> Path:
     """Make and return a temporary folder beside `path`, after removing what dead processes left there."""
-    _tidy(path)
+    tidy(path)
     return Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=SUFFIX, dir=path.parent))
 
 
 def new_file(path: Path) -> Path:
     """Make and return a temporary file beside `path`, after removing what dead processes left there."""
-    _tidy(path)
+    tidy(path)
     handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=SUFFIX, dir=path.parent)
     os.close(handle)
     return Path(name)
@@ -67,6 +67,14 @@ def new_file(path: Path) -> Path:
 def is_temporary(path: Path) -> bool:
     """Return whether a path is, or lies in, something that has a temporary name."""
     return any(_NAME.fullmatch(part) for part in path.parts)
+
+
+def tidy(path: Path) -> None:
+    """Remove what dead processes left in an output's folder, unless that is a temporary one of this process."""
+    if not is_temporary(path):
+        for left in _left_among(_entries(path.parent)):
+            log.info("removing %s, which a process left that was killed", left.path)
+            left.remove()
 
 
 def left_below(folder: Path) -> list[Left]:
@@ -112,14 +120,6 @@ def _left_under_locks(folder: Path, files: Iterable[str]) -> Iterator[Left]:
             is_old = time.time() - changed_at > FRESH_SECONDS
             if is_old and not is_held(lock_of(folder / (match["output"] or name))):
                 yield Left(folder / name, size, changed_at)
-
-
-def _tidy(path: Path) -> None:
-    """Remove what dead processes left in an output's folder, unless that is a temporary one of this process."""
-    if not is_temporary(path):
-        for left in _left_among(_entries(path.parent)):
-            log.info("removing %s, which a process left that was killed", left.path)
-            left.remove()
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -6,6 +6,8 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+from compactbio.tasks.data_sources import COLUMNS
+
 EVALUATED = ["false", "CPR:3", "CPR:4", "CPR:5", "CPR:6", "CPR:9"]
 
 NER = {
@@ -206,3 +208,9 @@ def zip_of(files: dict[str, str | bytes]) -> bytes:
         for name, content in files.items():
             archive.writestr(name, content)
     return stream.getvalue()
+
+
+def write_sources(path: Path, *rows: dict[str, str]) -> Path:
+    """Write a table of sources, in which what a row does not say is empty, and return its path."""
+    lines = [COLUMNS, *([row.get(name, "") for name in COLUMNS] for row in rows)]
+    return write(path, "".join("\t".join(line) + "\n" for line in lines))

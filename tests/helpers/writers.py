@@ -25,7 +25,7 @@ from compactbio.training.optimizers import build_optimizer
 from helpers import pretraining as tiny
 from helpers.corpus import awkward_records, write_baseline
 from helpers.students import DEFINITION, definition, random_model, write_published
-from helpers.tasks import NER, write, write_ner, write_tar
+from helpers.tasks import NER, write, write_ner, write_sources, write_tar
 from helpers.units import run_units
 
 OUT = "out"
@@ -52,11 +52,8 @@ def prepare_task(folder: Path) -> Write:
 
 
 def fetch_task_data(folder: Path) -> Write:
-    header = "name\tmember\turl\tmirrors\tversion\tsha256\tlicence\tcitation\tnote\n"
     archive = write_tar(folder / "data.tar.gz", {"d/a.tsv": "A" * 5000})
-    table = write(
-        folder / "t.tsv", header + "s\t\thttps://example.org/x.zip\t\t1\t\tfree\tSomeone\t\ns\td/a.tsv" + "\t" * 7
-    )
+    table = write_sources(folder / "t.tsv", {"name": "s", "version": "1"}, {"name": "s", "member": "d/a.tsv"})
     given = ("--source", "s", "--table", table, "--url", f"file://{archive}")
     return call("fetch_task_data", *given, "--cache", folder / OUT / "cache", "--output", folder / OUT / "s.json")
 

@@ -11,9 +11,15 @@ from pathlib import Path
 
 import list_checkpoints
 import pytest
+from helpers.finetuning import run_settings
+from helpers.tasks import write_sources, write_tar
 
-from compactbio.files import replacing_file, replacing_folder
+from compactbio.files import replacing_file, replacing_folder, write_manifest
+from compactbio.finetuning.runs.execution import finetune
+from compactbio.finetuning.runs.planning import plan_runs
+from compactbio.finetuning.runs.records import FINISHED
 from compactbio.settings.results import Corpus, Results, find
+from compactbio.tasks.data_sources import fetch_source, read_sources
 from compactbio.temporaries import FRESH_SECONDS, is_temporary, left_below, new_folder
 
 OLD = time.time() - FRESH_SECONDS - 60
@@ -112,3 +118,27 @@ def test_the_list_names_what_is_left_and_removes_it_when_told_to(
         assert "0.0 MB" in text and "1 h" in text and word in text
     assert {path.name for path in results.rglob("*")} == {"tasks", kept.name, "a", ".new.xml.gz.partial"}
     assert run() == f"no checkpoints under {Results(results).checkpoints.folder}\n"
+
+
+def test_what_a_finished_run_no_longer_needs_goes_though_its_process_was_killed(tmp_path: Path) -> None:
+    settings = run_settings("ner", ["O", "B", "I"])
+    (planned,) = plan_runs(settings, {}, tmp_path)
+    for name in (FINISHED, "step-00000009", ".step-00000012.elsewhere.1.1.abcdefgh.temporary"):
+        (planned.folder / name).mkdir(parents=True)
+    (planned.folder / "state.json").touch()
+    write_manifest(planned.finished)
+    assert finetune(settings, tmp_path, tmp_path, [planned], deadline=None, stop=None)
+    assert [path.name for path in planned.folder.iterdir()] == [FINISHED]
+
+
+def test_an_extraction_that_is_whole_keeps_nothing_of_a_killed_one(tmp_path: Path) -> None:
+    archive = write_tar(tmp_path / "data.tar.gz", {"d/a.tsv": "A"})
+    source = read_sources(write_sources(tmp_path / "t.tsv", {"name": "s", "version": "1"}))["s"]
+
+    def fetch() -> Path:
+        return Path(fetch_source(source, tmp_path / "cache", tmp_path / "t.tsv", archive.as_uri())["folder"])
+
+    folder = fetch()
+    made, _ = made_by_another(folder.parent)
+    assert made.is_dir() and fetch() == folder
+    assert list(folder.parent.iterdir()) == [folder]

@@ -31,6 +31,7 @@ from compactbio.files import (
 )
 from compactbio.locks import locked
 from compactbio.tasks.texts import read_rows
+from compactbio.temporaries import tidy
 
 COLUMNS = (
     *("name", "member", "url", "mirrors", "version", "sha256", "licence", "citation", "language", "generated", "note"),
@@ -163,6 +164,7 @@ def fetch_source(source: Source, cache: Path, table: Path, url: str | None = Non
         with locked(folder):
             if not _is_complete(folder, source.members):  # by whom this has waited for
                 extract_members(archive, source.members, folder, table)
+    tidy(folder)
     content = read_manifest(folder)
     logging.info("%s: %d files in %s", source.name, len(content["files"]), folder)
     return {

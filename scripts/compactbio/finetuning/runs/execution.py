@@ -48,7 +48,12 @@ def finetune(
     Raises:
         UserError: the inputs do not fit the settings, or a training failed.
     """
-    missing = [run for run in planned if not run.is_finished()]
+    missing = []
+    for run in planned:
+        if run.is_finished():
+            _remove_all_but_finished(run)  # of a process that was killed before it could
+        else:
+            missing.append(run)
     if not planned:
         return True
     logging.info("%d of %d runs are finished already", len(planned) - len(missing), len(planned))
