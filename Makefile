@@ -6,23 +6,29 @@ PYTHON ?= python3
 CORES ?= $(shell nproc)
 BIN := .venv/bin
 INSTALLED := .venv/installed
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-package torch \
+	--custom-compile-command "make lock"
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: help install demo test test-fast test-cluster test-hostile lint format benchmark checkpoints tables status \
-	cost site docs clean-demo
+	cost site docs lock ready clean-demo
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 install: $(INSTALLED)  ## make .venv with the pinned packages
 
-$(INSTALLED): envs/requirements.txt envs/development.txt
+$(INSTALLED): envs/requirements.txt envs/development.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	test -d .venv || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' envs/requirements.txt)"
-	$(BIN)/python -m pip install --quiet -r envs/development.txt
+	$(BIN)/python -m pip install --quiet "$$(grep '^pip==' envs/development.txt)"
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r envs/development.lock
+	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' envs/requirements.txt)"  # of any index: its builds differ
+	$(BIN)/python -m pip check --quiet
 	touch $(INSTALLED)
+
+ready:  # targets that only look install nothing; a conda environment serves as well
+	@command -v snakemake >/dev/null || { echo "no packages here: run make install" >&2; exit 1; }
 
 demo: $(INSTALLED)  ## the whole workflow in miniature, tables printed at the end
 	python scripts/make_miniature.py --output results/demo/miniature
@@ -49,6 +55,10 @@ lint: $(INSTALLED)  ## formatting, ruff, types, layers of imports, snakefmt
 	PYTHONPATH=scripts lint-imports
 	snakefmt --check Snakefile rules
 
+lock: ready  ## pin with hashes what envs/*.txt needs; packages that are pinned already stay as they are
+	$(LOCK) envs/development.txt --output-file envs/development.lock
+	$(LOCK) envs/requirements.txt --constraint envs/development.lock --output-file envs/requirements.lock
+
 format: $(INSTALLED)  ## write the formatting
 	ruff format .
 	ruff check --fix .
@@ -58,20 +68,20 @@ docs: $(INSTALLED)  ## the pages in docs/ as a site, build/docs/index.html
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 CONFIG ?=
-tables: $(INSTALLED)  ## tables so far, beside a running workflow; CONFIG=config/demo.yaml for another configuration
+tables: ready  ## tables so far, beside a running workflow; CONFIG=config/demo.yaml for another configuration
 	python scripts/build_tables.py --configfile $(CONFIG)
 	python scripts/show_tables.py --configfile $(CONFIG)
 
-checkpoints: $(INSTALLED)  ## checkpoints that are kept, and what nobody needs any more; CONFIG= as for tables, REMOVE=temporary
+checkpoints: ready  ## checkpoints that are kept, and what nobody needs any more; CONFIG= as for tables, REMOVE=temporary
 	python scripts/list_checkpoints.py --configfile $(CONFIG) $(if $(filter temporary,$(REMOVE)),--remove-temporary)
 
-status: $(INSTALLED)  ## how far each training is, beside a running workflow; CONFIG= as for tables
+status: ready  ## how far each training is, beside a running workflow; CONFIG= as for tables
 	python scripts/show_status.py --configfile $(CONFIG)
 
-cost: $(INSTALLED)  ## what the jobs of a run on SLURM took, and what they should ask for; CONFIG= as for tables
+cost: ready  ## what the jobs of a run on SLURM took, and what they should ask for; CONFIG= as for tables
 	python scripts/show_costs.py --configfile $(CONFIG)
 
-site: $(INSTALLED)  ## drafts of what this SLURM site says of itself: profiles/slurm/partitions.yaml and site.env
+site: ready  ## drafts of what this SLURM site says of itself: profiles/slurm/partitions.yaml and site.env
 	python scripts/write_site.py
 
 benchmark: $(INSTALLED)  ## training step against the reference formulation; CASES=distil,tiny PRECISION=fp32 restrict it

@@ -17,6 +17,13 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 
 include: "rules/common.smk"
+
+
+if in_containers():
+
+    container: container_image()
+
+
 include: "rules/reporting_inputs.smk"
 include: "rules/targets.smk"
 include: "rules/students.smk"

@@ -111,6 +111,29 @@ def global_batch_size(model, gpus):
     return size
 
 
+# ---- environments
+
+
+def in_containers():
+    """Return whether jobs run in the image (--sdm apptainer); else no rule has one, whose path no folder's name breaks."""
+    chosen = workflow.deployment_settings.deployment_method
+    return any(method.name == "APPTAINER" for method in chosen)
+
+
+def container_image():
+    """Return the image of all rules, after refusing a start without it or at a place that Apptainer cannot take."""
+    image = os.path.relpath(BASEDIR / "envs" / "compactbio.sif")
+    if not os.path.isfile(image):
+        raise WorkflowError(
+            f"{image} is not there: build it with `apptainer build envs/compactbio.sif envs/container.def`"
+        )
+    if not re.fullmatch(r"[\w./-]+", image):
+        raise WorkflowError(
+            f"{image}: --sdm apptainer needs a checkout whose path has letters, digits, . _ - only"
+        )
+    return image
+
+
 # ---- corpus and tasks
 
 

@@ -16,9 +16,11 @@ PAGES = ("README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorte
 DOCUMENTS = ("CHANGELOG.md", "results/README.md", *PAGES)
 LIBRARY = ROOT / "scripts" / "compactbio"
 PLACES = (ROOT, ROOT / "scripts", LIBRARY)  # where a path of the documents may begin
-SITE_FILES = {"profiles/slurm/partitions.yaml", "profiles/slurm/site.env"}  # a site writes them
+SITE_FILES = {"profiles/slurm/partitions.yaml", "profiles/slurm/site.env", "envs/compactbio.sif"}  # a site makes them
 OTHER_OPTIONS = {  # of commands that are not ours
     "pip": {"--force-reinstall", "--index-url"},
+    "apptainer": {"--nv", "--bind"},
+    "docker": {"--tag"},
     "conda": {"--file"},
     "squeue": {"--me"},
     "git": {"--stat"},
@@ -141,7 +143,7 @@ def test_named_files_and_functions_exist(name: str) -> None:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_named_modules_exist(name: str) -> None:
-    for dotted in re.findall(r"\bcompactbio\.([a-z_.]+[a-z_])", (ROOT / name).read_text()):
+    for dotted in re.findall(r"(?<!/)\bcompactbio\.([a-z_.]+[a-z_])", (ROOT / name).read_text()):
         path = LIBRARY / dotted.replace(".", "/")
         assert path.is_dir() or path.with_suffix(".py").is_file(), dotted
 
