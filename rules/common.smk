@@ -7,7 +7,12 @@ from compactbio.pretraining.sampling import check_split
 from compactbio.reporting.options import comparison_options, selection_options
 from compactbio.reporting.report_records import FIGURES, INDEX, PAGES, TABLES
 from compactbio.settings.runs import finetuning_run, pretraining_run
-from compactbio.settings.load import load_settings, rule_names
+from compactbio.settings.load import (
+    load_settings,
+    merge,
+    read_configuration,
+    rule_names,
+)
 from compactbio.settings.results import Downloads, Results
 from compactbio.settings.selection import (
     shard_numbers,
@@ -29,14 +34,17 @@ from compactbio.settings.selection import (
 )
 from compactbio.tasks.data_sources import read_sources
 from compactbio.tasks.generated_data import generated_notice
+from compactbio.workflow_log import print_briefly
 
-BASEDIR = Path(workflow.basedir)
 SOURCES_TABLE = os.path.relpath(BASEDIR / "config" / "data_sources.tsv")
 PUBLISHED_TABLE = os.path.relpath(BASEDIR / "config" / "published_values.tsv")
 
 
 try:
     SOURCES = read_sources(Path(SOURCES_TABLE))
+    if workflow.modifier.skip_configfile:
+        # a module is given the other workflow's `config`, in place of what `configfile:` names
+        config = merge(read_configuration(()), config)
     config = load_settings(
         config,
         source_names=SOURCES,
@@ -58,6 +66,15 @@ PRETRAINED, FINETUNED = (
 )
 CLASSES = RESULTS.model_scores("{model}").classes
 SHARDS, TOKENIZERS = len(corpus_shards(config)), corpus_tokenizers(config)
+
+
+def unrecorded(value):
+    """Return a parameter that changes no result, so that another value makes nothing again.
+
+    Snakemake records no parameter that derives from outputs. A command may use parameters only: in a module of another
+    workflow it does not see the names of this one.
+    """
+    return lambda wildcards, output: value
 
 
 # ---- checkpoints and models

@@ -6,6 +6,7 @@ if config["corpus"]["source"] == "baseline":
 
     # What it fetches lies in a cache that is no output: a shard with one failed file loses nothing else.
     rule download_baseline:
+        """Fetch the PubMed baseline files of a shard."""
         output:
             manifest=RESULTS.corpus.baseline("{shard}"),
         log:
@@ -15,19 +16,24 @@ if config["corpus"]["source"] == "baseline":
         conda:
             "../envs/workflow.yaml"
         params:
+            scripts=unrecorded(SCRIPTS),
+            downloads=unrecorded(DOWNLOADS.folder),
             base_url=config["corpus"]["baseline"]["base_url"],
             year=config["corpus"]["baseline"]["year"],
             numbers=lambda wildcards: ",".join(
                 map(str, shard_numbers(config, wildcards.shard))
             ),
+        message:
+            "fetch PubMed files of shard {wildcards.shard}"
         shell:
-            "python {SCRIPTS:q}/download_baseline.py"
+            "python {params.scripts:q}/download_baseline.py"
             " --base-url {params.base_url:q} --year {params.year:q}"
-            " --downloads {DOWNLOADS.folder:q}"
+            " --downloads {params.downloads:q}"
             " --numbers {params.numbers:q} --output {output.manifest:q}"
             " > {log:q} 2>&1"
 
     rule parse_baseline:
+        """Read titles and abstracts out of a shard of PubMed files."""
         input:
             manifest=RESULTS.corpus.baseline("{shard}"),
         output:
@@ -45,6 +51,8 @@ if config["corpus"]["source"] == "baseline":
             mem_mb=1000,
             runtime=30,
         params:
+            scripts=unrecorded(SCRIPTS),
+            cutoff=unrecorded(AS_OF),
             text=branch(
                 config["quirks"]["text"] == "reference",
                 then="reference",
@@ -56,15 +64,18 @@ if config["corpus"]["source"] == "baseline":
                 then=f"--as-of {config['corpus']['baseline']['as_of']}",
                 otherwise="",
             ),
+        message:
+            "parse PubMed files of shard {wildcards.shard}"
         shell:
-            "python {SCRIPTS:q}/parse_baseline.py"
-            " --text {params.text:q} --as-of {AS_OF:q}"
+            "python {params.scripts:q}/parse_baseline.py"
+            " --text {params.text:q} --as-of {params.cutoff:q}"
             " --manifest {input.manifest:q} --output {output.text:q} --counts {output.counts:q}"
             " > {log:q} 2>&1"
 
 else:
 
     rule import_documents:
+        """Read a shard of a user's own documents."""
         input:
             documents=lambda wildcards: config["corpus"]["documents"][
                 int(wildcards.shard) - 1
@@ -81,14 +92,19 @@ else:
         resources:
             mem_mb=1000,
             runtime=60,
+        params:
+            scripts=unrecorded(SCRIPTS),
+        message:
+            "import documents of shard {wildcards.shard}"
         shell:
-            "python {SCRIPTS:q}/import_documents.py"
+            "python {params.scripts:q}/import_documents.py"
             " {input.documents:q}"
             " --output {output.text:q} --counts {output.counts:q}"
             " > {log:q} 2>&1"
 
 
 rule tokenize_shard:
+    """Turn the texts of a shard into a token store."""
     input:
         text=RESULTS.corpus.text("{shard}"),
         tokenizer=lambda wildcards: tokenizer_of(wildcards.tokenizer).manifest,
@@ -108,14 +124,17 @@ rule tokenize_shard:
         mem_mb=2000,
         runtime=120,
     params:
+        scripts=unrecorded(SCRIPTS),
         tokenizer=subpath(input.tokenizer, parent=True),
         folder=subpath(output.manifest, parent=True),
         max_length=config["corpus"]["max_length"],
         definition=lambda wildcards: json.dumps(
             config["tokenizers"][wildcards.tokenizer]
         ),
+    message:
+        "tokenize shard {wildcards.shard} for tokenizer {wildcards.tokenizer}"
     shell:
-        "HF_HUB_OFFLINE=1 python {SCRIPTS:q}/tokenize_shard.py"
+        "HF_HUB_OFFLINE=1 python {params.scripts:q}/tokenize_shard.py"
         " --tokenizer {params.tokenizer:q}"
         " --name {wildcards.tokenizer:q} --definition {params.definition:q}"
         " --max-length {params.max_length:q} --threads {threads:q} --output {params.folder:q} {input.text:q}"
@@ -124,6 +143,7 @@ rule tokenize_shard:
 
 # Its command names no shard, nor does a training's more than the first: a thousand would not fit a command line.
 rule summarise_corpus:
+    """Count and draw what the corpus holds."""
     input:
         counts=[RESULTS.corpus.counts(shard) for shard in corpus_shards(config)],
         stores=[
@@ -154,10 +174,18 @@ rule summarise_corpus:
     localrule: True
     conda:
         "../envs/workflow.yaml"
+    params:
+        notice=unrecorded(NOTICE),
+        scripts=unrecorded(SCRIPTS),
+        corpus=unrecorded(RESULTS.corpus.folder),
+        shards=unrecorded(SHARDS),
+        tokenizers=unrecorded(TOKENIZERS),
+    message:
+        "summarise the corpus"
     shell:
-        "python {SCRIPTS:q}/summarise_corpus.py"
-        " --corpus {RESULTS.corpus.folder:q} --shards {SHARDS:q} --tokenizers {TOKENIZERS:q}"
+        "python {params.scripts:q}/summarise_corpus.py"
+        " --corpus {params.corpus:q} --shards {params.shards:q} --tokenizers {params.tokenizers:q}"
         " --table {output.csv:q} {output.md:q}"
         " --lengths-figure {output.lengths:q} {output.lengths_picture:q}"
-        " --files-figure {output.files:q} {output.files_picture:q} --notice {NOTICE:q}"
+        " --files-figure {output.files:q} {output.files_picture:q} --notice {params.notice:q}"
         " > {log:q} 2>&1"

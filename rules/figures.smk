@@ -2,6 +2,7 @@
 
 
 rule build_figures:
+    """Draw the figures."""
     input:
         scores=RESULTS.reporting.scores,
         efficiency=RESULTS.reporting.efficiency,
@@ -21,22 +22,28 @@ rule build_figures:
     conda:
         "../envs/workflow.yaml"
     params:
+        scripts=unrecorded(SCRIPTS),
+        trainings=unrecorded(FINETUNED.training),
+        figures=unrecorded(RESULTS.figures.folder),
         selection=reporting_selection(),
         baseline=config["reporting"]["baseline_model"],
         groups=json.dumps(origin_groups(config)),
         notice=NOTICE,
+    message:
+        "draw the figures"
     shell:
-        "python {SCRIPTS:q}/build_figures.py"
-        " --scores {input.scores:q} --efficiency {input.efficiency:q} --trainings {FINETUNED.training:q}"
+        "python {params.scripts:q}/build_figures.py"
+        " --scores {input.scores:q} --efficiency {input.efficiency:q} --trainings {params.trainings:q}"
         " --pretrainings {input.pretrainings:q}"
         " {params.selection:q}"
         " --baseline {params.baseline:q} --groups {params.groups:q} --notice {params.notice:q}"
-        " --output-dir {RESULTS.figures.folder:q}"
+        " --output-dir {params.figures:q}"
         " > {log:q} 2>&1"
 
 
 # What a reviewer asks beside the tables. The folder of benchmarks is read as it is then: it is no output of a rule.
 rule describe_run:
+    """Write pages on costs, environment and deviations of the run."""
     input:
         scores=RESULTS.reporting.scores,
         checks=RESULTS.reporting.checks,
@@ -56,16 +63,21 @@ rule describe_run:
     conda:
         "../envs/workflow.yaml"
     params:
+        scripts=unrecorded(SCRIPTS),
+        pretrainings=unrecorded(PRETRAINED.provenance),
+        finetunings=unrecorded(FINETUNED.provenance),
         config=json.dumps(config),
         used=names_in_use(config),
         benchmarks=RESULTS.benchmarks,
         notice=NOTICE,
         folder=subpath(output.costs_csv, parent=True),
+    message:
+        "describe the run"
     shell:
-        "python {SCRIPTS:q}/describe_run.py"
+        "python {params.scripts:q}/describe_run.py"
         " --config {params.config:q} --used {params.used:q}"
         " --scores {input.scores:q} --checks {input.checks:q}"
-        " --pretrainings {PRETRAINED.provenance:q} --trainings {FINETUNED.provenance:q}"
+        " --pretrainings {params.pretrainings:q} --trainings {params.finetunings:q}"
         " --corpus {input.corpus:q} --benchmarks {params.benchmarks:q}"
         " --notice {params.notice:q} --output-dir {params.folder:q}"
         " > {log:q} 2>&1"

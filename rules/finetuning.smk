@@ -3,6 +3,7 @@
 
 
 rule resolve_finetuning:
+    """Write all settings of a model's fine-tuning on a dataset into one file."""
     output:
         RESULTS.finetuning("{model}", "{dataset}").run,
     log:
@@ -12,17 +13,21 @@ rule resolve_finetuning:
     conda:
         "../envs/workflow.yaml"
     params:
+        scripts=unrecorded(SCRIPTS),
         settings=lambda wildcards: json.dumps(
             finetuning_run(config, wildcards.model, wildcards.dataset)
         ),
+    message:
+        "resolve the fine-tuning of {wildcards.model} on {wildcards.dataset}"
     shell:
-        "python {SCRIPTS:q}/resolve_run.py"
+        "python {params.scripts:q}/resolve_run.py"
         " --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
 
 
 # Checkpoints are no output: Snakemake removes outputs before each try, and a try goes on from them. Nor are kept
 # weights, which only some datasets have: who reads them takes training.json, which holds their digest.
 rule finetune_model:
+    """Fine-tune a model on a dataset, all its runs, and predict; goes on from its last checkpoint."""
     input:
         run=RESULTS.finetuning("{model}", "{dataset}").run,
         model=lambda wildcards: start_record(wildcards.model, wildcards.dataset),
@@ -45,18 +50,23 @@ rule finetune_model:
         mem_mb=24000,
         runtime=480,
     params:
+        notice=unrecorded(NOTICE),
+        scripts=unrecorded(SCRIPTS),
         model=lambda wildcards: start_folder(wildcards.model, wildcards.dataset),
         task=lambda wildcards, input: os.path.dirname(input.task),
         checkpoints=RESULTS.checkpoints.finetuning("{model}", "{dataset}"),
         output_dir=lambda wildcards, output: os.path.dirname(output.predictions),
+    message:
+        "fine-tune {wildcards.model} on {wildcards.dataset}"
     shell:
-        "python {SCRIPTS:q}/finetune_model.py"
+        "python {params.scripts:q}/finetune_model.py"
         " --run {input.run:q} --model {params.model:q} --task {params.task:q}"
         " --checkpoints {params.checkpoints:q} --output-dir {params.output_dir:q}"
-        " --notice {NOTICE:q} --max-minutes {resources.runtime:q} < /dev/null > {log:q} 2>&1"
+        " --notice {params.notice:q} --max-minutes {resources.runtime:q} < /dev/null > {log:q} 2>&1"
 
 
 rule score_model:
+    """Score the predictions of a model on every dataset."""
     input:
         predictions=[
             RESULTS.finetuning("{model}", dataset).predictions for dataset in DATASETS
@@ -76,10 +86,13 @@ rule score_model:
         mem_mb=4000,
         runtime=20,
     params:
+        scripts=unrecorded(SCRIPTS),
         results=lambda wildcards, input: [os.path.dirname(path) for path in input.runs],
         tasks=lambda wildcards, input: [os.path.dirname(path) for path in input.tasks],
+    message:
+        "score {wildcards.model}"
     shell:
-        "HF_HUB_OFFLINE=1 python {SCRIPTS:q}/score_model.py"
+        "HF_HUB_OFFLINE=1 python {params.scripts:q}/score_model.py"
         " --model {wildcards.model:q} --results {params.results:q}"
         " --tasks {params.tasks:q} --output {output.scores:q}"
         " --classes {output.classes:q} --units {output.units:q}"

@@ -3,6 +3,7 @@
 
 
 rule preflight:
+    """Check the site before days of work: one table of what is well and what to do."""
     log:
         RESULTS.log("preflight"),
     retries: 0
@@ -10,10 +11,13 @@ rule preflight:
     conda:
         "../envs/workflow.yaml"
     params:
+        scripts=unrecorded(SCRIPTS),
         configfiles=workflow.config_settings.configfiles,
         demands=lambda wildcards: json.dumps(demands()),
         downloads=lambda wildcards: missing_downloads(),
+    message:
+        "check this site"
     shell:
-        "python {SCRIPTS:q}/check_site.py"
+        "python {params.scripts:q}/check_site.py"
         " --configfile {params.configfiles:q} --demands {params.demands:q}"
         " --missing-downloads {params.downloads:q} 2> {log:q}"

@@ -2,6 +2,7 @@
 
 
 rule resolve_run:
+    """Write all settings of a model's pre-training into one file."""
     output:
         run=RESULTS.pretraining("{model}").run,
     log:
@@ -11,9 +12,12 @@ rule resolve_run:
     conda:
         "../envs/workflow.yaml"
     params:
+        scripts=unrecorded(SCRIPTS),
         settings=lambda wildcards: json.dumps(pretraining_run(config, wildcards.model)),
+    message:
+        "resolve the pre-training of {wildcards.model}"
     shell:
-        "python {SCRIPTS:q}/resolve_run.py"
+        "python {params.scripts:q}/resolve_run.py"
         " --settings {params.settings:q} --output {output.run:q}"
         " > {log:q} 2>&1"
 
@@ -23,6 +27,7 @@ rule resolve_run:
 # They stand here and not in a profile, since --set-resources on a command line replaces a profile's whole block.
 # Checkpoints are no output: outputs are deleted before each try.
 rule pretrain_model:
+    """Distil a student, or train it on by masked language modelling; goes on from its last checkpoint."""
     input:
         run=RESULTS.pretraining("{model}").run,
         student=RESULTS.students.initialised("{model}").manifest,
@@ -47,28 +52,40 @@ rule pretrain_model:
         runtime=1440,
         micro_batch_tokens="auto",
     params:
+        scripts=unrecorded(SCRIPTS),
+        shards=unrecorded(SHARDS),
+        checkpoint_every_steps=unrecorded(
+            config["pretraining"]["checkpoint_every_steps"]
+        ),
+        checkpoint_every_minutes=unrecorded(
+            config["pretraining"]["checkpoint_every_minutes"]
+        ),
+        log_every_steps=unrecorded(config["pretraining"]["log_every_steps"]),
         checkpoints=RESULTS.checkpoints.pretraining("{model}"),
         rank_logs=RESULTS.rank_logs("pretrain_model", "{model}"),
         batch=lambda wildcards, resources: global_batch_size(
             wildcards.model, resources.gpu
         ),
+    message:
+        "pre-train {wildcards.model}"
     shell:
-        "python {SCRIPTS:q}/launch.py"
+        "python {params.scripts:q}/launch.py"
         " --gpus {resources.gpu:q} --nodes {resources.nodes:q} --global-batch-size {params.batch:q}"
         " --run-state {params.checkpoints:q}/state.json --rank-logs {params.rank_logs:q} --"
-        " {SCRIPTS:q}/pretrain_model.py"
+        " {params.scripts:q}/pretrain_model.py"
         " --run {input.run:q} --student {input.student:q}"
-        " --teacher {input.teacher:q} --tokens {input.tokens[0]:q} --shards {SHARDS:q} --checkpoints {params.checkpoints:q}"
+        " --teacher {input.teacher:q} --tokens {input.tokens[0]:q} --shards {params.shards:q} --checkpoints {params.checkpoints:q}"
         " --output {output.training:q} --provenance {output.provenance:q}"
         " --max-minutes {resources.runtime:q} --micro-batch-tokens {resources.micro_batch_tokens:q}"
-        " --checkpoint-every-steps {config[pretraining][checkpoint_every_steps]:q}"
-        " --checkpoint-every-minutes {config[pretraining][checkpoint_every_minutes]:q}"
-        " --log-every-steps {config[pretraining][log_every_steps]:q}"
+        " --checkpoint-every-steps {params.checkpoint_every_steps:q}"
+        " --checkpoint-every-minutes {params.checkpoint_every_minutes:q}"
+        " --log-every-steps {params.log_every_steps:q}"
         " > {log:q} 2>&1 < /dev/null"
 
 
 # Local, since it takes seconds: weights are read from the last checkpoint and written in the common form.
 rule export_model:
+    """Write a pre-trained model in the form that transformers reads."""
     input:
         run=RESULTS.pretraining("{model}").run,
         training=RESULTS.pretraining("{model}").training,
@@ -94,11 +111,15 @@ rule export_model:
         mem_mb=4000,
         runtime=15,
     params:
+        notice=unrecorded(NOTICE),
+        scripts=unrecorded(SCRIPTS),
         folder=subpath(output.manifest, parent=True),
+    message:
+        "export {wildcards.model}"
     shell:
-        "python {SCRIPTS:q}/export_model.py"
+        "python {params.scripts:q}/export_model.py"
         " --run {input.run:q} --training {input.training:q}"
         " --student {input.student:q} --output {params.folder:q}"
         " --metrics {output.metrics:q} --figure {output.figure:q} --figure {output.bitmap:q}"
-        " --notice {NOTICE:q}"
+        " --notice {params.notice:q}"
         " > {log:q} 2>&1"

@@ -3,6 +3,7 @@
 
 
 rule write_citations:
+    """Write sources, licences and citations of what was used."""
     input:
         sources=SOURCES_TABLE,
         fetched=[RESULTS.students.fetched(name).manifest for name in FETCHED],
@@ -22,16 +23,21 @@ rule write_citations:
     conda:
         "../envs/workflow.yaml"
     params:
+        scripts=unrecorded(SCRIPTS),
+        results=unrecorded(RESULTS.folder),
         config=json.dumps(config),
         notice=NOTICE,
+    message:
+        "write the citations"
     shell:
-        "python {SCRIPTS:q}/write_citations.py"
-        " --config {params.config:q} --sources {input.sources:q} --results {RESULTS.folder:q}"
+        "python {params.scripts:q}/write_citations.py"
+        " --config {params.config:q} --sources {input.sources:q} --results {params.results:q}"
         " --notice {params.notice:q} > {log:q} 2>&1"
 
 
 # Cards of the models that are scored, and of teachers that are trained for them.
 rule write_model_cards:
+    """Write a card for each model."""
     input:
         sources=SOURCES_TABLE,
         tables=RESULTS.tables.index("md"),
@@ -48,16 +54,21 @@ rule write_model_cards:
     conda:
         "../envs/workflow.yaml"
     params:
+        scripts=unrecorded(SCRIPTS),
+        results=unrecorded(RESULTS.folder),
         config=json.dumps(config),
         notice=NOTICE,
+    message:
+        "write the model cards"
     shell:
-        "python {SCRIPTS:q}/write_model_cards.py"
-        " --config {params.config:q} --sources {input.sources:q} --results {RESULTS.folder:q}"
+        "python {params.scripts:q}/write_model_cards.py"
+        " --config {params.config:q} --sources {input.sources:q} --results {params.results:q}"
         " --notice {params.notice:q} > {log:q} 2>&1"
 
 
 # Last of all: it describes what the other rules have left.
 rule write_provenance:
+    """Describe the finished results as a research object."""
     input:
         results=reporting_targets(),
         cards=rules.write_model_cards.output.cards,
@@ -74,9 +85,13 @@ rule write_provenance:
     conda:
         "../envs/workflow.yaml"
     params:
+        scripts=unrecorded(SCRIPTS),
+        results=unrecorded(RESULTS.folder),
         config=json.dumps(config),
         notice=NOTICE,
+    message:
+        "write the research object"
     shell:
-        "python {SCRIPTS:q}/write_provenance.py"
-        " --config {params.config:q} --sources {input.sources:q} --results {RESULTS.folder:q}"
+        "python {params.scripts:q}/write_provenance.py"
+        " --config {params.config:q} --sources {input.sources:q} --results {params.results:q}"
         " --notice {params.notice:q} > {log:q} 2>&1"

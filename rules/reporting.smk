@@ -3,6 +3,7 @@
 
 # One job for all models: measured in turn on one machine, their times compare.
 rule measure_efficiency:
+    """Measure size, FLOPs, latency and memory of the models, in turn on one machine."""
     input:
         manifests=[usable_model(model).manifest for model in MODELS],
     output:
@@ -19,10 +20,13 @@ rule measure_efficiency:
         mem_mb=12000,
         runtime=60,
     params:
+        scripts=unrecorded(SCRIPTS),
         models=[f"{model}={usable_model(model).folder}" for model in MODELS],
         repetitions=config["reporting"]["repetitions"],
+    message:
+        "measure the efficiency of the models"
     shell:
-        "HF_HUB_OFFLINE=1 python {SCRIPTS:q}/measure_efficiency.py"
+        "HF_HUB_OFFLINE=1 python {params.scripts:q}/measure_efficiency.py"
         " --models {params.models:q} --threads {threads:q}"
         " --repetitions {params.repetitions:q}"
         " --output {output.measurements:q} > {log:q} 2>&1"
@@ -31,6 +35,7 @@ rule measure_efficiency:
 # What the fine-tuned models of one dataset cost on a CPU as they are and as int8, in one job for the same reason. Their
 # weights are no declared output of finetune_model: training.json holds their digest, which is compared.
 rule measure_deployment:
+    """Measure the fine-tuned models of one dataset on a CPU, as they are and as int8."""
     input:
         trainings=[
             finetuning.training for finetuning in deployed_finetunings().values()
@@ -55,6 +60,8 @@ rule measure_deployment:
         mem_mb=16000,
         runtime=120,
     params:
+        notice=unrecorded(NOTICE),
+        scripts=unrecorded(SCRIPTS),
         models=[
             f"{model}={finetuning.folder}"
             for model, finetuning in deployed_finetunings().items()
@@ -62,14 +69,17 @@ rule measure_deployment:
         task=subpath(input.task, parent=True),
         repetitions=config["reporting"]["repetitions"],
         folder=subpath(output.measurements, parent=True),
+    message:
+        "measure the models as they are deployed"
     shell:
-        "HF_HUB_OFFLINE=1 python {SCRIPTS:q}/measure_deployment.py"
+        "HF_HUB_OFFLINE=1 python {params.scripts:q}/measure_deployment.py"
         " --models {params.models:q} --task {params.task:q} --threads {threads:q}"
         " --repetitions {params.repetitions:q}"
-        " --notice {NOTICE:q} --output-dir {params.folder:q} > {log:q} 2>&1"
+        " --notice {params.notice:q} --output-dir {params.folder:q} > {log:q} 2>&1"
 
 
 rule collect_scores:
+    """Bring the scores of all models into one table."""
     input:
         scores=collect(RESULTS.model_scores("{model}").scores, model=MODELS),
     output:
@@ -80,12 +90,17 @@ rule collect_scores:
     localrule: True
     conda:
         "../envs/workflow.yaml"
+    params:
+        scripts=unrecorded(SCRIPTS),
+    message:
+        "collect the scores"
     shell:
-        "python {SCRIPTS:q}/collect_scores.py"
+        "python {params.scripts:q}/collect_scores.py"
         " --output {output.scores:q} {input.scores:q} > {log:q} 2>&1"
 
 
 rule check_results:
+    """Check scores and tables against each other."""
     input:
         scores=RESULTS.reporting.scores,
         runs=collect(
@@ -105,17 +120,23 @@ rule check_results:
     conda:
         "../envs/workflow.yaml"
     params:
+        classes=unrecorded(CLASSES),
+        scripts=unrecorded(SCRIPTS),
+        runs=unrecorded(FINETUNED.run),
         tables=subpath(input.tables, parent=True),
         selection=reporting_selection(),
+    message:
+        "check scores and tables"
     shell:
-        "python {SCRIPTS:q}/check_results.py"
-        " --scores {input.scores:q} --runs {FINETUNED.run:q}"
-        " --classes {CLASSES:q} --tables {params.tables:q}"
+        "python {params.scripts:q}/check_results.py"
+        " --scores {input.scores:q} --runs {params.runs:q}"
+        " --classes {params.classes:q} --tables {params.tables:q}"
         " {params.selection:q}"
         " --output {output.report:q} > {log:q} 2>&1"
 
 
 rule compare_models:
+    """Compare the models with the baseline by tests on paired units."""
     input:
         units=collect(
             RESULTS.model_scores("{model}").units,
@@ -133,14 +154,18 @@ rule compare_models:
         "../envs/workflow.yaml"
     threads: 2
     params:
+        scripts=unrecorded(SCRIPTS),
         options=comparison_options(config),
+    message:
+        "compare the models"
     shell:
-        "python {SCRIPTS:q}/compare_models.py"
+        "python {params.scripts:q}/compare_models.py"
         " --units {input.units:q} {params.options:q}"
         " --output {output.comparisons:q} > {log:q} 2>&1"
 
 
 rule build_tables:
+    """Write the paper's tables beside the paper's own values."""
     input:
         scores=RESULTS.reporting.scores,
         classes=collect(RESULTS.model_scores("{model}").classes, model=MODELS),
@@ -168,16 +193,21 @@ rule build_tables:
     conda:
         "../envs/workflow.yaml"
     params:
+        classes=unrecorded(CLASSES),
+        scripts=unrecorded(SCRIPTS),
+        trainings=unrecorded(FINETUNED.training),
         selection=reporting_selection(),
         baseline=config["reporting"]["baseline_model"],
         config=json.dumps(config),
         notice=NOTICE,
         folder=subpath(output.first_page, parent=True),
+    message:
+        "build the tables"
     shell:
-        "python {SCRIPTS:q}/build_tables.py"
-        " --scores {input.scores:q} --classes {CLASSES:q} --comparisons {input.comparisons:q}"
+        "python {params.scripts:q}/build_tables.py"
+        " --scores {input.scores:q} --classes {params.classes:q} --comparisons {input.comparisons:q}"
         " --efficiency {input.efficiency:q} --deployment {input.deployment:q}"
-        " --trainings {FINETUNED.training:q}"
+        " --trainings {params.trainings:q}"
         " {params.selection:q}"
         " --baseline {params.baseline:q} --config {params.config:q} --notice {params.notice:q}"
         " --output-dir {params.folder:q}"

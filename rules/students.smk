@@ -2,6 +2,7 @@
 
 
 rule fetch_checkpoint:
+    """Fetch a published checkpoint, or read one from a folder."""
     input:
         files=lambda wildcards: local_checkpoint_files(wildcards.checkpoint),
     output:
@@ -16,6 +17,9 @@ rule fetch_checkpoint:
         mem_mb=4000,
         runtime=60,
     params:
+        scripts=unrecorded(SCRIPTS),
+        cache=unrecorded(DOWNLOADS.hub),
+        lock=unrecorded(DOWNLOADS.revisions),
         definition=lambda wildcards: json.dumps(
             fetch_definition(config, wildcards.checkpoint)
         ),
@@ -23,17 +27,20 @@ rule fetch_checkpoint:
             config["tokenizers"][source_of(config, wildcards.checkpoint)["tokenizer"]]
         ),
         folder=subpath(output.manifest, parent=True),
+    message:
+        "fetch checkpoint {wildcards.checkpoint}"
     shell:
-        "python {SCRIPTS:q}/fetch_checkpoint.py"
+        "python {params.scripts:q}/fetch_checkpoint.py"
         " --name {wildcards.checkpoint:q}"
         " --definition {params.definition:q} --tokenizer-definition {params.tokenizer:q}"
-        " --cache {DOWNLOADS.hub:q} --lock {DOWNLOADS.revisions:q}"
+        " --cache {params.cache:q} --lock {params.lock:q}"
         " --output {params.folder:q}"
         " > {log:q} 2>&1"
 
 
 # Local, since it takes seconds: the source is read, some layers are kept, the rest is written again.
 rule initialise_student:
+    """Make a model as it is before its first step."""
     input:
         run=RESULTS.pretraining("{model}").run,
         source=lambda wildcards: student_source(wildcards.model)[1].manifest,
@@ -49,11 +56,14 @@ rule initialise_student:
         mem_mb=4000,
         runtime=15,
     params:
+        scripts=unrecorded(SCRIPTS),
         option=lambda wildcards: student_source(wildcards.model)[0],
         source=subpath(input.source, parent=True),
         folder=subpath(output.manifest, parent=True),
+    message:
+        "initialise the student of {wildcards.model}"
     shell:
-        "python {SCRIPTS:q}/initialise_student.py"
+        "python {params.scripts:q}/initialise_student.py"
         " --run {input.run:q}"
         " {params.option:q} {params.source:q} --output {params.folder:q}"
         " > {log:q} 2>&1"

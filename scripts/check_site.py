@@ -20,7 +20,7 @@ from typing import Any
 
 from compactbio.cluster import preflight, storage, timings
 from compactbio.cluster.partitions import Demand, Partition, ask_partitions, fitting, read_demands
-from compactbio.cluster.preflight import BAD, Check
+from compactbio.cluster.preflight import BAD, UNSURE, Check
 from compactbio.cluster.site import ask_accounts
 from compactbio.errors import UserError
 from compactbio.files import read_yaml
@@ -59,7 +59,7 @@ def main() -> None:
         if arguments.missing_downloads[0]:
             checks += preflight.check_network(urls_of(config))
     if not slurm_is_here():
-        checks.append(Check("SLURM", BAD, "its commands are not here: start this where sbatch is"))
+        checks.append(Check("SLURM", UNSURE, "its commands are not here: for its profile, start this where sbatch is"))
     else:
         checks += cluster_checks(demands, gpus, training, arguments, config)
     if training is not None:

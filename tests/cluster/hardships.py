@@ -178,7 +178,7 @@ def start_head(checkout: Checkout, model: str) -> str:
         [
             *("sbatch", "--parsable", f"--time={HEAD_MINUTES}", "--signal=B:USR1@150", "--exclude=cpu1"),
             "profiles/slurm/head.sbatch",
-            *(*CONFIGURATION, "hardships.yaml", "--workflow-profile", place, "--set-threads", "pretrain_model=1"),
+            *(*CONFIGURATION, "hardships.yaml", "--profile", place, "--set-threads", "pretrain_model=1"),
             *("--slurm-init-seconds-before-status-checks", "1", "--max-status-checks-per-second", "10"),
             *("--", target(model)),
         ],

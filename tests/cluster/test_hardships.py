@@ -71,7 +71,7 @@ def disturb(story: Story, slurm: OneMachineSlurm) -> None:
     here = story.disturbed
     runtime = f"{story.limit} if wildcards.model == '{LIMITED}' else 60"
     here.write("hostile.yaml", {"set-resources": {"pretrain_model": {"runtime": runtime, **PLACES}}})
-    options = ("hardships.yaml", "--workflow-profile", "hostile.yaml", "--", target(LIMITED), target(INTERRUPTED))
+    options = ("hardships.yaml", "--profile", "hostile.yaml", "--", target(LIMITED), target(INTERRUPTED))
     workflow = here.start_workflow(*options, log="hostile.log")
     alone = hardships.start_uninterrupted(here, LIMITED)
     job = hardships.last_job(INTERRUPTED)
@@ -169,7 +169,7 @@ def test_jobs_that_outlived_their_head_were_waited_for(story: Story) -> None:
 def test_two_nodes_train_together(story: Story, slurm: OneMachineSlurm) -> None:
     here = story.disturbed
     command = ("tests/cluster/snakemake_quickly.py", "--profile", "profiles/slurm", *QUICKLY, *CONFIGURATION)
-    options = ("hardships.yaml", "--workflow-profile", hardships.two_nodes(here), "--", target(TWO_NODES))
+    options = ("hardships.yaml", "--profile", hardships.two_nodes(here), "--", target(TWO_NODES))
     assert here.start(*command, *options, log="two_nodes.log").wait(timeout=600) == 0, here.log("two_nodes.log")
     [job] = jobs_of(TWO_NODES)
     assert (job["Partition"], job["NumNodes"]) == ("gpu", "2")

@@ -28,10 +28,10 @@ def test_the_table_without_slurm(tmp_path: Path) -> None:
     done = subprocess.run(
         command, cwd=tmp_path, env={**os.environ, "PATH": ""}, capture_output=True, text=True, timeout=120
     )
-    assert done.returncode == 1, done.stderr
+    assert done.returncode == 0, done.stderr
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert "downloads ok all 9 are there" in lines
-    assert "SLURM NOT OK its commands are not here: start this where sbatch is" in lines
+    assert "SLURM look its commands are not here: for its profile, start this where sbatch is" in lines
     assert "hours TinyBioBERT ok 18 min on 2 GPUs, 40 steps of 27 s, peak 100 MB, 1 submission" in lines
     assert any(line.startswith("disk ok ") for line in lines)
     assert any(line.startswith("quota look not known: neither `quota` nor `lfs` is here") for line in lines)

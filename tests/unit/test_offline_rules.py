@@ -58,7 +58,7 @@ def files_that_ask(programs: list[Path]) -> set[Path]:
 
 @pytest.mark.parametrize(("rule", "text"), rules_sent_to_nodes().items(), ids=lambda value: value.partition(":")[0])
 def test_a_rule_that_may_ask_the_hub_is_offline(rule: str, text: str) -> None:
-    programs = [SCRIPTS / name for name in re.findall(r"\{SCRIPTS:q\}/(\w+\.py)", text)]
+    programs = [SCRIPTS / name for name in re.findall(r"\{params\.scripts:q\}/(\w+\.py)", text)]
     assert programs
     asking = files_that_ask(programs)
     said = SAID.search(text) or any(SAID.search(program.read_text(encoding="utf-8")) for program in programs)
@@ -70,7 +70,7 @@ def test_the_rules_that_are_known_to_load_models_are_among_them() -> None:
     asking = {
         rule
         for rule, text in rules_sent_to_nodes().items()
-        if files_that_ask([SCRIPTS / name for name in re.findall(r"\{SCRIPTS:q\}/(\w+\.py)", text)])
+        if files_that_ask([SCRIPTS / name for name in re.findall(r"\{params\.scripts:q\}/(\w+\.py)", text)])
     }
     assert {"tokenize_shard", "pretrain_model", "finetune_model", "prepare_task"} <= asking
     assert {"measure_efficiency", "measure_deployment"} <= asking

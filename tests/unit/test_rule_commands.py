@@ -13,6 +13,7 @@ from helpers.configurations import ROOT
 
 RULE_FILES = [ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))]
 QUOTED = {"q"}
+OF_A_JOB = {"input", "log", "output", "params", "resources", "threads", "wildcards"}  # a module's commands see no other
 BESIDE_COMMANDS = re.compile(r"^\s*(run|script|notebook|wrapper|cwl|template_engine)\s*:|\bshell\s*\(", re.MULTILINE)
 OF_THE_SHELL = re.compile(r"""["'`$\\;|*?~!#()\n]|&(?!1)""")  # what would open a quotation or expand; `2>&1` does not
 
@@ -35,6 +36,8 @@ def faults(written: str) -> list[str]:
         plain += literal
         if field is not None and (form not in QUOTED or conversion):
             found.append(f"{{{field}}} is not quoted")
+        if field is not None and re.split(r"[.\[]", field)[0] not in OF_A_JOB:
+            found.append(f"{{{field}}} is no fact of the job: make it one of `params`")
     return [*found, *(f"{sign!r} stands in it" for sign in OF_THE_SHELL.findall(plain))]
 
 
@@ -43,6 +46,21 @@ def test_every_command_quotes_every_value(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
     assert len(commands(text)) == len(re.findall(r"\bshell:", text))
     assert {command: faults(command) for command in commands(text) if faults(command)} == {}
+
+
+@pytest.mark.parametrize("file", RULE_FILES, ids=lambda file: file.name)
+def test_every_rule_says_what_it_does_and_for_what(file: Path) -> None:
+    """Once for lists of rules, once for the lines of a run, where each job of a rule is told from the others."""
+    text = file.read_text(encoding="utf-8")
+    for rule in re.split(r"(?m)^ *(?=rule(?: \w+)?:)", text)[1:]:
+        name = rule.partition(":")[0]
+        assert re.match(r"rule[^:]*:\n +\"\"\"[A-Z].*\.\"\"\"\n", rule), name
+        if "shell:" not in rule:
+            continue
+        message = re.search(r"\n +message:\n +\"(.*)\"\n", rule)
+        assert message, name
+        patterns = rule.partition("output:")[2].partition("log:")[0]
+        assert set(re.findall(r"{wildcards\.(\w+)}", message[1])) == set(re.findall(r"\"{(\w+)}\"", patterns)), name
 
 
 def test_commands_were_found() -> None:
@@ -63,6 +81,8 @@ def test_rules_run_programs_only_by_their_commands(file: Path) -> None:
         '''"cat '{input:q}'"''',
         'f"cat {FOLDER}"',
         '"cat " + FOLDER',
+        '"cat {FOLDER:q}"',
+        '"cat {config[a][b]:q}"',
         '"cat {input:q}".format(1)',
         '"cat $(which {input:q})"',
         '"cat {input:q} & cat"',
@@ -73,4 +93,4 @@ def test_a_command_that_might_run_a_value_is_found(written: str) -> None:
 
 
 def test_a_command_of_several_lines_is_fine() -> None:
-    assert not faults('"cat {input:q}"\n" --number {threads:q} {config[a][b]:q} > {log:q} 2>&1 < /dev/null"')
+    assert not faults('"cat {input:q}"\n" --number {threads:q} {params.b:q} > {log:q} 2>&1 < /dev/null"')

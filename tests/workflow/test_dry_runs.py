@@ -97,7 +97,7 @@ def test_downloads_gather_what_needs_the_network(tmp_path: Path) -> None:
 
 def planned_paths(folder: Path, *arguments: str) -> set[str]:
     """Return every file of the results that the jobs of a dry run read, write and log to."""
-    done = run_snakemake(folder, "--dry-run", *arguments)
+    done = run_snakemake(folder, "--dry-run", "--printshellcmds", *arguments)  # which lists each job
     listed = re.findall(r"^    (?:input|output|log|benchmark): (.+)$", done.stdout, re.MULTILINE)
     return {path for line in listed for path in line.split(", ") if path.startswith("results/")}
 

@@ -7,13 +7,10 @@ import subprocess
 
 from helpers.configurations import ROOT
 
-# Where things lie and how often a training reports is no parameter: one more would make finished results stale.
-NO_PARAMETERS = "SCRIPTS|RESULTS|DOWNLOADS|FINETUNED|PRETRAINED|SOURCES_TABLE|SHARDS|TOKENIZERS|AS_OF|config"
-MEANT = re.compile(rf"Shell command directly uses variable ({NO_PARAMETERS}) from outside of the rule:")
+# The Snakefile finds its own folder, which must be known before a file of functions can be included from it.
+MEANT = ["Mixed rules and functions in same snakefile.:"]
 
 
-def test_the_linter_finds_only_that_commands_name_places() -> None:
+def test_the_linter_finds_only_what_is_meant() -> None:
     done = subprocess.run(["snakemake", "--lint"], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    found = re.findall(r"^    \* (.*)$", done.stdout + done.stderr, re.MULTILINE)
-    assert found, "the linter printed nothing of its usual form"
-    assert [finding for finding in found if not MEANT.fullmatch(finding)] == []
+    assert re.findall(r"^    \* (.*)$", done.stdout + done.stderr, re.MULTILINE) == MEANT
