@@ -67,7 +67,9 @@ def test_every_form_of_a_table_carries_the_notice() -> None:
         document()
     )
     latex = to_latex(document())
-    assert latex.count(r"Generated data: the corpus of this run was written by a\_program \& is not real") == 2
+    assert (
+        latex.count(r"Generated data: the corpus of this run was written by a\_program \& is not real") == 2
+    )  # each float is copied alone
     for styled in (False, True):
         assert NOTICE in for_terminal(to_markdown(document()), styled=styled)
 

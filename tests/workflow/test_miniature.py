@@ -69,6 +69,26 @@ def test_tables_and_figures_are_there(finished_miniature: Path) -> None:
     assert (results / "figures/scores.png").stat().st_size > 10_000
 
 
+def test_everything_says_that_its_data_were_generated(finished_miniature: Path) -> None:
+    results = finished_miniature / "results/demo"
+    pages = [path for kind in ("md", "html", "tex") for path in (results / "tables").glob(f"*.{kind}")]
+    pages += [path for path in (results / "reporting").rglob("*") if path.suffix in (".md", ".html")]
+    pages += [*(results / "figures").rglob("*.svg"), results / "corpus/summary.md", results / "tables/verdict.rst"]
+    cards = [*results.glob("pretraining/*/model/README.md"), *results.glob("finetuning/*/*/model/README.md")]
+    assert len(cards) >= 2 * len(MODELS) and len(list(results.glob("reporting/deployment/*/README.md"))) == len(MODELS)
+    assert [str(page) for page in (*pages, *cards) if "Generated data" not in page.read_text(encoding="utf-8")] == []
+
+
+def test_the_first_page_and_the_cards_say_nothing_of_the_paper(finished_miniature: Path) -> None:
+    """The miniature is not compared with it, and none of its models knows PubMed."""
+    results = finished_miniature / "results/demo"
+    index = (results / "tables/index.md").read_text(encoding="utf-8").lower()
+    assert "paper" not in index and "authors" not in index and "64 of the 64 runs" in index
+    for card in (*results.glob("reporting/model_cards/*.md"), *results.rglob("model/README.md")):
+        text = card.read_text(encoding="utf-8")
+        assert not [word for word in ("PubMed", "Rohanian", "iomedical", str(finished_miniature)) if word in text], card
+
+
 def test_a_finished_run_has_nothing_to_do(finished_miniature: Path) -> None:
     done = run_snakemake(finished_miniature, "--dry-run", *profile(), *demo_configuration())
     assert "Nothing to be done" in done.stdout + done.stderr

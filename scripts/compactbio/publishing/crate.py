@@ -49,7 +49,7 @@ def run_crate(
     root = results.folder
     crate = ROCrate(version="1.1")
     crate.metadata.extra_terms.update(_TERMS)
-    crate.name = f"Compact biomedical transformers: a replication, {root}"
+    crate.name = f"Compact biomedical transformers: a replication, {root.name}"
     about = (
         f"Models, fine-tunings and scores by the workflow that replicates {PAPER} "
         f"Models: {', '.join(contents.models)}. Datasets: {', '.join(contents.datasets)}."
@@ -79,7 +79,7 @@ def run_crate(
         object=inputs,
         result=outputs,
         properties={
-            "name": f"Run of the workflow into {root}",
+            "name": f"Run of the workflow into {root.name}",
             "description": "All jobs; provenance.json beside each result says when, where and from what it was made.",
             "startTime": started.isoformat(),
             "endTime": ended.isoformat(),

@@ -32,7 +32,7 @@ def to_latex(document: Document) -> str:
     """Return the document's tables as LaTeX floats for a preamble with `PACKAGES`."""
     packages = " ".join(f"\\usepackage{{{name}}}" for name in PACKAGES)
     parts = [f"% {document.title}. Needs in the preamble: {packages}"]
-    parts.extend(f"% {text}" for text in document.text)
+    parts.extend(f"% {text}" for text in (document.notice, *document.text) if text)
     for section in document.sections:
         for block in section.blocks:
             titles = (document.title, section.title, block.title, document.notice.removesuffix("."))
