@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from functools import cache
 from pathlib import Path
 
@@ -124,7 +122,7 @@ def holder_of(place: Path) -> str:
 
 def host_name() -> str:
     """Return the name of this host, as SLURM has it in a job."""
-    return os.environ.get("SLURMD_NODENAME", socket.gethostname())
+    return os.environ.get("SLURMD_NODENAME", os.uname().nodename)
 
 
 def _is_free(descriptor: int, place: Path) -> bool:
@@ -152,5 +150,5 @@ def _warn_of_no_locks(folder: Path, reason: str) -> None:
 def _who_and_when() -> str:
     """Return the host, the scheduler's job where there is one, the process, and the time."""
     job = os.environ.get("SLURM_JOB_ID")
-    now = datetime.now().astimezone().isoformat(timespec="seconds")
+    now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     return f"on {host_name()}, {f'job {job}, ' if job else ''}process {os.getpid()}, since {now}"

@@ -10,16 +10,15 @@ import logging
 import os
 import re
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
-from compactbio.locks import is_held, lock_of, shortened
+from compactbio.locks import is_held, lock_of, shortened, try_lock
 
 SUFFIX = ".temporary"
 FRESH_SECONDS = 3600.0  # of another host's: it may be written for so long after its last change
@@ -33,8 +32,7 @@ _FIRST_NAMESPACE = 0xEFFFFFFC  # Linux's number for the host's own processes; co
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Left:
+class Left(NamedTuple):
     """A temporary file or folder that nobody writes any more, or the file of a lock that nobody holds."""
 
     path: Path
@@ -52,13 +50,13 @@ class Left:
 
 def new_folder(path: Path) -> Path:
     """Make and return a temporary folder beside `path`, after removing what dead processes left there."""
-    tidy(path)
+    _remove_left_beside(path)
     return Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=SUFFIX, dir=path.parent))
 
 
 def new_file(path: Path) -> Path:
     """Make and return a temporary file beside `path`, after removing what dead processes left there."""
-    tidy(path)
+    _remove_left_beside(path)
     handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=SUFFIX, dir=path.parent)
     os.close(handle)
     return Path(name)
@@ -70,11 +68,12 @@ def is_temporary(path: Path) -> bool:
 
 
 def tidy(path: Path) -> None:
-    """Remove what dead processes left in an output's folder, unless that is a temporary one of this process."""
-    if not is_temporary(path):
-        for left in _left_among(_entries(path.parent)):
-            log.info("removing %s, which a process left that was killed", left.path)
-            left.remove()
+    """Remove what dead processes left beside an output that is whole, its lock's file too."""
+    _remove_left_beside(path)
+    place = lock_of(path)
+    with suppress(OSError):
+        if place.exists() and (lock := try_lock(place)):
+            lock.release(remove=True)
 
 
 def left_below(folder: Path) -> list[Left]:
@@ -122,6 +121,14 @@ def _left_under_locks(folder: Path, files: Iterable[str]) -> Iterator[Left]:
                 yield Left(folder / name, size, changed_at)
 
 
+def _remove_left_beside(path: Path) -> None:
+    """Remove what dead processes left in an output's folder, unless that is a temporary one of this process."""
+    if not is_temporary(path):
+        for left in _left_among(_entries(path.parent)):
+            log.info("removing %s, which a process left that was killed", left.path)
+            left.remove()
+
+
 def _entries(folder: Path) -> list[Path]:
     """Return what lies in a folder, nothing where it cannot be listed."""
     with suppress(OSError):
@@ -137,7 +144,7 @@ def _prefix(path: Path) -> str:
 @cache
 def _host() -> str:
     """Return what stands for the place where a process's number means something: host and, in a container, that."""
-    name = re.sub(r"[^\w-]", "-", socket.gethostname().partition(".")[0])[:32] or "unnamed"
+    name = re.sub(r"[^\w-]", "-", os.uname().nodename.partition(".")[0])[:32] or "unnamed"
     with suppress(OSError):
         namespace = Path("/proc/self/ns/pid").stat().st_ino
         return name if namespace == _FIRST_NAMESPACE else f"{name}-{namespace}"

@@ -20,6 +20,7 @@ from compactbio.downloads.checksums import Digest
 from compactbio.downloads.retries import MissingError, Patience, TransferError, asked_wait
 from compactbio.downloads.transfer import fetch_file
 from compactbio.downloads.web import read_text
+from compactbio.locks import locked
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 QUICK = Patience(tries=4, first_wait_seconds=0.01)
@@ -207,6 +208,19 @@ def test_what_came_before_a_kill_is_gone_on_with(server, tmp_path):
     assert partial.exists() and not target.exists()
     assert fetch(server, tmp_path).read_bytes() == CONTENT
     assert left_beside(target) == []
+
+
+def test_what_a_kill_left_beside_a_whole_file_goes(server, tmp_path):
+    target = tmp_path / "cache" / NAME
+    fetch_file([f"{server.url}{NAME}"], target)
+    for name in (f".{NAME}.partial.json", f".{NAME}.lock"):
+        target.with_name(name).touch()
+    with locked(target):  # somebody fetches it anew
+        fetch_file([f"{server.url}{NAME}"], target)
+        assert len(list(target.parent.iterdir())) == 3
+    target.with_name(f".{NAME}.lock").touch()
+    fetch_file([f"{server.url}{NAME}"], target)
+    assert list(target.parent.iterdir()) == [target]
 
 
 def test_silence_ends_by_a_limit(server, tmp_path):

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from compactbio.downloads.content import content_fault
 from compactbio.downloads.retries import PATIENCE, MissingError, Patience, TransferError, TransientError, with_retries
 from compactbio.downloads.web import body_of, response_of
 from compactbio.file_errors import writing
-from compactbio.locks import locked
+from compactbio.locks import lock_of, locked, try_lock
 
 if TYPE_CHECKING:
     import requests
@@ -61,6 +62,7 @@ def fetch_file(
 
     if is_there():  # without the lock, so that a cache which others own can be read
         log.info("%s is there already", target)
+        _Partial(target).tidy()
         return urls[0]
     with writing(target), locked(target):
         if is_there():
@@ -111,6 +113,14 @@ class _Partial:
         self.path.replace(self.target)
         self.note.unlink(missing_ok=True)
         self.rejected.unlink(missing_ok=True)
+
+    def tidy(self) -> None:
+        """Remove what a process left that was killed just after it had given the file its name."""
+        place = lock_of(self.target)
+        with suppress(OSError):  # another's cache may be read-only
+            if any(path.exists() for path in (self.path, self.note, place)) and (lock := try_lock(place)):
+                self.drop()
+                lock.release(remove=True)
 
     def reject(self) -> None:
         """Set what has come aside, for a look at it."""
