@@ -160,14 +160,18 @@ rule summarise_corpus:
             labels={"result": "Lengths of the sequences"},
             caption="report/corpus_lengths.rst",
         ),
-        lengths_picture=RESULTS.figures.figure("corpus_lengths", "png"),
+        lengths_others=[
+            RESULTS.figures.figure("corpus_lengths", form) for form in ("pdf", "png")
+        ],
         files=report(
             RESULTS.figures.figure("corpus_files", "svg"),
             category="5 Corpus",
             labels={"result": "Texts read and kept, by file"},
             caption="report/corpus_files.rst",
         ),
-        files_picture=RESULTS.figures.figure("corpus_files", "png"),
+        files_others=[
+            RESULTS.figures.figure("corpus_files", form) for form in ("pdf", "png")
+        ],
     log:
         RESULTS.log("summarise_corpus", "summary"),
     retries: 0
@@ -186,6 +190,6 @@ rule summarise_corpus:
         "python {params.scripts:q}/summarise_corpus.py"
         " --corpus {params.corpus:q} --shards {params.shards:q} --tokenizers {params.tokenizers:q}"
         " --table {output.csv:q} {output.md:q}"
-        " --lengths-figure {output.lengths:q} {output.lengths_picture:q}"
-        " --files-figure {output.files:q} {output.files_picture:q} --notice {params.notice:q}"
+        " --lengths-figure {output.lengths:q} {output.lengths_others:q}"
+        " --files-figure {output.files:q} {output.files_others:q} --notice {params.notice:q}"
         " > {log:q} 2>&1"

@@ -10,10 +10,29 @@ rule build_figures:
         trainings=training_files(),
         pretrainings=pretraining_metrics(),
     output:
-        pictures=[RESULTS.figures.figure(figure.name, "png") for figure in FIGURES],
+        others=[
+            RESULTS.figures.figure(figure.name, form)
+            for figure in FIGURES
+            for form in ("pdf", "png")
+        ],
+        other_terms=[
+            RESULTS.figures.losses(model, form)
+            for model in TRAINED
+            for form in ("pdf", "png")
+        ],
         drawings=[
             reported(figure, RESULTS.figures.figure(figure.name, "svg"), "figure")
             for figure in FIGURES
+        ],
+        terms=[
+            report(
+                RESULTS.figures.losses(model, "svg"),
+                category="4 Figures",
+                subcategory="4 Terms of the losses",
+                labels={"model": model},
+                caption="report/pretraining_terms.rst",
+            )
+            for model in TRAINED
         ],
     log:
         RESULTS.log("build_figures"),

@@ -93,14 +93,6 @@ rule export_model:
     output:
         manifest=RESULTS.pretraining("{model}").model.manifest,
         metrics=RESULTS.pretraining("{model}").metrics,
-        figure=report(
-            RESULTS.figures.losses("{model}", "svg"),
-            category="4 Figures",
-            subcategory="4 Terms of the losses",
-            labels={"model": "{model}"},
-            caption="report/pretraining_terms.rst",
-        ),
-        bitmap=RESULTS.figures.losses("{model}", "png"),
     log:
         RESULTS.log("export_model", "{model}"),
     retries: 0
@@ -120,6 +112,5 @@ rule export_model:
         "python {params.scripts:q}/export_model.py"
         " --run {input.run:q} --training {input.training:q}"
         " --student {input.student:q} --output {params.folder:q}"
-        " --metrics {output.metrics:q} --figure {output.figure:q} --figure {output.bitmap:q}"
-        " --notice {params.notice:q}"
+        " --metrics {output.metrics:q} --notice {params.notice:q}"
         " > {log:q} 2>&1"

@@ -1,4 +1,4 @@
-"""Build the figures (SVG and PNG) from scores and measurements."""
+"""Build the figures (SVG, PDF and PNG) from scores and measurements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write a finished run as a folder that transformers reads, with a model card, its metrics and its loss curve."""
+"""Write a finished run as a folder that transformers reads, with a model card and its metrics."""
 
 from __future__ import annotations
 
@@ -21,17 +21,14 @@ def main() -> None:
     parser.add_argument("--student", type=Path, required=True, help="folder (or manifest) the training started from")
     parser.add_argument("--output", type=Path, required=True, help="folder of the exported model")
     parser.add_argument("--metrics", type=Path, help="metrics.jsonl of the training, copied here")
-    parser.add_argument("--figure", type=Path, action="append", default=[], help=".svg or .png; may be repeated")
-    parser.add_argument("--notice", default="", help="what stands over card and figure, where the data call for it")
+    parser.add_argument("--notice", default="", help="what stands over the card, where the data call for it")
     arguments = parser.parse_args()
     with without_collector():
         from compactbio.pretraining.export import export_metrics, export_model
         from compactbio.pretraining.inputs import folder_of
-        from compactbio.pretraining.loss_curve import draw_loss_curve
         from compactbio.pretraining.training_record import read_training_record
         from compactbio.provenance import write_provenance
         from compactbio.settings.runs import read_pretraining_run
-        from compactbio.training.progress import read_metrics
 
     started = time.perf_counter()
     run, training = read_pretraining_run(arguments.run), read_training_record(arguments.training)
@@ -47,8 +44,6 @@ def main() -> None:
         write_provenance(arguments.output, inputs, seconds, outputs={MANIFEST: manifest["digest"]})
     if arguments.metrics:
         export_metrics(training, arguments.metrics)
-    if arguments.figure:
-        draw_loss_curve(run["model"], read_metrics(Path(training["metrics"])), arguments.figure, arguments.notice)
     logging.info("wrote %s (digest %s)", arguments.output, manifest["digest"][:12])
 
 

@@ -24,7 +24,7 @@ def main() -> None:
             nargs="+",
             type=Path,
             metavar="FILE",
-            help=f"{content}: files ending in .svg or .png",
+            help=f"{content}: files ending in .svg, .pdf or .png",
         )
     parser.add_argument("--notice", default="", help="what stands over everything, where the data call for it")
     arguments = parser.parse_args()

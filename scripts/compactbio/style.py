@@ -28,9 +28,16 @@ PARAMETERS: dict[RcKeyType, Any] = {
     "grid.linewidth": 0.8,
     "legend.frameon": False,
     "svg.fonttype": "none",  # text stays text, in the reader's own font
+    "pdf.fonttype": 42,  # text stays text, in TrueType fonts that are embedded: journals refuse Type 3
     "svg.hashsalt": "compactbio",  # the same figure gives the same bytes
     "figure.dpi": 110,
-    "savefig.dpi": 160,
+    "savefig.dpi": 300,
+}
+FORMATS = ("svg", "pdf", "png")
+_UNTIMED: dict[str, dict[str, None]] = {  # metadata that would differ from one run or version to the next
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "png": {"Software": None},
 }
 QUIET = "#777777"  # words that stand where there is nothing to draw
 
@@ -83,9 +90,9 @@ def say_nothing_to_draw(axis: Axes, reason: str) -> None:
     axis.set(xticks=[], yticks=[])
 
 
-def save_figure(figure: Figure, folder: Path, name: str, notice: str = "") -> list[Path]:
-    """Write a figure into a folder as SVG and PNG and return the two paths; `notice` stands over it."""
-    return write_figure(figure, [folder / f"{name}.{suffix}" for suffix in ("svg", "png")], notice)
+def save_figure(figure: Figure, path: Path, notice: str = "") -> list[Path]:
+    """Write a figure in each of `FORMATS` beside each other and return the paths; `notice` stands over it."""
+    return write_figure(figure, [path.with_name(f"{path.stem}.{suffix}") for suffix in FORMATS], notice)
 
 
 def write_figure(figure: Figure, paths: Iterable[Path], notice: str = "") -> list[Path]:
@@ -101,7 +108,6 @@ def write_figure(figure: Figure, paths: Iterable[Path], notice: str = "") -> lis
     written = list(paths)
     for path in written:
         suffix = path.suffix.removeprefix(".")
-        metadata = {"Date": None} if suffix == "svg" else {"Software": None}
         with replacing_file(path) as temporary:
-            figure.savefig(temporary, format=suffix, bbox_inches="tight", metadata=metadata)
+            figure.savefig(temporary, format=suffix, bbox_inches="tight", metadata=_UNTIMED[suffix])
     return written

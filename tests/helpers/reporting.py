@@ -104,6 +104,27 @@ def write_results(root: Path, models: dict = MODELS, datasets: dict[str, tuple[s
     return root
 
 
+DISTILLED = [{"term": "mlm", "weight": 2.0}, {"term": "logit_kl", "weight": 5.0, "temperature": 2.0}]
+
+
+def write_pretraining(
+    folder: Path, objective: list[dict] = DISTILLED, *, gpu_hours: float = 0.0, steps: tuple = (1, 10, 30)
+) -> Path:
+    """metrics.jsonl of a pre-training of 100 tokens a second and half a second a step, with an evaluation in it."""
+    folder.mkdir(parents=True)
+    terms = {term["term"]: 1.0 for term in objective}
+    lines: list[dict] = [
+        {"step": step, "loss": 10.0 - number, "terms": terms, "tokens_per_second": 100.0, "seconds_per_step": 0.5}
+        for number, step in enumerate(steps)
+    ]
+    lines.insert(1, {"step": 5, "evaluation": {"perplexity": 3.0}})
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    (folder / "run.yaml").write_text(json.dumps({"objective": objective}), encoding="utf-8")  # JSON is YAML
+    record = {"seconds": 36.0, "gpu_hours": gpu_hours}
+    (folder / "provenance.json").write_text(json.dumps(record), encoding="utf-8")
+    return folder / "metrics.jsonl"
+
+
 def write_training(folder: Path, task: str, runs: list[str], grid: list[dict] | None = None) -> Path:
     """training.json and metrics.jsonl of one fine-tuning over three epochs; the second is the one taken."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -91,15 +91,15 @@ def test_from_server_to_summary(tmp_path, baseline, tokenizer, mode):
     assert store.special_ids == {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4}
 
     tables = (tmp_path / "summary.csv", tmp_path / "summary.md")
-    figures = [tmp_path / f"{name}.{form}" for name in ("lengths", "files") for form in ("svg", "png")]
+    figures = [tmp_path / f"{name}.{form}" for name in ("lengths", "files") for form in ("svg", "pdf", "png")]
     shutil.copy(counts, corpus.counts("0002"))
-    options = ("--lengths-figure", *figures[:2], "--files-figure", *figures[2:])
+    options = ("--lengths-figure", *figures[:3], "--files-figure", *figures[3:])
     which = ("--corpus", tmp_path, "--shards", 2, "--tokenizers", "tiny")
     run("summarise_corpus", *which, "--table", *tables, *options)
     assert f"| citations read | {2 * 120:,} |" in tables[1].read_text()
     assert "tokenizer tiny" in tables[0].read_text()
     assert all(figure.stat().st_size > 1000 for figure in figures)
-    files = figures[2].read_text()
+    files = figures[3].read_text()
     assert f"read ({2 * 120:,})" in files and f"kept ({2 * len(rows):,})" in files
 
 

@@ -61,8 +61,7 @@ def finished(request, tmp_path):
 
 def export(folder, monkeypatch, output="model", notice=""):
     line = ["--run", "run.yaml", "--training", "training.json", "--student", "student/manifest.json"]
-    line += ["--output", output, "--metrics", "metrics.jsonl", "--figure", "curve.svg", "--figure", "curve.png"]
-    line += ["--notice", notice]
+    line += ["--output", output, "--metrics", "metrics.jsonl", "--notice", notice]
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["export_model.py", *line])
     export_model.main()
@@ -95,8 +94,6 @@ def test_the_export_is_read_by_the_auto_classes_with_the_trained_weights(finishe
     assert "f" * 64 in card
     assert "| mlm | 1.0 | - |" in card
     assert (folder / "metrics.jsonl").read_bytes() == (folder / "checkpoints" / "metrics.jsonl").read_bytes()
-    assert (folder / "curve.svg").read_text().lstrip().startswith("<?xml")
-    assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_model_of_generated_data_says_so(finished, monkeypatch):
@@ -109,9 +106,7 @@ def test_a_model_of_generated_data_says_so(finished, monkeypatch):
 def test_the_same_run_gives_the_same_folder(finished, monkeypatch):
     folder, _ = finished
     first = read_manifest(export(folder, monkeypatch, "first"))["digest"]
-    curve = (folder / "curve.svg").read_bytes()
     assert read_manifest(export(folder, monkeypatch, "second"))["digest"] == first
-    assert (folder / "curve.svg").read_bytes() == curve
 
 
 def test_what_cannot_be_exported_is_refused(finished, monkeypatch):

@@ -105,7 +105,7 @@ def test_the_card_is_in_the_hubs_form_with_scores_cost_and_terms(published):
         "Training drew 24 sequences",  # 6 steps of 4
         "0.02 hours in 1 submission(s), 0.5 GPU-hours",
         "1,000 parameters (300 of them embeddings)",
-        f"- ONNX int8, fine-tuned on {chain.DATASET}: file size 1.25 MB; latency 0.75 ms; "
+        f"- ONNX int8, fine-tuned on {chain.DATASET}: file size 1.2 MB; latency 0.75 ms; "
         "F1 (reference protocol) 61.25 % on a CPU\n",
         "someone/big (" + "c" * 40 + "): MIT",
         "National Library of Medicine",
@@ -124,6 +124,25 @@ def test_the_card_is_in_the_hubs_form_with_scores_cost_and_terms(published):
             "Intended use", "Limits", "Training data", "Scores", "Cost", "Licence", "Citation", "Provenance"
         )
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (117_512_345, "FLOP", "117.5 MFLOP"),
+        (22.5e9, "FLOP", "22.5 GFLOP"),
+        (40_712_000, "bytes", "40.7 MB"),
+        (1_340_000_000, "bytes", "1.3 GB"),
+        (512, "bytes", "0.5 kB"),
+        (5.1234, "%", "5.12 %"),  # as the tables print scores
+        (12.3456, "ms", "12.35 ms"),
+        (1234.5, "sequences/s", "1,234 sequences/s"),
+    ],
+)
+def test_amounts_have_the_units_that_readers_use(value, unit, text):
+    from compactbio.publishing.scores import quantity_text
+
+    assert quantity_text(value, unit) == text
 
 
 def test_scores_of_the_standard_protocol_go_into_the_index(published, tmp_path):

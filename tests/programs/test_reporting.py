@@ -9,7 +9,8 @@ import sys
 import time
 
 import pytest
-from helpers.reporting import DATASETS, MODELS, efficiency_file, write_results
+from helpers.reporting import DATASETS, MODELS, efficiency_file, write_pretraining, write_results
+from PIL import Image
 
 from compactbio.reporting.report_records import TABLES
 from compactbio.settings.load import CONFIG_FOLDER, settings_of_files
@@ -193,21 +194,30 @@ def test_figures_are_drawn_and_are_the_same_each_time(monkeypatch, request, resu
         ),
         *("--models", "BioBERT-v1.1", "DistilBioBERT", "BioTinyBERT", "--datasets", "BC2GM:ner", "GAD:re"),
         *("--trainings", *sorted((results / "finetuning").glob("*BioBERT*/*/training.json"))),
+        *("--pretrainings", write_pretraining(tmp_path / "BioTinyBERT-v1.1")),
     ]
     for name in ("a", "b"):
         start_here(monkeypatch, "build_figures", *arguments, "--output-dir", tmp_path / name)
     figures = ("scores", "scores_standard", "score_by_parameters", "score_by_latency", "learning_curves")
     figures += ("paper_and_replication", "pretraining_losses")
-    names = {f"{figure}.{form}" for figure in figures for form in ("svg", "png")}
-    assert {path.name for path in (tmp_path / "a").iterdir()} == names
+    figures += ("pretraining/BioTinyBERT-v1.1",)
+    names = {f"{figure}.{form}" for figure in figures for form in ("svg", "pdf", "png")}
+    assert {str(path.relative_to(tmp_path / "a")) for path in (tmp_path / "a").rglob("*.*")} == names
     for name in names:
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+        content = (tmp_path / "a" / name).read_bytes()
+        assert content == (tmp_path / "b" / name).read_bytes()
+        if name.endswith(".pdf"):  # drawn, not painted, in TrueType fonts that it holds
+            assert b"/FontFile2" in content and b"/Type3" not in content and b"/Subtype /Image" not in content
+        if name.endswith(".png"):
+            assert Image.open(tmp_path / "a" / name).info["dpi"] == pytest.approx((300, 300), abs=0.1)
     svg = (tmp_path / "a" / "scores.svg").read_text(encoding="utf-8")
     assert all(text in svg for text in ("BC2GM", "DistilBioBERT", "published (paper)"))
     curves = (tmp_path / "a" / "learning_curves.svg").read_text(encoding="utf-8")
     assert "validation F1, %" in curves and "BioTinyBERT" not in curves
     latency = (tmp_path / "a" / "score_by_latency.svg").read_text(encoding="utf-8")
     assert "CPU latency of one sequence, ms" in latency and "no faster model scores as high" in latency
+    terms = (tmp_path / "a" / "pretraining" / "BioTinyBERT-v1.1.svg").read_text(encoding="utf-8")
+    assert "BioTinyBERT-v1.1: loss and its weighted terms by step" in terms and "KL divergence of logits" in terms
     agreement = (tmp_path / "a" / "paper_and_replication.svg").read_text(encoding="utf-8")
     assert "BC2GM" in agreement and "DistilBioBERT" in agreement and "BioTinyBERT" not in agreement
 

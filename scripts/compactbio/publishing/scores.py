@@ -8,8 +8,12 @@ from pathlib import Path
 from compactbio.kinds import KINDS, METRIC_TITLES
 from compactbio.reporting.document_files import read_rows
 from compactbio.reporting.efficiency.measurements import INT8
+from compactbio.reporting.render import number
 from compactbio.reporting.score_cells import Cell
 from compactbio.settings.results import Tables
+
+_UNITS = {"bytes": "B", "FLOP": "FLOP"}  # counted, and so written with a prefix
+_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 @dataclass(frozen=True)
@@ -37,20 +41,29 @@ def read_model_scores(tables: Tables[Path], model: str) -> ModelScores:
     return ModelScores(cells, _costs(tables, model))
 
 
+def quantity_text(value: float, unit: str) -> str:
+    """Return an amount for readers: `117.5 MFLOP`, `40.7 MB`, `61.25 %`, else four digits and the unit."""
+    if unit == "%":
+        return f"{number(value)} %"
+    if unit not in _UNITS:
+        return f"{value:,.4g} {unit}"
+    size, prefix = next((one for one in _PREFIXES if value >= one[0]), _PREFIXES[-1])
+    return f"{value / size:,.1f} {prefix}{_UNITS[unit]}"
+
+
 def _costs(tables: Tables[Path], model: str) -> list[str]:
     """Return size and speed of a model in words."""
     texts = []
     for line in read_rows(tables.table("sizes", "csv")):
         if line["model"] == model and line["encoder"]:
             encoder, embeddings, weights = (int(line[name]) for name in ("encoder", "embeddings", "weights_bytes"))
-            texts.append(
-                f"{encoder:,} parameters ({embeddings:,} of them embeddings), {weights / 1e6:,.1f} MB of weights"
-            )
+            size = quantity_text(weights, "bytes")
+            texts.append(f"{encoder:,} parameters ({embeddings:,} of them embeddings), {size} of weights")
     measured = [line for line in read_rows(tables.table("efficiency", "csv")) if line["model"] == model]
     for line in measured:
         if line["median"] and not line["form"]:
             hardware = f" on {line['hardware']}" if line["hardware"] else ""
-            texts.append(f"{line['quantity']}: {float(line['median']):,.4g} {line['unit']}{hardware}")
+            texts.append(f"{line['quantity']}: {quantity_text(float(line['median']), line['unit'])}{hardware}")
     return texts + _costs_in_int8([line for line in measured if line["form"] == INT8])
 
 
@@ -58,9 +71,8 @@ def _costs_in_int8(lines: list[dict[str, str]]) -> list[str]:
     """Return a sentence on a model as fine-tuned on one dataset and quantised; none where that was not measured."""
     parts = []
     for line in lines:
-        value, unit = float(line["median"]), line["unit"]
-        value, unit = (value / 1e6, "MB") if unit == "bytes" else (value, unit)
+        amount = quantity_text(float(line["median"]), line["unit"])
         protocol = f" ({line['protocol']} protocol)" if line["protocol"] else ""
-        parts.append(f"{METRIC_TITLES.get(line['quantity'], line['quantity'])}{protocol} {value:,.4g} {unit}")
+        parts.append(f"{METRIC_TITLES.get(line['quantity'], line['quantity'])}{protocol} {amount}")
     hardware = "".join(f" on {name}" for name in sorted({line["hardware"] for line in lines} - {""}))
     return [f"{INT8}, fine-tuned on {lines[0]['dataset']}: {'; '.join(parts)}{hardware}"] if lines else []

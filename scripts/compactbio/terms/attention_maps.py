@@ -60,6 +60,7 @@ TERMS = (
         attention_kl,
         (PROBABILITIES,),  # a divergence needs distributions: the quirk attention_maps concerns the MSE only
         "key_rows",
+        title="KL divergence of attention",
         arguments={"own_length": False},
         sound={"attention_kl_denominator": {"denominator": "tokens", "arguments": {"own_length": True}}},
         mismatch=same_heads,
@@ -69,6 +70,7 @@ TERMS = (
         attention_mse,
         (PROBABILITIES,),
         "padded_pairs",
+        title="MSE of attention",
         arguments={"over_padding": True},
         over_padding=True,
         sound={

@@ -62,12 +62,13 @@ def _projection_cost(student: Shape, teacher: Shape) -> tuple[Cost, Cost]:
 
 
 TERMS = (
-    Term("hidden_cosine", hidden_cosine, (HIDDEN,), "tokens", mismatch=_same_width),
+    Term("hidden_cosine", hidden_cosine, (HIDDEN,), "tokens", mismatch=_same_width, title="cosine of hidden states"),
     Term(
         "hidden_mse",
         hidden_mse,
         (HIDDEN,),
         "padded_tokens",
+        title="MSE of hidden states",
         over_padding=True,
         projects=True,
         sound={"mse_over_padding": {"denominator": "tokens", "over_padding": False}},

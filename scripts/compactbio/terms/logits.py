@@ -47,17 +47,18 @@ def soft_cross_entropy(student: Tensor, teacher: Tensor, real: Tensor | None = N
 
 
 TERMS = (
-    Term("mlm", mlm, (LOGITS,), "masked", needs_teacher=False),
+    Term("mlm", mlm, (LOGITS,), "masked", needs_teacher=False, title="masked language modelling"),
     Term(
         "logit_kl",
         logit_kl,
         (LOGITS,),
         "masked",
+        title="KL divergence of logits",
         options={
             "temperature": Option(
                 "What logits are divided by; 1 where it is left out.", float, {"exclusiveMinimum": 0}, default=1.0
             )
         },
     ),
-    Term("soft_cross_entropy", soft_cross_entropy, (LOGITS,), "masked"),
+    Term("soft_cross_entropy", soft_cross_entropy, (LOGITS,), "masked", title="cross-entropy with soft labels"),
 )

@@ -70,6 +70,7 @@ class Term:
         projects: the student's states are mapped to the teacher's hidden size where the two differ.
         sound: by quirk, the fields that are different where it is `sound`.
         mismatch: returns why the shapes of student and teacher do not fit under these options, and the fix, or None.
+        title: in words, for figures.
         cost: returns the FLOPs of a forward pass for one pair of layers, of student and teacher, beyond the models'.
     """
 
@@ -85,6 +86,12 @@ class Term:
     sound: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     mismatch: Callable[[Shape, Shape, Mapping[str, Any]], str | None] = lambda student, teacher, options: None
     cost: Callable[[Shape, Shape], tuple[Cost, Cost]] = lambda student, teacher: (Cost(), Cost())
+    title: str = ""
+
+    @property
+    def words(self) -> str:
+        """Return its title, or its name as words."""
+        return self.title or self.name.replace("_", " ")
 
     @property
     def reads_attention(self) -> bool:

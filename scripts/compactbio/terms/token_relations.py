@@ -106,9 +106,12 @@ _SHARED: dict[str, Any] = {
     "mismatch": _equal_heads,
     "cost": _product,
 }
+_KL = "KL divergence of"
 TERMS = (
-    Term("query_key_relation_kl", pair_relation_kl, (QUERY, KEY), **_SHARED),
-    Term("query_relation_kl", relation_kl, (QUERY,), **_SHARED),
-    Term("key_relation_kl", relation_kl, (KEY,), **_SHARED),
-    Term("value_relation_kl", relation_kl, (VALUE,), **_SHARED),
+    Term(
+        "query_key_relation_kl", pair_relation_kl, (QUERY, KEY), title="KL divergence of query-key products", **_SHARED
+    ),
+    Term("query_relation_kl", relation_kl, (QUERY,), title=f"{_KL} query relations", **_SHARED),
+    Term("key_relation_kl", relation_kl, (KEY,), title=f"{_KL} key relations", **_SHARED),
+    Term("value_relation_kl", relation_kl, (VALUE,), title=f"{_KL} value relations", **_SHARED),
 )

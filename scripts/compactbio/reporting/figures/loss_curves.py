@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from compactbio.reporting.figures.panels import add_legend, empty_figure, panels
+from compactbio.reporting.figures.term_curves import term_title
 from compactbio.reporting.grouping import grouped
 from compactbio.reporting.material import Material
 from compactbio.reporting.pretrainings import Pretraining, running_mean
@@ -19,7 +20,7 @@ from compactbio.style import line_looks
 
 SMOOTHED_SHARE = 0.02  # of a training's logged lines: the width of the running mean
 _MARKS = 12  # on a curve, about
-_TITLE_WIDTH = 32  # characters
+_TITLE_WIDTH = 40  # characters
 _COUNTS = ((", billions", 1e9), (", millions", 1e6), (", thousands", 1e3), ("", 1.0))
 _UNITS = (("hours", 1.0), ("minutes", 60.0), ("seconds", 3600.0))  # and how many an hour has
 
@@ -46,11 +47,13 @@ def smoothed(losses: np.ndarray) -> np.ndarray:
 
 def objective_title(objective: Sequence[tuple[str, float, float | None]]) -> str:
     """Return an objective in words, weights before the terms, in lines of a panel's width."""
-    if len(objective) == 1:
-        return objective[0][0]
     terms = sorted(objective, key=lambda term: -term[1])
-    joined = " +\N{NO-BREAK SPACE}".join(f"{weight:g}\N{NO-BREAK SPACE}{name}" for name, weight, _ in terms)
-    return textwrap.fill(joined, _TITLE_WIDTH).replace("\N{NO-BREAK SPACE}", " ")
+    alike = len({weight for _, weight, _ in terms}) == 1
+    texts = [term_title(name) if alike else f"{weight:g} × {term_title(name)}" for name, weight, _ in terms]
+    texts[0] = f"{texts[0][0].upper()}{texts[0][1:]}"
+    whole = (text.replace(" ", "\N{NO-BREAK SPACE}") for text in texts)  # lines end between terms only
+    joined = " +\N{NO-BREAK SPACE}".join(whole)
+    return textwrap.fill(joined, _TITLE_WIDTH, break_long_words=False).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def _draw(pretrainings: Mapping[str, Pretraining], looks: Mapping[str, dict[str, Any]]) -> Figure:
@@ -60,7 +63,7 @@ def _draw(pretrainings: Mapping[str, Pretraining], looks: Mapping[str, dict[str,
     everything = list(pretrainings.values())
     (token_label, per_token), (time_label, per_hour) = _token_unit(everything), _time_unit(everything)
     for (by_tokens, by_time), (objective, models) in zip(axes, groups.items(), strict=True):
-        by_tokens.set_title(objective_title(objective), fontsize=8.5)
+        by_tokens.set_title(objective_title(objective), fontsize=8)
         for model in models:
             pretraining = pretrainings[model]
             _draw_curve(by_tokens, per_token * pretraining.tokens(), pretraining, looks[model])
