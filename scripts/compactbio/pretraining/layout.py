@@ -52,7 +52,7 @@ def batches_of(
         head_sizes=module.head_sizes,
     )
     steps = sampled_steps(store, masking, accelerator.num_processes)
-    largest = _largest(steps, masking.max_length)
+    largest = _largest(steps, masking.max_length, padded=packed is None)
     fixed: FixedShape | None = None
     if device.type == "cpu":
         most = TOKENS_ON_CPU if most is None else most
@@ -111,7 +111,9 @@ def full_micro_batch(positions: int, *, kernel: str | None, store: TokenStore, m
     return collate_fixed(**texts, shape=shape, pad_id=pad_id)
 
 
-def _largest(steps: list[np.ndarray], max_length: int) -> int:
+def _largest(steps: list[np.ndarray], max_length: int, *, padded: bool) -> int:
     """Return the positions with which every step would be one micro-batch."""
+    if padded:
+        return len(steps[0]) * max_length
     fullest = max(int(lengths.sum()) for lengths in steps)
     return max(math.ceil(1.05 * fullest) + max_length, smallest_positions(max_length))

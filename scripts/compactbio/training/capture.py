@@ -44,24 +44,30 @@ class MicroSteps:
         self.why_plain = ""
         self.terms: list[str] = []
         self.factor = torch.ones((), device=self.device)
-        self.shares: dict[str, Tensor] = {}
+        self.shares: dict[str, Tensor] = {}  # the counts of a step on the device
+        self.placed = False
 
     def begin(self, denominators: Mapping[str, float]) -> None:
         """Begin a step, whose sums are divided by these counts."""
         self.denominators = denominators
-        names = sorted(denominators)
+        self.placed = False
         if self.copies is not None:
             self.copies.refresh()
         if self.scaler is not None:
             self.factor.copy_(self.scaler.scale(torch.ones((), device=self.device)))
-        values = torch.tensor([denominators[name] for name in names], dtype=torch.float32)
+
+    def _place(self) -> None:
+        """Put the step's counts where recorded passes read them, once a step."""
+        if self.placed:
+            return
+        names = sorted(self.denominators)
+        values = torch.tensor([self.denominators[name] for name in names], dtype=torch.float32)
         if sorted(self.shares) != names:
             self.static = values.to(self.device)
             self.shares = dict(zip(names, self.static.unbind(), strict=True))
-        elif self.device.type == "cuda":
-            self.static.copy_(values.pin_memory(), non_blocking=True)
         else:
-            self.static.copy_(values)
+            self.static.copy_(values.pin_memory() if self.device.type == "cuda" else values, non_blocking=True)
+        self.placed = True
 
     def __call__(self, batch: MicroBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return this process's share of the loss and of each term, scalars on the device, which is not waited for."""
@@ -72,6 +78,7 @@ class MicroSteps:
     def _values(self, batch: MicroBatch) -> Tensor:
         """Return [loss, a term, ...] of a micro-batch."""
         if batch.fixed and not self.why_plain:
+            self._place()
             key = _key(batch.tensors)
             if key not in self.recorded:
                 self._record(key, batch)
@@ -114,9 +121,10 @@ class MicroSteps:
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
-            if "deterministic" in str(error):
+            if torch.are_deterministic_algorithms_enabled() and "deterministic" in str(error):
                 raise UserError(f"deterministic: true: {error}; set it to false in the configuration") from error
-            self.why_plain = str(error).strip().split("\n")[0][:300]
+            first = error.__context__ or error  # a capture that was broken off says so besides
+            self.why_plain = str(first).strip().split("\n")[0][:300]
             self.recorded.clear()
             self.gradients.restore(before)
             logging.warning("micro-batches are not captured, which is slower: %s", self.why_plain)
@@ -180,12 +188,13 @@ class CudaRecorder(Recorder):
         index = torch.cuda.current_device() if self.device.index is None else self.device.index
         generator = torch.cuda.default_generators[index]
         healthy = generator.clone_state()
-        graph = torch.cuda.CUDAGraph()
+        graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self.device)
         try:
             # thread_local: the thread that makes the next batch may ask for pinned memory meanwhile
             with torch.cuda.graph(graph, pool=self.pool, stream=self.stream, capture_error_mode="thread_local"):
                 values = run()
         except RuntimeError:
+            torch.cuda.set_stream(current)  # which a capture that fails at its end leaves
             generator.graphsafe_set_state(healthy)  # its own still waits for the end of the capture
             torch.cuda.synchronize(self.device)
             raise

@@ -51,7 +51,10 @@ class Gradients:
         """Set the gradients to what they were; to 0 where they were none and now have their place in the buffer."""
         for one, before in zip(self.parameters, kept, strict=True):
             if one.grad is not None and self.buffer is not None:
-                one.grad.copy_(torch.zeros_like(one.grad) if before is None else before)
+                if before is None:
+                    one.grad.zero_()
+                else:
+                    one.grad.copy_(before)
             else:
                 one.grad = before
 
