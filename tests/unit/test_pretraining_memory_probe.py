@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+from types import SimpleNamespace
+
 import pytest
 import torch
 from helpers import pretraining as tiny
+from helpers.objectives import distillation
 
+from compactbio.pretraining import layout
 from compactbio.pretraining.layout import full_micro_batch
 from compactbio.pretraining.masking import Masking
-from compactbio.pretraining.memory_probe import fitting_positions
+from compactbio.pretraining.memory_probe import fitting_positions, probe_positions
+from compactbio.training.processes import start_accelerator
 from compactbio.training.submissions import Submissions
 
 GB = 1e9
@@ -56,10 +62,8 @@ def test_too_little_for_the_first_pass_is_an_error_and_for_the_second_is_not():
     assert fitting_positions(memory, smallest=4096, largest=10**6, budget=60 * GB) == 4096
 
 
-@pytest.mark.parametrize("kernel", ["masked", None])
-def test_a_full_micro_batch_is_as_large_as_it_says(tmp_path, kernel):
-    store = tiny.open_store(tmp_path / "store")
-    masking = Masking(
+def masking():
+    return Masking(
         fraction=0.15,
         vocabulary_size=tiny.VOCABULARY,
         special_ids=tiny.SPECIAL_IDS,
@@ -67,7 +71,12 @@ def test_a_full_micro_batch_is_as_large_as_it_says(tmp_path, kernel):
         max_length=tiny.MAX_LENGTH,
         seed=1,
     )
-    batch = full_micro_batch(192, kernel=kernel, store=store, masking=masking)
+
+
+@pytest.mark.parametrize("kernel", ["masked", None])
+def test_a_full_micro_batch_is_as_large_as_it_says(tmp_path, kernel):
+    store = tiny.open_store(tmp_path / "store")
+    batch = full_micro_batch(192, kernel=kernel, store=store, masking=masking())
     assert batch.tensors["input_ids"].numel() == 192
     assert batch.counts["tokens"] > 0.8 * 192
     assert batch.counts["masked"] > 0
@@ -91,3 +100,51 @@ def test_a_later_start_on_such_devices_takes_what_was_found(tmp_path):
     again.begin(step=0, seconds=0.0)
     again.note(device="H100", micro_batches={"tokens": 512, "automatic": False})
     assert again.fitting_tokens(device="H100", processes=1) == 20_000
+
+
+def test_a_probe_leaves_weights_gradients_and_random_numbers_alone(tmp_path, monkeypatch):
+    """Its passes are those of a training; what a GPU would say of its memory is a formula of their positions."""
+    store = tiny.open_store(tmp_path / "store")
+    module = distillation(tiny.bert(dropout=0.1, seed=2), tiny.bert(layers=4, seed=1), tiny.DISTIL, tiny.SOUND)
+    accelerator = start_accelerator()
+    made = []
+    for name, value in {
+        "reset_peak_memory_stats": lambda device: None,
+        "synchronize": lambda device: None,
+        "empty_cache": lambda: None,
+        "mem_get_info": lambda device: (1_000_000, 1_000_000),
+        "memory_reserved": lambda device: 0,
+        "max_memory_allocated": lambda device: 100 * made[-1],
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+
+    def make(positions):
+        made.append(positions)
+        return full_micro_batch(positions, kernel="masked", store=store, masking=masking())
+
+    before = copy.deepcopy(module.state_dict())
+    torch.manual_seed(3)
+    weights = 4 * sum(value.numel() for value in module.parameters())
+    fits = probe_positions(make, module, accelerator, max_length=tiny.MAX_LENGTH, largest=10**6)
+    assert torch.rand(1) == torch.rand(1, generator=torch.Generator().manual_seed(3))
+    assert fits == int((0.85 * 1_000_000 - 3 * weights) / 100)
+    assert made == [384, 768, fits]
+    assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
+    assert all(value.grad is None for value in module.parameters())
+
+
+def test_on_a_gpu_shape_and_size_follow_from_memory_and_corpus(tmp_path, monkeypatch):
+    store = tiny.open_store(tmp_path / "store")
+    module = distillation(tiny.bert(), None, tiny.MLM, tiny.SOUND)
+    accelerator = SimpleNamespace(device=torch.device("cuda"), num_processes=1, process_index=0, mixed_precision="bf16")
+    monkeypatch.setattr(layout, "packed_layout", lambda device, **options: "flash")
+    for fits in (10**6, 96):
+        monkeypatch.setattr(layout, "probe_positions", lambda *arguments, fits=fits, **options: fits)
+        record = layout.batches_of(store, masking(), module, accelerator, None).record()
+        assert (record["layout"], record["kernel"], record["tokens"]) == ("fixed", "flash", fits)
+        assert record["positions"] <= min(fits, 8 * tiny.MAX_LENGTH + 64)
+    told = layout.batches_of(store, masking(), module, accelerator, 64)
+    assert told.record()["positions"] == 64
+    batches = [batch for step in (1, 2, 3) for batch in told(step)]
+    assert {batch.tensors["input_ids"].shape for batch in batches} == {(1, 64)}
+    assert sum(batch.counts["sequences"] for batch in batches) == 24

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from types import SimpleNamespace
+
 import pytest
 import torch
 from accelerate import Accelerator
 from helpers.training import Regression
 
+from compactbio.errors import UserError
 from compactbio.training import capture
 from compactbio.training.capture import MicroSteps
 from compactbio.training.gradients import Gradients
@@ -124,3 +128,72 @@ def test_gradients_stay_where_they_are_and_are_clipped_together():
     flat.clear()
     assert [value.grad.data_ptr() for value in modules[0].parameters()] == places
     assert flat.buffer.abs().sum() == 0
+
+
+def stand_in_for_a_gpu(monkeypatch, *, broken: bool = False) -> list[str]:
+    """What torch.cuda gives a capture, without a GPU, and what is asked of it; `broken` captures fail at their end."""
+    events: list[str] = []
+    generator = SimpleNamespace(
+        clone_state=lambda: "healthy", graphsafe_set_state=lambda state: events.append(f"generator {state}")
+    )
+    stream = SimpleNamespace(wait_stream=lambda other: events.append("wait"))
+
+    @contextlib.contextmanager
+    def graph(graph, *, pool, stream, capture_error_mode):
+        assert (pool, capture_error_mode) == ("pool", "thread_local")
+        events.append("capture")
+        yield
+        if broken:
+            raise RuntimeError("capture invalidated")
+
+    for name, value in {
+        "Stream": lambda device: stream,
+        "graph_pool_handle": lambda: "pool",
+        "current_stream": lambda device: stream,
+        "set_stream": lambda stream: events.append("set stream"),
+        "stream": lambda stream: contextlib.nullcontext(),
+        "current_device": lambda: 0,
+        "default_generators": (generator,),
+        "CUDAGraph": lambda: SimpleNamespace(replay=lambda: events.append("replay")),
+        "graph": graph,
+        "synchronize": lambda device: events.append("synchronize"),
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    return events
+
+
+def test_a_graph_is_captured_after_warm_ups_on_its_stream_and_replayed(accelerator, monkeypatch):
+    events = stand_in_for_a_gpu(monkeypatch)
+    module = Regression()
+    steps = MicroSteps(module, Gradients(list(module.parameters())), accelerator)
+    steps.recorder = capture.CudaRecorder(torch.device("cpu"))
+    steps.begin({"rows": 12.0})
+    [batch] = micro_batches(1, (12,), fixed=True)
+    values = [steps(batch)[0].item() for _ in range(2)]
+    assert events == ["wait", "wait", "capture", "replay", "replay"]
+    assert module.calls == capture.WARM_UPS + 1
+    assert values[0] == values[1]  # the buffer that the capture left
+
+
+def test_a_capture_that_breaks_off_leaves_generator_and_stream_as_they_were(accelerator, monkeypatch, caplog):
+    events = stand_in_for_a_gpu(monkeypatch, broken=True)
+    module = Regression()
+    steps = MicroSteps(module, Gradients(list(module.parameters())), accelerator)
+    steps.recorder = capture.CudaRecorder(torch.device("cpu"))
+    steps.begin({"rows": 12.0})
+    [batch] = micro_batches(1, (12,), fixed=True)
+    loss = steps(batch)[0].item()
+    assert events[2:] == ["capture", "set stream", "generator healthy", "synchronize"]
+    assert steps.why_plain == "capture invalidated"
+    expected = (module.layers(batch.tensors["x"]).squeeze(-1) - batch.tensors["y"]).square().sum() / 12.0
+    assert loss == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_what_does_not_repeat_its_bits_says_which_key_to_change(accelerator, monkeypatch):
+    def refuse(self, run):
+        raise RuntimeError("cumsum_cuda_kernel does not have a deterministic implementation")
+
+    monkeypatch.setattr(capture.Recorder, "record", refuse)
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
+    with pytest.raises(UserError, match=r"deterministic: true: cumsum_cuda_kernel does not have .* set it to false"):
+        train(accelerator, (12,), fixed=True)

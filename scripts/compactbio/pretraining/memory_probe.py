@@ -11,6 +11,7 @@ from accelerate import Accelerator
 
 from compactbio.pretraining.distillation import Distillation
 from compactbio.training.capture import MicroSteps
+from compactbio.training.devices import drawing_apart
 from compactbio.training.gradients import Gradients
 from compactbio.training.interface import MicroBatch
 
@@ -76,7 +77,7 @@ def probe_positions(
         batch = make(positions)
         batch.fixed = False  # once is not worth a capture
         try:
-            with torch.random.fork_rng([device]):
+            with drawing_apart(device):
                 steps.begin(dict.fromkeys(batch.counts, 1.0))
                 steps(batch)
             torch.cuda.synchronize(device)

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from compactbio.training.devices import tensor_type
+from compactbio.training.devices import drawing_apart, tensor_type
 from compactbio.training.dropout import dropout as drop
 
 LOOP, FLASH, EFFICIENT, NESTED, MASKED = "loop", "flash", "efficient", "nested", "masked"
@@ -104,20 +104,22 @@ def try_kernel(name: str, device: torch.device, dtype: torch.dtype, dropout: flo
     worst, longest = 0.0, max(TRIED_LENGTHS)
     generator = torch.Generator().manual_seed(0)  # torch's own is left as it is
     for rows in (TRIED_LENGTHS, TRIED_ROWS):
-        ends = _ends(rows, device), _ends(TRIED_LENGTHS, device)
         made = [torch.randn(1, 2, sum(sizes), size, generator=generator) for sizes in (rows, *[TRIED_LENGTHS] * 2)]
         results = []
-        for kernel, kind in ((name, dtype), (MASKED, torch.float32)):
-            query, key, value = states = [one.to(device, dtype).to(kind).requires_grad_() for one in made]
+        # plainly on a CPU, where fp32 is fp32
+        for kernel, place, kind in ((name, device, dtype), (MASKED, torch.device("cpu"), torch.float32)):
+            ends = _ends(rows, place), _ends(TRIED_LENGTHS, place)
+            query, key, value = states = [one.to(dtype).to(place, kind).requires_grad_() for one in made]
             output = variable_length_attention(kernel, query, key, value, *ends, longest, 0.0, size**-0.5)
-            results.append([output, *torch.autograd.grad(output.square().sum(), states)])
+            results.append([one.detach().float().cpu() for one in (output, *_gradients(output, states))])
         for got, wanted in zip(*results, strict=True):
-            worst = max(worst, float(((got.float() - wanted).abs().max() / wanted.abs().max().clamp_min(1.0)).detach()))
+            worst = max(worst, float((got - wanted).abs().max() / wanted.abs().max().clamp_min(1.0)))
         if dropout > 0.0:
+            ends = _ends(rows, device), _ends(TRIED_LENGTHS, device)
             query, key, value = states = [one.to(device, dtype).requires_grad_() for one in made]
-            with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            with drawing_apart(device):
                 output = variable_length_attention(name, query, key, value, *ends, longest, dropout, size**-0.5)
-                gradients = torch.autograd.grad(output.square().sum(), states)
+                gradients = _gradients(output, states)
             if not all(bool(torch.isfinite(one).all()) for one in (output, *gradients)):
                 raise ValueError("with dropout it gives what is no number")
     return worst
@@ -149,6 +151,11 @@ def variable_length_attention(
     states = _as_rows(query), _as_rows(key), _as_rows(value)
     output = KERNELS[name](*states, query_boundaries, boundaries, longest, dropout, scaling)
     return output[None, ..., :size].contiguous()
+
+
+def _gradients(output: Tensor, states: list[Tensor]) -> tuple[Tensor, ...]:
+    """Return the gradients of the sum of an output's squares."""
+    return torch.autograd.grad(output.square().sum(), states)
 
 
 def _ends(sizes: tuple[int, ...], device: torch.device) -> Tensor:

@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from compactbio.errors import UserError
-from compactbio.training.devices import tensor_type
+from compactbio.training.devices import drawing_apart, tensor_type
 from compactbio.training.gradients import Gradients
 from compactbio.training.half_copies import HalfCopies
 from compactbio.training.interface import MicroBatch, StepModule
@@ -113,7 +113,7 @@ class MicroSteps:
 
         before = self.gradients.kept()
         try:
-            with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            with drawing_apart(self.device):
                 self.recorder.warm_up(run)
                 self.gradients.flatten()
                 self.gradients.restore(before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import AbstractContextManager
 
 import torch
 
@@ -88,6 +89,11 @@ def known_peak(name: str, precision: str) -> float | None:
             peak = peaks[PRECISIONS.index(precision)]
             return None if peak is None else 1e12 * peak
     return None
+
+
+def drawing_apart(device: torch.device) -> AbstractContextManager[None]:
+    """Return a context after which random numbers on a CPU and this device go on as if nothing had been drawn in it."""
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
 
 def device_name(device: torch.device) -> str:
