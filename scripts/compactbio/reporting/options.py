@@ -10,7 +10,7 @@ from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.kinds import KINDS
-from compactbio.reporting.published import Assignment, assign, read_published
+from compactbio.reporting.published import PAPER_DATASETS, Assignment, assign, read_published
 from compactbio.scoring.score_rows import Score
 from compactbio.settings.load import CONFIG_FOLDER
 from compactbio.settings.results import Results
@@ -70,7 +70,7 @@ def of_each(paths: Iterable[Path], models: Iterable[str], datasets: Iterable[str
 def read_published_of(arguments: argparse.Namespace, models: Sequence[str], datasets: dict[str, str]) -> Assignment:
     """Return the published rows that a program's options name, sorted for these models and datasets.
 
-    There are none where no table is given.
+    There are none where no table is given, nor for datasets of one's own alone, of which it has no value.
 
     Raises:
         UserError: as `published.read_published`, or an option is no NAME:TASK.
@@ -79,6 +79,8 @@ def read_published_of(arguments: argparse.Namespace, models: Sequence[str], data
         return assign([], models=models, datasets=datasets)
     known = parse_datasets(arguments.known_datasets) | datasets
     values = read_published(arguments.published, datasets=known, models=[*arguments.known_models, *models])
+    if not {*PAPER_DATASETS, *(value.dataset for value in values)} & set(datasets):
+        values = []
     return assign(values, models=models, datasets=datasets)
 
 
