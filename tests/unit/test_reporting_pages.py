@@ -58,6 +58,13 @@ def test_what_was_run_and_what_not(config, paper):
     assert "full length of the pre-trainings of DistilBioBERT" in left_out
 
 
+def test_a_run_that_is_not_compared_says_nothing_of_the_paper(config, paper):
+    config["reporting"]["compare_with_paper"] = False
+    text = to_markdown(run_document(config, paper, [], {"DistilBioBERT": 50}, ["All checks passed."]))
+    assert "paper" not in text and "Not part of this run" not in text
+    assert cells(text, "DistilBioBERT")[2:] == ["50", "50"]
+
+
 def test_the_paper_itself_leaves_nothing_out(paper):
     steps = {"DistilBioBERT": 100_000}
     assert "asks for is part of this run" in to_markdown(run_document(paper, paper, [], steps, []))

@@ -105,13 +105,14 @@ def left_out(config: Mapping[str, Any], paper: Mapping[str, Any], steps: Mapping
 def _models_block(config: Mapping[str, Any], paper: Mapping[str, Any], steps: Mapping[str, int]) -> Block:
     """Return how each model was made, the teachers that were trained for it included."""
     names = [*config["run"]["models"], *(name for name in steps if name not in config["run"]["models"])]
+    compared = config["reporting"]["compare_with_paper"]
     rows = []
     for name in names:
         definition = config["models"][name]
-        counts = (steps.get(name), _steps(definition), _steps(paper["models"].get(name)))
+        counts = [steps.get(name), _steps(definition), *([_steps(paper["models"].get(name))] if compared else [])]
         rows.append(row(name, made_how(definition), *(DASH if count is None else f"{count:,}" for count in counts)))
-    header = ["model", "made by", "steps done", "of", "steps in the paper's configuration"]
-    return Block("Models", "run-models", header, rows, [f"{DASH} = not pre-trained here, or there."])
+    header = ["model", "made by", "steps done", "of", *(["steps in the paper's configuration"] if compared else [])]
+    return Block("Models", "run-models", header, rows, [f"{DASH} = not pre-trained here{', or there' * compared}."])
 
 
 def runs_block(
