@@ -27,8 +27,8 @@ from compactbio.reporting.statistics.verdicts import (
 from compactbio.reporting.tables.score_columns import cell_entry
 
 NOT_THIS_RUN = (
-    "This run is not compared with the paper: reporting.compare_with_paper is false in its configuration, or it has none "
-    "of the datasets with a published value."
+    "This run is not compared with the paper: reporting.compare_with_paper is false in its configuration, or it has no "
+    "dataset with a published value."
 )
 COLUMNS = (
     "Percent. Ours: mean ± sample standard deviation over the runs; difference: ours less published, percent points; "
