@@ -62,11 +62,12 @@ def test_pretraining_lowers_the_loss_and_exports_a_loadable_model(finished_minia
 
 def test_tables_and_figures_are_there(finished_miniature: Path) -> None:
     results = finished_miniature / "results/demo"
-    for table in ("ner", "re", "qa", "summary"):
+    for table in ("ner", "re", "qa", "summary", "ner_overview", "classes"):
         for form in ("csv", "md", "tex"):
             assert (results / "tables" / f"{table}.{form}").stat().st_size > 100
     assert "BioBERT-v1.1" in (results / "tables/ner.md").read_text()
-    assert (results / "figures/scores.png").stat().st_size > 10_000
+    for figure in ("scores.png", "scores.pdf", "pretraining/TinyBioBERT.svg"):
+        assert (results / "figures" / figure).stat().st_size > 10_000
 
 
 def test_everything_says_that_its_data_were_generated(finished_miniature: Path) -> None:
