@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -10,6 +11,7 @@ from compactbio.reporting.render import Block, Document, Entry, Form
 
 PACKAGES = ("booktabs", "graphicx", "rotating")
 _ROWS = 30  # of a wide table on one page, about
+_HEADING = 14  # characters
 # Shrunk to the width of its page where it is wider, a wide table to its height as well.
 _AS_WIDE = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
 _AS_HIGH = r"\resizebox*{!}{\ifdim\totalheight>0.7\textwidth 0.7\textwidth\else\totalheight\fi}{%"
@@ -55,6 +57,7 @@ def _floats(block: Block, heading: str) -> Iterator[str]:
             rf"\caption{{{escape_latex(heading)}{continued}.}}",
             *([] if number else [rf"\label{{tab:{block.label}}}"]),
             r"\par\smallskip",
+            *([r"\setlength{\tabcolsep}{4pt}"] if block.wide else []),
             *fitted,
             _tabular(replace(block, rows=rows)),
             "}" * len(fitted),
@@ -83,10 +86,18 @@ def _tabular(block: Block) -> str:
     for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
         table = table.replace(r"\hline", rule, 1)
     lines = table.splitlines()
+    if block.wide:
+        lines[lines.index(r"\toprule") + 1] = " & ".join(map(_stacked, block.header)) + r" \\"
     first = lines.index(r"\midrule") + 1
     for start in reversed(block.group_starts()[1:]):
         lines.insert(first + start, r"\addlinespace")
     return "\n".join(lines)
+
+
+def _stacked(title: str) -> str:
+    """Return the heading of a column in lines that are no wider than its numbers, broken at hyphens and blanks."""
+    parts = [escape_latex(part) for part in textwrap.wrap(title, _HEADING, break_long_words=False)]
+    return r"\shortstack[r]{" + r"\\".join(parts) + "}" if len(parts) > 1 else "".join(parts)
 
 
 def _sentence(text: str) -> str:
