@@ -64,7 +64,7 @@ PRETRAINED, FINETUNED = (
     RESULTS.pretraining("{model}"),
     RESULTS.finetuning("{model}", "{dataset}"),
 )
-CLASSES = RESULTS.model_scores("{model}").classes
+OF_MODEL = RESULTS.model_scores("{model}")
 SHARDS, TOKENIZERS = len(corpus_shards(config)), corpus_tokenizers(config)
 
 

@@ -44,6 +44,8 @@ rule build_figures:
         scripts=unrecorded(SCRIPTS),
         trainings=unrecorded(FINETUNED.training),
         figures=unrecorded(RESULTS.figures.folder),
+        pretrainings=unrecorded(PRETRAINED.metrics),
+        trained=TRAINED,
         selection=reporting_selection(),
         baseline=config["reporting"]["baseline_model"],
         groups=json.dumps(origin_groups(config)),
@@ -53,7 +55,7 @@ rule build_figures:
     shell:
         "python {params.scripts:q}/build_figures.py"
         " --scores {input.scores:q} --efficiency {input.efficiency:q} --trainings {params.trainings:q}"
-        " --pretrainings {input.pretrainings:q}"
+        " --pretrainings {params.pretrainings:q} --trained {params.trained:q}"
         " {params.selection:q}"
         " --baseline {params.baseline:q} --groups {params.groups:q} --notice {params.notice:q}"
         " --output-dir {params.figures:q}"

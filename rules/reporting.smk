@@ -92,11 +92,13 @@ rule collect_scores:
         "../envs/workflow.yaml"
     params:
         scripts=unrecorded(SCRIPTS),
+        scores=unrecorded(OF_MODEL.scores),
+        models=MODELS,
     message:
         "collect the scores"
     shell:
         "python {params.scripts:q}/collect_scores.py"
-        " --output {output.scores:q} {input.scores:q} > {log:q} 2>&1"
+        " --models {params.models:q} --output {output.scores:q} {params.scores:q} > {log:q} 2>&1"
 
 
 rule check_results:
@@ -120,7 +122,7 @@ rule check_results:
     conda:
         "../envs/workflow.yaml"
     params:
-        classes=unrecorded(CLASSES),
+        classes=unrecorded(OF_MODEL.classes),
         scripts=unrecorded(SCRIPTS),
         runs=unrecorded(FINETUNED.run),
         tables=subpath(input.tables, parent=True),
@@ -155,12 +157,14 @@ rule compare_models:
     threads: 2
     params:
         scripts=unrecorded(SCRIPTS),
+        units=unrecorded(OF_MODEL.units),
+        models=MODELS,
         options=comparison_options(config),
     message:
         "compare the models"
     shell:
         "python {params.scripts:q}/compare_models.py"
-        " --units {input.units:q} {params.options:q}"
+        " --units {params.units:q} --models {params.models:q} {params.options:q}"
         " --output {output.comparisons:q} > {log:q} 2>&1"
 
 
@@ -193,7 +197,7 @@ rule build_tables:
     conda:
         "../envs/workflow.yaml"
     params:
-        classes=unrecorded(CLASSES),
+        classes=unrecorded(OF_MODEL.classes),
         scripts=unrecorded(SCRIPTS),
         trainings=unrecorded(FINETUNED.training),
         selection=reporting_selection(),

@@ -47,6 +47,7 @@ def parse_arguments() -> argparse.Namespace:
         default=[],
         help="files <model>/metrics.jsonl of pre-trainings, run.yaml and provenance.json beside each",
     )
+    parser.add_argument("--trained", nargs="*", default=[], help="models that {model} stands for in --pretrainings")
     add_selection(parser)
     add_notice(parser)
     parser.add_argument("--baseline", required=True, help="model that the others are compared with")
@@ -74,7 +75,7 @@ def main() -> None:
         measured=read_efficiency(arguments.efficiency),
         trainings=read_trainings(of_each(arguments.trainings, models, datasets)),
         scores=scores,
-        pretrainings=read_pretrainings(arguments.pretrainings),
+        pretrainings=read_pretrainings(of_each(arguments.pretrainings, arguments.trained, [""])),
         looks=group_looks(models, groups, arguments.baseline),
     )
 

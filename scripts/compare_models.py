@@ -19,9 +19,9 @@ log = logging.getLogger(__name__)
 def main() -> None:
     """Read the command line, compare, write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--units", type=Path, nargs="+", required=True, metavar="UNITS.parquet", help="score_model's, one a model"
-    )
+    about = "score_model's, one a model; {model} stands for each of --models"
+    parser.add_argument("--units", type=Path, nargs="+", required=True, metavar="UNITS.parquet", help=about)
+    parser.add_argument("--models", nargs="+", default=[], help="models that {model} stands for")
     parser.add_argument("--baseline", required=True, help="model that each other one is compared with")
     parser.add_argument("--resamples", type=int, required=True, help="number of resamples")
     parser.add_argument("--seed", type=int, required=True, help="of the draws")
@@ -30,14 +30,14 @@ def main() -> None:
     if arguments.resamples < 1 or arguments.seed < 0:
         raise UserError("--resamples must be at least 1 and --seed at least 0")
 
+    from compactbio.reporting.options import of_each
     from compactbio.reporting.statistics.differences import compare
     from compactbio.reporting.statistics.estimates import write_estimates
 
-    estimates = compare(
-        arguments.units, baseline=arguments.baseline, resamples=arguments.resamples, seed=arguments.seed
-    )
+    units = of_each(arguments.units, arguments.models, [""])
+    estimates = compare(units, baseline=arguments.baseline, resamples=arguments.resamples, seed=arguments.seed)
     write_estimates(arguments.output, estimates)
-    log.info("%d estimates of %d models written to %s", len(estimates), len(arguments.units), arguments.output)
+    log.info("%d estimates of %d models written to %s", len(estimates), len(units), arguments.output)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,18 @@ def test_gaps_are_accepted_and_the_draws_are_seeded(monkeypatch, tmp_path, resul
     assert (tmp_path / "a").read_bytes() != (tmp_path / "c").read_bytes()
 
 
+def test_one_path_stands_for_the_files_of_all_models(monkeypatch, tmp_path, results):
+    of_model = results / "finetuning" / "{model}"
+    start(monkeypatch, "compare_models", "--units", *units_of(results), *OPTIONS, "--output", tmp_path / "a")
+    line = ("--units", of_model / "units.parquet", "--models", *MODELS, *OPTIONS, "--output", tmp_path / "b")
+    start(monkeypatch, "compare_models", *line)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    tables = [results / "finetuning" / model / "scores.tsv" for model in MODELS]
+    start(monkeypatch, "collect_scores", *tables, "--output", tmp_path / "c")
+    start(monkeypatch, "collect_scores", of_model / "scores.tsv", "--models", *MODELS, "--output", tmp_path / "d")
+    assert (tmp_path / "c").read_bytes() == (tmp_path / "d").read_bytes()
+
+
 def test_impossible_numbers_are_refused(monkeypatch, tmp_path, results):
     options = ("--baseline", "A", "--resamples", 0, "--seed", 1)
     with pytest.raises(UserError, match="--resamples must be at least 1"):
