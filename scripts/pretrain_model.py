@@ -141,8 +141,6 @@ def train(inputs: RunInputs, folder: Path, tries: Tries, arguments: argparse.Nam
     except Exception as error:
         if main_process:
             step = checkpoints.latest_step()
-            if arguments.micro_batch_tokens is None:  # what a smaller number is compared with
-                tries.micro_batch_tokens = submissions.newest_tokens()
             tries.end(started_at=before, step=step, finished=False, reason="error", error=error)
             with suppress(OSError):  # what ended it is raised, also where it was the disk
                 submissions.note(out_of_memory=lacks_memory(error))

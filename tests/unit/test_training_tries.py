@@ -236,6 +236,13 @@ def test_a_marker_holds_while_its_cause_does(kind, name, then, same, gone) -> No
     assert not what_changed(stall, {})  # what is not known has not changed
 
 
+@pytest.mark.parametrize("kind", [MEMORY, DIED, LOSS])
+def test_a_number_in_place_of_auto_may_take_a_cause_of_memory_away(kind) -> None:
+    stall = {"kind": kind, "reason": "", "step": 0, "facts": {"host": "a"}}
+    assert what_changed(stall, {"micro_batch_tokens": 2048}) == "micro_batch_tokens was auto and is 2048"
+    assert not what_changed(stall | {"kind": DEADLINE}, {"micro_batch_tokens": 2048})
+
+
 @pytest.mark.parametrize(
     "text", ["", "2 tries from step 0 were killed before their first checkpoint\n", "{", "[]", '{"kind": "other"}']
 )

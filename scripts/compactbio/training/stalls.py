@@ -9,6 +9,7 @@ from typing import Any, TypedDict, cast
 from compactbio.training.circumstances import Facts
 
 STALLED = "stalled"
+TOKENS = "micro_batch_tokens"  # where it is `auto` it is no fact
 MEMORY, DEADLINE, LOSS, DIED = "memory", "deadline", "loss", "died"
 MORE, LESS, OTHER = "more", "less", "other"
 # by kind of cause, the facts it depends on, and in which direction a change takes the cause away
@@ -72,6 +73,8 @@ def what_changed(stall: Stall, now: Facts) -> str:
     then: dict[str, Any] = dict(stall["facts"])
     present: dict[str, Any] = dict(now)
     for name, how in TAKEN_AWAY_BY[stall["kind"]].items():
+        if name == TOKENS and name not in then and name in present:
+            return f"{NAMES[name]} was auto and is {present[name]}"
         if name not in then or name not in present:
             continue  # nothing to compare
         before, after = then[name], present[name]

@@ -45,10 +45,6 @@ class Submissions:
         self.all[-1].update(facts)
         write_json(self.path, self.all)
 
-    def newest_tokens(self) -> int | None:
-        """Return the positions of a micro-batch of the newest submission; None where it did not come so far."""
-        return self.all[-1].get("micro_batches", {}).get("tokens")
-
     def fitting_tokens(self, *, device: str, processes: int) -> int | None:
         """Return how many positions of a micro-batch an earlier submission on such devices found to fit.
 
