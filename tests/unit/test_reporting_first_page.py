@@ -17,7 +17,7 @@ from compactbio.reporting.render import to_html, to_markdown, to_rst
 from compactbio.reporting.report_records import BOTH, FIGURES, PAGES, TABLES
 from compactbio.reporting.score_cells import build_cells
 from compactbio.scoring.score_rows import POOLED, Score
-from compactbio.settings.load import settings_of_files
+from compactbio.settings.load import CONFIG_FOLDER, settings_of_files
 
 MODELS, DATASETS = ["BioBERT-v1.1", "DistilBioBERT"], {"BC2GM": "ner", "GAD": "re"}
 RUNS = {"BC2GM": [f"seed{seed}" for seed in (42, 43, 44)], "GAD": [f"seed42-fold{fold}" for fold in range(1, 11)]}
@@ -124,6 +124,14 @@ def test_deviations_stand_in_the_order_of_their_effect(config: dict[str, Any], p
     assert relations in names
     config["run"]["datasets"] = ["BC2GM"]
     assert relations not in [one.name for one in ranked_effects(config, paper, used)]
+
+
+def test_published_weights_are_no_other_models(paper: dict[str, Any]) -> None:
+    released = settings_of_files([CONFIG_FOLDER / "released.yaml"])
+    effects = {one.name: one for one in ranked_effects(released, paper, released["run"]["models"])}
+    assert effects["models.TinyBioBERT.source"].size == SOME and "upload" in effects["models.TinyBioBERT.source"].reason
+    assert not [name for name, one in effects.items() if one.size == LARGE]
+    assert not {"corpus", "loss over GPUs", "AdamW"} & effects.keys()  # nothing is trained here
 
 
 def test_every_switch_has_an_expected_effect() -> None:
