@@ -113,11 +113,12 @@ for model in MODELS:
         localrule: True
 
 
-# On a terminal: a line when a job starts and one when it ends, with the time left. `--printshellcmds` or `--verbose`
-# ask for Snakemake's own listing instead.
-if workflow.exec_mode == ExecMode.DEFAULT and not (
-    workflow.output_settings.printshellcmds or workflow.output_settings.verbose
-):
+# A line when a job starts and one when it ends, with the time left. `--printshellcmds` or `--verbose` ask for
+# Snakemake's own listing of each job instead, in which a message would stand for files and resources.
+if workflow.output_settings.printshellcmds or workflow.output_settings.verbose:
+    for known in workflow.rules:
+        known.message = None
+elif workflow.exec_mode == ExecMode.DEFAULT:
     print_briefly(
         logger,
         [rule.name for rule in workflow.rules if not rule.shellcmd],

@@ -195,7 +195,7 @@ def test_one_resource_on_the_command_line_leaves_the_others(tmp_path: Path, prof
     """The option replaces a profile's whole block, so what a training needs stands in its rule."""
     target = "results/pretraining/TinyBioBERT/training.json"
     options = ["--profile", str(ROOT / "profiles" / profile), "--configfile", str(CONFIG / "config.yaml")]
-    options += ["--quiet", "progress", "--dry-run", "--set-resources", "pretrain_model:micro_batch_tokens=8192"]
+    options += ["--printshellcmds", "--dry-run", "--set-resources", "pretrain_model:micro_batch_tokens=8192"]
     done = run_snakemake(tmp_path, target, *options)
     assert done.returncode == 0, done.stdout + done.stderr
     printed = done.stdout.partition("rule pretrain_model:")[2]
