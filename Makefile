@@ -3,7 +3,7 @@
 .SHELLFLAGS := -euo pipefail -c
 SHELL := bash
 PYTHON ?= python3
-CORES ?= $(shell nproc)
+CORES ?= $(shell env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
 BIN := .venv/bin
 INSTALLED := .venv/installed
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-package torch \
@@ -30,10 +30,11 @@ $(INSTALLED): envs/requirements.txt envs/development.lock
 ready:  # targets that only look install nothing; a conda environment serves as well
 	@command -v snakemake >/dev/null || { echo "no packages here: run make install" >&2; exit 1; }
 
-demo: $(INSTALLED)  ## the whole workflow in miniature, tables printed at the end
+demo: $(INSTALLED)  ## the whole workflow in miniature; ends with what came out and where to look
 	python scripts/make_miniature.py --output results/demo/miniature
 	snakemake --profile profiles/demo --cores $(CORES)
-	python scripts/show_tables.py results/demo/tables
+	python scripts/show_outcome.py --configfile config/demo.yaml \
+		--report "snakemake --report report.html --configfile config/demo.yaml"
 
 test: $(INSTALLED)  ## lint and every test
 	$(MAKE) --no-print-directory lint

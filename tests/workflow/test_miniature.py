@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -88,6 +90,29 @@ def test_the_first_page_and_the_cards_say_nothing_of_the_paper(finished_miniatur
     for card in (*results.glob("reporting/model_cards/*.md"), *results.rglob("model/README.md")):
         text = card.read_text(encoding="utf-8")
         assert not [word for word in ("PubMed", "Rohanian", "iomedical", str(finished_miniature)) if word in text], card
+
+
+def test_the_outcome_is_ten_lines_at_most(finished_miniature: Path) -> None:
+    program = [sys.executable, str(ROOT / "scripts" / "show_outcome.py"), *demo_configuration()]
+    done = subprocess.run(program, cwd=finished_miniature, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) <= 10
+    assert lines[0] == "8 models were fine-tuned on 4 datasets: 64 runs."
+    assert lines[1].startswith("Generated data: ")
+    assert "Checks of scores and tables: All checks passed." in lines
+    summary = pd.read_csv(finished_miniature / "results" / "demo" / "tables" / "summary.csv")
+    summary = summary[(summary.protocol == "standard") & (summary.model != "BioBERT-v1.1")]
+    best = summary[summary.task == "ner"].sort_values("average").iloc[-1]
+    assert any(line.startswith("NER, F1 (%)") and f"{best.model} {best.average:.2f}" in line for line in lines)
+
+
+def test_the_outcome_of_an_unfinished_run_names_what_is_missing(tmp_path: Path) -> None:
+    program = [sys.executable, str(ROOT / "scripts" / "show_outcome.py")]
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "results/tables/summary.csv" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_finished_run_has_nothing_to_do(finished_miniature: Path) -> None:
