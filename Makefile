@@ -10,7 +10,7 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 	--custom-compile-command "make lock"
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help install demo test test-fast test-cluster test-hostile lint format benchmark checkpoints tables status \
+.PHONY: help install demo test test-fast test-cluster test-hostile lint format benchmark checkpoints tables verify status \
 	cost site docs lock ready clean-demo
 
 help:  ## list these targets
@@ -75,6 +75,9 @@ tables: ready  ## tables so far, beside a running workflow; CONFIG=config/demo.y
 
 checkpoints: ready  ## checkpoints that are kept, and what nobody needs any more; CONFIG= as for tables, REMOVE=temporary
 	python scripts/list_checkpoints.py --configfile $(CONFIG) $(if $(filter temporary,$(REMOVE)),--remove-temporary)
+
+verify: ready  ## every file of the results and downloads against its recorded digest; CONFIG= as for tables
+	python scripts/verify_results.py --configfile $(CONFIG)
 
 status: ready  ## how far each training is, beside a running workflow; CONFIG= as for tables
 	python scripts/show_status.py --configfile $(CONFIG)

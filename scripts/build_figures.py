@@ -6,6 +6,7 @@ import argparse
 import logging
 from pathlib import Path
 
+from compactbio.digests import add_verify
 from compactbio.errors import UserError
 from compactbio.logs import run_program
 from compactbio.reporting.collected_scores import collect_scores
@@ -53,6 +54,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--baseline", required=True, help="model that the others are compared with")
     parser.add_argument("--groups", default="{}", help=f"group of each model as JSON: {', '.join(LOOKS)}")
     parser.add_argument("--output-dir", type=Path, required=True, help="folder of the figures")
+    add_verify(parser)
     return parser.parse_args()
 
 

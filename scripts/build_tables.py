@@ -13,6 +13,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from compactbio.digests import add_verify
 from compactbio.errors import UserError
 from compactbio.files import write_text
 from compactbio.logs import run_program
@@ -81,6 +82,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--output-dir", type=Path, required=True, help="folder of the tables")
     files, given = configured.parse_known_args()
     options = [] if files.configfile is None else options_so_far(settings_of_files(files.configfile))
+    add_verify(parser)
     return parser.parse_args([*options, *given])
 
 

@@ -6,6 +6,7 @@ import argparse
 import logging
 from pathlib import Path
 
+from compactbio.digests import add_verify
 from compactbio.logs import run_program
 from compactbio.reporting.collected_scores import collect_scores
 from compactbio.reporting.options import of_each
@@ -21,6 +22,7 @@ def main() -> None:
     parser.add_argument("scores", type=Path, nargs="+", metavar="SCORES.tsv", help=about)
     parser.add_argument("--models", nargs="+", default=[], help="models that {model} stands for")
     parser.add_argument("--output", type=Path, required=True, help="the joined table")
+    add_verify(parser)
     arguments = parser.parse_args()
     scores = collect_scores(of_each(arguments.scores, arguments.models, [""]), Score)
     write_scores(arguments.output, scores, Score)

@@ -10,6 +10,7 @@ import argparse
 import logging
 from pathlib import Path
 
+from compactbio.digests import add_verify
 from compactbio.errors import UserError
 from compactbio.logs import run_program
 
@@ -26,6 +27,7 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, required=True, help="number of resamples")
     parser.add_argument("--seed", type=int, required=True, help="of the draws")
     parser.add_argument("--output", type=Path, required=True, metavar="COMPARISONS.tsv", help="the table to write")
+    add_verify(parser)
     arguments = parser.parse_args()
     if arguments.resamples < 1 or arguments.seed < 0:
         raise UserError("--resamples must be at least 1 and --seed at least 0")

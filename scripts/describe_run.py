@@ -9,8 +9,8 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
-from compactbio.files import read_json
 from compactbio.logs import run_program
+from compactbio.pretraining.training_record import read_training_record
 from compactbio.reporting.collected_scores import collect_scores
 from compactbio.reporting.document_files import write_document, write_rows
 from compactbio.reporting.options import add_notice, json_option, of_each
@@ -67,7 +67,7 @@ def main() -> None:
     ]
     trained = read_trained(files)
     steps = {
-        path.parent.name: read_json(TrainingResults(path.parent).training)["step"]
+        path.parent.name: read_training_record(TrainingResults(path.parent).training)["step"]
         for path, job in zip(files, trained, strict=True)
         if job.stage == PRETRAINING
     }

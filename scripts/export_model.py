@@ -7,6 +7,7 @@ import logging
 import time
 from pathlib import Path
 
+from compactbio.digests import add_verify
 from compactbio.files import MANIFEST, read_manifest
 from compactbio.imports import without_collector
 from compactbio.locks import locked
@@ -22,6 +23,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder of the exported model")
     parser.add_argument("--metrics", type=Path, help="metrics.jsonl of the training, copied here")
     parser.add_argument("--notice", default="", help="what stands over the card, where the data call for it")
+    add_verify(parser)
     arguments = parser.parse_args()
     with without_collector():
         from compactbio.pretraining.export import export_metrics, export_model
@@ -37,8 +39,8 @@ def main() -> None:
         manifest = export_model(run, training, student, arguments.output, arguments.notice)
         inputs = {
             "training": training["fingerprint"],
-            "checkpoint": read_manifest(Path(training["checkpoint"]))["digest"],
-            "student": read_manifest(student)["digest"],
+            "checkpoint": read_manifest(Path(training["checkpoint"]), contents=False)["digest"],
+            "student": read_manifest(student, contents=False)["digest"],
         }
         seconds = time.perf_counter() - started
         write_provenance(arguments.output, inputs, seconds, outputs={MANIFEST: manifest["digest"]})

@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from compactbio.digests import sha256_of_file
 from compactbio.errors import UserError
-from compactbio.files import MANIFEST, sha256_of_file
+from compactbio.files import MANIFEST
 from compactbio.locks import locked
 from compactbio.logs import run_program
 

@@ -16,6 +16,7 @@ import sys
 import time
 from pathlib import Path
 
+from compactbio.digests import add_verify
 from compactbio.files import write_json
 from compactbio.logs import run_program
 from compactbio.training.deadlines import StopSignal, deadline_after
@@ -93,6 +94,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--notice", default="", help="what stands over a kept model's card, where the data call for it")
     parser.add_argument("--max-minutes", type=float, help="save and leave before this many minutes are over")
+    add_verify(parser)
     return parser.parse_args()
 
 

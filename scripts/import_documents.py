@@ -7,7 +7,8 @@ import logging
 import time
 from pathlib import Path
 
-from compactbio.files import sha256_of_file, write_json
+from compactbio.digests import sha256_of_file
+from compactbio.files import write_json
 from compactbio.logs import run_program
 
 

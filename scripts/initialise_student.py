@@ -7,7 +7,8 @@ import logging
 import time
 from pathlib import Path
 
-from compactbio.files import MANIFEST, read_manifest, replacing_folder, sha256_of_file
+from compactbio.digests import add_verify, sha256_of_file
+from compactbio.files import MANIFEST, read_manifest, replacing_folder
 from compactbio.locks import locked
 from compactbio.logs import run_program
 from compactbio.settings.results import TrainingResults
@@ -24,6 +25,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, help="checkpoint's folder, for student.checkpoint")
     parser.add_argument("--tokenizer", type=Path, help="tokenizer's folder, for student.shape")
     parser.add_argument("--output", required=True, type=Path, help="folder to write")
+    add_verify(parser)
     arguments = parser.parse_args()
 
     from compactbio.provenance import write_provenance
@@ -38,7 +40,8 @@ def main() -> None:
         with replacing_folder(arguments.output) as folder:
             manifest = write_model_folder(folder, student.model, student.tokenizer, student.origin)
         inputs = {TrainingResults.run.name: sha256_of_file(arguments.run)}
-        inputs |= {name: read_manifest(source)["digest"] for name, source in folders.items() if source is not None}
+        given = {name: source for name, source in folders.items() if source is not None}
+        inputs |= {name: read_manifest(source, contents=False)["digest"] for name, source in given.items()}
         seconds = time.perf_counter() - started
         write_provenance(arguments.output, inputs, seconds, outputs={MANIFEST: manifest["digest"]})
     log.info(

@@ -12,7 +12,8 @@ import os
 import time
 from pathlib import Path
 
-from compactbio.files import MANIFEST, read_json, sha256_of_file, write_json
+from compactbio.digests import add_verify, sha256_of_file
+from compactbio.files import MANIFEST, read_json, write_json
 from compactbio.finetuning.runs.digests import dataset_digest
 from compactbio.imports import without_collector
 from compactbio.logs import run_program
@@ -42,6 +43,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--notice", default="", help="what stands over the cards, where the data call for it")
     add_options(parser)
+    add_verify(parser)
     return parser.parse_args()
 
 

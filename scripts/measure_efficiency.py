@@ -9,6 +9,7 @@ import argparse
 import logging
 from pathlib import Path
 
+from compactbio.digests import add_verify
 from compactbio.files import write_json
 from compactbio.logs import run_program
 from compactbio.reporting.efficiency.timing import add_options, named_folders, settings_of
@@ -25,6 +26,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--flop-lengths", type=int, nargs="+", default=[128, 256], help="default 128 256")
     parser.add_argument("--device", choices=("auto", "cpu"), default="auto", help="cpu leaves a GPU alone")
     add_options(parser)
+    add_verify(parser)
     return parser.parse_args()
 
 

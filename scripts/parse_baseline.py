@@ -8,7 +8,8 @@ import time
 from datetime import date
 from pathlib import Path
 
-from compactbio.files import sha256_of_file, write_json
+from compactbio.digests import add_verify, sha256_of_file
+from compactbio.files import write_json
 from compactbio.logs import run_program
 
 
@@ -28,6 +29,7 @@ def main() -> None:
     )
     parser.add_argument("--output", required=True, type=Path, help="the parquet file")
     parser.add_argument("--counts", required=True, type=Path, help="what was kept and dropped and why, as JSON")
+    add_verify(parser)
     arguments = parser.parse_args()
     if bool(arguments.files) == (arguments.manifest is not None):
         parser.error("give either files or --manifest")

@@ -7,8 +7,9 @@ import json
 import time
 from pathlib import Path
 
+from compactbio.digests import add_verify
 from compactbio.errors import UserError
-from compactbio.files import MANIFEST, read_json, sha256_of_value
+from compactbio.files import MANIFEST, sha256_of_value
 from compactbio.kinds import KINDS
 from compactbio.locks import locked
 from compactbio.logs import run_program
@@ -57,6 +58,7 @@ def main() -> None:
         "or the manifest that fetch_task_data.py wrote for the source",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="the folder to write")
+    add_verify(parser)
     arguments = parser.parse_args()
     try:
         definition = json.loads(arguments.definition)
@@ -64,14 +66,14 @@ def main() -> None:
         raise UserError(f"--definition is not JSON: {error}") from None
 
     from compactbio.provenance import write_provenance
-    from compactbio.tasks.prepare import prepare_dataset
+    from compactbio.tasks.prepare import prepare_dataset, read_source
 
     started = time.perf_counter()
     with locked(arguments.output):  # the folder and its record are of one process
         manifest = prepare_dataset(arguments.dataset, definition, arguments.data, arguments.output)
         inputs = {"definition": sha256_of_value(definition), **manifest["inputs"]}
         if arguments.data.is_file():
-            inputs["source"] = read_json(arguments.data)["digest"]
+            inputs["source"] = read_source(arguments.data)["digest"]
         write_provenance(
             arguments.output,
             inputs,

@@ -14,6 +14,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from compactbio.digests import add_verify
 from compactbio.files import read_json, write_json
 from compactbio.imports import without_collector
 from compactbio.logs import run_program
@@ -59,6 +60,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--checkpoint-every-steps", type=int)
     parser.add_argument("--checkpoint-every-minutes", type=float)
     parser.add_argument("--log-every-steps", type=int, default=50)
+    add_verify(parser)
     return parser.parse_args()
 
 

@@ -14,6 +14,7 @@ import logging
 import os
 from pathlib import Path
 
+from compactbio.digests import add_verify
 from compactbio.errors import UserError
 from compactbio.files import read_manifest
 from compactbio.logs import run_program
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, metavar="ROOT", help="results folder, instead of the configuration's")
     parser.add_argument("--upload", action="store_true", help="send it; without this, only say what would be sent")
     parser.add_argument("--public", action="store_true", help="make a new repository public (default: private)")
+    add_verify(parser)
     arguments = parser.parse_args()
 
     from compactbio.publishing.upload import TOKEN, plan_upload, upload
@@ -56,7 +58,7 @@ def main() -> None:
         raise UserError(f"the environment has no {TOKEN}: set it to a token that may write to {arguments.repository}")
     from huggingface_hub import HfApi
 
-    fingerprint = read_manifest(model)["origin"]["fingerprint"]
+    fingerprint = read_manifest(model, contents=False)["origin"]["fingerprint"]
     address = upload(
         HfApi(token=token), arguments.repository, files, fingerprint=fingerprint, private=not arguments.public
     )

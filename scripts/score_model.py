@@ -9,8 +9,8 @@ import logging
 import time
 from pathlib import Path
 
+from compactbio.digests import add_verify, sha256_of_file
 from compactbio.errors import UserError
-from compactbio.files import sha256_of_file
 from compactbio.logs import run_program
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--classes", type=Path, required=True, metavar="CLASSES.tsv", help=about)
     about = "the counts per test example to write"
     parser.add_argument("--units", type=Path, required=True, metavar="UNITS.parquet", help=about)
+    add_verify(parser)
     arguments = parser.parse_args()
     started = time.perf_counter()
     if len(arguments.results) != len(arguments.tasks):

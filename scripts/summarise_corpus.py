@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from compactbio.digests import add_verify
 from compactbio.logs import run_program
 from compactbio.settings.results import Corpus
 from compactbio.settings.selection import shard_names
@@ -27,6 +28,7 @@ def main() -> None:
             help=f"{content}: files ending in .svg, .pdf or .png",
         )
     parser.add_argument("--notice", default="", help="what stands over everything, where the data call for it")
+    add_verify(parser)
     arguments = parser.parse_args()
 
     from compactbio.corpus.corpus_figures import draw_files, draw_lengths

@@ -9,8 +9,9 @@ import os
 import time
 from pathlib import Path
 
+from compactbio.digests import add_verify, sha256_of_file
 from compactbio.errors import UserError
-from compactbio.files import MANIFEST, sha256_of_file
+from compactbio.files import MANIFEST
 from compactbio.locks import locked
 from compactbio.logs import run_program
 
@@ -25,6 +26,7 @@ def main() -> None:
     parser.add_argument("--definition", help="JSON of the configuration's tokenizers.<name>, asserted")
     parser.add_argument("--name", default="<name>", help="that <name>, for messages")
     parser.add_argument("--threads", type=int, default=1, help="threads of the tokenizer (default 1)")
+    add_verify(parser)
     arguments = parser.parse_args()
     try:
         definition = json.loads(arguments.definition) if arguments.definition else None

@@ -13,6 +13,7 @@ import logging
 import sys
 from pathlib import Path
 
+from compactbio.digests import leave_memory_aside
 from compactbio.errors import UserError
 from compactbio.kinds import KINDS
 from compactbio.logs import run_program
@@ -48,6 +49,8 @@ def main() -> None:
     results = arguments.results or Path(settings_of_files(arguments.configfile)["results_dir"])
     if not results.is_dir():
         raise UserError(f"there is no folder {results}: nothing was run for it yet, or correct its path")
+    if arguments.verify:
+        leave_memory_aside()
     chain = Chain(Results(results), verify=arguments.verify, full=arguments.full)
     place = Place(arguments.task, arguments.dataset, arguments.model, arguments.protocol, arguments.metric)
     trace_cell(chain, place)

@@ -7,15 +7,17 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, NotRequired, TypedDict, Unpack
 
 import yaml
 
+from compactbio.digests import AGAIN, MEMORY, Recorded, require_same, sha256_of_file
 from compactbio.errors import UserError
 from compactbio.file_errors import writing
+from compactbio.forms import parse_json, require_form, whole_characters
 from compactbio.locks import locked
 from compactbio.temporaries import new_file, new_folder
 
@@ -59,16 +61,11 @@ class Facts(TypedDict, total=False):
 
 
 class Manifest(Facts):
-    """Content of manifest.json; the digest is over names and contents of the files."""
+    """Content of manifest.json; the digest is over names and contents of the files, the seal over all that is said."""
 
     digest: str
     files: dict[str, FileFacts]
-
-
-def sha256_of_file(path: Path) -> str:
-    """Return the hexadecimal sha256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    seal: NotRequired[str]  # older versions wrote none
 
 
 def sha256_of_value(value: Any) -> str:
@@ -152,18 +149,22 @@ def _swap(new: Path, path: Path, tries: int = 20) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def read_json(path: Path) -> Any:
-    """Return the value in a JSON file.
+def read_json(path: Path, form: Any = None, remake: str = "") -> Any:
+    """Return the value in a JSON file, of a form (as a TypedDict) if one is given; `remake` is for messages.
 
     Raises:
-        UserError: the file is missing or is not JSON.
+        UserError: the file is missing, is not JSON, or its value is of another form.
     """
+    cure = f": {remake}" if remake else ""
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        value = parse_json(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not JSON: {error}") from None
+        raise UserError(f"{path} does not exist{cure}") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON ({error}){cure}") from None
+    if form is not None:
+        require_form(value, form, path, remake)
+    return value
 
 
 def write_text(path: Path, text: str) -> None:
@@ -177,17 +178,6 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json_lines(path: Path) -> list[Any]:
-    """Return the values in the lines of a file, none where there is no file; what follows a torn line is left out."""
-    values: list[Any] = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            values.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return values
-
-
 def read_yaml(path: Path) -> Any:
     """Return the value in a YAML file.
 
@@ -195,7 +185,8 @@ def read_yaml(path: Path) -> Any:
         UserError: the file is missing or is not YAML.
     """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        return whole_characters(yaml.safe_load(text), text)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -208,11 +199,11 @@ def write_yaml(path: Path, value: Any) -> None:
 
 
 def file_facts(folder: Path) -> dict[str, FileFacts]:
-    """Return size and digest of the files in a folder and below, manifests left out, by their path in it."""
+    """Return size and digest of the files in a folder and below by their path in it, without manifests and memories."""
     return {
         str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST
+        if path.is_file() and path.name not in (MANIFEST, MEMORY)
     }
 
 
@@ -221,31 +212,70 @@ def write_manifest(folder: Path, **facts: Unpack[Facts]) -> Manifest:
     files = file_facts(folder)
     digest = sha256_of_value({name: file["sha256"] for name, file in files.items()})
     manifest: Manifest = {"digest": digest, **facts, "files": files}
+    manifest["seal"] = _seal(manifest)
     write_json(folder / MANIFEST, manifest)
     return manifest
 
 
-def read_manifest(folder: Path, *, verify: bool = False) -> Manifest:
-    """Return the manifest of a folder, comparing every file's size (and its sha256 if `verify`).
+def read_manifest(folder: Path, *, contents: bool = True, remake: str = "") -> Manifest:
+    """Return the manifest of a folder after comparing its files with it; see `read_manifests`."""
+    return read_manifests([folder], contents=contents, remake=remake)[0]
+
+
+def read_manifests(folders: Sequence[Path], *, contents: bool = True, remake: str = "") -> list[Manifest]:
+    """Return the manifests of folders after comparing their files with them, by content where they are new or changed.
+
+    Args:
+        folders: of the manifests.
+        contents: False compares sizes alone.
+        remake: what to do where something is wrong; by default to delete the folder and run the workflow again.
 
     Raises:
-        UserError: the manifest is missing, or a file is missing or differs from it.
+        UserError: a manifest is missing or damaged, or a file is missing or differs from it.
     """
-    manifest: Manifest = read_json(folder / MANIFEST)
-    if not (isinstance(manifest, dict) and "digest" in manifest and isinstance(manifest.get("files"), dict)):
-        raise UserError(f"{folder / MANIFEST} is no manifest (`digest` and `files` are missing): remake {folder}")
-    for name, expected in manifest["files"].items():
-        path = folder / name
-        if not path.is_file():
-            raise UserError(f"{path} is missing, though {folder / MANIFEST} lists it: remake {folder}")
-        size = path.stat().st_size
-        if size != expected["bytes"]:
-            raise UserError(
-                f"{path} has {size} bytes where {folder / MANIFEST} says {expected['bytes']}: remake {folder}"
-            )
-        if verify and sha256_of_file(path) != expected["sha256"]:
-            raise UserError(f"{path} differs from its digest in {folder / MANIFEST}: remake {folder}")
+    manifests: list[Manifest] = []
+    files: list[Recorded] = []
+    for folder in folders:
+        cure = remake or f"delete {folder} and {AGAIN}"
+        manifests.append(read_manifest_alone(folder, cure))
+        files += recorded_files(folder, manifests[-1], cure)
+    require_same(files, contents=contents)
+    return manifests
+
+
+def read_manifest_alone(folder: Path, remake: str) -> Manifest:
+    """Return the manifest of a folder without looking at its files; UserError if it is missing or damaged."""
+    manifest: Manifest = read_json(folder / MANIFEST, Manifest, remake)
+    if manifest.get("seal") not in (None, _seal(manifest)):
+        raise UserError(f"{folder / MANIFEST} is not as it was written: {remake}")
     return manifest
+
+
+def require_recorded(folder: Path, names: Collection[str] | None = None) -> None:
+    """Compare files of a folder with its manifest; a folder without one is the user's own, of which nothing is known.
+
+    `names` are those to compare, as the manifest has them; None: all.
+
+    Raises:
+        UserError: a file is not what the manifest says.
+    """
+    if (folder / MANIFEST).is_file():
+        again = f"delete {folder} and {AGAIN}"
+        files = recorded_files(folder, read_manifest_alone(folder, again), again)
+        require_same(file for file in files if names is None or str(file.path.relative_to(folder)) in names)
+
+
+def recorded_files(folder: Path, manifest: Manifest, remake: str) -> list[Recorded]:
+    """Return the files of a folder with what its manifest says of them."""
+    return [
+        Recorded(folder / name, file["sha256"], folder / MANIFEST, remake, bytes=file["bytes"])
+        for name, file in manifest["files"].items()
+    ]
+
+
+def _seal(manifest: Manifest) -> str:
+    """Return the digest of all that a manifest says beside its seal."""
+    return sha256_of_value({name: value for name, value in manifest.items() if name != "seal"})
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -12,7 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, Unpack
 
-from compactbio.files import read_json, write_json
+from compactbio.digests import AGAIN, Recorded, require_same
+from compactbio.files import MANIFEST, read_json, write_json
 
 PROVENANCE = "provenance.json"
 PACKAGES = (
@@ -97,8 +98,8 @@ class Provenance(Facts):
 
     inputs: dict[str, str]
     seconds: float
-    finished: str
-    program: str
+    finished: NotRequired[str]  # older versions wrote neither
+    program: NotRequired[str]
     code: Code
     packages: dict[str, str]
     hardware: Hardware
@@ -138,10 +139,37 @@ def read_provenance(path: Path) -> Provenance:
     """Return the content of a provenance.json.
 
     Raises:
-        UserError: the file is missing or is not JSON.
+        UserError: the file is missing or is none.
     """
-    record: Provenance = read_json(path)
+    record: Provenance = read_json(path, Provenance, f"delete {path.parent} and {AGAIN}")
     return record
+
+
+def require_written(*paths: Path) -> None:
+    """Compare results with the digests that their program left in provenance.json beside them.
+
+    What has no such record, or is not there, is taken as it is: a user's own file, or one of an older version.
+
+    Raises:
+        UserError: a file is not what its record says.
+    """
+    for path in paths:
+        record = path.with_name(PROVENANCE)
+        if path.is_file() and record.is_file():
+            outputs = recorded_outputs(path.parent, read_provenance(record), record)
+            require_same(output for output in outputs if output.path == path)
+
+
+def recorded_outputs(folder: Path, provenance: Provenance, record: Path) -> list[Recorded]:
+    """Return the files of a folder with the digests that a record of how they were made has of them.
+
+    The digest of a folder as a whole is left out: its manifest has those of the files.
+    """
+    return [
+        Recorded(folder / name, digest, record, f"delete {folder / name} and {AGAIN}")
+        for name, digest in provenance.get("outputs", {}).items()
+        if name != MANIFEST and not (folder / name).is_dir()
+    ]
 
 
 def code_version() -> Code:

@@ -34,6 +34,24 @@ ENTITIES = {"NCBI-disease": 960, "BC5CDR-disease": 4424, "BC5CDR-chem": 5385, "B
 HEADER = ("task", "dataset", "model", "run", "protocol", "metric", "value")
 
 
+# what provenance.json and a run in training.json hold at least
+PROVENANCE = {
+    "inputs": {},
+    "seconds": 60.0,
+    "gpu_hours": 0.0,
+    "packages": {"python": "3.11"},
+    "hardware": {"processor": "A processor", "cores": 2, "gpus": []},
+    "code": {"commit": "abc", "dirty": False},
+}
+OPTIMISATION = {"steps": 30, "warmup_steps": 1, "peak_learning_rate": 1.0, "weight_decay": 0.0, "precision": "fp32"}
+OPTIMISATION |= {"global_batch_size": 8, "schedule": "linear", "adam_betas": [0.9, 0.999], "adam_epsilon": 0.5}
+OPTIMISATION |= {"max_gradient_norm": 1.0, "attention_dropout": None}
+PRETRAINING = {"model": "A", "optimisation": OPTIMISATION, "masked_fraction": 0.15, "max_length": 128, "seed": 1}
+PRETRAINING |= {"quirks": {}}
+RUN = {"steps": 30, "epoch": 2, "loss_last_epoch": 0.5, "train": {}, "validation": None, "test": {}}
+RUN |= {"fingerprint": "f" * 64, "seed": 1, "fold": 0, "seconds": 90.0}
+
+
 def run_names(dataset: str) -> list[str]:
     if dataset == "GAD":
         return [f"seed42-fold{fold}" for fold in range(1, 11)]
@@ -119,8 +137,8 @@ def write_pretraining(
     ]
     lines.insert(1, {"step": 5, "evaluation": {"perplexity": 3.0}})
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    (folder / "run.yaml").write_text(json.dumps({"objective": objective}), encoding="utf-8")  # JSON is YAML
-    record = {"seconds": 36.0, "gpu_hours": gpu_hours}
+    (folder / "run.yaml").write_text(json.dumps(PRETRAINING | {"objective": objective}), encoding="utf-8")
+    record = PROVENANCE | {"seconds": 36.0, "gpu_hours": gpu_hours}
     (folder / "provenance.json").write_text(json.dumps(record), encoding="utf-8")
     return folder / "metrics.jsonl"
 
@@ -133,12 +151,15 @@ def write_training(folder: Path, task: str, runs: list[str], grid: list[dict] | 
         "seconds": 90.0 * len(runs),
         "hyperparameters": {"learning_rate": 5.0e-5, "batch_size": 16, "epochs": 3},
         "grid": grid or [],
-        "runs": [{"run": run, "steps": 30, "epoch": 2, "seconds": 90.0} for run in runs],
+        "fingerprint": "f" * 64,
+        "steps": 30 * len(runs),
+        "runs": [{**RUN, "run": run} for run in runs],
     }
     lines = [
         {
             "run": run,
             "epoch": epoch,
+            "step": 10 * epoch,
             "loss": 1 / epoch + number,
             "validation": None if task == "qa" else {metric: 0.1 * epoch + 0.02 * number},
         }

@@ -9,18 +9,13 @@ import sys
 
 import pytest
 from helpers.configurations import ROOT
-from helpers.reporting import score_rows, write_rows
+from helpers.reporting import PROVENANCE, score_rows, write_rows
 
 from compactbio.files import write_json
 from compactbio.settings.load import settings_of_files
 
-PROVENANCE = {
-    "seconds": 60.0,
-    "gpu_hours": 0.0,
-    "packages": {"python": "3.11"},
-    "hardware": {"processor": "A processor", "cores": 2, "gpus": []},
-    "code": {"commit": "abc", "dirty": False},
-}
+TRAINING = {"model": "DistilBioBERT", "fingerprint": "f", "step": 100, "total_steps": 100, "seconds": 60.0}
+TRAINING |= {"checkpoint": "step-00000100", "metrics": "metrics.jsonl", "loss_first": 9.0, "loss_last": 7.0}
 
 
 @pytest.fixture
@@ -29,7 +24,7 @@ def results(tmp_path):
     for folder in ("pretraining/DistilBioBERT", "finetuning/DistilBioBERT/GAD"):
         (tmp_path / folder).mkdir(parents=True)
         write_json(tmp_path / folder / "provenance.json", PROVENANCE)
-        write_json(tmp_path / folder / "training.json", {"step": 100})
+        write_json(tmp_path / folder / "training.json", TRAINING)
     write_rows(tmp_path / "scores.tsv", [*score_rows("BioBERT-v1.1"), *score_rows("DistilBioBERT")])
     (tmp_path / "checks.txt").write_text("All checks passed.\nscores: all fine\n")
     return tmp_path

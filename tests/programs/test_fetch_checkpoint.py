@@ -78,7 +78,7 @@ def test_a_hub_repository_is_fetched_once_pinned_and_then_works_offline(publishe
         assert again.returncode == 0, again.stderr
         assert len(hub.requests) == asked
     fetch_here(monkeypatch, tmp_path, hub_entry())  # the hub is gone
-    manifest = read_manifest(tmp_path / "out", verify=True)
+    manifest = read_manifest(tmp_path / "out")
     assert manifest["origin"] == {
         "source": "hub",
         "repository": "owner/name",
@@ -136,7 +136,7 @@ def test_offline_with_nothing_cached_says_where_the_network_is_needed(tmp_path):
 
 def test_a_local_folder(published, tmp_path, monkeypatch):
     fetch_here(monkeypatch, tmp_path, definition("bert", published))
-    manifest = read_manifest(tmp_path / "out", verify=True)
+    manifest = read_manifest(tmp_path / "out")
     assert manifest["origin"] == {"source": "path", "path": str(published)}
     with pytest.raises(UserError, match=r"tiny: .* is not a folder"):
         fetch_here(monkeypatch, tmp_path, definition("bert", tmp_path / "nowhere"))

@@ -59,7 +59,7 @@ def test_it_leaves_before_its_deadline_and_goes_on(model, task, tmp_path):
     provenance = json.loads((tmp_path / "output" / "provenance.json").read_text())
     assert provenance["seeds"] == [1] and set(provenance["inputs"]) == {"model", "dataset"}
     predictions = (tmp_path / "output" / "predictions.parquet").read_bytes()
-    assert provenance["outputs"] == {"predictions.parquet": hashlib.sha256(predictions).hexdigest()}
+    assert provenance["outputs"]["predictions.parquet"] == hashlib.sha256(predictions).hexdigest()
     [run] = provenance["runs"].values()  # as it was trained: a later start only publishes
     assert run["tries"] == 3 and run["seconds"] == provenance["seconds"] and run["packages"]["torch"]
     published = start(arguments)
@@ -86,7 +86,7 @@ def test_it_names_what_is_missing(tmp_path, model):
     run_file.write_text("model: tiny\n")
     common = ["--model", model, "--checkpoints", tmp_path / "c", "--output-dir", tmp_path / "o"]
     short = start(["--run", run_file, "--task", tmp_path, *common])
-    assert short.returncode == 1 and "lacks dataset, task" in short.stderr
+    assert short.returncode == 1 and "required field `dataset`" in short.stderr
     run_file.write_text(yaml.safe_dump(run_settings("ner", NER_LABELS)))
     empty = start(["--run", run_file, "--task", tmp_path, *common])
     assert empty.returncode == 1 and "not a prepared dataset" in empty.stderr

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from helpers import pretraining as tiny
 from helpers.finetuning import run_settings as finetuning_settings
+from helpers.reporting import RUN
 
 from compactbio.cluster.inventory import age_in_words, stored_runs
 from compactbio.errors import UserError
@@ -158,8 +159,8 @@ def test_points_of_a_grid_are_in_use_and_what_follows_them_once_they_are_finishe
         run.folder.mkdir(parents=True)
     assert [listed(results)[run.folder][0] for run in (trials[0], chosen[1])] == ["in use", "unknown"]
     for run, score in zip(trials, (0.1, 0.2), strict=True):
-        write_json(run.finished / "result.json", {"steps": 80, "epoch": 1})
-        line = {"epoch": 1, "validation": {"f1": score}}
+        write_json(run.finished / "result.json", RUN | {"steps": 80, "epoch": 1})
+        line = {"epoch": 1, "step": 80, "loss": 0.5, "validation": {"f1": score}}
         (run.finished / "metrics.jsonl").write_text(json.dumps(line) + "\n")
         write_manifest(run.finished)
     uses = {folder: use for folder, (use, _, _) in listed(results).items()}

@@ -203,9 +203,9 @@ def test_an_impossible_split_and_a_missing_teacher_are_refused(world, tmp_path, 
 def test_a_run_file_without_a_key_is_refused(world, tmp_path, monkeypatch):
     line = arguments(world, tmp_path)
     run = copy.deepcopy(tiny.run_settings(tiny.DISTIL))
-    del run["optimisation"]["steps"], run["seed"]
+    del run["optimisation"]["steps"]
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(run))
-    with pytest.raises(UserError, match=r"lacks seed, optimisation.steps"):
+    with pytest.raises(UserError, match=r"required field `steps`, in `optimisation`"):
         call(line, monkeypatch)
 
 

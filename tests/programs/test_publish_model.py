@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -127,15 +126,12 @@ def no_card(results):
 
 
 def fetched(results):
-    path = results / "pretraining/Tiny/model/manifest.json"
-    manifest = json.loads(path.read_text()) | {"origin": {"source": "hub"}}
-    path.write_text(json.dumps(manifest))
+    write_manifest(results / "pretraining/Tiny/model", kind="checkpoint", origin={"source": "hub"})
 
 
 def generated(results):
-    path = results / "pretraining/Tiny/model/manifest.json"
-    manifest = json.loads(path.read_text())
-    path.write_text(json.dumps(manifest | {"origin": manifest["origin"] | {"generated": "Generated data: no."}}))
+    origin = {"source": "train", "model": "Tiny", "fingerprint": FINGERPRINT, "generated": "Generated data: no."}
+    write_manifest(results / "pretraining/Tiny/model", kind="checkpoint", origin=origin)
 
 
 def scored_on_generated_data(results):

@@ -291,10 +291,10 @@ def test_another_model_s_results_are_noticed(monkeypatch, tmp_path, ner):
 def test_missing_and_broken_files(monkeypatch, tmp_path, ner):
     predictions = ner[0] / "predictions.parquet"
     predictions.write_bytes(b"not parquet")
-    with pytest.raises(UserError, match="is not a Parquet file"):
+    with pytest.raises(UserError, match=r"predictions\.parquet is damaged"):
         score(monkeypatch, tmp_path, [ner[0]], [ner[1]])
     predictions.unlink()
-    with pytest.raises(UserError, match="finetune_model writes it"):
+    with pytest.raises(UserError, match="does not exist: finetune_model"):
         score(monkeypatch, tmp_path, [ner[0]], [ner[1]])
     (ner[0] / "run.yaml").unlink()
     with pytest.raises(UserError, match=r"run\.yaml does not exist"):

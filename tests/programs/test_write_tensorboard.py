@@ -41,7 +41,7 @@ def events(folder) -> set[tuple[int, str, float]]:
 def test_trainings_become_runs_with_all_their_numbers(tmp_path, monkeypatch):
     first = write_metrics(
         tmp_path / "pretraining" / "Small" / "abc",
-        {"step": 1, "total_steps": 9, "loss": 2.5, "terms": {"mlm": 2.0, "logit_kl": 0.5}, "learning_rate": None},
+        {"step": 1, "total_steps": 9, "loss": 2.5, "terms": {"mlm": 2.0, "logit_kl": 0.5}, "note": None},
         {"step": 5, "total_steps": 9, "loss": 1.5, "terms": {"mlm": 1.0, "logit_kl": 0.5}},
     )
     second = write_metrics(tmp_path / "pretraining" / "Other" / "abc", {"step": 3, "evaluation": {"f1": 0.5}})

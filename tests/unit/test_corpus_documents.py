@@ -67,7 +67,7 @@ def test_line_ends_inside_a_document_do_not_cut_it(tmp_path):
         ("a.jsonl", b'{"text": "a"}\nnot json\n', r"a\.jsonl, line 2, is not JSON"),
         ("a.jsonl", b'{"text": "a"}\n{"body": "b"}\n', r"a\.jsonl, line 2, has no field `text`"),
         ("a.txt.gz", gzip.compress(b"abc\n" * 1000, mtime=0)[:-9], r"a\.txt\.gz is not sound gzip"),
-        ("a.parquet", b"no parquet", r"a\.parquet is not parquet"),
+        ("a.parquet", b"no parquet", r"a\.parquet is damaged"),
         (
             "a.jsonl",
             b'{"text": "a"}\n{"text": "half \\ud83d"}\n',
@@ -193,7 +193,7 @@ def test_long_documents_are_held_a_few_at_a_time(tmp_path, monkeypatch):
 def test_counts_that_are_none_are_refused(tmp_path):
     for content in ("[]", '{"kind": "citations"}'):
         (tmp_path / "c.json").write_text(content)
-        with pytest.raises(UserError, match=r"c\.json has no .*sources.*: remake it"):
+        with pytest.raises(UserError, match=r"c\.json is not what it should be .*: delete it"):
             read_counts(tmp_path / "c.json")
 
 

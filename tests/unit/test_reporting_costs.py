@@ -39,7 +39,7 @@ def test_measurements_become_tables_and_different_machines_are_told(tmp_path):
     with pytest.raises(UserError, match="A-Tiny a second time"):
         read_efficiency([one, one])
     (tmp_path / "3.json").write_text("[]", encoding="utf-8")
-    with pytest.raises(UserError, match="not a file that measure_efficiency wrote"):
+    with pytest.raises(UserError, match="measure_efficiency has to write it again"):
         read_efficiency([tmp_path / "3.json"])
 
 
@@ -74,7 +74,7 @@ def test_without_measurements_nothing_stands_in_the_table(tmp_path):
     assert read_deployment(None) is None
     assert deployment_sections(["A"], None) == deployment_records(["A"], None) == []
     (tmp_path / "d.json").write_text('{"models": {}}', encoding="utf-8")
-    with pytest.raises(UserError, match="not a file that measure_deployment wrote"):
+    with pytest.raises(UserError, match="measure_deployment has to write it again"):
         read_deployment(tmp_path / "d.json")
 
 

@@ -73,9 +73,11 @@ def test_curves_are_means_over_the_runs_that_came_so_far(trainings):
 
 def test_files_that_do_not_belong_together_are_refused(tmp_path):
     path = write_training(tmp_path / "A" / "N", "ner", ["seed1", "seed2"])
-    (path.parent / "metrics.jsonl").write_text('{"run": "seed1", "epoch": 1, "loss": 1.0, "validation": null}\n')
+    (path.parent / "metrics.jsonl").write_text(
+        '{"run": "seed1", "epoch": 1, "step": 9, "loss": 1.0, "validation": null}\n'
+    )
     with pytest.raises(UserError, match="has no line of run seed2"):
         read_trainings([path])
     path.write_text("[]")
-    with pytest.raises(UserError, match="has no list of runs"):
+    with pytest.raises(UserError, match="finetune_model writes it"):
         read_trainings([path])

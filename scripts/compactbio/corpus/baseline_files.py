@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TypedDict
 
 from compactbio.corpus.baseline import cache_folder, describe_offer, file_name, list_baseline, with_slash
+from compactbio.digests import AGAIN, Recorded, require_same, sha256_of_file
 from compactbio.downloads.checksums import Digest, digest_of_file, parse_md5
 from compactbio.downloads.pins import DIGESTS, pinned, read_pins
 from compactbio.downloads.retries import PATIENCE, MissingError, Patience, TransferError, TransientError, with_retries
 from compactbio.downloads.transfer import fetch_file
 from compactbio.downloads.web import local_path, read_text
 from compactbio.errors import UserError
-from compactbio.files import read_json, sha256_of_file, write_text
+from compactbio.files import read_json, write_text
 
 log = logging.getLogger(__name__)
 
@@ -43,24 +44,35 @@ class BaselineManifest(TypedDict):
 
 
 def read_baseline_manifest(path: Path) -> BaselineManifest:
-    """Return a manifest after checking that none of its files failed, is gone or has another size since.
+    """Return a manifest after checking that none of its files failed, is gone or has changed since.
 
     Raises:
         UserError: it is no such manifest, or a file is not what it says.
     """
-    manifest: BaselineManifest = read_json(path)
-    try:
-        if manifest["failed"]:
-            names = ", ".join(manifest["failed"])
-            raise UserError(f"{path} lacks {names}, which could not be downloaded: run download_baseline again")
-        for file in manifest["files"]:
-            found = Path(file["path"])
-            if not found.is_file() or found.stat().st_size != file["bytes"]:
-                raise UserError(f"{found} is missing or changed since {path} was written: delete {path} and rerun")
-            _ = file["sha256"]
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{path} is no list of baseline files ({error}): delete it and rerun") from None
+    manifest = read_baseline_list(path)
+    if manifest["failed"]:
+        names = ", ".join(manifest["failed"])
+        raise UserError(f"{path} lacks {names}, which could not be downloaded: run download_baseline again")
+    require_same(recorded_baseline(path, manifest))
     return manifest
+
+
+def read_baseline_list(path: Path) -> BaselineManifest:
+    """Return a manifest as it is.
+
+    Raises:
+        UserError: it is no such manifest.
+    """
+    manifest: BaselineManifest = read_json(path, BaselineManifest, f"delete it and {AGAIN}")
+    return manifest
+
+
+def recorded_baseline(path: Path, manifest: BaselineManifest) -> list[Recorded]:
+    """Return the files of a manifest, which is at `path`, with what it says of them."""
+    remake = f"delete {path} and {AGAIN}, which fetches what is damaged"
+    return [
+        Recorded(Path(file["path"]), file["sha256"], path, remake, bytes=file["bytes"]) for file in manifest["files"]
+    ]
 
 
 def fetch_baseline_files(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -12,6 +11,7 @@ from compactbio.corpus.shards import ShardCounts, TextShardWriter, read_texts
 from compactbio.downloads.content import GZIP_ERRORS, encoding_advice
 from compactbio.errors import UserError
 from compactbio.files import replacing_file
+from compactbio.forms import parse_json
 
 ENDINGS = (".txt", ".txt.gz", ".jsonl", ".jsonl.gz", ".parquet")
 LONGEST_LINE_BYTES = 2**26  # of a document
@@ -83,14 +83,10 @@ def _read_lines(path: Path, *, compressed: bool) -> Iterator[tuple[int, str]]:
 def _text_of_json(line: str, path: Path, number: int) -> str:
     """Return the field `text` of a line of JSON."""
     try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        value = parse_json(line)
+    except ValueError as error:
         raise UserError(f"{path}, line {number}, is not JSON ({error}): one object a line is expected") from None
     text = value.get("text") if isinstance(value, dict) else None
     if not isinstance(text, str):
         raise UserError(f"{path}, line {number}, has no field `text` with a string")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:  # JSON can escape half of a character
-        raise UserError(f"{path}, line {number}, has a `text` that is not Unicode ({error}): correct it") from None
     return text

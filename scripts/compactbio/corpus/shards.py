@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypedDict
+from typing import Any, Literal, NotRequired, Self, TypedDict
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from compactbio.errors import UserError
+from compactbio.digests import AGAIN, Recorded, require_same
+from compactbio.errors import UserError, reading
 from compactbio.files import read_json
+from compactbio.provenance import Provenance, recorded_outputs
 
 ROW_GROUP = 10_000
 LARGEST_GROUP_CHARACTERS = 2**26  # abstracts have a quarter of it in a group; documents may be long
@@ -44,6 +46,7 @@ class ShardCounts(TypedDict):
     bracketed_titles: int
     settings: dict[str, Any]
     sources: list[SourceCounts]
+    provenance: NotRequired[Provenance]  # of the file; older versions wrote none, and a corpus has none
 
 
 def read_counts(path: Path) -> ShardCounts:
@@ -52,13 +55,19 @@ def read_counts(path: Path) -> ShardCounts:
     Raises:
         UserError: the file is missing or is none of counts.
     """
-    counts: ShardCounts = read_json(path)
-    missing = ShardCounts.__required_keys__ - (counts.keys() if isinstance(counts, dict) else set())
-    if missing:
-        raise UserError(
-            f"{path} has no {', '.join(sorted(missing))}: remake it (rules parse_baseline, import_documents)"
-        )
+    counts: ShardCounts = read_json(
+        path, ShardCounts, f"delete it and {AGAIN} (rules parse_baseline, import_documents)"
+    )
     return counts
+
+
+def recorded_texts(path: Path) -> list[Recorded]:
+    """Return a file of texts with the digest that its program noted in the counts beside it; nothing without one."""
+    counts = path.with_name(f"{path.stem}.counts.json")
+    if not counts.is_file():
+        return []  # a user's own
+    provenance = read_counts(counts).get("provenance")
+    return [] if provenance is None else recorded_outputs(path.parent, provenance, counts)
 
 
 def add_counts(counts: Sequence[ShardCounts]) -> ShardCounts:
@@ -138,25 +147,18 @@ def read_texts(path: Path, batch_size: int = 1000) -> Iterator[list[str]]:
     Raises:
         UserError: the file is missing, is not parquet, or has no column `text` of strings without nulls.
     """
-    try:
-        with pq.ParquetFile(path) as file:
-            field = file.schema_arrow.field("text") if "text" in file.schema_arrow.names else None
-            if field is None or not (pa.types.is_string(field.type) or pa.types.is_large_string(field.type)):
-                raise UserError(f"{path} has no column `text` of strings: give a parquet file with one")
-            facts = file.metadata
-            all_bytes = sum(facts.row_group(number).total_byte_size for number in range(facts.num_row_groups))
-            fitting = LARGEST_READ_BYTES * max(1, facts.num_rows) // max(1, all_bytes)
-            first = 0
-            for rows in file.iter_batches(max(1, min(batch_size, fitting)), columns=["text"]):
-                column = rows.column(0)
-                if column.null_count:
-                    raise UserError(f"{path} has an empty `text` (null) in rows {first}-{first + len(column)}")
-                first += len(column)
-                yield column.to_pylist()
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist") from None
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        reason = str(error).split("\n", 1)[0][:200]
-        raise UserError(f"{path} is not parquet, or damaged ({reason}): remake it") from None
+    require_same(recorded_texts(path))
+    with reading(path, "make it again"), pq.ParquetFile(path) as file:
+        field = file.schema_arrow.field("text") if "text" in file.schema_arrow.names else None
+        if field is None or not (pa.types.is_string(field.type) or pa.types.is_large_string(field.type)):
+            raise UserError(f"{path} has no column `text` of strings: give a parquet file with one")
+        facts = file.metadata
+        all_bytes = sum(facts.row_group(number).total_byte_size for number in range(facts.num_row_groups))
+        fitting = LARGEST_READ_BYTES * max(1, facts.num_rows) // max(1, all_bytes)
+        first = 0
+        for rows in file.iter_batches(max(1, min(batch_size, fitting)), columns=["text"]):
+            column = rows.column(0)
+            if column.null_count:
+                raise UserError(f"{path} has an empty `text` (null) in rows {first}-{first + len(column)}")
+            first += len(column)
+            yield column.to_pylist()

@@ -17,8 +17,9 @@ from typing import Final
 
 import numpy as np
 
-from compactbio.errors import UserError
-from compactbio.files import MANIFEST, Manifest, read_manifest, sha256_of_value, write_manifest
+from compactbio.digests import AGAIN
+from compactbio.errors import UserError, reading
+from compactbio.files import MANIFEST, Manifest, read_manifests, sha256_of_value, write_manifest
 from compactbio.settings.results import TokenStoreFolder
 
 IDS, OFFSETS = TokenStoreFolder.ids.name, TokenStoreFolder.offsets.name
@@ -112,15 +113,17 @@ class TokenStore:
         truncated: number of sequences cut to `max_length`.
     """
 
-    def __init__(self, folders: Sequence[Path], *, verify: bool = False) -> None:
-        """Open the folders; file sizes are checked, with `verify` their sha256 too.
+    def __init__(self, folders: Sequence[Path]) -> None:
+        """Open the folders, whose files are compared with their manifests.
 
         Raises:
             UserError: no folder, a folder that is no sound store, or folders of different tokenizers.
         """
         if not folders:
             raise UserError("no token store was given: name at least one folder that tokenize_shard made")
-        manifests = [_read_store_manifest(folder, verify=verify) for folder in folders]
+        manifests = read_manifests(folders)
+        for folder, manifest in zip(folders, manifests, strict=True):
+            _require_store(folder, manifest)
         _require_same_tokenizer(folders, manifests)
         self.special_ids = manifests[0]["special_ids"]
         self.vocabulary_size = manifests[0]["vocabulary_size"]
@@ -166,15 +169,13 @@ class TokenStore:
         return joined, self.lengths[np.asarray(indices, dtype=np.int64)]
 
 
-def _read_store_manifest(folder: Path, *, verify: bool) -> Manifest:
-    """Return a store's manifest after checking that it is one."""
-    manifest = read_manifest(folder, verify=verify)
+def _require_store(folder: Path, manifest: Manifest) -> None:
+    """Refuse a folder whose manifest is that of something else than a store."""
     missing = [key for key in (*FIXED_FACTS, "documents", "tokens", "truncated") if key not in manifest]
     if missing or not {IDS, OFFSETS} <= manifest["files"].keys():
         raise UserError(
             f"{folder} is not a token store ({', '.join(missing) or IDS} is missing): make one with tokenize_shard"
         )
-    return manifest
 
 
 def _require_same_tokenizer(folders: Sequence[Path], manifests: list[Manifest]) -> None:
@@ -191,12 +192,8 @@ def _require_same_tokenizer(folders: Sequence[Path], manifests: list[Manifest]) 
 
 def _map_array(path: Path, dtype: type[np.generic]) -> np.ndarray:
     """Return a one-dimensional array of a file, mapped and read-only."""
-    try:
+    with reading(path, f"delete {path.parent} and {AGAIN}"):
         array = np.load(path, mmap_mode="r")
-    except Exception as error:  # numpy parses the header by Python's own tokenizer, which has errors of many kinds
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise UserError(f"{path} is no sound array ({str(error)[:200]}): remake {path.parent}") from None
     if array.dtype != dtype or array.ndim != 1:
         raise UserError(f"{path} holds {array.dtype} of {array.ndim} dimensions, not one of {np.dtype(dtype)}")
     return array.view(np.ndarray)  # slices of numpy.memmap itself are several times slower

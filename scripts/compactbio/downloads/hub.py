@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
+from compactbio.digests import sha256_of_file
 from compactbio.downloads.hub_client import asking, hub_api, hub_token, progress_class
 from compactbio.downloads.pins import pinned
 from compactbio.downloads.retries import Patience, TransferError, TransientError
 from compactbio.errors import UserError
 from compactbio.file_errors import writing
-from compactbio.files import sha256_of_file
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")  # the first one there is used
 WEIGHT_INDEX = "model.safetensors.index.json"  # of repositories whose weights are in several files, else

@@ -12,9 +12,10 @@ import numpy as np
 from tokenizers import AddedToken, Encoding, Tokenizer
 
 from compactbio.architectures import longest_sequence
-from compactbio.errors import UserError
-from compactbio.files import read_json
+from compactbio.errors import UserError, reading
+from compactbio.files import read_json, require_recorded
 
+MODEL_AGAIN = "fetch or export the model again"
 IGNORED = -100  # torch's own index for targets that count in no loss
 
 
@@ -44,24 +45,25 @@ class PieceTokenizer:
         path = folder / "tokenizer.json"
         if not path.is_file():
             raise UserError(f"{path} is missing: fine-tuning needs the model's fast tokenizer in its folder")
-        try:
+        require_recorded(folder, (path.name, "tokenizer_config.json", "config.json"))
+        with reading(path, MODEL_AGAIN):
             self._tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # the Rust library raises plain Exception
-            raise UserError(f"{path} is not a tokenizer file ({error}): fetch or export the model again") from None
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         # not normalised: a marker is found as it is written, before letters are made small
         self._tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in added])
         self.vocabulary = self._tokenizer.get_vocab_size()
         settings = _read_if_there(folder / "tokenizer_config.json")
-        self.cls = self._special_id(settings, "cls_token", "[CLS]", path)
-        self.sep = self._special_id(settings, "sep_token", "[SEP]", path)
-        self.pad = self._special_id(settings, "pad_token", "[PAD]", path)
+        with reading(folder / "tokenizer_config.json", MODEL_AGAIN):
+            self.cls = self._special_id(settings, "cls_token", "[CLS]", path)
+            self.sep = self._special_id(settings, "sep_token", "[SEP]", path)
+            self.pad = self._special_id(settings, "pad_token", "[PAD]", path)
+            longest = settings.get("model_max_length")
+            self._limits = {"tokenizer_config.json, model_max_length": None if longest is None else int(longest)}
         configuration = _read_if_there(folder / "config.json")
-        self._limits = {
-            "tokenizer_config.json, model_max_length": settings.get("model_max_length"),
-            "config.json, max_position_embeddings": longest_sequence(configuration) if configuration else None,
-        }
+        with reading(folder / "config.json", MODEL_AGAIN):
+            longest = int(longest_sequence(configuration)) if configuration else None
+            self._limits["config.json, max_position_embeddings"] = longest
         self.folder = folder
 
     def save(self, folder: Path) -> None:
@@ -156,4 +158,4 @@ def join(features: Sequence[Feature], *, token_types: bool) -> dict[str, np.ndar
 
 def _read_if_there(path: Path) -> dict[str, Any]:
     """Return the content of a JSON file, empty if there is none."""
-    return read_json(path) if path.is_file() else {}
+    return read_json(path, dict[str, Any], MODEL_AGAIN) if path.is_file() else {}

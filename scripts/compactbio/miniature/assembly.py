@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from compactbio.digests import sha256_of_file
 from compactbio.errors import UserError
-from compactbio.files import file_facts, read_json, replacing_folder, sha256_of_file, sha256_of_value, write_json
+from compactbio.files import file_facts, read_json, replacing_folder, sha256_of_value, write_json
 from compactbio.miniature.benchmark_files import make_chemprot, make_gad, make_tagged_words
 from compactbio.miniature.checkpoints import STARTING_POINTS, make_wordpieces, write_checkpoint
 from compactbio.miniature.compressed_files import write_tar_gz, zip_bytes

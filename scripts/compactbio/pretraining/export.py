@@ -8,8 +8,9 @@ from pathlib import Path
 
 from compactbio.architectures import architecture_of
 from compactbio.card_texts import CARD
+from compactbio.digests import AGAIN
 from compactbio.errors import UserError
-from compactbio.files import Manifest, read_manifest, replacing_folder, write_text
+from compactbio.files import Manifest, read_manifest, replacing_folder, require_recorded, write_text
 from compactbio.pretraining.model_cards import pretrained_card
 from compactbio.pretraining.training_record import TrainingRecord
 from compactbio.settings.runs import PretrainingRun
@@ -43,7 +44,8 @@ def export_model(
         raise UserError(
             f"the checkpoint {checkpoint} is gone: remove training.json of {run['model']} and run the workflow again"
         )
-    read_manifest(checkpoint, verify=True)
+    read_manifest(checkpoint, remake=f"remove training.json of {run['model']} and {AGAIN}")
+    require_recorded(student)
     model = load_masked_lm(student)
     weights = {
         name.removeprefix(STUDENT_PREFIX): value

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compactbio.errors import UserError
-from compactbio.files import MANIFEST, Manifest, read_manifest
+from compactbio.files import MANIFEST, Manifest, read_manifests
 from compactbio.pretraining.sampling import check_split
 from compactbio.settings.runs import PretrainingRun, read_pretraining_run
 from compactbio.training.checkpoints import fingerprint
@@ -48,11 +48,10 @@ def read_inputs(run_file: Path, student: Path, teacher: Path | None, tokens: lis
         raise UserError(f"{run_file} names the teacher {run['teacher']}: give its folder with --teacher")
     if not needs_teacher:
         teacher = None
-    manifests = {"student": (student, read_manifest(student, verify=True))}
-    if teacher is not None:
-        manifests["teacher"] = (teacher, read_manifest(teacher, verify=True))
-    for number, folder in enumerate(tokens, start=1):
-        manifests[f"tokens/{number:04d}"] = (folder, read_manifest(folder))
+    folders = {"student": student} | ({} if teacher is None else {"teacher": teacher})
+    folders |= {f"tokens/{number:04d}": folder for number, folder in enumerate(tokens, start=1)}
+    read = read_manifests(list(folders.values()))
+    manifests = {role: (folder, read[place]) for place, (role, folder) in enumerate(folders.items())}
     _require_one_tokenizer(manifests)
     stores = [manifest for role, (_, manifest) in manifests.items() if role.startswith("tokens/")]
     if sum(store.get("documents", 0) for store in stores) < 1:

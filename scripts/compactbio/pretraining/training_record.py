@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TypedDict
 
+from compactbio.digests import AGAIN
 from compactbio.errors import UserError
 from compactbio.files import read_json, write_json
 from compactbio.pretraining.inputs import RECIPE, RunInputs
@@ -40,7 +41,7 @@ def read_training_record(path: Path) -> TrainingRecord:
     Raises:
         UserError: the file is missing or is not JSON.
     """
-    record: TrainingRecord = read_json(path)
+    record: TrainingRecord = read_json(path, TrainingRecord, f"delete it and {AGAIN}")
     record["checkpoint"] = str(_place(path, record, record["checkpoint"]))
     record["metrics"] = str(_place(path, record, record["metrics"]))
     return record

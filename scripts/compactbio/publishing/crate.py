@@ -17,7 +17,8 @@ from rocrate.model.entity import Entity
 from rocrate.model.person import Person
 from rocrate.rocrate import ROCrate
 
-from compactbio.files import MANIFEST, read_json, sha256_of_file
+from compactbio.digests import sha256_of_file
+from compactbio.files import MANIFEST, read_json
 from compactbio.provenance import PROVENANCE, Code, read_provenance
 from compactbio.publishing.citations import PAPER, installed_packages, package_page
 from compactbio.publishing.contents import Contents

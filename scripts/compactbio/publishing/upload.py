@@ -26,7 +26,7 @@ def plan_upload(model: Path, card: Path, repository: str) -> dict[str, Path]:
     """
     if not _REPOSITORY.fullmatch(repository):
         raise UserError(f"--repository {repository!r} is not owner/name")
-    manifest = read_manifest(model, verify=True)
+    manifest = read_manifest(model)
     origin = manifest.get("origin", {})
     if origin.get("source") != "train":
         raise UserError(f"{model} was not trained here ({origin.get('source')}): it is its owner's to publish")

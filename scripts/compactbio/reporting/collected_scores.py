@@ -7,8 +7,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from compactbio.errors import UserError
+from compactbio.errors import UserError, reading
 from compactbio.kinds import COUNTS, KINDS
+from compactbio.provenance import require_written
 from compactbio.scoring.score_rows import AnyScore, Score
 from compactbio.settings.results import Results
 
@@ -24,20 +25,15 @@ def read_scores(path: Path, of: type[AnyScore]) -> list[AnyScore]:
         UserError: missing file or column, unknown task, protocol or metric, a value that is not a number, is
             NaN or lies outside its range; the message names file and line.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            rows = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
-            missing = [name for name in of._fields if name not in (rows.fieldnames or ())]
-            if missing:
-                raise UserError(
-                    f"{path} has no column {', '.join(missing)}: a score table has the tab-separated columns "
-                    f"{', '.join(of._fields)}"
-                )
-            return [_score(row, f"{path}, line {line}", of) for line, row in enumerate(rows, start=2)]
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: score_model writes it") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text: {error}") from None
+    with reading(path, "score_model writes it: run that again"), path.open(encoding="utf-8", newline="") as stream:
+        rows = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
+        missing = [name for name in of._fields if name not in (rows.fieldnames or ())]
+        if missing:
+            raise UserError(
+                f"{path} has no column {', '.join(missing)}: a score table has the tab-separated columns "
+                f"{', '.join(of._fields)}"
+            )
+        return [_score(row, f"{path}, line {line}", of) for line, row in enumerate(rows, start=2)]
 
 
 def _score(cells: Mapping[str, str | None], where: str, of: type[AnyScore]) -> AnyScore:
@@ -75,6 +71,7 @@ def collect_scores(paths: Iterable[Path], of: type[AnyScore]) -> list[AnyScore]:
     task_of: dict[str, tuple[str, Path]] = {}
     collected = []
     for path in paths:
+        require_written(path)
         for score in read_scores(path, of):
             if score.key in origin:
                 raise UserError(

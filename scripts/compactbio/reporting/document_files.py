@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from compactbio.errors import UserError
+from compactbio.errors import UserError, reading
 from compactbio.files import replacing_file, write_text
 from compactbio.reporting.latex import to_latex
 from compactbio.reporting.render import Document, to_html, to_markdown
@@ -46,5 +46,5 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """
     if not path.is_file():
         raise UserError(f"{path} does not exist: build_tables writes it")
-    with path.open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))
+    with reading(path, "run build_tables again"), path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream, strict=True))

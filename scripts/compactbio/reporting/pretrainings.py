@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from compactbio.errors import UserError
-from compactbio.files import read_yaml
 from compactbio.provenance import Provenance, read_provenance
 from compactbio.settings.results import TrainingResults
+from compactbio.settings.runs import PretrainingRun, read_pretraining_run
 from compactbio.training.progress import MetricsLine, read_metrics
 
 
@@ -20,7 +19,7 @@ from compactbio.training.progress import MetricsLine, read_metrics
 class Pretraining:
     """One pre-training: the run file, the provenance and the lines of metrics that have a loss."""
 
-    run: dict[str, Any]
+    run: PretrainingRun
     provenance: Provenance
     lines: list[MetricsLine]
 
@@ -64,7 +63,7 @@ def read_pretrainings(paths: Iterable[Path]) -> dict[str, Pretraining]:
     found = {}
     for path in paths:
         made = TrainingResults(path.parent)
-        run, provenance = read_yaml(made.run), read_provenance(made.provenance)
+        run, provenance = read_pretraining_run(made.run), read_provenance(made.provenance)
         lines = [line for line in read_metrics(path) if "loss" in line]
         if not lines:
             raise UserError(f"{path} has no line with a loss: export_model copies it from the training")

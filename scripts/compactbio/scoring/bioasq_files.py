@@ -13,6 +13,7 @@ from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.files import write_json
+from compactbio.forms import parse_json
 from compactbio.scoring.bioasq import AnswerLists, score_factoids
 from compactbio.tasks.texts import read_text
 
@@ -54,8 +55,8 @@ def read_questions(path: Path) -> dict[str, Question]:
         UserError: no JSON, not BioASQ's form, or an answer that the official scorer cannot read.
     """
     try:
-        content = json.loads(read_text(path), parse_int=_Number, parse_float=_Number)
-    except json.JSONDecodeError as error:
+        content = parse_json(read_text(path), parse_int=_Number, parse_float=_Number)
+    except ValueError as error:
         raise UserError(f"{path} is not JSON: {error}") from None
     entries = content.get("questions") if isinstance(content, dict) else None
     if not isinstance(entries, list):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from compactbio.digests import AGAIN
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST, read_json
 from compactbio.kinds import kind_of
@@ -107,7 +109,7 @@ def open_finetuned(model: str, folder: Path, task_folder: Path) -> Finetuned:
 
 def _check_task_folder(task_folder: Path, settings: FinetuningRun, folder: Path) -> None:
     """Refuse a prepared dataset that is another one's: the two lists of folders may be in different orders."""
-    manifest = read_json(task_folder / MANIFEST)
+    manifest = read_json(task_folder / MANIFEST, dict[str, Any], f"delete {task_folder} and {AGAIN}")
     named = manifest.get("dataset", settings["dataset"])
     if manifest.get("task") != settings["task"] or named != settings["dataset"]:
         raise UserError(

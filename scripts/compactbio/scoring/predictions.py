@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from compactbio.errors import UserError
+from compactbio.errors import UserError, reading
+from compactbio.provenance import require_written
 
 
 class PredictionFile:
@@ -29,16 +30,14 @@ class PredictionFile:
         """
         self.path = path
         self._columns = columns
-        try:
+        require_written(path)
+        again = "finetune_model has to make it again"
+        with reading(path, again):
             names = pq.read_schema(path).names
             missing = [name for name in ("run", *self._columns) if name not in names]
             if missing:
-                raise UserError(f"{path} has no column {', '.join(missing)}: finetune_model has to make it again")
+                raise UserError(f"{path} has no column {', '.join(missing)}: {again}")
             stored = set(pc.unique(pq.read_table(path, columns=["run"]).column("run")).to_pylist())
-        except FileNotFoundError:
-            raise UserError(f"{path} does not exist: finetune_model writes it") from None
-        except pa.ArrowInvalid as error:
-            raise UserError(f"{path} is not a Parquet file ({error}): finetune_model has to make it again") from None
         lacking = [run for run in runs if run not in stored]
         if lacking:
             raise UserError(
@@ -57,7 +56,9 @@ class PredictionFile:
         Raises:
             UserError: a value is missing or is NaN.
         """
-        table = pq.read_table(self.path, columns=list(self._columns), filters=[("run", "=", run)]).combine_chunks()
+        with reading(self.path, "finetune_model has to make it again"):
+            table = pq.read_table(self.path, columns=list(self._columns), filters=[("run", "=", run)]).combine_chunks()
+            table.validate(full=True)
         for name in self._columns:
             values = one_array(table, name)
             nulls = values.null_count

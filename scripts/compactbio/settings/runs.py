@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict, get_origin, get_type_hints
+from typing import Any, NotRequired, TypedDict
 
-from compactbio.errors import UserError
+from compactbio.digests import AGAIN
 from compactbio.files import read_yaml
+from compactbio.forms import require_form
 from compactbio.settings.quirks import FINETUNING_SEEDS, finetuning_quirks, pretraining_quirks
 from compactbio.settings.selection import STAGE, kept_weights, stage_before, student_kind
 from compactbio.training.optimizer_settings import without_default_optimizer
@@ -159,7 +160,7 @@ def finetuning_options(config: dict[str, Any], definition: dict[str, Any]) -> Op
 
 def read_pretraining_run(path: Path) -> PretrainingRun:
     """Return the content of a pre-training's run.yaml, which `_read` checks."""
-    run: PretrainingRun = _read(path, PretrainingRun, optimisation=Optimisation)
+    run: PretrainingRun = _read(path, PretrainingRun)
     return run
 
 
@@ -169,29 +170,12 @@ def read_finetuning_run(path: Path) -> FinetuningRun:
     return run
 
 
-def _read(path: Path, form: type, **forms_within: type) -> Any:
+def _read(path: Path, form: type) -> Any:
     """Return the content of a run.yaml.
 
-    Args:
-        path: the file.
-        form: the TypedDict whose required keys it must have.
-        forms_within: by key of the run, those of mappings in it.
-
     Raises:
-        UserError: the file is missing, is not YAML or lacks a key.
+        UserError: the file is missing, is not YAML, or its content is not of the form.
     """
     content = read_yaml(path)
-    if not isinstance(content, dict):
-        raise UserError(f"{path} is not a run: scripts/resolve_run.py writes one")
-    lacking = [name for name in _required(form) if name not in content]
-    for key, within in forms_within.items():
-        lacking += [f"{key}.{name}" for name in _required(within) if name not in content.get(key, {})]
-    if lacking:
-        raise UserError(f"{path} lacks {', '.join(lacking)}: write it again with scripts/resolve_run.py")
+    require_form(content, form, path, f"delete it and {AGAIN}, or write it again with scripts/resolve_run.py")
     return content
-
-
-def _required(form: type) -> list[str]:
-    """Return the keys of a TypedDict that are not marked as not required."""
-    hints = get_type_hints(form, include_extras=True)
-    return [key for key, hint in hints.items() if get_origin(hint) is not NotRequired]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from compactbio.architectures import Architecture, architecture_named, architecture_of
 from compactbio.architectures.record import HEAD, POOLER
-from compactbio.errors import UserError
+from compactbio.errors import UserError, reading
 from compactbio.files import Manifest, read_json, read_manifest, replacing_folder, write_manifest
 from compactbio.students.models import load_encoder, load_masked_lm, quiet_transformers
 from compactbio.students.tokenizers import (
@@ -34,13 +34,13 @@ KIND = "checkpoint"
 log = logging.getLogger(__name__)
 
 
-def read_checkpoint(folder: Path, *, verify: bool = False) -> Manifest:
+def read_checkpoint(folder: Path) -> Manifest:
     """Return the manifest of a checkpoint folder; see `read_manifest`.
 
     Raises:
-        UserError: the folder has none, holds something else or, where `verify`, has changed.
+        UserError: the folder has none, holds something else, or has changed.
     """
-    manifest = read_manifest(folder, verify=verify)
+    manifest = read_manifest(folder)
     if manifest.get("kind") != KIND:
         raise UserError(
             f"{folder} holds no checkpoint: give a folder made by fetch_checkpoint, initialise_student or export_model"
@@ -71,7 +71,10 @@ def import_checkpoint(
 
     architecture = architecture_named(definition["architecture"])
     tokenizer = tokenizer_from_files(source, tokenizer_definition["lower_case"])
-    check_tokenizer(tokenizer, tokenizer_definition, definition["tokenizer"])
+    try:
+        check_tokenizer(tokenizer, tokenizer_definition, definition["tokenizer"])
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
     configuration = read_configuration(source, architecture)
     for name, expected in (definition.get("shape") or {}).items():
         found = getattr(configuration, name, None)
@@ -157,7 +160,7 @@ def conform_weights(
     from transformers import AutoModel, AutoModelForMaskedLM
 
     prefix = f"{architecture.encoder}."
-    with torch.device("meta"):
+    with torch.device("meta"), reading(Path(where) / "config.json", "get the right files, or correct it"):
         masked_lm = AutoModelForMaskedLM.from_config(configuration)
         encoder = AutoModel.from_config(configuration)
     shapes = {f"{prefix}{name}": value.shape for name, value in encoder.named_parameters()}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from compactbio.architectures.record import POOLER
 from compactbio.errors import UserError
+from compactbio.files import require_recorded
 from compactbio.students.weights import WEIGHTS
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ def load_pretrained(auto_class: str, folder: Path, **options: Any) -> tuple[PreT
     for name in ("config.json", WEIGHTS):
         if not (folder / name).is_file():
             raise UserError(f"{folder} has no {name}: give a folder made by this workflow")
+    require_recorded(folder, ("config.json", WEIGHTS))
     with quiet_transformers():
         try:
             model, report = getattr(transformers, auto_class).from_pretrained(

@@ -10,8 +10,8 @@ from typing import Any
 
 from compactbio.architectures import ARCHITECTURES, architecture_named
 from compactbio.architectures.record import COMMON_SIZES, EMBEDDINGS, HEAD, LAYERS, POOLER
-from compactbio.errors import UserError
-from compactbio.files import read_json
+from compactbio.errors import UserError, reading
+from compactbio.files import read_json, require_recorded
 from compactbio.settings.shapes import shape_of
 from compactbio.students.weights import read_shapes, weight_files
 
@@ -46,15 +46,17 @@ def count_parameters(folder: Path) -> ParameterCounts:
     Raises:
         UserError: it holds no weights, or not those of a supported architecture.
     """
+    require_recorded(folder, ("config.json", *(path.name for path in weight_files(folder))))
     sizes = {name: math.prod(shape) for path in weight_files(folder) for name, shape in read_shapes(path).items()}
-    configuration = read_json(folder / "config.json")
+    configuration = read_json(folder / "config.json", dict[str, Any])
     architecture = architecture_named(configuration.get("model_type"))
     parts: Counter[str] = Counter()
     for name, size in sizes.items():
         parts[architecture.part_of(name)] += size
     if not parts[LAYERS]:
         raise UserError(f"{folder} holds no encoder layers: its tensors are not those of {architecture.title}")
-    pooler = parts[POOLER] or architecture.pooler(configuration)
+    with reading(folder / "config.json", "fetch or export the model again"):
+        pooler = parts[POOLER] or architecture.pooler(configuration)
     return ParameterCounts(parts[EMBEDDINGS], parts[LAYERS], pooler, parts[HEAD])
 
 

@@ -80,7 +80,7 @@ def published_facts(folder: Path, lower_case: bool) -> TokenizerFacts:
     vocab_file, tokenizer_file = folder / "vocab.txt", folder / "tokenizer.json"
     settings_file = folder / "tokenizer_config.json"
     stored = read_json(tokenizer_file) if tokenizer_file.is_file() else None
-    settings = read_json(settings_file) if settings_file.is_file() else {}
+    settings = read_json(settings_file, dict[str, Any]) if settings_file.is_file() else {}
     normaliser = (stored.get("normalizer") if isinstance(stored, dict) else None) or {}
     recorded = settings.get("do_lower_case", normaliser.get("lowercase"))
     if recorded is not None and bool(recorded) != lower_case:
@@ -100,7 +100,7 @@ def published_facts(folder: Path, lower_case: bool) -> TokenizerFacts:
         raise UserError(f"{folder} holds no tokenizer: it needs vocab.txt or tokenizer.json")
     vocabulary = read_vocabulary(vocab_file)
     more_file = folder / "added_tokens.json"
-    more = sorted(set(read_json(more_file)) - set(vocabulary)) if more_file.is_file() else []
+    more = sorted(set(read_json(more_file, dict[str, Any])) - set(vocabulary)) if more_file.is_file() else []
     if more:
         raise UserError(
             f"{more_file} has tokens that vocab.txt lacks, for example {more[0]!r}: save the tokenizer with a current "

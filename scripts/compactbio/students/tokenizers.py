@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from compactbio.errors import UserError
-from compactbio.files import read_json, sha256_of_value
+from compactbio.errors import UserError, reading
+from compactbio.files import read_json, require_recorded, sha256_of_value
 from compactbio.students.tokenizer_files import (
     SPECIAL_TOKENS,
     TokenizerFacts,
@@ -20,6 +20,7 @@ from compactbio.students.tokenizer_files import (
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+FETCH_AGAIN = "fetch or make its folder again"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt")
 
 
@@ -78,7 +79,9 @@ def tokenizer_of_vocabulary(
 
 def tokenizer_from_files(folder: Path, lower_case: bool) -> PreTrainedTokenizerFast:
     """Return the tokenizer of a folder as published, with the casing that is stated; see `published_facts`."""
-    facts = published_facts(folder, lower_case)
+    path = folder / "tokenizer.json"
+    with reading(path if path.is_file() else folder / "tokenizer_config.json", FETCH_AGAIN):
+        facts = published_facts(folder, lower_case)
     return tokenizer_of_vocabulary(facts.vocabulary, facts.lower_case, added=facts.added)
 
 
@@ -88,12 +91,14 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         raise UserError(f"{folder} has no tokenizer.json: give a folder made by fetch_checkpoint or initialise_student")
     # Built from the facts that the digest covers, so that equal digests mean equal encodings,
     # whatever class name a tokenizer_config.json or config.json suggests to AutoTokenizer.
+    require_recorded(folder, TOKENIZER_FILES)
     settings_file = folder / "tokenizer_config.json"
-    settings = read_json(settings_file) if settings_file.is_file() else {}
+    settings = read_json(settings_file, dict[str, Any]) if settings_file.is_file() else {}
+    with reading(settings_file, FETCH_AGAIN):
+        longest = int(settings.get("model_max_length", 512))
     facts = _facts_of(folder)
-    return tokenizer_of_vocabulary(
-        facts.vocabulary, facts.lower_case, int(settings.get("model_max_length", 512)), facts.added
-    )
+    with reading(folder / "tokenizer.json", FETCH_AGAIN):
+        return tokenizer_of_vocabulary(facts.vocabulary, facts.lower_case, longest, facts.added)
 
 
 def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
@@ -152,4 +157,6 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerFast, definition: TokenizerDef
 def _facts_of(folder: Path) -> TokenizerFacts:
     """Return what a folder's tokenizer.json says."""
     path = folder / "tokenizer.json"
-    return stored_facts(read_json(path), path)
+    stored = read_json(path)
+    with reading(path, FETCH_AGAIN):
+        return stored_facts(stored, path)

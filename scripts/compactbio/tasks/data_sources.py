@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypedDict
 from urllib.parse import quote
 
+from compactbio.digests import sha256_of_file
 from compactbio.downloads.checksums import Digest
 from compactbio.downloads.content import archive_fault, content_fault
 from compactbio.downloads.extraction import ARCHIVE_NAME, check_member_name, extract_entry, read_entries
@@ -20,15 +21,7 @@ from compactbio.downloads.pins import DIGESTS, pinned, read_pins
 from compactbio.downloads.transfer import fetch_file
 from compactbio.downloads.web import file_name_of, local_path
 from compactbio.errors import UserError
-from compactbio.files import (
-    MANIFEST,
-    FileFacts,
-    read_manifest,
-    replacing_folder,
-    sha256_of_file,
-    sha256_of_value,
-    write_manifest,
-)
+from compactbio.files import MANIFEST, FileFacts, read_manifest, replacing_folder, sha256_of_value, write_manifest
 from compactbio.locks import locked
 from compactbio.tasks.texts import read_rows
 from compactbio.temporaries import tidy
@@ -165,7 +158,7 @@ def fetch_source(source: Source, cache: Path, table: Path, url: str | None = Non
             if not _is_complete(folder, source.members):  # by whom this has waited for
                 extract_members(archive, source.members, folder, table)
     tidy(folder)
-    content = read_manifest(folder)
+    content = read_manifest(folder, contents=False)
     logging.info("%s: %d files in %s", source.name, len(content["files"]), folder)
     return {
         "source": source.name,
@@ -265,7 +258,7 @@ def _is_complete(folder: Path, members: dict[str, str]) -> bool:
     if not (folder / MANIFEST).is_file():
         return False
     try:
-        return read_manifest(folder, verify=True).get("members") == members
+        return read_manifest(folder).get("members") == members
     except UserError as error:
         logging.warning("%s; extracting again", error)
         return False

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from compactbio.digests import AGAIN, sha256_of_file
 from compactbio.errors import UserError
 from compactbio.files import (
     MANIFEST,
@@ -16,13 +17,13 @@ from compactbio.files import (
     read_json,
     read_manifest,
     replacing_folder,
-    sha256_of_file,
     sha256_of_value,
     write_json,
     write_manifest,
 )
 from compactbio.kinds.columns import features
 from compactbio.kinds.kind import ALSO_IN_TRAIN, Layout
+from compactbio.tasks.data_sources import SourceManifest
 from compactbio.tasks.leakage import count_seen
 from compactbio.tasks.prepared import SPLITS, Counts, Definition, Prepared, parse_definition
 from compactbio.tasks.rows import DATA, GOLDEN, Rows
@@ -38,14 +39,23 @@ def find_data(data: Path) -> Path:
     """
     if data.is_dir():
         return data
-    manifest = read_json(data)
-    if not isinstance(manifest, dict) or "folder" not in manifest:
-        raise UserError(f"{data} is neither a folder nor a manifest of fetch_task_data.py")
+    manifest = read_source(data)
     folder = Path(manifest["folder"])
     if not (folder / MANIFEST).is_file():
         raise UserError(f"{folder}, named in {data}, is gone: delete {data} so that it is fetched again")
-    read_manifest(folder, verify=True)
+    read_manifest(folder, remake=f"delete {folder} and {data} and {AGAIN}")
     return folder
+
+
+def read_source(data: Path) -> SourceManifest:
+    """Return what fetch_task_data.py wrote of a source.
+
+    Raises:
+        UserError: it is something else.
+    """
+    remake = "give a folder, or a manifest of fetch_task_data.py: delete it to have it written again"
+    manifest: SourceManifest = read_json(data, SourceManifest, remake)
+    return manifest
 
 
 def reader_of(layout: Layout) -> Callable[[Definition], Prepared]:

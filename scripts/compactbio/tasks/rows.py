@@ -5,14 +5,30 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from compactbio.errors import UserError
-from compactbio.files import read_json
+from compactbio.errors import UserError, reading
+from compactbio.files import read_json, require_recorded
 from compactbio.kinds.kind import Kind, Labels
 
 # In the folder of a prepared dataset: its rows, and the golden answers of questions, ours and the challenge's file.
 DATA, GOLDEN, GOLDEN_COPY = "data", "golden.json", "golden_bioasq.json"
+
+
+class _Splits(TypedDict):
+    """dataset_dict.json of the library `datasets`."""
+
+    splits: list[str]
+
+
+class _File(TypedDict):
+    filename: str
+
+
+class _State(TypedDict):
+    """state.json of the library `datasets`, as far as it is read here."""
+
+    _data_files: list[_File]
 
 
 @dataclass(frozen=True)
@@ -46,30 +62,33 @@ def read_rows(folder: Path, split: str, kind: Kind) -> Rows | None:
     """
     import pyarrow as pa
 
-    splits = read_json(folder / "dataset_dict.json")["splits"]
-    if split not in splits:
+    again = "prepare the dataset again"
+    require_recorded(folder.parent)
+    if split not in read_json(folder / "dataset_dict.json", _Splits, again)["splits"]:
         return None
-    state = read_json(folder / split / "state.json")
     tables = []
-    for entry in state["_data_files"]:
+    for entry in read_json(folder / split / "state.json", _State, again)["_data_files"]:
         path = folder / split / entry["filename"]
-        try:
-            with pa.memory_map(str(path)) as source:
-                tables.append(pa.ipc.open_stream(source).read_all())
-        except (OSError, pa.ArrowInvalid) as error:
-            raise UserError(f"{path} cannot be read as Arrow data ({error}): prepare the dataset again") from None
-    table = pa.concat_tables(tables)
+        with reading(path, again), pa.memory_map(str(path)) as source:
+            tables.append(pa.ipc.open_stream(source).read_all())
+            tables[-1].validate(full=True)  # what is out of bounds would end the process
+    with reading(folder / split / "state.json", again):
+        table = pa.concat_tables(tables)
     missing = [name for name in kind.columns if name not in table.column_names]
     if missing:
         raise UserError(
             f"{folder / split} has no column {', '.join(missing)}, which task {kind.name!r} needs "
             f"(it has {', '.join(table.column_names)}): prepare the dataset again"
         )
-    columns = {name: table.column(name).to_pylist() for name in kind.columns}
+    with reading(folder / split, again):
+        columns = {name: table.column(name).to_pylist() for name in kind.columns}
     if kind.labels is None:
         return Rows(columns, None)
-    feature = read_json(folder / split / "dataset_info.json")["features"][kind.labels.column]
-    return Rows(columns, feature.get("feature", feature)["names"])
+    path = folder / split / "dataset_info.json"
+    content = read_json(path, dict[str, Any], again)
+    with reading(path, again):
+        feature = content["features"][kind.labels.column]
+        return Rows(columns, list(feature.get("feature", feature)["names"]))
 
 
 def label_ids(rows: Rows, names: list[str], labels: Labels, source: str) -> list[Any]:
@@ -82,6 +101,8 @@ def label_ids(rows: Rows, names: list[str], labels: Labels, source: str) -> list
     """
     stored, values = rows.label_names or [], rows[labels.column]
     used = {value for entry in values for value in (entry if labels.nested else [entry])}
+    if not used <= set(range(len(stored))):
+        raise UserError(f"{source}: a label's id is none of 0 to {len(stored) - 1}: prepare the dataset again")
     unknown = sorted({stored[value] for value in used} - set(names))
     if unknown:
         raise UserError(

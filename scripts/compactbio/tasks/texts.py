@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from compactbio.downloads.content import encoding_advice
 from compactbio.errors import UserError
 from compactbio.files import read_json
+from compactbio.forms import parse_json
 
 
 def read_text(path: Path) -> str:
@@ -86,8 +86,8 @@ def read_json_rows(path: Path, keys: Sequence[str]) -> list[tuple[int, list[str]
     for number, line in _filled_lines(path):
         expected = f"one object with {' and '.join(keys)} a line is expected: {line[:80]!r}"
         try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
+            value = parse_json(line)
+        except ValueError as error:
             raise UserError(f"{path}, line {number}: not JSON ({error}); {expected}") from None
         if not isinstance(value, dict):
             raise UserError(f"{path}, line {number}: {type(value).__name__} where an object stands; {expected}")

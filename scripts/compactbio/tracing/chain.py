@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
+from compactbio.digests import sha256_of_file
 from compactbio.errors import UserError
-from compactbio.files import MANIFEST, Manifest, read_json, read_manifest, sha256_of_file
+from compactbio.files import MANIFEST, Manifest, read_json, read_manifest
 from compactbio.provenance import PROVENANCE, Provenance, read_provenance
 from compactbio.settings.results import Artefact, Results
 
@@ -99,7 +100,7 @@ class Chain:
             return None
         self.checks += 1
         try:
-            return read_manifest(folder, verify=self.verify)
+            return read_manifest(folder, contents=self.verify)
         except UserError as error:
             self.broken(str(error))
             return cast(Manifest, read_json(folder / MANIFEST))

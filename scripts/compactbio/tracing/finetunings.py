@@ -39,9 +39,14 @@ def trace_finetuning(chain: Chain, model: str, dataset: str, runs: Collection[st
         _trace_dataset(chain, dataset, inputs.get("dataset"))
         stage = settings.get("starts_from")
         if stage is None:
-            trace_model(chain, model, inputs.get("model"), model_digest)
+            trace_model(chain, model, inputs.get("model"), _model_digest)
         else:
             _trace_stage(chain, model, stage, inputs.get("model"))
+
+
+def _model_digest(folder: Path) -> str:
+    """Return a model folder's digest as its manifest gives it: the chain compares the files themselves."""
+    return model_digest(folder, contents=False)
 
 
 def _trace_run(chain: Chain, run: NamedResult, record: Provenance | None, given: dict[str, str]) -> None:
@@ -103,7 +108,7 @@ def _trace_dataset(chain: Chain, name: str, recorded: str | None) -> None:
     with chain.below():
         if recorded is not None:
             what = f"digest of the rows of {folder} in the fine-tuning's inputs"
-            chain.same(what, recorded, dataset_digest(folder))
+            chain.same(what, recorded, dataset_digest(folder, contents=False))
         record = chain.origin(dataset, manifest)
         used = manifest["inputs"]
         if record is not None:

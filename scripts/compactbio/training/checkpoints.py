@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
-from compactbio.errors import UserError
+from compactbio.digests import AGAIN
+from compactbio.errors import UserError, reading
 from compactbio.file_errors import in_one_line
 from compactbio.files import read_json, read_manifest, replacing_folder, sha256_of_value, write_json, write_manifest
 from compactbio.temporaries import SUFFIX
@@ -81,7 +82,7 @@ class CheckpointFolder:
         """Return the newest checkpoint whose files equal their digests, or None; torn ones are named in the log."""
         for candidate in sorted(self.folder.glob(f"{PREFIX}*"), reverse=True):
             try:
-                manifest = read_manifest(candidate, verify=True)
+                manifest = read_manifest(candidate)
                 if {WEIGHTS, OPTIMIZER, EXTRA} <= set(manifest["files"]) and "step" in manifest:
                     return candidate
                 logging.warning("checkpoint %s is not complete: an older one is taken", candidate)
@@ -137,9 +138,12 @@ class CheckpointFolder:
         import torch
         from safetensors.torch import load_model
 
-        load_model(module, str(checkpoint / WEIGHTS), strict=True)
-        states = torch.load(checkpoint / OPTIMIZER, map_location="cpu", weights_only=True)
-        return step_of(checkpoint), states, read_json(checkpoint / EXTRA)
+        again = f"delete {checkpoint} to go on from the one before, or from the start"
+        with reading(checkpoint / WEIGHTS, again):
+            load_model(module, str(checkpoint / WEIGHTS), strict=True)
+        with reading(checkpoint / OPTIMIZER, again):
+            states = torch.load(checkpoint / OPTIMIZER, map_location="cpu", weights_only=True)
+        return step_of(checkpoint), states, read_json(checkpoint / EXTRA, dict[str, Any], again)
 
     def write_state(self, state: TrainingState) -> None:
         """Write state.json."""
@@ -148,7 +152,8 @@ class CheckpointFolder:
     def read_state(self) -> TrainingState:
         """Return state.json, empty where there is none."""
         path = self.folder / STATE
-        return cast(TrainingState, read_json(path)) if path.is_file() else {}
+        remake = "delete it, and what is done is counted from the checkpoints"
+        return cast(TrainingState, read_json(path, TrainingState, remake)) if path.is_file() else {}
 
     def seconds(self) -> float:
         """Return the seconds of training that state.json counts."""
@@ -184,11 +189,12 @@ class CheckpointFolder:
 
 def step_of(checkpoint: Path) -> int:
     """Return the step of a checkpoint's folder."""
-    return read_manifest(checkpoint)["step"]
+    return read_manifest(checkpoint, contents=False)["step"]
 
 
 def read_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
     """Return the weights of a checkpoint by name (of tied ones, one name only)."""
     from safetensors.torch import load_file
 
-    return load_file(str(checkpoint / WEIGHTS))
+    with reading(checkpoint / WEIGHTS, f"delete {checkpoint} and {AGAIN}"):
+        return load_file(str(checkpoint / WEIGHTS))

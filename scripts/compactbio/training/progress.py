@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Required, TypedDict, cast
 
 from compactbio.file_errors import writing
-from compactbio.files import read_json_lines, write_text
+from compactbio.files import write_text
+from compactbio.forms import read_json_lines
 
 
 class Rates(TypedDict, total=False):
@@ -83,7 +84,7 @@ class MetricsLog:
 
 def read_metrics(path: Path) -> list[MetricsLine]:
     """Return the lines that a MetricsLog wrote; none where there is no file."""
-    return cast(list[MetricsLine], read_json_lines(path))
+    return cast(list[MetricsLine], read_json_lines(path, MetricsLine))
 
 
 def _in_words(line: MetricsLine) -> str:

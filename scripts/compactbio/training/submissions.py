@@ -23,7 +23,8 @@ class Submissions:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / SUBMISSIONS
-        self.all: list[Submission] = read_json(self.path) if self.path.is_file() else []
+        remake = "delete it: what earlier tries took is then not counted"
+        self.all: list[Submission] = read_json(self.path, list[Submission], remake) if self.path.is_file() else []
 
     def begin(self, *, step: int, seconds: float) -> None:
         """Note a start at the step and with the seconds that earlier submissions left in a checkpoint."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
-from compactbio.errors import UserError
-from compactbio.files import read_json, replacing_folder, write_json
+from compactbio.errors import UserError, reading
+from compactbio.files import MANIFEST, read_json, read_manifest, replacing_folder, write_json, write_manifest
 from compactbio.training.progress import read_metrics
 
 if TYPE_CHECKING:
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 BEST = "best"  # folder of a run, beside its checkpoints
 WEIGHTS, FACTS = "model.safetensors", "epoch.json"
 EARLY = "early stopping"
+
+
+class _Facts(TypedDict):
+    """Content of the file of facts, beside the metric's value by its name."""
+
+    step: int
 
 
 class BestEpoch:
@@ -78,6 +84,7 @@ class BestEpoch:
         with replacing_folder(self.folder) as temporary:
             save_model(module, str(temporary / WEIGHTS))
             write_json(temporary / FACTS, {"step": step, self.metric: self.values[step]})
+            write_manifest(temporary)
 
     def load(self, module: torch.nn.Module) -> int:
         """Load the best epoch's weights into a module and return the step after it.
@@ -87,13 +94,16 @@ class BestEpoch:
         """
         from safetensors.torch import load_model
 
-        kept = read_json(self.folder / FACTS)["step"]
+        again = f"delete {self.folder.parent}"
+        if (self.folder / MANIFEST).is_file():  # older versions wrote none
+            read_manifest(self.folder, remake=again)
+        kept = read_json(self.folder / FACTS, _Facts, again)["step"]
         if kept != self.step:
             raise UserError(
-                f"{self.folder} holds the weights of step {kept}, but the best is step {self.step}: "
-                f"delete {self.folder.parent}"
+                f"{self.folder} holds the weights of step {kept}, but the best is step {self.step}: {again}"
             )
-        load_model(module, str(self.folder / WEIGHTS), strict=True)
+        with reading(self.folder / WEIGHTS, again):
+            load_model(module, str(self.folder / WEIGHTS), strict=True)
         logging.info("the weights after step %d are taken: %s %.4f", kept, self.metric, self.values[kept])
         return kept
 

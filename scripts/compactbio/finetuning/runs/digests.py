@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from compactbio.digests import sha256_of_file
 from compactbio.errors import UserError
-from compactbio.files import MANIFEST, read_manifest, sha256_of_file, sha256_of_value
+from compactbio.files import MANIFEST, read_manifest, sha256_of_value
 from compactbio.students.weights import WEIGHTS
 from compactbio.tasks.rows import DATA
 
 MODEL_FILES = ("config.json", WEIGHTS, "tokenizer.json", "tokenizer_config.json")
 
 
-def model_digest(folder: Path) -> str:
+def model_digest(folder: Path, *, contents: bool = True) -> str:
     """Return the digest of what a model folder contributes: weights, configuration, tokenizer (no model card).
+
+    Where a manifest has them, files are compared with it, without `contents` by size alone.
 
     Raises:
         UserError: one of the files is missing or differs from the folder's manifest.
     """
-    known = read_manifest(folder)["files"] if (folder / MANIFEST).is_file() else {}
+    known = read_manifest(folder, contents=contents)["files"] if (folder / MANIFEST).is_file() else {}
     digests = {}
     for name in MODEL_FILES:
         if name in known:
@@ -30,9 +33,9 @@ def model_digest(folder: Path) -> str:
     return sha256_of_value(digests)
 
 
-def dataset_digest(folder: Path) -> str:
+def dataset_digest(folder: Path, *, contents: bool = True) -> str:
     """Return the digest of a prepared dataset's rows (state.json holds a random number and is left out)."""
-    known = read_manifest(folder)["files"] if (folder / MANIFEST).is_file() else {}
+    known = read_manifest(folder, contents=contents)["files"] if (folder / MANIFEST).is_file() else {}
     names = sorted(str(path.relative_to(folder)) for path in (folder / DATA).rglob("*.arrow"))
     if not names:
         raise UserError(f"{folder}/data holds no Arrow files: it is not a prepared dataset")

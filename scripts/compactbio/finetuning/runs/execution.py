@@ -176,7 +176,7 @@ def earlier_tries(folder: Path) -> Effort:
     path = folder / SECONDS
     effort = Effort(seconds=0.0, gpu_hours=0.0, tries=0)
     if path.is_file():
-        effort |= read_json(path)
+        effort |= read_json(path, Effort, "delete it: what earlier tries took is then not counted")
     unnoted = CheckpointFolder(folder).seconds() - effort["seconds"]
     return with_this_try(effort, unnoted) if unnoted > 0 else effort
 

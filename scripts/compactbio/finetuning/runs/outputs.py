@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compactbio.files import read_json, replacing_file, sha256_of_file, sha256_of_value, write_json
+from compactbio.digests import AGAIN, sha256_of_file
+from compactbio.errors import reading
+from compactbio.files import replacing_file, sha256_of_value, write_json
 from compactbio.finetuning.runs.kept_weights import publish_weights
 from compactbio.finetuning.runs.planning import PlannedRun
 from compactbio.finetuning.runs.records import (
@@ -20,7 +22,7 @@ from compactbio.finetuning.runs.records import (
 )
 from compactbio.kinds import kind_of
 from compactbio.kinds.columns import arrow_schema
-from compactbio.provenance import PROVENANCE, Provenance, gather_provenance
+from compactbio.provenance import PROVENANCE, Provenance, gather_provenance, read_provenance
 from compactbio.settings.results import Finetuning
 from compactbio.settings.runs import FinetuningRun
 
@@ -41,7 +43,10 @@ def publish(
     published = Finetuning(output)
     results = [read_result(run.finished) for run in planned]
     # read_table would import pyarrow.dataset, and with it pandas
-    tables = [with_run(pq.ParquetFile(run.finished / PREDICTIONS).read(), run.name, task) for run in planned]
+    tables = []
+    for run in planned:
+        with reading(run.finished / PREDICTIONS, f"delete {run.finished} and {AGAIN}"):
+            tables.append(with_run(pq.ParquetFile(run.finished / PREDICTIONS).read(), run.name, task))
     with replacing_file(published.predictions) as temporary:
         pq.write_table(pa.concat_tables(tables), temporary, compression="zstd")
     lines: list[NamedEpochLine] = [{"run": run.name, **line} for run in planned for line in read_epochs(run.finished)]
@@ -85,6 +90,7 @@ def provenance_record(
     Code, packages and hardware of a run are those of the try that finished it, which may have been another process
     than this one. `seconds` counts the runs whose predictions are published, `gpu_hours` the grid's trials too.
     """
+    made = Finetuning(output)
     runs = {run.name: _record_of(run) for run in planned}
     tried = {run.fingerprint: _record_of(run) for run in trials}
     hours = {record["fingerprint"]: record.get("gpu_hours", 0.0) for record in (*runs.values(), *tried.values())}
@@ -94,7 +100,7 @@ def provenance_record(
         model=settings["model"],
         dataset=settings["dataset"],
         fingerprint=training["fingerprint"],
-        outputs={PREDICTIONS: sha256_of_file(output / PREDICTIONS)},
+        outputs={path.name: sha256_of_file(path) for path in (made.predictions, made.metrics, made.training)},
         seeds=sorted({run.seed for run in planned}),
         steps=training["steps"],
         gpu_hours=round(sum(hours.values()), 5),
@@ -108,6 +114,6 @@ def _record_of(run: PlannedRun) -> dict[str, Any]:
     path = run.finished / PROVENANCE
     if not path.is_file():
         return {"fingerprint": run.fingerprint, "seed": run.seed, "fold": run.fold}
-    record = read_json(path)
+    record: dict[str, Any] = dict(read_provenance(path))
     del record["inputs"]
     return record

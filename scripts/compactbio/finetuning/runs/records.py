@@ -10,8 +10,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-from compactbio.errors import UserError
-from compactbio.files import read_json, read_json_lines, write_text
+from compactbio.digests import AGAIN
+from compactbio.files import read_json, write_text
+from compactbio.forms import read_json_lines
+from compactbio.provenance import require_written
 from compactbio.settings.results import Finetuning
 from compactbio.settings.runs import Options
 
@@ -91,7 +93,7 @@ class NamedEpochLine(EpochLine):
 
 def read_result(folder: Path) -> RunResult:
     """Return the result of the finished run in a folder."""
-    result: RunResult = read_json(folder / RESULT)
+    result: RunResult = read_json(folder / RESULT, RunResult, f"delete {folder} and {AGAIN}")
     return result
 
 
@@ -101,20 +103,20 @@ def read_training(path: Path) -> TrainingRecord:
     Raises:
         UserError: it is missing, or is none that finetune_model wrote.
     """
-    content: TrainingRecord = read_json(path)
-    if not isinstance(content, dict) or not isinstance(content.get("runs"), list):
-        raise UserError(f"{path} has no list of runs: finetune_model writes it")
+    require_written(path)
+    content: TrainingRecord = read_json(path, TrainingRecord, f"finetune_model writes it: delete it and {AGAIN}")
     return content
 
 
 def read_epochs(folder: Path) -> list[EpochLine]:
     """Return the epochs of the finished run in a folder."""
-    return read_json_lines(folder / METRICS)
+    return read_json_lines(folder / METRICS, EpochLine)
 
 
 def read_named_epochs(path: Path) -> list[NamedEpochLine]:
     """Return the epochs of all runs in a published metrics.jsonl."""
-    return read_json_lines(path)
+    require_written(path)
+    return read_json_lines(path, NamedEpochLine)
 
 
 def write_epochs(path: Path, lines: Iterable[EpochLine]) -> None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from compactbio.card_texts import CARD
-from compactbio.errors import UserError
+from compactbio.errors import UserError, reading
 from compactbio.files import replacing_folder, write_manifest, write_text, write_yaml
 from compactbio.finetuning.examples import Dataset
 from compactbio.finetuning.features import PieceTokenizer
@@ -23,6 +23,7 @@ from compactbio.finetuning.runs.kept_weights import about, kept_digest
 from compactbio.finetuning.runs.model_cards import finetuned_card
 from compactbio.finetuning.runs.outputs import with_run
 from compactbio.finetuning.runs.records import PREDICTIONS, read_training
+from compactbio.provenance import require_written
 from compactbio.reporting.efficiency.measurements import INT8, ONNX, TORCH, DeployedForm
 from compactbio.reporting.efficiency.onnx_files import OnnxModel, check_agreement, export_onnx, quantise
 from compactbio.scoring.folder_scores import score_folder
@@ -112,9 +113,9 @@ def _complete(kept: Path, folder: Path, settings: FinetuningRun, digest: str, no
 def _stored_predictions(folder: Path, settings: FinetuningRun) -> pa.Table:
     """Return the first run's predictions as fine-tuning stored them."""
     path, run = folder / PREDICTIONS, settings["runs"][0]["run"]
-    if not path.is_file():
-        raise UserError(f"{path} does not exist: finetune_model writes it")
-    return pq.read_table(path, filters=[("run", "=", run)])
+    require_written(path)
+    with reading(path, "finetune_model has to make it again"):
+        return pq.read_table(path, filters=[("run", "=", run)])
 
 
 def _scores(form: str, settings: FinetuningRun, table: pa.Table, task_folder: Path) -> dict[str, dict[str, float]]:

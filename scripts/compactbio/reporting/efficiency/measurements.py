@@ -8,6 +8,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from compactbio.errors import UserError
 from compactbio.files import read_json
+from compactbio.provenance import require_written
 
 TORCH, ONNX, INT8 = FORMS = ("torch fp32", "ONNX fp32", "ONNX int8")  # of a deployed model
 Device = Literal["cpu", "cuda"]
@@ -135,7 +136,5 @@ def read_deployment(path: Path | None) -> Deployment | None:
 
 def _read(path: Path, form: type, program: str) -> Any:
     """Return a file's content after comparing its keys with those of a form."""
-    content = read_json(path)
-    if not isinstance(content, dict) or not content.keys() >= form.__annotations__.keys():
-        raise UserError(f"{path} is not a file that {program} wrote")
-    return content
+    require_written(path)
+    return read_json(path, form, f"{program} has to write it again")

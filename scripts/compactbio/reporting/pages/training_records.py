@@ -42,8 +42,6 @@ def read_trained(paths: Iterable[Path]) -> list[Trained]:
     found = []
     for path in paths:
         facts = read_provenance(path)
-        if not isinstance(facts, dict) or not {"seconds", "gpu_hours", "packages", "hardware", "code"} <= facts.keys():
-            raise UserError(f"{path} is no provenance of a training: pretrain_model and finetune_model write it")
         folder, above = path.parent, path.parent.parent
         if above.name == PRETRAINING:
             found.append(Trained(PRETRAINING, folder.name, "", facts))

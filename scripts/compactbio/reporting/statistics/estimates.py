@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from compactbio.errors import UserError
+from compactbio.errors import reading
 from compactbio.files import replacing_file
 
 MEAN, BASELINE, PAIR = "mean", "baseline", "pair"  # kinds of estimates
@@ -85,16 +85,11 @@ def read_estimates(path: Path) -> list[Estimate]:
     Raises:
         UserError: the file is missing or is not of that form.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            header, *rows = csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
-            if tuple(header) != Estimate._fields:
-                raise ValueError("it has other columns")
-            return [_estimate(row) for row in rows]
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: compare_models writes it") from None
-    except ValueError as error:
-        raise UserError(f"{path} is no table of compare_models ({error}): run that program again") from None
+    with reading(path, "run compare_models again"), path.open(encoding="utf-8", newline="") as stream:
+        header, *rows = csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
+        if tuple(header) != Estimate._fields:
+            raise ValueError("it has other columns")
+        return [_estimate(row) for row in rows]
 
 
 def _estimate(row: Sequence[str]) -> Estimate:

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from compactbio.errors import UserError
+from compactbio.errors import UserError, reading
 from compactbio.kinds import KINDS
+from compactbio.provenance import require_written
 
 
 @dataclass
@@ -127,9 +128,8 @@ def _ratio(table: pa.Table, task: str) -> np.ndarray:
 
 def _read(path: Path, **selection: Any) -> pa.Table:
     """Return rows and columns of a file of units."""
-    try:
-        return pq.read_table(path, **selection)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: score_model writes it") from None
-    except (pa.ArrowInvalid, KeyError) as error:
-        raise UserError(f"{path} is no file of units ({error}): score_model has to make it again") from None
+    require_written(path)
+    with reading(path, "score_model has to make it again"):
+        table = pq.read_table(path, **selection)
+        table.validate(full=True)
+        return table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from itertools import compress
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pyarrow.compute as pc
@@ -25,10 +25,18 @@ from compactbio.tasks.rows import GOLDEN, GOLDEN_COPY, Rows
 log = logging.getLogger(__name__)
 
 
+class _Entry(TypedDict):
+    """A question of golden.json: each of its answers in the forms that count."""
+
+    question_id: str
+    answers: list[list[str]]
+
+
 def score_run(finetuned: Finetuned, run: Run) -> Iterator[Scored]:
     """Yield what a run scored under each protocol, a unit being a golden question; write the submission files."""
     what = finetuned.what(run["run"])
-    golden = {entry["question_id"]: entry["answers"] for entry in read_json(finetuned.task_folder / GOLDEN)}
+    entries = read_json(finetuned.task_folder / GOLDEN, list[_Entry], "prepare the dataset again")
+    golden = {entry["question_id"]: entry["answers"] for entry in entries}
     seen = finetuned.seen(finetuned.train, finetuned.test)
     seen_questions = {question for question, shared in zip(finetuned.test["question_id"], seen, strict=True) if shared}
     seen_questions |= golden.keys() & set(finetuned.train["question_id"])  # those without a snippet too
