@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from compactbio import digests
 from compactbio.logs import run_program
 from compactbio.training.deadlines import STOPPING
 from helpers import finetuning, students, tasks
@@ -63,6 +64,7 @@ def start(name: str, line: list[Any]) -> Ended:
     except BaseException:
         code, trace = 1, traceback.format_exc()
     finally:
+        digests._verify.on = False
         sys.argv, sys.stderr, sys.stdout = before[:3]
         os.environ.clear()
         os.environ.update(before[3])
@@ -218,7 +220,6 @@ PROGRAMS: dict[str, Program] = {
             student=STUDENT,
             output=TRAINED / "model",
             metrics=TRAINED / "metrics.jsonl",
-            figure=R / "figures/losses.svg",
         ),
         (*_in(STUDENT, MODEL_FILES), "results/checkpoints/pretraining/Small/*/step-*2/model.safetensors"),
         (str(TRAINED / "training.json"), "results/checkpoints/pretraining/Small/*/metrics.jsonl"),
@@ -252,6 +253,7 @@ PROGRAMS: dict[str, Program] = {
             results=TUNED,
             tasks=TASK,
             output=TUNED.parent / "scores.tsv",
+            classes=TUNED.parent / "classes.tsv",
             units=TUNED.parent / "units.parquet",
         ),
         (str(TUNED / "predictions.parquet"), *_in(TASK, DATA_FILES)),
@@ -285,6 +287,7 @@ PROGRAMS: dict[str, Program] = {
         lambda root: _options(
             root,
             scores=R / "reporting/scores.tsv",
+            classes=TUNED.parent / "classes.tsv",
             trainings=TUNED / "training.json",
             comparisons=R / "reporting/comparisons.tsv",
             efficiency=R / "reporting/efficiency.json",
@@ -292,7 +295,7 @@ PROGRAMS: dict[str, Program] = {
             baseline=MODEL,
             output_dir=R / "tables",
         ),
-        _in(TUNED, ("training.json", "metrics.jsonl")),
+        (*_in(TUNED, ("training.json", "metrics.jsonl")), str(TUNED.parent / "classes.tsv")),
         _in(R / "reporting", ("scores.tsv", "comparisons.tsv", "efficiency.json")),
     ),
     "verify_results": Program(

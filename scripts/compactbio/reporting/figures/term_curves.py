@@ -23,9 +23,9 @@ def draw_terms(model: str, pretraining: Pretraining) -> Figure:
     """Return the figure: the loss, and each term with its weight."""
     lines = pretraining.lines
     steps = [line["step"] for line in lines]
-    names = sorted({name for line in lines for name in line["terms"]})
+    names = sorted({name for line in lines for name in line.get("terms", {})})
     curves = {"loss": [line["loss"] for line in lines]} if len(names) != 1 else {}
-    curves |= {term_title(name): [line["terms"].get(name, math.nan) for line in lines] for name in names}
+    curves |= {term_title(name): [line.get("terms", {}).get(name, math.nan) for line in lines] for name in names}
     figure, axes = plt.subplots(figsize=(7.0, 4.0), layout="constrained")
     every = max(1, round(len(steps) / _MARKS))  # marks too distinguish the curves, not colour alone
     for name, look in line_looks(list(curves)).items():
