@@ -191,5 +191,5 @@ rule summarise_corpus:
         " --corpus {params.corpus:q} --shards {params.shards:q} --tokenizers {params.tokenizers:q}"
         " --table {output.csv:q} {output.md:q}"
         " --lengths-figure {output.lengths:q} {output.lengths_others:q}"
-        " --files-figure {output.files:q} {output.files_others:q} --notice {params.notice:q}"
+        " --files-figure {output.files:q} {output.files_others:q} --notice={params.notice:q}"
         " > {log:q} 2>&1"

@@ -57,7 +57,7 @@ rule build_figures:
         " --scores {input.scores:q} --efficiency {input.efficiency:q} --trainings {params.trainings:q}"
         " --pretrainings {params.pretrainings:q} --trained {params.trained:q}"
         " {params.selection:q}"
-        " --baseline {params.baseline:q} --groups {params.groups:q} --notice {params.notice:q}"
+        " --baseline {params.baseline:q} --groups {params.groups:q} --notice={params.notice:q}"
         " --output-dir {params.figures:q}"
         " > {log:q} 2>&1"
 
@@ -100,5 +100,5 @@ rule describe_run:
         " --scores {input.scores:q} --checks {input.checks:q}"
         " --pretrainings {params.pretrainings:q} --trainings {params.finetunings:q}"
         " --corpus {input.corpus:q} --benchmarks {params.benchmarks:q}"
-        " --notice {params.notice:q} --output-dir {params.folder:q}"
+        " --notice={params.notice:q} --output-dir {params.folder:q}"
         " > {log:q} 2>&1"

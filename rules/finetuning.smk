@@ -62,7 +62,7 @@ rule finetune_model:
         "python {params.scripts:q}/finetune_model.py"
         " --run {input.run:q} --model {params.model:q} --task {params.task:q}"
         " --checkpoints {params.checkpoints:q} --output-dir {params.output_dir:q}"
-        " --notice {params.notice:q} --max-minutes {resources.runtime:q} < /dev/null > {log:q} 2>&1"
+        " --notice={params.notice:q} --max-minutes {resources.runtime:q} < /dev/null > {log:q} 2>&1"
 
 
 rule score_model:

@@ -112,5 +112,5 @@ rule export_model:
         "python {params.scripts:q}/export_model.py"
         " --run {input.run:q} --training {input.training:q}"
         " --student {input.student:q} --output {params.folder:q}"
-        " --metrics {output.metrics:q} --notice {params.notice:q}"
+        " --metrics {output.metrics:q} --notice={params.notice:q}"
         " > {log:q} 2>&1"

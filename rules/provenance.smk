@@ -32,7 +32,7 @@ rule write_citations:
     shell:
         "python {params.scripts:q}/write_citations.py"
         " --config {params.config:q} --sources {input.sources:q} --results {params.results:q}"
-        " --notice {params.notice:q} > {log:q} 2>&1"
+        " --notice={params.notice:q} > {log:q} 2>&1"
 
 
 # Cards of the models that are scored, and of teachers that are trained for them.
@@ -63,7 +63,7 @@ rule write_model_cards:
     shell:
         "python {params.scripts:q}/write_model_cards.py"
         " --config {params.config:q} --sources {input.sources:q} --results {params.results:q}"
-        " --notice {params.notice:q} > {log:q} 2>&1"
+        " --notice={params.notice:q} > {log:q} 2>&1"
 
 
 # Last of all: it describes what the other rules have left.
@@ -94,4 +94,4 @@ rule write_provenance:
     shell:
         "python {params.scripts:q}/write_provenance.py"
         " --config {params.config:q} --sources {input.sources:q} --results {params.results:q}"
-        " --notice {params.notice:q} > {log:q} 2>&1"
+        " --notice={params.notice:q} > {log:q} 2>&1"

@@ -75,7 +75,7 @@ rule measure_deployment:
         "HF_HUB_OFFLINE=1 python {params.scripts:q}/measure_deployment.py"
         " --models {params.models:q} --task {params.task:q} --threads {threads:q}"
         " --repetitions {params.repetitions:q}"
-        " --notice {params.notice:q} --output-dir {params.folder:q} > {log:q} 2>&1"
+        " --notice={params.notice:q} --output-dir {params.folder:q} > {log:q} 2>&1"
 
 
 rule collect_scores:
@@ -213,6 +213,6 @@ rule build_tables:
         " --efficiency {input.efficiency:q} --deployment {input.deployment:q}"
         " --trainings {params.trainings:q}"
         " {params.selection:q}"
-        " --baseline {params.baseline:q} --config {params.config:q} --notice {params.notice:q}"
+        " --baseline {params.baseline:q} --config {params.config:q} --notice={params.notice:q}"
         " --output-dir {params.folder:q}"
         " > {log:q} 2>&1"
