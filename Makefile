@@ -10,7 +10,7 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 	--custom-compile-command "make lock"
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help install demo test test-fast test-cluster test-hostile lint format benchmark checkpoints tables verify status \
+.PHONY: help install demo test test-fast test-gpu test-cluster test-hostile lint format benchmark checkpoints tables verify status \
 	cost site docs lock ready clean-demo
 
 help:  ## list these targets
@@ -42,6 +42,9 @@ test: $(INSTALLED)  ## lint and every test
 
 test-fast: $(INSTALLED)  ## the tests of functions, which start no program: side by side, a minute or two
 	pytest -n auto -m "not slow" tests/unit tests/properties tests/reference
+
+test-gpu:  ## the tests on this machine's GPU: the checkout, torch, transformers, accelerate and pytest are enough
+	python3 -m pytest -m gpu tests/gpu
 
 test-cluster: $(INSTALLED)  ## the tests that start a SLURM on this machine (root, and Debian's slurm-wlm and munge)
 	pytest -m cluster

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from compactbio.digests import add_verify
+from compactbio.errors import UserError
 from compactbio.files import read_json, write_json
 from compactbio.imports import without_collector
 from compactbio.logs import run_program
@@ -36,7 +37,7 @@ from compactbio.settings.results import TrainingResults
 from compactbio.settings.selection import shard_names
 from compactbio.training.checkpoints import STATE, CheckpointFolder
 from compactbio.training.deadlines import StopSignal, deadline_after
-from compactbio.training.error_causes import lacks_memory
+from compactbio.training.error_causes import in_words, lacks_memory
 from compactbio.training.submissions import Submissions
 from compactbio.training.tries import Tries, note_lack_of_memory
 
@@ -149,6 +150,11 @@ def train(inputs: RunInputs, folder: Path, tries: Tries, arguments: argparse.Nam
                 submissions.end(step=step, seconds=checkpoints.seconds(), reason="error")
         else:
             note_lack_of_memory(folder, error)
+        if lacks_memory(error):
+            raise UserError(
+                f"out of memory ({in_words(error).splitlines()[0]}): ask for more memory or GPUs, or for a smaller "
+                "micro_batch_tokens; the next try goes on from the last checkpoint"
+            ) from error
         raise
     logging.info("%s at step %d of %d", result.reason, result.step, result.total_steps)
     if main_process:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import map_dropout
+from helpers.map_terms import FORMULAS, attention_error, inputs, layout_of, term_error
 
 from compactbio.kernels import choice, map_programs
 from compactbio.kernels.attention_maps import (
@@ -18,20 +19,9 @@ from compactbio.kernels.attention_maps import (
     packed_layout,
     padded_layout,
 )
-from compactbio.terms.attention_maps import MAP_EPSILON, attention_kl, attention_mse
+from compactbio.terms.attention_maps import MAP_EPSILON
 
-HEADS = 2
-SEEDS = (5, 2**61 + 7)  # of student and teacher; both halves of the second count
 EVERY_SIZE = pytest.mark.parametrize("sizes", [(64, 64), (26, 64), (32, 32)], ids=str)
-# formula, by_keys, whether queries of padding count: each quirk of the two terms
-FORMULAS = [
-    ("kl", False, False),
-    ("kl", True, False),
-    ("mse", False, True),
-    ("mse", False, False),
-    ("score_mse", False, True),
-    ("score_mse", False, False),
-]
 
 
 @pytest.fixture(autouse=True)
@@ -39,61 +29,10 @@ def one_thread():
     torch.set_num_threads(1)
 
 
-def inputs(lengths, size, seed, length=None, dtype=torch.float32):
-    generator = torch.Generator().manual_seed(seed)
-    shape = (3, len(lengths), HEADS, length or max(lengths), size)
-    return [one.to(dtype).requires_grad_() for one in torch.randn(shape, generator=generator)]
-
-
-def real_tokens(lengths):
-    return torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
-
-
-def plain_maps(query, key, real, seed, dropout):
-    scores = query @ key.transpose(2, 3) * query.shape[-1] ** -0.5
-    maps = scores.masked_fill(~real[:, None, None, :], torch.finfo(scores.dtype).min).softmax(-1)
-    if dropout:
-        maps = maps * map_dropout.factors(seed, len(query), HEADS, query.shape[2], dropout)
-    return scores, maps
-
-
-def plain_term(student, teacher, real, formula, by_keys, over_padding):
-    if formula == "kl":
-        return attention_kl(student[1], teacher[1], real, own_length=by_keys)
-    chosen = 0 if formula == "score_mse" else 1
-    return attention_mse(student[chosen], teacher[chosen], real, over_padding=over_padding)
-
-
-def relative(found, expected):
-    return float((found.detach().double() - expected.detach()).norm() / expected.detach().norm())
-
-
-def compared(lengths, sizes, case, dropouts=(0.0, 0.0), dtype=torch.float32):
-    """Largest relative difference of term and gradients, the plain formulas in float64 from the same numbers."""
-    formula, by_keys, over_padding = case
-    real = real_tokens(lengths)
-    student, teacher = (inputs(lengths, size, number, dtype=dtype) for number, size in enumerate(sizes))
-    exact = [one.detach().double().requires_grad_() for one in student]
-    plain = [
-        plain_maps(*one[:2], real, seed, dropout)
-        for one, seed, dropout in zip((exact, [one.detach().double() for one in teacher]), SEEDS, dropouts, strict=True)
-    ]
-    expected = plain_term(*plain, real, formula, by_keys, over_padding)
-    maps = [
-        Maps(*one[:2], one[0].shape[-1] ** -0.5, dropout, torch.tensor([seed]) if dropout else None)
-        for one, seed, dropout in zip((student, teacher), SEEDS, dropouts, strict=True)
-    ]
-    layout = padded_layout(len(lengths), max(lengths), real, real.device).counting(padding_queries=over_padding)
-    found = compare_maps(*maps, layout, formula, by_keys=by_keys)
-    # a factor as the step's weight and denominator are one
-    gradients = torch.autograd.grad(0.25 * found, student[:2]), torch.autograd.grad(0.25 * expected, exact[:2])
-    return max(relative(found, expected), *map(relative, *gradients))
-
-
 @EVERY_SIZE
 @pytest.mark.parametrize("case", FORMULAS, ids=str)
 def test_a_term_and_its_gradient_are_the_plain_formulas(sizes, case):
-    assert compared((24, 9, 1), sizes, case) < 2e-6
+    assert term_error((24, 9, 1), sizes, case) < 2e-6
 
 
 @pytest.mark.parametrize("case", FORMULAS, ids=str)
@@ -101,38 +40,23 @@ def test_a_term_and_its_gradient_are_the_plain_formulas(sizes, case):
 def test_dropout_on_either_side_is_the_draw_that_was_asked_for(case, dropouts):
     if case[0] == "score_mse":
         dropouts = (0.0, 0.0)  # scores have none
-    assert compared((20, 11), (32, 64), case, dropouts) < 2e-6
+    assert term_error((20, 11), (32, 64), case, dropouts) < 2e-6
 
 
 @pytest.mark.parametrize("case", FORMULAS[:3], ids=str)
 def test_256_keys_fit(case):
-    assert compared((256,), (32, 32), case, (0.1, 0.1)) < 5e-6
+    assert term_error((256,), (32, 32), case, (0.1, 0.1)) < 5e-6
 
 
 def test_half_precision_is_as_near_as_its_numbers_allow():
     for case in FORMULAS:
         dropouts = (0.0, 0.0) if case[0] == "score_mse" else (0.1, 0.1)
-        assert compared((24, 9), (64, 64), case, dropouts, torch.float16) < 2e-3
-
-
-def attention_of(lengths, size, dropout):
-    query, key, value = inputs(lengths, size, 3)
-    maps = Maps(query, key, size**-0.5, dropout, torch.tensor([SEEDS[1]]))
-    layout = padded_layout(len(lengths), max(lengths), real_tokens(lengths), query.device)
-    return [query, key, value], dropped_attention(maps, value, layout)
+        assert term_error((24, 9), (64, 64), case, dropouts, dtype=torch.float16) < 2e-3
 
 
 @pytest.mark.parametrize("size", [26, 64])
 def test_attention_multiplies_the_values_with_the_same_maps(size):
-    lengths = (24, 9, 1)
-    leaves, output = attention_of(lengths, size, 0.2)
-    exact = [one.detach().double().requires_grad_() for one in leaves]
-    maps = plain_maps(*exact[:2], real_tokens(lengths), SEEDS[1], 0.2)[1]
-    expected = (maps @ exact[2]).transpose(1, 2)
-    direction = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1)).double()
-    found = torch.autograd.grad((output * direction.float()).sum(), leaves)
-    gradients = torch.autograd.grad((expected * direction).sum(), exact)
-    assert max(relative(output, expected), *map(relative, found, gradients)) < 2e-6
+    assert attention_error((24, 9, 1), size, 0.2) < 2e-6
 
 
 def test_a_gradient_of_attention_follows_the_draw_of_its_forward_pass():
@@ -155,9 +79,8 @@ def test_a_gradient_of_attention_follows_the_draw_of_its_forward_pass():
 def test_packed_sequences_empty_ones_and_slices_of_memory_change_nothing(formula):
     """Without dropout: a draw depends on a token's place in the micro-batch."""
     lengths = (12, 7)
-    real = real_tokens(lengths)
     sides = [inputs(lengths, 32, seed) for seed in (0, 1)]
-    layout = padded_layout(2, 12, real, real.device).counting(padding_queries=False)
+    layout = layout_of(lengths).counting(padding_queries=False)
     padded = compare_maps(*(Maps(*one[:2], 0.2) for one in sides), layout, formula)
     expected = torch.autograd.grad(padded, sides[0][:2])
 

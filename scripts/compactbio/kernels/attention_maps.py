@@ -19,7 +19,7 @@ logarithm's ratio is 0 there, so leaving them out is exact. Which queries count 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -37,23 +37,30 @@ class Layout:
     Attributes:
         starts, rows, keys: (s,) int32 on the device: a sequence's first token, its queries, its keys. A sequence may
             have none.
+        real: (s,) int32, its queries that are tokens of the corpus, the first ones.
         longest: the largest number of keys or queries that there may be, a constant of the run.
     """
 
     starts: Tensor
     rows: Tensor
     keys: Tensor
+    real: Tensor
     longest: int
 
     def counting(self, *, padding_queries: bool) -> Layout:
         """Return the layout of a term: all queries count, or those of real tokens."""
-        return self if padding_queries else Layout(self.starts, self.keys, self.keys, self.longest)
+        return self if padding_queries else replace(self, rows=self.real)
 
 
-def packed_layout(boundaries: Tensor, longest: int) -> Layout:
-    """Return the layout of sequences without padding, which begin and end at boundaries (s + 1,) int32."""
-    lengths = boundaries.diff()
-    return Layout(boundaries[:-1], lengths, lengths, longest)
+def packed_layout(boundaries: Tensor, longest: int, real_tokens: Tensor | None = None) -> Layout:
+    """Return the layout of sequences without padding, which begin and end at boundaries (s + 1,) int32.
+
+    Args:
+        real_tokens: (1, t) bool; sequences that begin behind the real tokens are fill. None: none is.
+    """
+    lengths, starts = boundaries.diff(), boundaries[:-1]
+    real = lengths if real_tokens is None else lengths * (starts < real_tokens.sum())
+    return Layout(starts, lengths, lengths, real, longest)
 
 
 def padded_layout(count: int, length: int, real_tokens: Tensor | None, device: torch.device) -> Layout:
@@ -61,7 +68,7 @@ def padded_layout(count: int, length: int, real_tokens: Tensor | None, device: t
     starts = torch.arange(0, count * length, length, dtype=torch.int32, device=device)
     rows = torch.full_like(starts, length)
     keys = rows if real_tokens is None else real_tokens.sum(-1, dtype=torch.int32)
-    return Layout(starts, rows, keys, length)
+    return Layout(starts, rows, keys, keys, length)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.masking_utils import sdpa_mask
 
 from compactbio.architectures import architecture_of
+from compactbio.kernels.attention_maps import Layout, Maps, draw_seed, dropped_attention
 from compactbio.pretraining.packed_attention import variable_length_attention
 from compactbio.terms.term import PROBABILITIES, SCORES
 from compactbio.training.dropout import dropout as drop
@@ -26,12 +27,20 @@ class StateCapture:
     (b, heads, length, length) fp32: `probabilities` are zero at padding keys, after dropout where `after_dropout`;
     `scores` are the scaled products before mask and softmax. `query`, `key` and `value` are (b, heads, length, size)
     of the model's own type.
+
+    Where a pass is given a layout, maps are not written: `maps` has what they follow from, by layer, for the kernels.
     """
 
     def __init__(self, wanted: dict[int, set[str]], after_dropout: bool) -> None:
         self.wanted = wanted
         self.after_dropout = after_dropout
+        self.begin(None)
+
+    def begin(self, layout: Layout | None) -> None:
+        """Begin a forward pass, with the micro-batch's layout where `kernels.attention_maps` compares its maps."""
+        self.layout = layout
         self.states: dict[tuple[int, str], list[Tensor]] = {}
+        self.maps: dict[int, Maps] = {}
 
     def wants_maps(self, layer: int) -> bool:
         """Return whether maps of a layer are wanted, which the fast kernels do not give."""
@@ -43,10 +52,12 @@ class StateCapture:
             if state in self.wanted[layer]:
                 self.states.setdefault((layer, state), []).append(tensor)
 
-    def take(self) -> dict[tuple[int, str], list[Tensor]]:
-        """Return the states of the last forward pass and forget them."""
-        taken, self.states = self.states, {}
-        return taken
+    def keep_maps(self, layer: int, query: Tensor, key: Tensor, dropout: float, scaling: float) -> Maps:
+        """Keep what a layer's maps follow from, and return it; dropout has a draw where the terms read it."""
+        dropped = dropout if self.after_dropout else 0.0
+        seed = draw_seed(query.device) if dropped else None
+        self.maps[layer] = Maps(query, key, scaling, dropped, seed)
+        return self.maps[layer]
 
 
 def install_attention(model: PreTrainedModel, wanted: dict[int, set[str]], *, after_dropout: bool) -> StateCapture:
@@ -105,6 +116,13 @@ def captured_attention(
     """
     flagged = getattr(module, "capture", None)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if flagged is not None and flagged[0].layout is not None and flagged[0].wants_maps(flagged[1]):
+        capture, layer = flagged
+        maps = capture.keep_maps(layer, query, key, dropout, scaling)
+        if maps.dropout:  # the output has to have the draw that the terms read
+            return dropped_attention(maps, value, capture.layout), None
+        if kernel is not None:
+            flagged = None
     if kernel is not None:
         assert flagged is None  # maps are not computed
         assert boundaries is not None  # every packed micro-batch for a kernel has them
@@ -131,7 +149,7 @@ def _attend(
     if flagged is not None:
         capture, layer = flagged
         capture.add(layer, query=query, key=key, value=value)
-        if capture.wants_maps(layer):
+        if capture.layout is None and capture.wants_maps(layer):
             return _explicit(capture, layer, query, key, value, mask, dropout, scaling).transpose(1, 2)
     if dropout > 0.0 and query.device.type == "cpu":
         # torch's own function has no kernel with dropout for CPUs and does this in more steps

@@ -13,12 +13,13 @@ from transformers import PreTrainedModel
 
 from compactbio.architectures import architecture_of
 from compactbio.errors import UserError
+from compactbio.kernels.attention_maps import Layout, Maps, compare_maps, packed_layout, padded_layout
 from compactbio.pretraining.attention import StateCapture, install_attention
 from compactbio.pretraining.flops import BACKWARD, forward_cost, shape_of_model
 from compactbio.pretraining.last_layer import install_last_layer
 from compactbio.terms.cost import Cost
 from compactbio.terms.objective import Entry, shape_faults
-from compactbio.terms.term import HIDDEN, LOGITS
+from compactbio.terms.term import HIDDEN, LOGITS, PROBABILITIES, SCORES
 from compactbio.training.dropout import replace_dropout
 from compactbio.training.interface import StepModule
 
@@ -33,6 +34,8 @@ class Outputs:
     logits: Tensor | None  # (m, vocabulary)
     hidden: dict[int, Tensor]  # (b, length, hidden) by index, 0 = embeddings
     attention: dict[tuple[int, str], list[Tensor]]  # by (layer from 1, state): see `attention.StateCapture`
+    maps: dict[int, Maps]  # by layer, in place of written maps
+    layout: Layout | None
 
 
 class Distillation(StepModule):
@@ -53,6 +56,7 @@ class Distillation(StepModule):
         self.student = student
         self.objective = objective
         self.projection = _projection(objective, student, teacher, seed)
+        self.map_kernels = False  # whether maps are compared without being written
         after_dropout = quirks["maps_after_dropout"] == "reference"
         self.student_side = _Side(student, objective, 0, after_dropout=after_dropout, max_length=max_length)
         self.teacher_side: _Side | None = None
@@ -81,6 +85,16 @@ class Distillation(StepModule):
     def reads_attention(self) -> bool:
         """Return whether states of attention are compared in some layers."""
         return self.student_side.reads_attention
+
+    @property
+    def reads_maps(self) -> bool:
+        """Return whether maps of attention are compared."""
+        return any(not {PROBABILITIES, SCORES}.isdisjoint(entry.term.reads) for entry in self.objective)
+
+    @property
+    def reads_only_maps(self) -> bool:
+        """Return whether kernels can compare all that is compared of attention, so that nothing of it is written."""
+        return all(entry.term.on_chip is not None for entry in self.objective if entry.term.reads_attention)
 
     @property
     def head_sizes(self) -> set[int]:
@@ -116,11 +130,12 @@ class Distillation(StepModule):
 
     def forward(self, tensors: dict[str, Any], denominators: Mapping[str, float | Tensor]) -> Tensor:
         """Return this micro-batch's share of the loss; see `micro_batches.collate` for the tensors and counts."""
-        student = self.student_side.run(tensors)
+        layout = layout_of(tensors) if self.map_kernels else None
+        student = self.student_side.run(tensors, layout)
         teacher = None
         if self.teacher_side is not None:
             with torch.no_grad():  # not inference_mode: its results could not enter a loss
-                teacher = self.teacher_side.run(tensors)
+                teacher = self.teacher_side.run(tensors, layout)
         total = torch.zeros((), device=tensors["input_ids"].device)
         self.last_terms = {}
         for entry in self.objective:
@@ -139,19 +154,28 @@ class Distillation(StepModule):
             return function(student.logits, teacher.logits, **_counted(tensors.get("real_rows")))
         sums = []
         for ours, theirs in entry.layers:
+            if ours in student.maps and term.on_chip is not None:
+                maps = student.maps[ours], teacher.maps[theirs]
+                assert student.layout is not None  # it came with the maps
+                counting = student.layout.counting(padding_queries=term.over_padding)
+                sums.append(compare_maps(*maps, counting, **term.on_chip))
+                continue
             if term.reads_attention:
                 states = [student.attention[ours, state] for state in term.reads]
                 states += [teacher.attention[theirs, state] for state in term.reads]
                 sums += [function(*one, tensors.get("real_tokens")) for one in zip(*states, strict=True)]
                 continue
             mine, target = student.hidden[ours], teacher.hidden[theirs]
-            counted: dict[str, Tensor] = {}
-            if not term.over_padding:
+            counts = tensors["real_tokens"] if _is_whole(tensors) else None
+            if term.over_padding:
+                mine, target = mine.flatten(0, 1), target.flatten(0, 1)
+                if counts is not None:  # rows of padding alone are fill
+                    counts = counts.any(-1, keepdim=True).expand_as(counts)
+            else:
                 mine, target = _real(mine, tensors), _real(target, tensors)
-                counted = _counted(tensors["real_tokens"].flatten()) if _is_whole(tensors) else {}
             if term.projects and self.projection is not None:
                 mine = self.projection(mine)
-            sums.append(function(mine, target, **counted))
+            sums.append(function(mine, target, **_counted(None if counts is None else counts.flatten())))
         return torch.stack(sums).sum()
 
 
@@ -186,9 +210,16 @@ class _Side:
         """Return the arithmetic of a forward pass."""
         return forward_cost(self.model, head=self.logits, last_at_masked=self.last_at_masked)
 
-    def run(self, tensors: dict[str, Any]) -> Outputs:
-        """Return logits at the masked positions, hidden states and states of attention of a micro-batch."""
+    def run(self, tensors: dict[str, Any], layout: Layout | None = None) -> Outputs:
+        """Return logits at the masked positions, hidden states and states of attention of a micro-batch.
+
+        Args:
+            layout: of the micro-batch, where kernels compare its maps.
+        """
+        self.capture.begin(layout)
         real = None if "kernel" in tensors else tensors.get("real_tokens")
+        if real is not None and "real_rows" in tensors:
+            real = real | ~real.any(-1, keepdim=True)  # softmax needs a key in rows of fill too
         packed = {name: tensors[name] for name in PACKED if name in tensors}
         masked = {name: tensors[name] for name in MASKED if name in tensors} if self.last_at_masked else {}
         if self.borders is not None:
@@ -210,7 +241,16 @@ class _Side:
                 rows = rows.index_select(0, tensors["masked_positions"])
             logits = self.architecture.mlm_logits(self.model, rows)
         hidden = {index: output.hidden_states[index] for index in self.hidden}
-        return Outputs(logits, hidden, self.capture.take())
+        return Outputs(logits, hidden, self.capture.states, self.capture.maps, layout)
+
+
+def layout_of(tensors: dict[str, Any]) -> Layout:
+    """Return where the sequences of a micro-batch lie, for kernels."""
+    real = tensors.get("real_tokens")
+    if "kernel" in tensors:
+        return packed_layout(tensors["boundaries"], tensors["longest"], real)
+    count, length = tensors["input_ids"].shape
+    return padded_layout(count, length, real, tensors["input_ids"].device)
 
 
 def _counted(real: Tensor | None) -> dict[str, Tensor]:

@@ -62,6 +62,10 @@ class FixedShape:
         """Return ranges [begin, end) over sequences in their order, as few as fit each."""
         return _cuts(lengths.tolist(), rows_of(masked_lengths).tolist(), self.capacity)
 
+    def collate(self, lengths: np.ndarray, **texts: Any) -> MicroBatch:
+        """Return a micro-batch of sequences: see `collate_fixed`."""
+        return collate_fixed(lengths, **texts, shape=self)
+
     def record(self) -> dict[str, Any]:
         """Return what a run's records say of it."""
         return asdict(self)
@@ -82,10 +86,14 @@ def shape_for(positions: int, sequences: int, *, max_length: int, fraction: floa
 
     More than that, which is rare, goes to another micro-batch.
     """
-    fills = math.ceil(positions / max_length)
-    expected = fraction * positions + DEVIATIONS * math.sqrt(fraction * (1.0 - fraction) * positions)
-    rows = _rounded_up(max(math.ceil(expected), max_length) + fills)
+    rows = masked_rows(positions, fraction, max_length, fills=math.ceil(positions / max_length))
     return FixedShape(positions, sequences, rows, max_length, kernel)
+
+
+def masked_rows(positions: int, fraction: float, max_length: int, *, fills: int = 0) -> int:
+    """Return how many rows take what masking a fraction of positions selects, and one for each sequence of fill."""
+    expected = fraction * positions + DEVIATIONS * math.sqrt(fraction * (1.0 - fraction) * positions)
+    return _rounded_up(max(math.ceil(expected), max_length) + fills)
 
 
 def plan_shape(

@@ -7,9 +7,12 @@ import math
 from typing import Any
 
 import numpy as np
+import torch
 from accelerate import Accelerator
 
+from compactbio.architectures import architecture_of
 from compactbio.corpus.tokens import TokenStore
+from compactbio.kernels.choice import refusal
 from compactbio.pretraining.attention import attention_dropout
 from compactbio.pretraining.distillation import Distillation
 from compactbio.pretraining.fixed_shape import FixedShape, collate_fixed, plan_shape, shape_for, smallest_positions
@@ -17,6 +20,7 @@ from compactbio.pretraining.masking import Masking
 from compactbio.pretraining.memory_probe import full_sequences, probe_positions
 from compactbio.pretraining.micro_batches import PretrainingBatches, collate
 from compactbio.pretraining.packed_attention import LOOP, packed_layout
+from compactbio.pretraining.padded_classes import PaddedClasses, plan_classes
 from compactbio.pretraining.sampling import share_of_process
 from compactbio.training.interface import MicroBatch
 from compactbio.training.processes import precision_of
@@ -42,18 +46,21 @@ def batches_of(
     """
     over_padding = any(entry.term.over_padding for entry in module.objective)
     device, most = accelerator.device, micro_batch_tokens
+    module.map_kernels = takes_map_kernels(module, device, precision_of(accelerator), masking.max_length)
     packed = packed_layout(
         device,
         precision=precision_of(accelerator),
         attention_dropout=max(map(attention_dropout, module.models)),
         reads_attention=module.reads_attention,
+        maps_packed=module.map_kernels and module.reads_only_maps,
         over_padding=over_padding,
         takes_fill=module.takes_fill,
         head_sizes=module.head_sizes,
     )
     steps = sampled_steps(store, masking, accelerator.num_processes)
     largest = _largest(steps, masking.max_length, padded=packed is None)
-    fixed: FixedShape | None = None
+    fixed: FixedShape | PaddedClasses | None = None
+    border = int(module.sees_neighbours)
     if device.type == "cpu":
         most = TOKENS_ON_CPU if most is None else most
         most = min(most, max(PACKED_TOKENS_ON_CPU, masking.max_length)) if packed else most
@@ -73,6 +80,15 @@ def batches_of(
             fraction=masking.fraction,
             kernel=packed,
         )
+    elif device.type != "cpu" and module.takes_fill:
+        fixed = plan_classes(
+            steps,
+            most_positions=most,
+            max_length=masking.max_length,
+            to_max_length=over_padding,
+            border=border,
+            fraction=masking.fraction,
+        )
     logging.info("micro-batches of %d tokens, %s", most, fixed or ("packed" if packed else "padded"))
     return PretrainingBatches(
         store,
@@ -82,11 +98,22 @@ def batches_of(
         packed=packed is not None,
         fixed=fixed,
         to_max_length=over_padding,
-        border=int(module.sees_neighbours),
+        border=border,
         enough_tokens=ENOUGH_TOKENS,
         rank=accelerator.process_index,
         processes=accelerator.num_processes,
     )
+
+
+def takes_map_kernels(module: Distillation, device: torch.device, precision: str, max_length: int) -> bool:
+    """Return whether kernels compare the attention maps of two models, which else are written; the log says why not."""
+    if not module.reads_maps or device.type == "cpu":
+        return False
+    modules = [architecture_of(model).attention_modules(model)[0] for model in module.models]
+    student, teacher = (one.attention_head_size for one in modules)
+    reason = refusal(device, precision=precision, longest=max_length, head_sizes=(student, teacher))
+    logging.info("attention maps: %s", f"written, for {reason}" if reason else "compared on the chip, by Triton")
+    return reason is None
 
 
 def sampled_steps(store: TokenStore, masking: Masking, processes: int) -> list[np.ndarray]:

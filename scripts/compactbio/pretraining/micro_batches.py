@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from compactbio.corpus.tokens import TokenStore
-from compactbio.pretraining.fixed_shape import FixedShape, collate_fixed, counts_of
+from compactbio.pretraining.fixed_shape import FixedShape, counts_of
 from compactbio.pretraining.masking import Masking, column_numbers
+from compactbio.pretraining.padded_classes import PaddedClasses
 from compactbio.pretraining.sampling import GlobalOrder, share_of_process
 from compactbio.terms.cost import Cost
 from compactbio.training.cuts import fewest_cuts, padded_cuts, padded_length
@@ -25,7 +26,7 @@ class PretrainingBatches:
         micro_batch_tokens: positions of a micro-batch at most, padding included.
         cost: the arithmetic of a step, counted as `flops`; None: it is not.
         packed: sequences stand one behind the other, without padding; else padded.
-        fixed: the one shape of packed micro-batches whose shapes repeat; None: they follow their sequences.
+        fixed: the shapes of micro-batches, where they repeat; None: they follow their sequences.
         to_max_length: pad every sequence to `max_length` (for terms that average over padding).
         border: see `padded_length`; 1 for a model whose embedding of a token sees the next token.
         enough_tokens: positions from which on a padded micro-batch ends rather than pad; None: fill it.
@@ -39,7 +40,7 @@ class PretrainingBatches:
         micro_batch_tokens: int,
         cost: Cost | None = None,
         packed: bool = False,
-        fixed: FixedShape | None = None,
+        fixed: FixedShape | PaddedClasses | None = None,
         to_max_length: bool = False,
         border: int = 0,
         enough_tokens: int | None = None,
@@ -75,7 +76,7 @@ class PretrainingBatches:
             part = slice(ends[start], ends[end])
             texts = {"original": joined[part], "inputs": masked.inputs[part], "selected": masked.selected[part]}
             if self.fixed is not None:
-                batch = collate_fixed(lengths[start:end], **texts, shape=self.fixed, pad_id=pad_id)
+                batch = self.fixed.collate(lengths[start:end], **texts, pad_id=pad_id)
             else:
                 length = None if self.packed else padded_length(int(lengths[start]), **self.padding)
                 batch = collate(lengths[start:end], **texts, length=length, pad_id=pad_id, max_length=self.max_length)

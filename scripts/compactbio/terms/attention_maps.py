@@ -62,7 +62,14 @@ TERMS = (
         "key_rows",
         title="KL divergence of attention",
         arguments={"own_length": False},
-        sound={"attention_kl_denominator": {"denominator": "tokens", "arguments": {"own_length": True}}},
+        sound={
+            "attention_kl_denominator": {
+                "denominator": "tokens",
+                "arguments": {"own_length": True},
+                "on_chip": {"formula": "kl", "by_keys": True},
+            }
+        },
+        on_chip={"formula": "kl"},
         mismatch=same_heads,
     ),
     Term(
@@ -73,8 +80,9 @@ TERMS = (
         title="MSE of attention",
         arguments={"over_padding": True},
         over_padding=True,
+        on_chip={"formula": "mse"},
         sound={
-            "attention_maps": {"reads": (SCORES,)},
+            "attention_maps": {"reads": (SCORES,), "on_chip": {"formula": "score_mse"}},
             "mse_over_padding": {
                 "denominator": "token_pairs",
                 "arguments": {"over_padding": False},

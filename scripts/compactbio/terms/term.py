@@ -69,6 +69,7 @@ class Term:
         over_padding: padding positions count too, so sequences are padded to max_length.
         projects: the student's states are mapped to the teacher's hidden size where the two differ.
         sound: by quirk, the fields that are different where it is `sound`.
+        on_chip: arguments of `kernels.attention_maps.compare_maps` where it gives the term; None: maps are written.
         mismatch: returns why the shapes of student and teacher do not fit under these options, and the fix, or None.
         title: in words, for figures.
         cost: returns the FLOPs of a forward pass for one pair of layers, of student and teacher, beyond the models'.
@@ -84,6 +85,7 @@ class Term:
     over_padding: bool = False
     projects: bool = False
     sound: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    on_chip: Mapping[str, Any] | None = None
     mismatch: Callable[[Shape, Shape, Mapping[str, Any]], str | None] = lambda student, teacher, options: None
     cost: Callable[[Shape, Shape], tuple[Cost, Cost]] = lambda student, teacher: (Cost(), Cost())
     title: str = ""
@@ -101,7 +103,7 @@ class Term:
     @property
     def takes_fill(self) -> bool:
         """Return whether it can leave out the fill of micro-batches of fixed shape."""
-        return not self.needs_teacher or "real" in signature(self.function).parameters
+        return not self.needs_teacher or not {"real", "real_tokens"}.isdisjoint(signature(self.function).parameters)
 
     @property
     def is_layered(self) -> bool:
