@@ -128,6 +128,13 @@ def test_categories_are_ordered_for_a_reviewer(browser: Any, report: Path) -> No
     assert menu(browser) == [f"{number} {name}" for number, name in enumerate(CATEGORIES, start=1)]
 
 
+def test_it_begins_with_the_notice_and_the_verdict(browser: Any, report: Path) -> None:
+    browser.get(report.as_uri())
+    wait(browser, lambda: "Highest average" in browser.find_element("css selector", "body").text)
+    text = browser.find_element("css selector", "body").text
+    assert text.index("Generated data: the corpus") < text.index("Highest average over all kinds of task")
+
+
 def test_every_result_of_the_report_was_opened(browser: Any, opened: dict[str, dict[str, Any]]) -> None:
     assert set(opened) == set(browser.execute_script("return Object.keys(results)"))
     figures = {Path(path).stem for path, facts in opened.items() if facts["kind"] == "image"}

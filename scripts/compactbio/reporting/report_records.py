@@ -55,7 +55,7 @@ BOTH = (REFERENCE, STANDARD)  # a section for each protocol
 OPTIONS = ("learning_rate", "batch_size", "epochs")  # hyper-parameters that the table of fine-tuning shows
 PLACE = ("dataset", "model", "protocol", "metric")
 
-INDEX = Record("index", "First page: verdict, summary, deviations", "1 What was run", "first_page.build")
+INDEX = Record("index", "First page of the results", "1 What was run", "first_page.build")
 
 TABLES = (
     TableRecord(
