@@ -163,6 +163,15 @@ def test_other_digests_and_many_large_files_in_threads(tmp_path, monkeypatch):
     assert (found.files, found.bytes) == (9, 9 * 100_001)
 
 
+def test_long_hashing_says_how_far_it_is(tmp_path, monkeypatch, caplog):
+    for name, value in (("SHORT_BYTES", 1), ("LONG_BYTES", 1), ("PROGRESS_SECONDS", 0.0)):
+        monkeypatch.setattr(digests, name, value)
+    with caplog.at_level("INFO"):
+        require_same([write(tmp_path / str(number), b"x" * 1000) for number in range(3)])
+    assert caplog.messages[0] == "comparing 3 files, 0.0 GB, with their recorded digests"
+    assert all(message.endswith("GB/s") for message in caplog.messages[1:]) and len(caplog.messages) > 1
+
+
 def test_of_several_processes_the_first_compares(tmp_path, monkeypatch, hashed):
     file = write(tmp_path / "a", b"1")
     monkeypatch.setenv("RANK", "1")

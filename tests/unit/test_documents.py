@@ -17,7 +17,8 @@ DOCUMENTS = ("CHANGELOG.md", "results/README.md", *PAGES)
 LIBRARY = ROOT / "scripts" / "compactbio"
 PLACES = (ROOT, ROOT / "scripts", LIBRARY)  # where a path of the documents may begin
 SITE_FILES = {"profiles/slurm/partitions.yaml", "profiles/slurm/site.env", "envs/compactbio.sif"}  # a site makes them
-OTHER_OPTIONS = {  # of commands that are not ours
+OTHER_OPTIONS = {  # of commands that are not ours, and one that the library adds to many programs
+    "digests.add_verify": {"--verify"},
     "pip": {"--force-reinstall", "--index-url"},
     "apptainer": {"--nv", "--bind"},
     "docker": {"--tag"},
