@@ -8,6 +8,7 @@ from pathlib import Path
 
 from compactbio.digests import add_verify
 from compactbio.logs import run_program
+from compactbio.provenance import note_digest
 from compactbio.reporting.collected_scores import collect_scores
 from compactbio.reporting.options import of_each
 from compactbio.scoring.score_rows import Score, write_scores
@@ -26,6 +27,7 @@ def main() -> None:
     arguments = parser.parse_args()
     scores = collect_scores(of_each(arguments.scores, arguments.models, [""]), Score)
     write_scores(arguments.output, scores, Score)
+    note_digest(arguments.output)
     models = {score.model for score in scores}
     log.info("%d scores of %d models written to %s", len(scores), len(models), arguments.output)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from compactbio.digests import add_verify
 from compactbio.errors import UserError
 from compactbio.logs import run_program
+from compactbio.provenance import note_digest
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ def main() -> None:
     units = of_each(arguments.units, arguments.models, [""])
     estimates = compare(units, baseline=arguments.baseline, resamples=arguments.resamples, seed=arguments.seed)
     write_estimates(arguments.output, estimates)
+    note_digest(arguments.output)
     log.info("%d estimates of %d models written to %s", len(estimates), len(units), arguments.output)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from compactbio.digests import add_verify
 from compactbio.files import write_json
 from compactbio.logs import run_program
+from compactbio.provenance import note_digest
 from compactbio.reporting.efficiency.timing import add_options, named_folders, settings_of
 from compactbio.students.weights import weight_files
 
@@ -44,6 +45,7 @@ def main() -> None:
         folders, settings, flop_lengths=arguments.flop_lengths, use_gpu=arguments.device == "auto"
     )
     write_json(arguments.output, measured)
+    note_digest(arguments.output)
 
 
 if __name__ == "__main__":

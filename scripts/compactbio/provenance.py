@@ -12,10 +12,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, Unpack
 
-from compactbio.digests import AGAIN, Recorded, require_same
-from compactbio.files import MANIFEST, read_json, write_json
+from compactbio.digests import AGAIN, Recorded, require_same, sha256_of_file
+from compactbio.errors import reading
+from compactbio.files import MANIFEST, read_json, write_json, write_text
 
 PROVENANCE = "provenance.json"
+NOTED = ".sha256"  # ends the name of a file that holds the digest of the file beside it
 PACKAGES = (
     "torch",
     "transformers",
@@ -145,8 +147,25 @@ def read_provenance(path: Path) -> Provenance:
     return record
 
 
+def note_digest(path: Path) -> None:
+    """Write a result's sha256 beside it, in the form of `sha256sum`, where it has no provenance.json of its own."""
+    write_text(path.with_name(f"{path.name}{NOTED}"), f"{sha256_of_file(path)}  {path.name}\n")
+
+
+def noted_digest(record: Path) -> Recorded:
+    """Return a result with the digest in the file beside it that `note_digest` wrote.
+
+    Raises:
+        UserError: the file holds no digest.
+    """
+    path = record.with_suffix("")
+    with reading(record, f"delete it and {path} and {AGAIN}"):
+        [digest, _] = record.read_text(encoding="utf-8").split()
+    return Recorded(path, digest, record, f"delete {path} and {AGAIN}")
+
+
 def require_written(*paths: Path) -> None:
-    """Compare results with the digests that their program left in provenance.json beside them.
+    """Compare results with the digests that their program left beside them, in provenance.json or by `note_digest`.
 
     What has no such record, or is not there, is taken as it is: a user's own file, or one of an older version.
 
@@ -158,6 +177,9 @@ def require_written(*paths: Path) -> None:
         if path.is_file() and record.is_file():
             outputs = recorded_outputs(path.parent, read_provenance(record), record)
             require_same(output for output in outputs if output.path == path)
+        noted = path.with_name(f"{path.name}{NOTED}")
+        if path.is_file() and noted.is_file():
+            require_same([noted_digest(noted)])
 
 
 def recorded_outputs(folder: Path, provenance: Provenance, record: Path) -> list[Recorded]:

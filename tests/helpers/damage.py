@@ -145,7 +145,13 @@ BARE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "compare_models": ((str(TUNED.parent / "provenance.json"),), (str(TUNED.parent / "units.parquet"),)),
     "collect_scores": ((str(TUNED.parent / "provenance.json"),), (str(TUNED.parent / "scores.tsv"),)),
     "measure_efficiency": ((str(TRAINED / "model/manifest.json"),), _in(TRAINED / "model", MODEL_FILES[:2])),
-    "build_tables": ((str(TUNED / "provenance.json"),), _in(TUNED, ("training.json", "metrics.jsonl"))),
+    "build_tables": (
+        (str(TUNED / "provenance.json"), *_in(R / "reporting", ("comparisons.tsv.sha256", "efficiency.json.sha256"))),
+        (
+            *_in(TUNED, ("training.json", "metrics.jsonl")),
+            *_in(R / "reporting", ("comparisons.tsv", "efficiency.json")),
+        ),
+    ),
 }
 
 # In the order in which the world is made.
@@ -295,8 +301,12 @@ PROGRAMS: dict[str, Program] = {
             baseline=MODEL,
             output_dir=R / "tables",
         ),
-        (*_in(TUNED, ("training.json", "metrics.jsonl")), str(TUNED.parent / "classes.tsv")),
-        _in(R / "reporting", ("scores.tsv", "comparisons.tsv", "efficiency.json")),
+        (
+            *_in(TUNED, ("training.json", "metrics.jsonl")),
+            str(TUNED.parent / "classes.tsv"),
+            *_in(R / "reporting", ("scores.tsv", "comparisons.tsv", "efficiency.json")),
+        ),
+        (str(R / "reporting/scores.tsv.sha256"),),
     ),
     "verify_results": Program(
         lambda root: _options(root, results=R, downloads=Path("downloads")),

@@ -14,7 +14,7 @@ from compactbio.downloads.checksums import parse_md5
 from compactbio.downloads.pins import DIGESTS, read_pins
 from compactbio.errors import UserError, reading
 from compactbio.files import MANIFEST, read_manifest_alone, recorded_files
-from compactbio.provenance import PROVENANCE, read_provenance, recorded_outputs
+from compactbio.provenance import NOTED, PROVENANCE, noted_digest, read_provenance, recorded_outputs
 from compactbio.settings.results import Downloads, Results, find
 from compactbio.tasks.prepare import read_source
 
@@ -44,6 +44,8 @@ def recorded_everywhere(results: Results[Path], downloads: Downloads[Path]) -> t
         take(path, lambda path: _of_manifest(path, f"delete {path.parent} and {AGAIN}"))
     for path in _files(results.folder, PROVENANCE):
         take(path, lambda path: recorded_outputs(path.parent, read_provenance(path), path))
+    for path in _files(results.folder, f"*{NOTED}"):
+        take(path, lambda path: [noted_digest(path)])
     for path in find(results, results.corpus.text("*")):
         take(path, recorded_texts)
     for path in find(results, results.corpus.baseline("*")):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from compactbio.errors import reading
 from compactbio.files import replacing_file
+from compactbio.provenance import require_written
 
 MEAN, BASELINE, PAIR = "mean", "baseline", "pair"  # kinds of estimates
 ALPHA = 0.05
@@ -85,6 +86,7 @@ def read_estimates(path: Path) -> list[Estimate]:
     Raises:
         UserError: the file is missing or is not of that form.
     """
+    require_written(path)
     with reading(path, "run compare_models again"), path.open(encoding="utf-8", newline="") as stream:
         header, *rows = csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
         if tuple(header) != Estimate._fields:
