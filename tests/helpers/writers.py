@@ -123,7 +123,7 @@ def export_model(folder: Path) -> Write:
     (folder / "run.yaml").write_text(yaml.safe_dump(tiny.run_settings(tiny.MLM, model="Small")))
     given = ("--run", folder / "run.yaml", "--training", folder / "training.json", "--student", student)
     written = ("--output", folder / OUT / "model", "--metrics", folder / OUT / "metrics.jsonl")
-    return call("export_model", *given, *written, "--figure", folder / OUT / "curve.svg")
+    return call("export_model", *given, *written)
 
 
 def save_checkpoint(folder: Path) -> Write:

@@ -18,14 +18,13 @@ from helpers.corpus import awkward_records, write_baseline
 from helpers.finetuning import NER_LABELS, run_settings
 from helpers.reporting import DATASETS, deployment_file, efficiency_file, write_results
 from helpers.students import DEFINITION, definition, random_model, write_published
-from helpers.tasks import NER, write_ner, write_tar
+from helpers.tasks import NER, write_ner, write_sources, write_tar
 from helpers.units import run_units
 
 MODELS = ("BioBERT-v1.1", "DistilBioBERT")
 FEW = {"NCBI-disease": DATASETS["NCBI-disease"], "GAD": DATASETS["GAD"]}
 SELECTION = ["--models", *MODELS, "--datasets", *(f"{name}:{task}" for name, (task, _) in FEW.items())]
 SELECTION += ["--baseline", MODELS[0]]
-HEADER = "name\tmember\turl\tmirrors\tversion\tsha256\tlicence\tcitation\tnote\n"
 
 
 @dataclass
@@ -121,15 +120,15 @@ def pretrain_model(world: Path, made: Made) -> Writer:
 
 def export_model(world: Path, made: Made) -> Writer:
     training, student = made["pretrain_model"] / "training.json", made["initialise_student"] / "student"
-    outputs = ("--output", "model", "--metrics", "metrics.jsonl", "--figure", "terms.svg", "--figure", "terms.png")
+    outputs = ("--output", "model", "--metrics", "metrics.jsonl")
     return _writer(
         "export_model", "--run", _pretraining_run(world), "--training", training, "--student", student, *outputs
     )
 
 
 def fetch_task_data(world: Path, made: Made) -> Writer:
-    table, archive = world / "sources.tsv", write_tar(world / "genes.tar.gz", {"d/a.tsv": "A", "d/b.tsv": "B"})
-    table.write_text(HEADER + "s\t\thttps://example.org/x.tar.gz\t\t1\t\tfree\tSomeone\t\ns\td/a.tsv" + "\t" * 7 + "\n")
+    archive = write_tar(world / "genes.tar.gz", {"d/a.tsv": "A", "d/b.tsv": "B"})
+    table = write_sources(world / "sources.tsv", {"name": "s", "version": "1"}, {"name": "s", "member": "d/a.tsv"})
     options = ("--source", "s", "--table", table, "--url", archive.as_uri())
     return _writer("fetch_task_data", *options, "--cache", "cache", "--output", "source.json")
 
@@ -159,7 +158,8 @@ def score_model(world: Path, made: Made) -> Writer:
     predictions = made["finetune_model"] / "out" / "predictions.parquet"
     (folder / "predictions.parquet").write_bytes(predictions.read_bytes())
     options = ("--model", "tiny", "--results", folder, "--tasks", made["prepare_task"] / "toy")
-    return _writer("score_model", *options, "--output", "scores.tsv", "--units", "units.parquet")
+    outputs = ("--output", "scores.tsv", "--classes", "classes.tsv", "--units", "units.parquet")
+    return _writer("score_model", *options, *outputs)
 
 
 def _results(world: Path) -> Path:
