@@ -14,6 +14,7 @@ import pretrain_model
 import torch
 import yaml
 
+from compactbio.pretraining import layout
 from compactbio.training.deadlines import STOPPING
 from compactbio.training.progress import read_metrics
 from helpers import pretraining as tiny
@@ -91,20 +92,31 @@ def launched(line, output, processes):
     )
 
 
-def start_ranks(line, count):
-    """Start the processes of a run without a launcher, forked from one that has torch: seconds less a start."""
+def one_shape():
+    """Have micro-batches of one shape, as on a GPU, with plain attention in place of its kernels."""
+    layout.packed_layout = lambda *arguments, **options: "masked"
+    layout.PACKED_TOKENS_ON_CPU = 128
+
+
+def start_ranks(line, count, prepare=None):
+    """Start the processes of a run without a launcher, forked from one that has torch: seconds less a start.
+
+    `prepare` is called in each before it begins.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torch", "transformers", "accelerate"])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    ranks = [context.Process(target=_run_rank, args=(line, rank, count, port)) for rank in range(count)]
+    ranks = [context.Process(target=_run_rank, args=(line, rank, count, port, prepare)) for rank in range(count)]
     for rank in ranks:
         rank.start()
     return ranks
 
 
-def _run_rank(line, rank, count, port):
+def _run_rank(line, rank, count, port, prepare):
+    if prepare is not None:
+        prepare()
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count), "OMP_NUM_THREADS": "1"}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(1)

@@ -20,6 +20,7 @@ from helpers.pretrain_program import (
     environment,
     launched,
     losses,
+    one_shape,
     run_folder,
     start_ranks,
     write_world,
@@ -49,9 +50,9 @@ def wait_for_step(is_running, output, wanted):
     raise AssertionError(f"over before step {wanted}")
 
 
-def run_ranks(line, count):
+def run_ranks(line, count, prepare=None):
     """Run to the end in `count` processes."""
-    ranks = start_ranks(line, count)
+    ranks = start_ranks(line, count, prepare)
     for rank in ranks:
         rank.join(120)
     assert [rank.exitcode for rank in ranks] == [0] * count
@@ -71,6 +72,16 @@ def test_two_processes_and_other_micro_batches_give_the_same_losses(world, tmp_p
     expected = losses(tmp_path / "one")
     assert losses(tmp_path / "finer") == pytest.approx(expected, rel=1e-5)
     assert losses(tmp_path / "two") == pytest.approx(expected, rel=1e-5)
+
+
+def test_two_processes_with_micro_batches_of_one_shape_give_the_same_losses(world, tmp_path, monkeypatch):
+    """Gradients lie in one buffer, which recorded passes add to and which is summed over the processes."""
+    chosen = {"student": "student-plain", "teacher": "teacher-plain"}
+    assert call(arguments(world, tmp_path / "one", **chosen), monkeypatch) == 0
+    run_ranks(arguments(world, tmp_path / "two", **chosen), 2, one_shape)
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+    [submission] = json.loads((run_folder(tmp_path / "two") / "submissions.json").read_text())
+    assert (submission["processes"], submission["micro_batches"]["layout"]) == (2, "fixed")
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -75,6 +76,22 @@ def test_what_stands_in_the_fill_is_never_read(build):
         gradients.append([value.grad for value in module.parameters()])
     assert losses[0] == losses[1]
     assert all(map(torch.equal, *gradients))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_pass_reads_no_value_of_the_device(case):
+    """Which a capture does not bear: forward and backward on tensors that have shapes and no values, by the kernel."""
+    build, options, objective, has_teacher = CASES[case]
+    teacher = tiny.bert(layers=4, dropout=0.1) if has_teacher else None
+    module = distillation(build(dropout=0.1, **options), teacher, objective, tiny.SOUND)
+    [batch] = micro_batches([], fixed=replace(ROOMY, kernel="flash"))
+    for one in module.computing_modules():
+        one.to("meta")
+    tensors = {name: value.to("meta") if torch.is_tensor(value) else value for name, value in batch.tensors.items()}
+    loss = module(tensors, {name: torch.empty((), device="meta") for name in batch.counts})
+    loss.backward()
+    assert loss.shape == ()
+    assert module.student.get_input_embeddings().weight.grad is not None
 
 
 def test_counts_are_those_of_packed_micro_batches():
