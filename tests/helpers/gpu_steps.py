@@ -17,11 +17,11 @@ from compactbio.benchmarks.cases import QUIRKS
 from compactbio.benchmarks.random_tokens import SEED, draw_lengths, write_store
 from compactbio.benchmarks.steps import MASKED_FRACTION, masking_of, padded_step
 from compactbio.pretraining.distillation import Distillation
-from compactbio.pretraining.fixed_shape import plan_shape
 from compactbio.pretraining.layout import batches_of, sampled_steps
 from compactbio.pretraining.micro_batches import PretrainingBatches
 from compactbio.pretraining.padded_classes import plan_classes
 from compactbio.pretraining.sampling import GlobalOrder
+from compactbio.pretraining.shape_sizes import plan_shapes
 from compactbio.students.models import random_masked_lm
 from compactbio.terms.objective import read_objective
 from compactbio.training.capture import MicroSteps
@@ -161,7 +161,7 @@ class Step:
             border = int(module.sees_neighbours)
             fixed: Any = plan_classes(steps, to_max_length=over_padding, border=border, **sizes)
         else:
-            fixed = plan_shape(steps, kernel="masked", **sizes)
+            fixed = plan_shapes(steps, kernel="masked", **sizes)
         return PretrainingBatches(self.store, self.masking, micro_batch_tokens=tokens, fixed=fixed, **common)
 
     def plain(self, dtype: torch.dtype | None = None) -> tuple[float, dict[str, torch.Tensor]]:

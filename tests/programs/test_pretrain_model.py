@@ -226,8 +226,8 @@ def test_micro_batches_of_one_shape_train_the_same_and_the_records_say_what_was_
     sizes = submission["micro_batches"]
     assert sizes["layout"] == "fixed"
     assert sizes["automatic"] is False  # the tests name a number
-    assert 24 < sizes["positions"] <= 128
-    assert sizes["rows"] > 24
+    assert 24 < sizes["shapes"][0]["positions"] <= 128
+    assert all(one["rows"] > 24 for one in sizes["shapes"])
     assert (submission["device"], submission["precision"], submission["deterministic"]) == ("cpu", "fp32", False)
 
 

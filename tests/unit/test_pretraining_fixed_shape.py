@@ -14,7 +14,8 @@ from helpers.objectives import CLOSE, COUNT, ROOMY, assert_equal, distillation, 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compactbio.pretraining.fixed_shape import IGNORED, collate_fixed, plan_shape, rows_of, shape_for
+from compactbio.pretraining.fixed_shape import IGNORED, collate_fixed, rows_of, shape_for
+from compactbio.pretraining.shape_sizes import MOST_SIZES, plan_shapes
 from compactbio.terms.objective import read_objective
 
 LAYERS = [[1, 2], [2, 4]]
@@ -160,28 +161,52 @@ def test_every_sequence_is_held_once_and_no_sequence_is_too_long_or_asked_nothin
         assert tensors["position_ids"].max() < 24
 
 
-def test_the_shape_follows_from_the_steps_and_memory():
-    """As few positions as hold the steps, with little fill, in as few micro-batches as memory takes."""
-    random = np.random.default_rng(5)
-    steps = [np.sort(random.integers(60, 257, 192))[::-1] for _ in range(40)]
-    totals = [lengths.sum() for lengths in steps]
-    whole = plan_shape(steps, most_positions=65536, max_length=256, fraction=0.15, kernel="flash")
-    assert np.mean(totals) < whole.positions < 1.12 * np.mean(totals)
-    parts = plan_shape(steps, most_positions=16384, max_length=256, fraction=0.15, kernel="flash")
-    assert parts.positions <= 16384
-    for shape in (whole, parts):
-        cuts = [shape.cuts(lengths, (0.15 * lengths).astype(int)) for lengths in steps]
-        taken = np.mean([len(one) for one in cuts]) * shape.positions
-        assert taken < 1.15 * np.mean(totals)
-        assert shape.rows < 0.2 * shape.positions + 256
-    assert whole.sequences <= 192
+def steps_of(count, seed):
+    random = np.random.default_rng(seed)
+    return [np.sort(random.integers(60, 257, 192))[::-1] for _ in range(count)]
 
 
-def test_a_single_long_sequence_always_fits():
-    shape = plan_shape([np.array([24])], most_positions=24, max_length=24, fraction=0.15, kernel="masked")
-    assert shape.capacity[0] >= 24
-    assert shape.capacity[2] >= 24
-    assert math.ceil(shape.positions / 24) + shape.sequences == shape.slots
+@pytest.mark.parametrize(("most", "parts"), [(65536, 1), (16384, 2), (8192, 4)])
+def test_sizes_follow_from_the_steps_and_memory(most, parts):
+    """In as few micro-batches as memory takes, little of which is fill, in other steps than those planned for too."""
+    shapes = plan_shapes(steps_of(64, 5), most_positions=most, max_length=256, fraction=0.15, kernel="flash")
+    positions = [shape.positions for shape in shapes.shapes]
+    assert positions == sorted(positions, reverse=True)
+    assert len(set(positions)) == len(positions) <= MOST_SIZES
+    assert positions[0] <= most
+    random = np.random.default_rng(1)
+    taken = tokens = count = 0
+    for lengths in steps_of(100, 6):
+        selected = random.random(lengths.sum()) < 0.15
+        ends = np.concatenate([[0], np.cumsum(lengths)])
+        for begin, end in shapes.cuts(lengths, np.add.reduceat(selected, ends[:-1], dtype=np.int64)):
+            part = slice(ends[begin], ends[end])
+            ids = np.zeros(ends[end] - ends[begin], dtype=np.int64)
+            texts = {"original": ids, "inputs": ids, "selected": selected[part]}
+            batch = shapes.collate(lengths[begin:end], **texts, pad_id=0)
+            taken += batch.tensors["input_ids"].numel()
+            count += 1
+        tokens += lengths.sum()
+    assert taken < 1.05 * tokens
+    assert count / 100 < parts + 0.2
+
+
+def test_a_step_of_one_long_sequence_is_taken():
+    shapes = plan_shapes([np.array([24])], most_positions=24, max_length=24, fraction=0.15, kernel="masked")
+    for shape in shapes.shapes:
+        assert shape.capacity[0] >= 24
+        assert shape.capacity[2] >= 24
+        assert math.ceil(shape.positions / 24) + shape.sequences == shape.slots
+
+
+def test_an_example_of_each_size_fills_it_the_largest_first():
+    shapes = plan_shapes(steps_of(8, 5), most_positions=16384, max_length=256, fraction=0.15, kernel="flash")
+    examples = shapes.examples(vocabulary_size=100, pad_id=0)
+    assert [batch.tensors["input_ids"].numel() for batch in examples] == [one.positions for one in shapes.shapes]
+    for batch, shape in zip(examples, shapes.shapes, strict=True):
+        assert batch.fixed
+        assert batch.counts["tokens"] > 0.95 * shape.positions - 256
+        assert 0.8 * shape.rows < batch.counts["masked"] <= shape.capacity[2]
 
 
 def test_example_has_a_sequence_without_masked_tokens():

@@ -102,6 +102,28 @@ def test_values_of_one_pass_survive_the_next(accelerator):
     assert (loss.item(), terms["squares"].item()) == before
 
 
+def test_passes_recorded_beforehand_leave_no_trace(accelerator):
+    """Other counts, other values: the steps that follow are those of a training without them."""
+    module = Regression(dropout=0.3)
+    gradients = Gradients(list(module.parameters()))
+    steps = MicroSteps(module, gradients, accelerator)
+    examples = micro_batches(99, (8, 4), fixed=True)
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    steps.record(examples)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert len(steps.recorded) == 2
+    assert gradients.buffer is not None and not gradients.buffer.any()
+    calls = module.calls
+    found = []
+    for own in (steps, MicroSteps(module, Gradients(list(module.parameters())), accelerator)):
+        seed_step(7, 1, 0)
+        own.begin({"rows": 12.0, "flops": 3.0})  # a count that examples lack
+        found.append([own(batch)[0].item() for batch in micro_batches(1, (8, 4), fixed=own is steps)])
+    assert found[0] == found[1]
+    assert module.calls == calls + 4
+
+
 def test_denominators_of_each_step_are_its_own(accelerator):
     module = Regression()
     steps = MicroSteps(module, Gradients(list(module.parameters())), accelerator)

@@ -70,7 +70,7 @@ def our_step(
     nowhere = Path("nowhere")  # nothing is saved
     checkpoints, metrics = CheckpointFolder(nowhere), MetricsLog(nowhere, writes=False)
     trainer = Trainer(module, optimizer, LoopSettings(total_steps=1 << 30), checkpoints, metrics, accelerator)
-    trainer.resume()
+    trainer.resume(batches.examples())
 
     def take(step: int) -> Measurement:
         made = batches(step)

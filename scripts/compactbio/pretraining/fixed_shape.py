@@ -8,7 +8,6 @@ of attention sees queries and keys in every sequence.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,7 +19,6 @@ from compactbio.training.interface import MicroBatch
 
 IGNORED = -100  # the label that torch's cross-entropy leaves out
 MULTIPLE = 64  # of positions and rows, as matrix products on a GPU like them
-QUANTILES = (0.5, 0.75, 0.9, 0.97, 1.0)  # of the steps' tokens, that one number of micro-batches is to hold
 DEVIATIONS = 4.0  # of the number of masked tokens, that rows are kept for
 START = 512  # positions that take as long as it takes to start a micro-batch (an estimate)
 
@@ -62,10 +60,6 @@ class FixedShape:
         """Return ranges [begin, end) over sequences in their order, as few as fit each."""
         return _cuts(lengths.tolist(), rows_of(masked_lengths).tolist(), self.capacity)
 
-    def collate(self, lengths: np.ndarray, **texts: Any) -> MicroBatch:
-        """Return a micro-batch of sequences: see `collate_fixed`."""
-        return collate_fixed(lengths, **texts, shape=self)
-
     def record(self) -> dict[str, Any]:
         """Return what a run's records say of it."""
         return asdict(self)
@@ -78,7 +72,7 @@ def rows_of(masked_lengths: np.ndarray) -> np.ndarray:
 
 def smallest_positions(max_length: int) -> int:
     """Return the fewest positions of a micro-batch, which takes any one sequence."""
-    return _rounded_up(max_length + 2)
+    return rounded_up(max_length + 2)
 
 
 def shape_for(positions: int, sequences: int, *, max_length: int, fraction: float, kernel: str) -> FixedShape:
@@ -93,38 +87,7 @@ def shape_for(positions: int, sequences: int, *, max_length: int, fraction: floa
 def masked_rows(positions: int, fraction: float, max_length: int, *, fills: int = 0) -> int:
     """Return how many rows take what masking a fraction of positions selects, and one for each sequence of fill."""
     expected = fraction * positions + DEVIATIONS * math.sqrt(fraction * (1.0 - fraction) * positions)
-    return _rounded_up(max(math.ceil(expected), max_length) + fills)
-
-
-def plan_shape(
-    steps: Sequence[np.ndarray], *, most_positions: int, max_length: int, fraction: float, kernel: str
-) -> FixedShape:
-    """Return the shape in which a process's steps take the fewest positions, fill included.
-
-    Args:
-        steps: lengths of the sequences of some of its steps, each from long to short.
-        most_positions: that memory takes, no fewer than `smallest_positions`.
-    """
-    totals = np.array([int(lengths.sum()) for lengths in steps])
-    most = max(most_positions // MULTIPLE * MULTIPLE, smallest_positions(max_length))
-    fewest = math.ceil(totals.max() / most)
-    wanted = {
-        _rounded_up(math.ceil((1.0 + 1.0 / max_length) * np.quantile(totals, quantile) / parts) + max_length // 2)
-        for parts in range(max(fewest, 1), fewest + 3)
-        for quantile in QUANTILES
-    }
-    best: tuple[float, FixedShape] | None = None
-    for positions in sorted({min(max(one, smallest_positions(max_length)), most) for one in wanted}):
-        sequences = max(len(lengths) for lengths in steps)
-        shape = shape_for(positions, sequences, max_length=max_length, fraction=fraction, kernel=kernel)
-        parts = [shape.cuts(lengths, np.floor(fraction * lengths).astype(np.int64)) for lengths in steps]
-        cost = (positions + START) * sum(map(len, parts)) / len(steps)
-        if best is None or cost < best[0]:
-            fullest = max(end - begin for cuts in parts for begin, end in cuts)
-            sequences = min(sequences, math.ceil(1.2 * fullest) + 8)
-            best = cost, shape_for(positions, sequences, max_length=max_length, fraction=fraction, kernel=kernel)
-    assert best is not None  # there is a step
-    return best[1]
+    return rounded_up(max(math.ceil(expected), max_length) + fills)
 
 
 def collate_fixed(
@@ -189,6 +152,12 @@ def counts_of(lengths: np.ndarray, masked: int, max_length: int) -> dict[str, fl
     }
 
 
+def full_texts(lengths: np.ndarray, rows: int, vocabulary_size: int) -> dict[str, np.ndarray]:
+    """Return random tokens of sequences, joined, at most `rows` of which are to be predicted, as collating asks."""
+    ids = np.random.default_rng(0).integers(vocabulary_size, size=int(lengths.sum()))
+    return {"original": ids, "inputs": ids, "selected": column_numbers(lengths) < rows // len(lengths)}
+
+
 def _cuts(lengths: list[int], rows: list[int], capacity: tuple[int, int, int]) -> list[tuple[int, int]]:
     """Return ranges [begin, end) over sequences, as few as hold no more tokens, sequences and rows each."""
     ranges: list[tuple[int, int]] = []
@@ -213,6 +182,6 @@ def _boundaries(sizes: np.ndarray, slots: int) -> np.ndarray:
     return np.concatenate([sums, np.full(slots + 1 - len(sums), sums[-1])]).astype(np.int32)
 
 
-def _rounded_up(number: int) -> int:
+def rounded_up(number: int) -> int:
     """Return the next multiple of `MULTIPLE`."""
     return math.ceil(number / MULTIPLE) * MULTIPLE

@@ -15,13 +15,14 @@ from compactbio.corpus.tokens import TokenStore
 from compactbio.kernels.choice import refusal
 from compactbio.pretraining.attention import attention_dropout
 from compactbio.pretraining.distillation import Distillation
-from compactbio.pretraining.fixed_shape import FixedShape, collate_fixed, plan_shape, shape_for, smallest_positions
+from compactbio.pretraining.fixed_shape import full_texts, shape_for, smallest_positions
 from compactbio.pretraining.masking import Masking
-from compactbio.pretraining.memory_probe import full_sequences, probe_positions
+from compactbio.pretraining.memory_probe import probe_positions
 from compactbio.pretraining.micro_batches import PretrainingBatches, collate
 from compactbio.pretraining.packed_attention import LOOP, packed_layout
 from compactbio.pretraining.padded_classes import PaddedClasses, plan_classes
 from compactbio.pretraining.sampling import share_of_process
+from compactbio.pretraining.shape_sizes import PackedShapes, full_batch, plan_shapes
 from compactbio.training.interface import MicroBatch
 from compactbio.training.processes import precision_of
 
@@ -59,7 +60,7 @@ def batches_of(
     )
     steps = sampled_steps(store, masking, accelerator.num_processes)
     largest = _largest(steps, masking.max_length, padded=packed is None)
-    fixed: FixedShape | PaddedClasses | None = None
+    fixed: PackedShapes | PaddedClasses | None = None
     border = int(module.sees_neighbours)
     if device.type == "cpu":
         most = TOKENS_ON_CPU if most is None else most
@@ -73,7 +74,7 @@ def batches_of(
         most = probe_positions(make, module, accelerator, max_length=masking.max_length, largest=largest)
     assert most is not None
     if packed is not None and packed != LOOP:
-        fixed = plan_shape(
+        fixed = plan_shapes(
             steps,
             most_positions=most,
             max_length=masking.max_length,
@@ -89,7 +90,11 @@ def batches_of(
             border=border,
             fraction=masking.fraction,
         )
-    logging.info("micro-batches of %d tokens, %s", most, fixed or ("packed" if packed else "padded"))
+    logging.info(
+        "micro-batches of %d tokens, %s",
+        most,
+        ("packed" if packed else "padded") if fixed is None else fixed.record(),
+    )
     return PretrainingBatches(
         store,
         masking,
@@ -128,14 +133,12 @@ def full_micro_batch(positions: int, *, kernel: str | None, store: TokenStore, m
     """Return a micro-batch of so many positions that is as expensive as any: packed for a kernel, None: padded."""
     length, pad_id = masking.max_length, store.special_ids["pad"]
     if kernel is None:
-        texts = full_sequences(max(positions // length, 1), length, store.vocabulary_size, masking.fraction)
-        return collate(**texts, length=length, pad_id=pad_id, max_length=length)
+        lengths = np.full(max(positions // length, 1), length, dtype=np.int64)
+        texts = full_texts(lengths, math.ceil(masking.fraction * positions), store.vocabulary_size)
+        return collate(lengths, **texts, length=length, pad_id=pad_id, max_length=length)
     positions = max(positions, smallest_positions(length))
     shape = shape_for(positions, positions // length, max_length=length, fraction=masking.fraction, kernel=kernel)
-    texts = full_sequences(max(shape.capacity[0] // length, 1), length, store.vocabulary_size, masking.fraction)
-    spare = np.cumsum(texts["selected"]) > shape.capacity[2]
-    texts["selected"][spare] = False
-    return collate_fixed(**texts, shape=shape, pad_id=pad_id)
+    return full_batch(shape, vocabulary_size=store.vocabulary_size, pad_id=pad_id)
 
 
 def _largest(steps: list[np.ndarray], max_length: int, *, padded: bool) -> int:

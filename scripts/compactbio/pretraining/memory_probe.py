@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 
@@ -95,15 +94,3 @@ def probe_positions(
         "micro_batch_tokens: %d positions fit into %.1f GB (at most %d are of use)", agreed, free / 1e9, largest
     )
     return agreed
-
-
-def full_sequences(count: int, max_length: int, vocabulary_size: int, fraction: float) -> dict[str, np.ndarray]:
-    """Return what a micro-batch of sequences of full length is collated from: lengths, original, inputs, selected."""
-    random = np.random.default_rng(0)
-    tokens = random.integers(vocabulary_size, size=count * max_length)
-    return {
-        "lengths": np.full(count, max_length, dtype=np.int64),
-        "original": tokens,
-        "inputs": tokens,
-        "selected": random.random(len(tokens)) < fraction,
-    }

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 
 from compactbio.corpus.tokens import TokenStore
-from compactbio.pretraining.fixed_shape import FixedShape, counts_of
+from compactbio.pretraining.fixed_shape import counts_of
 from compactbio.pretraining.masking import Masking, column_numbers
 from compactbio.pretraining.padded_classes import PaddedClasses
 from compactbio.pretraining.sampling import GlobalOrder, share_of_process
+from compactbio.pretraining.shape_sizes import PackedShapes
 from compactbio.terms.cost import Cost
 from compactbio.training.cuts import fewest_cuts, padded_cuts, padded_length
 from compactbio.training.interface import MicroBatch
@@ -40,7 +41,7 @@ class PretrainingBatches:
         micro_batch_tokens: int,
         cost: Cost | None = None,
         packed: bool = False,
-        fixed: FixedShape | PaddedClasses | None = None,
+        fixed: PackedShapes | PaddedClasses | None = None,
         to_max_length: bool = False,
         border: int = 0,
         enough_tokens: int | None = None,
@@ -84,6 +85,13 @@ class PretrainingBatches:
                 batch.counts["flops"] = self.cost.flops(lengths[start:end], masked_lengths[start:end])
             made.append(pinned(batch))
         return made
+
+    def examples(self) -> list[MicroBatch]:
+        """Return a full micro-batch of each shape, where shapes are fixed, the largest first."""
+        if self.fixed is None:
+            return []
+        pad_id = self.store.special_ids["pad"]
+        return self.fixed.examples(vocabulary_size=self.store.vocabulary_size, pad_id=pad_id)
 
     def record(self) -> dict[str, Any]:
         """Return what a run's records say of the micro-batches."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from compactbio.pretraining.fixed_shape import IGNORED, START, counts_of, masked_rows
+from compactbio.pretraining.fixed_shape import IGNORED, START, counts_of, full_texts, masked_rows
 from compactbio.training.cuts import padded_length
 from compactbio.training.interface import MicroBatch
 
@@ -92,6 +92,15 @@ class PaddedClasses:
         }
         tensors: dict[str, Any] = {name: torch.from_numpy(array) for name, array in arrays.items()}
         return MicroBatch(tensors, counts, fixed=True)
+
+    def examples(self, *, vocabulary_size: int, pad_id: int) -> list[MicroBatch]:
+        """Return a full micro-batch of each class, the longest first, by which passes are captured."""
+        made = []
+        for length in self.lengths[::-1]:
+            longest = length if length == self.lengths[-1] else length - self.border
+            lengths = np.full(self.shape_of(longest)[0], longest, dtype=np.int64)
+            made.append(self.collate(lengths, **full_texts(lengths, self.rows, vocabulary_size), pad_id=pad_id))
+        return made
 
     def record(self) -> dict[str, Any]:
         """Return what a run's records say of it."""

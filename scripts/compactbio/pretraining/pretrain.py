@@ -116,6 +116,7 @@ def pretrain(
         optimizer=optimizer,
         learning_rate_at=schedule,
         batches=batches,
+        examples=batches.examples(),
         settings=settings,
         checkpoints=CheckpointFolder(folder),
         metrics=MetricsLog(TrainingResults(folder).metrics, writes=accelerator.is_main_process),

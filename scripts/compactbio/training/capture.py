@@ -8,7 +8,8 @@ and is that of the plain pass. On a CPU the captured pass is a plain call betwee
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Mapping
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -56,16 +57,32 @@ class MicroSteps:
         if self.scaler is not None:
             self.factor.copy_(self.scaler.scale(torch.ones((), device=self.device)))
 
+    def record(self, examples: Sequence[MicroBatch]) -> None:
+        """Record the passes of micro-batches like these, the largest first: the others' memory is then its own.
+
+        Gradients and random numbers stay as they were.
+        """
+        began = time.monotonic()
+        for example in examples:
+            self.begin(example.counts)
+            self._place()
+            key = _key(example.tensors)
+            if not self.why_plain and key not in self.recorded:
+                self._record(key, example)
+        if self.recorded:
+            seconds = time.monotonic() - began
+            logging.info("%d passes are %s, in %.1f s", len(self.recorded), self.recorder.what, seconds)
+
     def _place(self) -> None:
         """Put the step's counts where recorded passes read them, once a step."""
         if self.placed:
             return
-        names = sorted(self.denominators)
+        names = list(self.shares) or sorted(self.denominators)
         values = torch.tensor([self.denominators[name] for name in names], dtype=torch.float32)
-        if sorted(self.shares) != names:
+        if not self.shares:
             self.static = values.to(self.device)
             self.shares = dict(zip(names, self.static.unbind(), strict=True))
-        else:
+        else:  # in place: recorded passes read them
             self.static.copy_(values.pin_memory() if self.device.type == "cuda" else values, non_blocking=True)
         self.placed = True
 
@@ -128,8 +145,6 @@ class MicroSteps:
             self.recorded.clear()
             self.gradients.restore(before)
             logging.warning("micro-batches are not captured, which is slower: %s", self.why_plain)
-        else:
-            logging.info("%s: pass of a micro-batch, number %d", self.recorder.what, len(self.recorded))
 
 
 class Recorded:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -61,12 +61,14 @@ def run_training(
     evaluate_at: set[int] | frozenset[int] = frozenset(),
     seed: int,
     accelerator: Accelerator | None = None,
+    examples: Sequence[MicroBatch] = (),
 ) -> LoopResult:
     """Train from the newest sound checkpoint to `total_steps`, or to the deadline or a signal, saving before leaving.
 
     Args:
         batches: this process's micro-batches (at least one) of a step, a pure function; it runs in a thread one
             step ahead and must not use torch's global generator.
+        examples: a micro-batch of each fixed shape, the largest first.
         evaluate: called by every process after the steps in `evaluate_at`; its result goes to the metrics.
 
     Raises:
@@ -75,7 +77,7 @@ def run_training(
     """
     accelerator = accelerator or start_accelerator()
     trainer = Trainer(module, optimizer, settings, checkpoints, metrics, accelerator)
-    started_at = step = trainer.resume()
+    started_at = step = trainer.resume(examples)
     began = time.monotonic()
     reason = "finished"
     try:

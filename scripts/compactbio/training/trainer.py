@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,12 @@ class Trainer:
         self.asked_at: float | None = None
         self.saved_step = 0
 
-    def resume(self) -> int:
-        """Load the newest sound checkpoint, place the module on the device, return the finished steps."""
+    def resume(self, examples: Sequence[MicroBatch] = ()) -> int:
+        """Load the newest sound checkpoint, place the module on the device, return the finished steps.
+
+        Args:
+            examples: micro-batches whose passes are recorded at once (see `capture.MicroSteps.record`).
+        """
         chosen: list[Any] = [None, []]  # a checkpoint and the lines of metrics
         if self.accelerator.is_main_process:
             chosen = [self.checkpoints.latest(), read_metrics(self.metrics.path)]
@@ -87,6 +91,7 @@ class Trainer:
         self.saved_step = step
         self.plain.train()
         self.micro_steps = MicroSteps(self.plain, self.gradients, self.accelerator)
+        self.micro_steps.record(examples)
         self.metrics.start(done_steps=step, total_steps=self.settings.total_steps)
         self.saved_at = time.monotonic()
         self.rates.clear(self.saved_at)
