@@ -10,7 +10,7 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 	--custom-compile-command "make lock"
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help install demo test test-fast test-gpu test-cluster test-hostile lint format benchmark checkpoints tables verify status \
+.PHONY: help install demo test test-fast test-gpu benchmark-gpu gpu-quarter gpu-wheels test-cluster test-hostile lint format benchmark checkpoints tables verify status \
 	cost site docs lock ready clean-demo
 
 help:  ## list these targets
@@ -45,6 +45,17 @@ test-fast: $(INSTALLED)  ## the tests of functions, which start no program: side
 
 test-gpu:  ## the tests on this machine's GPU: the checkout, torch, transformers, accelerate and pytest are enough
 	python3 -m pytest -m gpu tests/gpu
+
+benchmark-gpu:  ## what this machine's GPU does in 4 minutes: steps, ours and the reference's, GPU-hours, fine-tunings
+	python3 scripts/benchmark_gpu.py
+
+gpu-quarter:  ## a quarter of an hour with a GPU: test-gpu, benchmark-gpu, a profile; output in results/gpu as it comes
+	bash scripts/measure_gpu.sh results/gpu
+
+gpu-wheels:  ## wheels for a GPU machine without a network (Python 3.12), which gpu-quarter installs where they are missing
+	python3 -m pip download --quiet --no-deps --only-binary=:all: --python-version 3.12 --dest results/gpu-wheels \
+	  --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 --platform any \
+	  pytest iniconfig pluggy pygments packaging accelerate pyarrow psutil PyYAML
 
 test-cluster: $(INSTALLED)  ## the tests that start a SLURM on this machine (root, and Debian's slurm-wlm and munge)
 	pytest -m cluster

@@ -46,7 +46,7 @@ def plain_features(model, task, rows, place):
     from compactbio.finetuning.model.task_model import load_task_model
 
     head = load_task_model(model, task, NER_LABELS, 1)
-    return trainer_of(head, model, rows, OPTIONS, 1, place).train_dataset.to_list()
+    return trainer_of(head, model, rows, OPTIONS, 1, place).train_dataset
 
 
 def test_both_sides_see_the_same_words(model, tmp_path):

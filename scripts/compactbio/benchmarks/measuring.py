@@ -142,11 +142,11 @@ def _make_step(
     """Return the function that takes a step of a side."""
     import torch
 
-    from compactbio.benchmarks.steps import our_step, reference_step
+    from compactbio.benchmarks.steps import OurStep, reference_step
 
     torch.set_num_threads(settings.threads)
     common = (case, TokenStore([store]), settings.batch_size, dropout, precision)
-    return our_step(*common, settings.micro_batch_tokens) if side == "ours" else reference_step(*common)
+    return OurStep(*common, settings.micro_batch_tokens) if side == "ours" else reference_step(*common)
 
 
 def hardware_name(threads: int) -> str:

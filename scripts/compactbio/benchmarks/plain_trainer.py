@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
 from transformers import (
     AutoTokenizer,
     DataCollatorForTokenClassification,
@@ -58,8 +57,9 @@ def trainer_of(
         report_to="none",
         disable_tqdm=True,
     )
-    encoded = Dataset.from_dict(encode(tokenizer, rows, options))
-    return Trainer(model=model, args=arguments, train_dataset=encoded, data_collator=collator)
+    encoded = encode(tokenizer, rows, options)
+    examples: Any = [dict(zip(encoded, values, strict=True)) for values in zip(*encoded.values(), strict=True)]
+    return Trainer(model=model, args=arguments, train_dataset=examples, data_collator=collator)
 
 
 def _encode_words(tokenizer: PreTrainedTokenizerBase, rows: Columns, options: dict[str, Any]) -> Columns:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from compactbio.pretraining.masking import Masking
 from compactbio.pretraining.sampling import GlobalOrder
 from compactbio.terms.objective import read_objective
 from compactbio.training.checkpoints import CheckpointFolder
-from compactbio.training.devices import peak_memory_mb
+from compactbio.training.devices import TYPES, peak_memory_mb
 from compactbio.training.interface import LoopSettings
 from compactbio.training.optimizer_settings import OptimizerSettings
 from compactbio.training.optimizers import build_optimizer
@@ -36,11 +36,21 @@ LEARNING_RATE, WEIGHT_DECAY, MASKED_FRACTION = 1e-4, 0.01, 0.15
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one step took: seconds, its loss, and the peak memory while it ran in MB (of the GPU where there is one)."""
+    """What one step took.
+
+    Attributes:
+        seconds: until the device was done.
+        loss: of the step.
+        peak_mb: peak memory while it ran, of the GPU where there is one.
+        host_seconds: until the host had launched everything.
+        flops: that the model needs for it, where they are counted.
+    """
 
     seconds: float
     loss: float
     peak_mb: float
+    host_seconds: float
+    flops: float = 0.0
 
 
 def masking_of(store: TokenStore, batch_size: int) -> Masking:
@@ -55,33 +65,58 @@ def masking_of(store: TokenStore, batch_size: int) -> Masking:
     )
 
 
-def our_step(
-    case: Case, store: TokenStore, batch_size: int, dropout: float, precision: str, micro_batch_tokens: int | None
-) -> Callable[[int], Measurement]:
-    """Return the function that takes a step (from 1) as pretrain_model does."""
-    student, teacher = build_models(case, dropout, SEED)
-    module = Distillation(
-        student, teacher, read_objective(case.objective, case.quirks), case.quirks, max_length=MAX_LENGTH, seed=SEED
-    )
-    accelerator = start_accelerator(precision)
-    module.place_teacher(accelerator.device)
-    batches = batches_of(store, masking_of(store, batch_size), module, accelerator, micro_batch_tokens)
-    optimizer = build_optimizer(module, OptimizerSettings(WEIGHT_DECAY))
-    nowhere = Path("nowhere")  # nothing is saved
-    checkpoints, metrics = CheckpointFolder(nowhere), MetricsLog(nowhere, writes=False)
-    trainer = Trainer(module, optimizer, LoopSettings(total_steps=1 << 30), checkpoints, metrics, accelerator)
-    trainer.resume(batches.examples())
+class OurStep:
+    """Calls take a step (from 1) as pretrain_model does.
 
-    def take(step: int) -> Measurement:
-        made = batches(step)
-        denominators, _, _ = trainer.agree(made)
+    Args:
+        micro_batch_tokens: positions of a micro-batch at most; None: as many as memory takes.
+    """
+
+    def __init__(
+        self,
+        case: Case,
+        store: TokenStore,
+        batch_size: int,
+        dropout: float,
+        precision: str,
+        micro_batch_tokens: int | None,
+    ) -> None:
+        student, teacher = build_models(case, dropout, SEED)
+        objective = read_objective(case.objective, case.quirks)
+        self.module = Distillation(student, teacher, objective, case.quirks, max_length=MAX_LENGTH, seed=SEED)
+        accelerator = start_accelerator(precision)
+        self.module.place_teacher(accelerator.device)
+        masking = masking_of(store, batch_size)
+        self.batches = batches_of(store, masking, self.module, accelerator, micro_batch_tokens)
+        optimizer = build_optimizer(self.module, OptimizerSettings(WEIGHT_DECAY))
+        nowhere = Path("nowhere")  # nothing is saved
+        self.trainer = Trainer(
+            self.module,
+            optimizer,
+            LoopSettings(total_steps=1 << 30),
+            CheckpointFolder(nowhere),
+            MetricsLog(nowhere, writes=False),
+            accelerator,
+        )
+        self.trainer.resume(self.batches.examples())
+
+    def __call__(self, step: int) -> Measurement:
+        """Return what a step took."""
+        made = self.batches(step)
+        denominators, _, _ = self.trainer.agree(made)
 
         def once() -> Tensor:
-            return trainer.take_step(step, made, denominators, LEARNING_RATE)
+            return self.trainer.take_step(step, made, denominators, LEARNING_RATE)
 
-        return measured(once, accelerator.device)
+        taken = measured(once, self.trainer.accelerator.device)
+        return replace(taken, flops=sum(batch.counts["flops"] for batch in made))
 
-    return take
+    def in_words(self) -> str:
+        """Return the form of the micro-batches, and whether their passes are captured."""
+        steps, record = self.trainer.micro_steps, self.batches.record()
+        captured = f"not captured: {steps.why_plain}" if steps.why_plain else f"{len(steps.recorded)} captured"
+        maps = ", maps on the chip" if self.module.map_kernels else ""
+        return f"{record['layout']} {record.get('kernel', '')} {record['tokens']} tokens, {captured}{maps}"
 
 
 def reference_step(
@@ -89,7 +124,7 @@ def reference_step(
 ) -> Callable[[int], Measurement]:
     """Return the function that takes the same step as the reference code formulates it."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.set_float32_matmul_precision("highest")
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     student, teacher = build_models(case, dropout, SEED)
     module = nn.ModuleDict({"student": student})
     arguments: list[Any] = []
@@ -107,8 +142,7 @@ def reference_step(
     order, masking = GlobalOrder(len(store), batch_size, SEED), masking_of(store, batch_size)
 
     def loss_of(ids: Tensor, mask: Tensor, labels: Tensor) -> Tensor:
-        half = torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
-        with half:
+        with torch.autocast(device.type, TYPES.get(precision), enabled=precision in TYPES):
             ours = reference.run(student, ids, mask, everything=case.teacher)
             if teacher is None or case.formula is None:
                 return reference.mlm(ours, labels)
@@ -161,11 +195,12 @@ def measured(once: Callable[[], Tensor], device: torch.device) -> Measurement:
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     started = time.perf_counter()
     loss = once()
+    host_seconds = time.perf_counter() - started
     if on_gpu:
         torch.cuda.synchronize(device)
     seconds = time.perf_counter() - started
     status = Path("/proc/self/status")
     if not on_gpu and status.is_file():
         line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))
-        return Measurement(seconds, float(loss), int(line.split()[1]) * 1024 / 1e6)
-    return Measurement(seconds, float(loss), peak_memory_mb())
+        return Measurement(seconds, float(loss), int(line.split()[1]) * 1024 / 1e6, host_seconds)
+    return Measurement(seconds, float(loss), peak_memory_mb(), host_seconds)

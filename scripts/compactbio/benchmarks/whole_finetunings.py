@@ -17,7 +17,6 @@ from compactbio.architectures import longest_sequence
 from compactbio.files import MANIFEST, read_json, write_yaml
 from compactbio.imports import without_collector
 from compactbio.kinds import kind_of
-from compactbio.settings.load import read_configuration
 from compactbio.settings.results import Finetuning
 from compactbio.settings.runs import FinetuningRun, Run, finetuning_options
 
@@ -49,6 +48,8 @@ def measure_dataset(
     The sides take turns seed by seed, so that what else the machine does meets both. They start from the same
     weights, and the same code predicts and scores for both.
     """
+    from compactbio.settings.load import read_configuration  # a bare GPU machine lacks jsonschema
+
     manifest = read_json(task_folder / MANIFEST)
     definition = {"task": manifest["task"], "finetuning": {"learning_rate": learning_rate, "epochs": epochs}}
     options = finetuning_options(read_configuration([]), definition)
@@ -88,7 +89,7 @@ def measure_dataset(
 
 
 def train_side(
-    side: str, settings: FinetuningRun, run: Run, model: Path, task_folder: Path, folder: Path, threads: int
+    side: str, settings: FinetuningRun, run: Run, model: Path, task_folder: Path, folder: Path, threads: int | None
 ) -> Taken:
     """Train one side, write its test predictions to <folder>/<run>.parquet, return what the training took."""
     with without_collector():  # as finetune_model does
@@ -104,7 +105,8 @@ def train_side(
         from compactbio.finetuning.runs.outputs import with_run
         from compactbio.training.processes import start_accelerator
 
-    torch.set_num_threads(threads)
+    if threads is not None:
+        torch.set_num_threads(threads)
     dataset = Dataset(task_folder, settings, PieceTokenizer(model))
     accelerator = start_accelerator() if side == "ours" else Accelerator()
     one = OneRun(settings, model, dataset, run["seed"], run["fold"], accelerator)
