@@ -86,6 +86,8 @@ def test_no_pattern_of_the_schema_admits_a_line_end() -> None:
         ("results_dir", {"results_dir": "results/{model}"}),
         ("downloads_dir", {"downloads_dir": "a\nb"}),
         ("mirror", {"mirror": "a\nb"}),
+        ("datasets.GAD.labels", {"datasets": {"GAD": {"labels": ["0", "a\tb"]}}}),  # they are columns of score tables
+        ("datasets.GAD.positive_labels", {"datasets": {"GAD": {"positive_labels": ["1\n"]}}}),
     ],
 )
 def test_names_and_paths_are_one_line_and_names_lead_nowhere(place: str, change: dict) -> None:
