@@ -15,7 +15,6 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from compactbio.errors import UserError
+from compactbio.temporaries import new_file
 
 MEMORY = ".digests.json"
 AGAIN = "run the same snakemake command again"
@@ -220,14 +220,13 @@ def _remember(folder: Path, entries: dict[str, Any]) -> None:
             if path.name != MEMORY:
                 path.parent.mkdir(parents=True, exist_ok=True)
             known = {name: entry for name, entry in _read(path).items() if (folder / name).exists()}
-            handle, temporary = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".partial", dir=path.parent)
+            temporary = new_file(path)
             try:
-                with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                    json.dump(known | entries, stream)
-                Path(temporary).chmod(0o644)
-                Path(temporary).replace(path)
+                temporary.write_text(json.dumps(known | entries), encoding="utf-8")
+                temporary.chmod(0o644)
+                temporary.replace(path)
             finally:
-                Path(temporary).unlink(missing_ok=True)
+                temporary.unlink(missing_ok=True)
             return
 
 

@@ -57,10 +57,11 @@ def test_what_a_kill_left_goes_with_the_next_try(written: tuple[Path, Write, dic
     folder, write, wanted = written
     number = 0
     while (ended := os.waitpid(in_child(dying(write, number)), 0)[1]) == signal.SIGKILL:
-        assert any(is_temporary(path) for path in (folder / OUT).rglob("*"))
+        assert any(is_temporary(path) for path in folder.rglob("*"))  # of its output, or of what it notes of an input
         number = 2 * number + 1
     assert number and ended == 0
     assert contents(folder) == wanted
+    assert not any(is_temporary(path) for path in folder.rglob("*"))
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

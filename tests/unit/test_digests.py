@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 import threading
 from pathlib import Path
 
@@ -95,14 +96,14 @@ def test_a_damaged_memory_is_no_memory(tmp_path, hashed, content):
 
 def test_a_folder_that_cannot_be_written_to_is_remembered_in_the_users_cache(tmp_path, hashed, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    make = digests.tempfile.mkstemp
+    make = tempfile.mkstemp
 
     def refuse(*, dir: Path, **options: str) -> tuple[int, str]:
         if dir == tmp_path / "data":
             raise OSError(30, "Read-only file system")
         return make(dir=dir, **options)
 
-    monkeypatch.setattr(digests.tempfile, "mkstemp", refuse)
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
     (tmp_path / "data").mkdir()
     file = write(tmp_path / "data" / "a", b"1")
     for _ in range(2):
