@@ -10,7 +10,8 @@ import yaml
 CARD = "README.md"
 GENERATED_TAG = "generated-data"
 FRONT = "---\n"
-FOLDER_NOTE = "The program runs in the folder of this card; on a hub, `folder` is the repository's owner/name."
+_HERE = "The program runs in the folder of this card; for another place, set `folder`"
+_ON_A_HUB = ", on a hub to the repository's owner/name"
 
 
 def tags(notice: str, *others: str) -> list[str]:
@@ -37,9 +38,9 @@ def body(title: str, notice: str, parts: Sequence[str]) -> str:
     return "\n\n".join(shown) + "\n"
 
 
-def program(text: str) -> str:
-    """Return a program as a card shows it."""
-    return f"```python\n{text.strip()}\n```\n\n{FOLDER_NOTE}"
+def program(text: str, *, by_transformers: bool = True) -> str:
+    """Return a program as a card shows it; transformers finds a `folder` on a hub too."""
+    return f"```python\n{text.strip()}\n```\n\n{_HERE}{_ON_A_HUB * by_transformers}."
 
 
 def facts_table(facts: Mapping[str, Any]) -> str:

@@ -117,6 +117,10 @@ def test_what_also_stands_in_train_is_counted_not_presumed(results: Path) -> Non
 def test_a_card_of_generated_data_says_so_before_all(results: Path) -> None:
     card = card_of(results, deepcopy(chain.CONFIGURATION), chain.MODEL, notice="Generated data: not real.")
     assert card.text.split("\n\n")[1] == "> **Generated data: not real.**" and card.data.tags[0] == "generated-data"
+    assert (
+        card.data.eval_results is None
+        and card_of(results, deepcopy(chain.CONFIGURATION), chain.MODEL).data.eval_results
+    )
 
 
 def test_the_list_of_sources_names_no_place_on_this_machine(results: Path) -> None:

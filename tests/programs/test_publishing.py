@@ -103,7 +103,7 @@ def test_the_card_is_in_the_hubs_form_with_scores_cost_and_terms(published):
         "| Genes | reference | – | – | 62.50 ± 17.68 | 2 |",
         "10 texts, 100 word pieces",
         "Training drew 24 sequences",  # 6 steps of 4
-        "0.02 hours in 1 submission(s), 0.5 GPU-hours",
+        "60.0 s in 1 submission(s), 0.5 GPU-hours",
         "1,000 parameters (300 of them embeddings)",
         f"- ONNX int8, fine-tuned on {chain.DATASET}: file size 1.2 MB; latency 0.75 ms; "
         "F1 (reference protocol) 61.25 % on a CPU\n",

@@ -22,6 +22,7 @@ from compactbio.provenance import Provenance, read_provenance
 from compactbio.publishing.citations import PAPER
 from compactbio.publishing.scores import ModelScores
 from compactbio.publishing.sources import CORPUS, MODEL, PUBMED, PUBMED_ATTRIBUTION, Used
+from compactbio.reporting.pages.run_costs import in_words
 from compactbio.reporting.published import PAPER_MODELS
 from compactbio.reporting.render import DASH, mean_and_std
 from compactbio.settings.results import Results, find
@@ -117,7 +118,7 @@ def _front_matter(
         base_model=_repository(base, config),
         license="other" if run is not None else None,
         license_name="terms-of-its-inputs" if run is not None else None,
-        eval_results=values or None,
+        eval_results=None if notice else values or None,  # an index shows them without the notice
     )
     return data.to_yaml()
 
@@ -244,7 +245,7 @@ def _cost(record: Provenance) -> str:
     gpus = ", ".join(sorted(set(hardware["gpus"]))) or "no GPU"
     tries = len(record.get("submissions", [])) or "an unknown number of"
     return (
-        f"Pre-training: {record['seconds'] / 3600:.2f} hours in {tries} submission(s), "
+        f"Pre-training: {in_words(record['seconds'])} in {tries} submission(s), "
         f"{record['gpu_hours']:g} GPU-hours; at its end on {hardware['processor']} x {hardware['cores']}, {gpus}."
     )
 

@@ -61,12 +61,13 @@ def verdict(material: Material) -> list[str]:
     best = max(others or known, key=lambda model: known[model], default=None)
     if best is not None:
         share = retained(table, material.scored.baseline)[best][ALL].value
-        of = f", {number(share, 1)} % of {material.scored.baseline}'s" if share is not None and best in others else ""
+        of = f", {number(share)} % of {material.scored.baseline}'s" if share is not None and best in others else ""
         whom = f" beside the baseline {material.scored.baseline}" if best in others else ""
         sentences.append(
             f"Highest average over all kinds of task{whom}: {best}, {number(means[best])} % by the {protocol} "
-            f"protocol{of}. Which differences are more than chance stands in the comparisons."
+            f"protocol{of}."
         )
+        sentences.append("Which differences between models are more than chance stands in the comparisons.")
     return sentences or ["No model has scores on all datasets yet."]
 
 

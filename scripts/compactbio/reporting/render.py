@@ -187,7 +187,7 @@ def _html_table(block: Block) -> str:
 def to_rst(notice: str, paragraphs: Sequence[str]) -> str:
     """Return a notice and paragraphs, of which the first is emphasised, in the form of the report's own texts."""
     texts = [re.sub(r"([\\*`|_])", r"\\\1", text) for text in (notice, *paragraphs)]
-    parts = [f".. warning::\n   {texts[0]}"] if notice else []
+    parts = [f"**{texts[0]}**"] if notice else []
     return "\n\n".join([*parts, f"**{texts[1]}**", *texts[2:]]) + "\n"
 
 

@@ -93,7 +93,7 @@ TABLES = (
             TABLE_CATEGORY,
             "tables.overviews.build",
             (kind.name,),
-            holds="the same in one table a protocol, a column for each model",
+            holds="the same scores in one table a protocol, a column for each model",
             columns=(*PLACE, "unit", "mean", "std", "runs", "reason"),
             shared_caption="overview",
             wide=True,

@@ -61,7 +61,7 @@ def finetuned_card(
     parts = [
         f"{model} with a head for {kind.title.lower()}, fine-tuned on {dataset}: the model of the run {run}, one of "
         f"those whose mean the tables show.{form}",
-        program(text),
+        program(text, by_transformers=not int8),
         facts_table(facts),
         "Language, corpus and licence are those of what it is made of; this card does not know them. The results that "
         f"it is a part of do: `reporting/model_cards/{model}.md` and `reporting/citations.md`. What it says of a text "
