@@ -11,6 +11,7 @@ from compactbio.errors import UserError
 from compactbio.pretraining.masking import Masking
 from compactbio.pretraining.micro_batches import PretrainingBatches
 from compactbio.pretraining.sampling import GlobalOrder, check_split, share_of_process
+from compactbio.pretraining.shape_sizes import plan_shapes
 from compactbio.training.cuts import padded_cuts
 
 
@@ -107,34 +108,42 @@ def test_micro_batches_end_where_padding_would_be_a_waste():
     assert padded_cuts(lengths, **options, enough_tokens=24, to_max_length=True) == [(0, 8)]
 
 
-@pytest.mark.parametrize("packed", [None, "loop", "kernel"])
+@pytest.mark.parametrize("layout", ["padded", "packed", "fixed"])
 @pytest.mark.parametrize(("processes", "tokens"), [(1, 10_000), (2, 10_000), (4, 48), (1, 24)])
-def test_a_step_is_the_same_whatever_the_split(tmp_path, processes, tokens, packed):
+def test_a_step_is_the_same_whatever_the_split(tmp_path, processes, tokens, layout):
     """Every token, label and count of the global batch is there once, whoever computes it."""
     store = tiny.open_store(tmp_path / "store")
 
-    def content(processes: int, tokens: int, packed: str | None):
+    sizes = {"max_length": tiny.MAX_LENGTH, "fraction": 0.15, "kernel": "masked"}
+
+    def content(processes: int, tokens: int, layout: str):
         rows, counts = [], dict.fromkeys(("masked", "tokens", "sequences", "token_pairs", "key_rows"), 0.0)
         for rank in range(processes):
             batches = PretrainingBatches(
                 store,
                 masking(),
                 micro_batch_tokens=tokens,
-                packed=packed,
+                packed=layout != "padded",
+                fixed=plan_shapes([np.full(8, 20)], most_positions=tokens, **sizes) if layout == "fixed" else None,
                 rank=rank,
                 processes=processes,
             )
             for batch in batches(7):
                 ids = batch.tensors["input_ids"]
-                assert ids.numel() <= max(tokens, tiny.MAX_LENGTH)
+                assert ids.numel() <= max(tokens, 64 if layout == "fixed" else tiny.MAX_LENGTH)
                 labels = ids.new_full((ids.numel(),), -100)
                 labels[batch.tensors["masked_positions"]] = batch.tensors["labels"]
                 lengths = batch.tensors.get("lengths") or (ids != 0).sum(-1).tolist()
+                if layout == "fixed":
+                    assert batch.fixed
+                    lengths = batch.tensors["boundaries"].diff().tolist()
+                    lengths = lengths[: int(batch.counts["sequences"])]
+                    ids = ids[:, : sum(lengths)]
+                    labels = labels[: sum(lengths)]
                 both = ids, labels.view_as(ids)
-                if packed:
+                if layout != "padded":
                     places = torch.cat([torch.arange(length) for length in lengths])
-                    assert batch.tensors["position_ids"].equal(places[None])
-                    assert ("boundaries" in batch.tensors) == (packed == "kernel")
+                    assert batch.tensors["position_ids"][:, : len(places)].equal(places[None])
                     both = tuple(part[0].split(lengths) for part in both)
                 for row, targets, length in zip(*both, lengths, strict=True):
                     rows.append((tuple(row[:length].tolist()), tuple(targets[:length].tolist())))
@@ -142,7 +151,7 @@ def test_a_step_is_the_same_whatever_the_split(tmp_path, processes, tokens, pack
                     counts[name] += batch.counts[name]
         return sorted(rows), counts
 
-    rows, counts = content(processes, tokens, packed)
-    assert (rows, counts) == content(1, 10_000, None)
+    rows, counts = content(processes, tokens, layout)
+    assert (rows, counts) == content(1, 10_000, "padded")
     assert counts["masked"] == sum(label != -100 for _, labels in rows for label in labels)
     assert counts["tokens"] == sum(len(row) for row, _ in rows)

@@ -93,6 +93,8 @@ def test_batches_that_count_flops_have_them_in_the_metrics(tmp_path):
         ("Tesla V100-SXM2-32GB", "fp16", 125e12),
         ("Tesla V100-PCIE-16GB", "fp32", 14e12),
         ("NVIDIA A100-SXM4-80GB", "bf16", 312e12),
+        ("NVIDIA A100-SXM4-80GB", "tf32", 156e12),
+        ("Tesla V100-SXM2-32GB", "tf32", None),
         ("NVIDIA A100 80GB PCIe", "fp32", 19.5e12),
         ("NVIDIA H100 80GB HBM3", "bf16", 989.4e12),
         ("NVIDIA H100 PCIe", "bf16", 756e12),
