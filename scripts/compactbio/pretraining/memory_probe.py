@@ -89,6 +89,7 @@ def probe_positions(
     budget = SHARE * (free + torch.cuda.memory_reserved(device)) - UPDATE * weights
     fits = fitting_positions(peak_of, smallest=SEQUENCES * max_length, largest=largest, budget=budget)
     torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)  # the training's own is what its metrics show
     agreed = int(accelerator.gather(torch.tensor([fits], device=device)).min())
     logging.info(
         "micro_batch_tokens: %d positions fit into %.1f GB (at most %d are of use)", agreed, free / 1e9, largest
