@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compactbio.errors import UserError
+from compactbio.errors import UserError, require_file
 from compactbio.temporaries import new_file
 
 MEMORY = ".digests.json"
@@ -110,6 +110,7 @@ def leave_memory_aside() -> None:
 
 def sha256_of_file(path: Path) -> str:
     """Return the hexadecimal sha256 of a file's bytes."""
+    require_file(path)
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -15,13 +15,14 @@ from typing import Any, NotRequired, TypedDict, Unpack
 import yaml
 
 from compactbio.digests import AGAIN, MEMORY, Recorded, require_same, sha256_of_file
-from compactbio.errors import UserError
+from compactbio.errors import UserError, require_file
 from compactbio.file_errors import writing
-from compactbio.forms import parse_json, require_form, whole_characters
+from compactbio.forms import LARGEST_JSON, parse_json, require_few, require_form, whole_characters
 from compactbio.locks import locked
 from compactbio.temporaries import new_file, new_folder
 
 MANIFEST = "manifest.json"
+LARGEST_YAML = 2**20  # bytes, which take the parser a minute; the paper's configuration has 2**15
 
 
 class FileFacts(TypedDict):
@@ -156,6 +157,7 @@ def read_json(path: Path, form: Any = None, remake: str = "") -> Any:
         UserError: the file is missing, is not JSON, or its value is of another form.
     """
     cure = f": {remake}" if remake else ""
+    require_file(path, LARGEST_JSON)
     try:
         value = parse_json(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
@@ -182,11 +184,12 @@ def read_yaml(path: Path) -> Any:
     """Return the value in a YAML file.
 
     Raises:
-        UserError: the file is missing or is not YAML.
+        UserError: the file is missing, is not YAML, or means more than it says.
     """
+    require_file(path, LARGEST_YAML)
     try:
         text = path.read_text(encoding="utf-8")
-        return whole_characters(yaml.safe_load(text), text)
+        return require_few(whole_characters(yaml.safe_load(text), text))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -7,8 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from compactbio.errors import UserError
+from compactbio.errors import UserError, require_file
 
+MOST_VALUES = 10**6  # of a file in YAML, aliases followed
+LARGEST_JSON = 2**28  # bytes; the largest file of questions that is known has 2**26
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")  # an escape of half a character, whose other half may be missing
 
 
@@ -33,6 +35,24 @@ def whole_characters(value: Any, text: str) -> Any:
         except UnicodeEncodeError as error:
             half = error.object[error.start]
             raise ValueError(f"it holds half of a character, {half!a}, without the other half") from None
+    return value
+
+
+def require_few(value: Any) -> Any:
+    """Return a value of YAML; ValueError where its aliases make more of it than MOST_VALUES, or it holds itself."""
+    sizes: dict[int, int] = {}  # of mappings and lists by identity; 0: being counted
+
+    def size(part: Any) -> int:
+        if not isinstance(part, dict | list):
+            return 1
+        if id(part) not in sizes:
+            sizes[id(part)] = 0
+            sizes[id(part)] = 1 + sum(map(size, part.values() if isinstance(part, dict) else part))
+        if not 0 < sizes[id(part)] <= MOST_VALUES:
+            raise ValueError(f"its aliases stand for more than {MOST_VALUES:,} values: write out what is meant")
+        return sizes[id(part)]
+
+    size(value)
     return value
 
 
@@ -64,6 +84,7 @@ def read_json_lines(path: Path, form: Any = None) -> list[Any]:
         UserError: another line is not JSON, or a value is not of the form (see `read_json`).
     """
     values: list[Any] = []
+    require_file(path, LARGEST_JSON)
     lines = path.read_bytes().splitlines() if path.is_file() else []
     for number, line in enumerate(lines, start=1):
         try:

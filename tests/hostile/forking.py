@@ -13,6 +13,7 @@ import importlib
 import json
 import os
 import pkgutil
+import resource
 import runpy
 import shutil
 import signal
@@ -56,6 +57,8 @@ class Started:
     log: str
     fault: Fault | None = None
     trace: str = ""
+    seconds: int = SECONDS
+    memory: int = 0  # bytes that it may take beyond what it begins with; 0: any
     environment: dict[str, str] = field(default_factory=dict)
 
 
@@ -137,7 +140,10 @@ def _run(request: dict, library: ctypes.CDLL) -> None:
     """Become the program, as the interpreter would run it; does not return."""
     code = 1
     try:
-        signal.alarm(SECONDS)
+        signal.alarm(request["seconds"])
+        if request["memory"]:
+            now = int(Path("/proc/self/status").read_text().partition("VmData:")[2].split()[0]) * 1024
+            resource.setrlimit(resource.RLIMIT_DATA, (now + request["memory"], resource.RLIM_INFINITY))
         log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(log, 1)

@@ -19,6 +19,8 @@ VOLATILE = {  # what two undisturbed runs differ in: times, and how often a trai
 AGAIN = "killed again"  # where its results were there already
 FULL = ("ENOSPC", "EDQUOT")
 NEEDS_ROOM = ("open", "write", "mkdir", "ftruncate", "link", "fsync")
+SECONDS = 60  # of a program that must refuse what it was given, on a busy machine
+MEMORY = 300 * 2**20  # bytes that it may take beyond its imports
 CHECKPOINTS = "checkpoints"  # what trainings keep between tries: names are compared, contents are in the outputs
 
 
@@ -162,3 +164,17 @@ class Course:
         if not self._finished(folder):
             return "differs"
         return "temporaries" if tree(folder).keys() - self.expected.keys() else "sound"
+
+
+def judge(code: int, printed: str) -> str:
+    """Return what became of a program that must refuse what it was given."""
+    if code == -14:
+        return "hang"
+    if code < 0:
+        return f"signal {-code}"
+    if "Traceback (most recent call last)" in printed:
+        return "traceback"
+    if code == 0:
+        return "silent"
+    errors = [line for line in printed.splitlines() if " ERROR " in line]
+    return "one line" if len(errors) == 1 and len(errors[0]) < 3000 else "not one line"

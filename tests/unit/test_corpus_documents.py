@@ -71,7 +71,7 @@ def test_line_ends_inside_a_document_do_not_cut_it(tmp_path):
         (
             "a.jsonl",
             b'{"text": "a"}\n{"text": "half \\ud83d"}\n',
-            r"a\.jsonl, line 2, has a `text` that is not Unicode",
+            r"a\.jsonl, line 2, is not JSON .it holds half of a character",
         ),
         ("a.jsonl", b'{"text": ' + b"[" * 100_000, r"a\.jsonl, line 1, is not JSON"),
         ("a.txt", b"fine\n" + b"x" * 300_000, r"a\.txt, line 2, has more than 200,000 bytes"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from compactbio.corpus.shards import ShardCounts, TextShardWriter, read_texts
 from compactbio.downloads.content import GZIP_ERRORS, encoding_advice
-from compactbio.errors import UserError
+from compactbio.errors import UserError, require_file
 from compactbio.files import replacing_file
 from compactbio.forms import parse_json
 
@@ -63,6 +63,7 @@ def _read_documents(path: Path) -> Iterator[str]:
 def _read_lines(path: Path, *, compressed: bool) -> Iterator[tuple[int, str]]:
     """Yield (number from 1, line); lines end at line feeds only."""
     number, line = 0, b""
+    require_file(path)
     try:
         with gzip.open(path, "rb") if compressed else path.open("rb") as stream:
             while line := stream.readline(LONGEST_LINE_BYTES + 1):

@@ -19,11 +19,11 @@ import pyarrow as pa
 from isal import igzip
 
 from compactbio.downloads.content import GZIP_ERRORS, gzip_fault
-from compactbio.errors import UserError
+from compactbio.errors import UserError, require_file
 
 BLOCK_BYTES = 2**18  # what is made of a block fits a core's cache: 2**20 takes half as long again
 LARGEST_PROLOGUE = 2**16
-LARGEST_RECORD = 2**26  # the real ones have up to a few megabytes
+LARGEST_RECORD = 2**24  # the real ones have up to a few megabytes
 ARTICLE, BOOK_ARTICLE, DELETION = "article", "book_article", "deletion"
 
 _PROLOGUE = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s+|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^<>\[]*>)*", re.DOTALL)
@@ -79,6 +79,7 @@ def read_records(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[Record]
     Raises:
         UserError: the file is missing, truncated, not gzip, broken, or not a PubmedArticleSet.
     """
+    require_file(path)
     try:
         stream = igzip.open(path, "rb")
     except FileNotFoundError:

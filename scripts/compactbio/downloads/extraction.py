@@ -23,6 +23,7 @@ _MAX_DEPTH = 3  # archives within archives
 # Far above any benchmark; they stop archives that are made to fill the disk or to take for ever.
 _MAX_FILE_BYTES = 2**31
 _MAX_FILES = 200_000
+_MAX_TOTAL_BYTES = 2**33  # of an archive and the archives in it
 _CHUNK_BYTES = 2**20
 _DAMAGE = (
     tarfile.TarError,
@@ -44,6 +45,22 @@ class DamagedError(UserError):
         self.fault = fault
 
 
+class _Room:
+    """What an archive and those in it may still unpack to."""
+
+    def __init__(self) -> None:
+        self.left = _MAX_TOTAL_BYTES
+
+    def take(self, length: int, archive: str) -> None:
+        """Take bytes; UserError where there are not as many left."""
+        self.left -= max(0, length)
+        if self.left < 0:
+            raise UserError(
+                f"{archive} unpacks to more than {_MAX_TOTAL_BYTES:,} bytes: nothing more was extracted. Such an "
+                "archive is broken or hostile: get it from its official place"
+            )
+
+
 @dataclass(frozen=True)
 class Entry:
     """A regular file in an archive or folder; nested archives are part of its name like folders."""
@@ -63,10 +80,10 @@ def read_entries(path: Path, name: str = "") -> Iterator[Entry]:
     if path.is_dir():
         for file in sorted(path.rglob("*")):
             if file.is_file():
-                yield from _open_entry(file.relative_to(path).as_posix(), partial(file.open, "rb"), 1)
+                yield from _open_entry(file.relative_to(path).as_posix(), partial(file.open, "rb"), 1, _Room())
         return
     with path.open("rb") as stream:
-        yield from _read_archive(stream, name or str(path), "", 1)
+        yield from _read_archive(stream, name or str(path), "", 1, _Room())
 
 
 def check_archive(path: Path, name: str) -> None:
@@ -117,7 +134,7 @@ def _chunks(entry: Entry) -> Iterator[bytes]:
             yield chunk
 
 
-def _read_archive(stream: IO[bytes], archive: str, prefix: str, depth: int) -> Iterator[Entry]:
+def _read_archive(stream: IO[bytes], archive: str, prefix: str, depth: int, room: _Room) -> Iterator[Entry]:
     """Yield the files of one archive whose names get `prefix`."""
     with _naming_damage(archive):
         is_zip = zipfile.is_zipfile(stream)
@@ -125,38 +142,40 @@ def _read_archive(stream: IO[bytes], archive: str, prefix: str, depth: int) -> I
         head = stream.read(16)
         stream.seek(0)
         if is_zip:
-            yield from _read_zip(stream, archive, prefix, depth)
+            yield from _read_zip(stream, archive, prefix, depth, room)
             return
         if not tarfile.is_tarfile(stream):
             raise DamagedError(f"{archive} is no sound tar or zip archive (it begins with {head!r})")
         stream.seek(0)
         with tarfile.open(fileobj=stream, mode="r:*") as tar:
-            yield from _read_tar(tar, archive, prefix, depth)
+            yield from _read_tar(tar, archive, prefix, depth, room)
 
 
-def _read_zip(stream: IO[bytes], archive: str, prefix: str, depth: int) -> Iterator[Entry]:
+def _read_zip(stream: IO[bytes], archive: str, prefix: str, depth: int, room: _Room) -> Iterator[Entry]:
     """Yield the files of a zip archive, all names checked first."""
     with zipfile.ZipFile(stream) as content:
         # `filename` is cleaned by zipfile, `orig_filename` is what the archive says.
-        kinds = ((member.orig_filename, stat.S_IFMT(member.external_attr >> 16)) for member in content.infolist())
-        _require_harmless(archive, ((name, kind in (0, stat.S_IFREG, stat.S_IFDIR)) for name, kind in kinds))
+        members = ((member, stat.S_IFMT(member.external_attr >> 16)) for member in content.infolist())
+        plain = (0, stat.S_IFREG, stat.S_IFDIR)
+        _require_harmless(archive, ((m.orig_filename, kind in plain, m.file_size) for m, kind in members), room)
         for member in content.infolist():
             if not member.is_dir():
-                yield from _open_entry(prefix + member.filename, partial(content.open, member), depth)
+                yield from _open_entry(prefix + member.filename, partial(content.open, member), depth, room)
 
 
-def _read_tar(tar: tarfile.TarFile, archive: str, prefix: str, depth: int) -> Iterator[Entry]:
+def _read_tar(tar: tarfile.TarFile, archive: str, prefix: str, depth: int, room: _Room) -> Iterator[Entry]:
     """Yield the files of a tar archive, all members checked first, and that they are all."""
-    _require_harmless(archive, ((member.name, member.isfile() or member.isdir()) for member in tar))
+    _require_harmless(archive, ((member.name, member.isfile() or member.isdir(), member.size) for member in tar), room)
     _require_end(tar)
     for member in tar.getmembers():
         if member.isfile():
-            yield from _open_entry(prefix + member.name, partial(_open_member, tar, member), depth)
+            yield from _open_entry(prefix + member.name, partial(_open_member, tar, member), depth, room)
 
 
-def _require_harmless(archive: str, members: Iterable[tuple[str, bool]]) -> None:
-    """Refuse an archive by its members' names, each with whether it is a file or a folder, or by their number."""
-    for number, (name, is_plain) in enumerate(members, start=1):
+def _require_harmless(archive: str, members: Iterable[tuple[str, bool, int]], room: _Room) -> None:
+    """Refuse an archive by its members' names, each with whether it is a file or a folder, their number or lengths."""
+    for number, (name, is_plain, length) in enumerate(members, start=1):
+        room.take(length, archive)
         if number > _MAX_FILES:
             raise UserError(f"{archive} has more than {_MAX_FILES:,} members: nothing was extracted")
         check_member_name(name, archive)
@@ -178,6 +197,8 @@ def _require_end(tar: tarfile.TarFile) -> None:
     length = 0
     while chunk := stream.read(_CHUNK_BYTES):
         length += len(chunk)
+        if length > _MAX_FILE_BYTES:
+            raise tarfile.ReadError(f"after {len(tar.getmembers())} members, it goes on without end")
         if chunk.count(0) != len(chunk):
             raise tarfile.ReadError(f"after {len(tar.getmembers())} members, it goes on with what is no member")
     if length < tarfile.BLOCKSIZE:
@@ -191,7 +212,7 @@ def _open_member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
     return stream
 
 
-def _open_entry(name: str, open_file: Callable[[], IO[Any]], depth: int) -> Iterator[Entry]:
+def _open_entry(name: str, open_file: Callable[[], IO[Any]], depth: int, room: _Room) -> Iterator[Entry]:
     """Yield an entry, or the entries in it if it is an archive itself."""
     path = PurePosixPath(name)
     if path.name.startswith("._") or "__MACOSX" in path.parts:
@@ -206,7 +227,7 @@ def _open_entry(name: str, open_file: Callable[[], IO[Any]], depth: int) -> Iter
         for chunk in _chunks(entry):
             buffer.write(chunk)
         buffer.seek(0)
-        yield from _read_archive(buffer, name, f"{path.as_posix()}/", depth + 1)
+        yield from _read_archive(buffer, name, f"{path.as_posix()}/", depth + 1, room)
 
 
 @contextmanager

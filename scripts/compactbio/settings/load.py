@@ -10,6 +10,7 @@ from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.files import read_yaml
+from compactbio.forms import require_few
 from compactbio.settings.checks import check_relations
 from compactbio.settings.schema import check_schema
 
@@ -35,7 +36,10 @@ def load_settings(
         UserError: an unknown key, a wrong type or range, or keys that contradict each other;
             all of them are listed in one message.
     """
-    settings = deepcopy(config)
+    try:
+        settings = deepcopy(require_few(config))
+    except ValueError as error:
+        raise UserError(f"the configuration cannot be read: {error}") from None
     check_schema(settings, CONFIG_FOLDER / "schema.yaml")
     mirror = settings["mirror"]
     if mirror is not None and ("://" in mirror or not mirror):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from compactbio.downloads.content import encoding_advice
-from compactbio.errors import UserError
+from compactbio.errors import UserError, require_file
 from compactbio.files import read_json
 
 SPECIAL_TOKENS = {
@@ -23,6 +23,8 @@ _ADDED_KEYS = ("content", "single_word", "lstrip", "rstrip", "normalized", "spec
 _NORMALISER = {"clean_text": True, "handle_chinese_chars": True}
 _SETTINGS = {"tokenize_chinese_chars": True, "do_basic_tokenize": True, "never_split": None}
 _MODEL = {"unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100}
+
+LARGEST_VOCABULARY = 2**26  # bytes
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ def read_vocabulary(vocab_file: Path) -> dict[str, int]:
     Raises:
         UserError: the file is missing, is not text, holds a token twice, or lacks a special token.
     """
+    require_file(vocab_file, LARGEST_VOCABULARY)
     try:
         content = vocab_file.read_bytes()
         text = content.decode("utf-8")

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from compactbio.downloads.content import encoding_advice
-from compactbio.errors import UserError
+from compactbio.errors import UserError, require_file
 from compactbio.files import read_json
 from compactbio.forms import parse_json
+
+LARGEST_TEXT = 2**28  # bytes of a file that is read as a whole
 
 
 def read_text(path: Path) -> str:
@@ -18,6 +20,7 @@ def read_text(path: Path) -> str:
     Raises:
         UserError: the file is missing, empty, or not UTF-8 (the line of the first wrong byte is named).
     """
+    require_file(path, LARGEST_TEXT)
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
