@@ -2,6 +2,7 @@
 
 import pytest
 
+from compactbio.kinds import KINDS
 from compactbio.reporting.explanations import QUIRKS
 from compactbio.reporting.latex import escape_latex, to_latex
 from compactbio.reporting.published import Assignment, PublishedValue
@@ -133,6 +134,12 @@ def test_a_run_that_is_not_compared_with_the_paper_says_nothing_of_it():
     compared = to_markdown(task_document("ner", results, Assignment([], [], [], [elsewhere])))
     assert "No published F1 of a known model is confirmed for N" in compared
     assert "No published" not in to_markdown(task_document("ner", results, NOTHING))
+    for task in KINDS:
+        here = results_of(full_set(), datasets={f"my-{task}": task})
+        for document in (task_document(task, here, NOTHING), summary_document(here, NOTHING)):
+            text = to_markdown(document)
+            assert "protocol" in text and "paper" not in text and "authors" not in text
+        assert "paper" in to_markdown(task_document(task, here, Assignment([], [], [], [elsewhere])))
 
 
 def test_a_kind_of_task_without_datasets_says_so():

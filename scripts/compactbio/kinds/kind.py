@@ -130,11 +130,13 @@ class Protocol:
         name: REFERENCE or STANDARD.
         explanation: what it computes and what its values compare with, for readers of the tables.
         metrics: those that only this protocol has, after those of the kind.
+        beside_paper: what is said of it too where values of the paper are compared.
     """
 
     name: str
     explanation: str
     metrics: tuple[Metric, ...] = ()
+    beside_paper: str = ""
 
 
 @dataclass(frozen=True)
@@ -240,9 +242,10 @@ class Kind:
         special = [metric.name for one in self.protocols if one.name == protocol for metric in one.metrics]
         return (*self.metric_names, *special)
 
-    def explanation(self, protocol: str) -> str:
-        """Return what a protocol of this kind computes."""
-        return next(one.explanation for one in self.protocols if one.name == protocol)
+    def explanation(self, protocol: str, *, compared: bool) -> str:
+        """Return what a protocol of this kind computes, and where values of the paper are compared, how they relate."""
+        [one] = [one for one in self.protocols if one.name == protocol]
+        return f"{one.explanation} {one.beside_paper}".strip() if compared else one.explanation
 
     def known_metrics(self) -> tuple[str, ...]:
         """Return every number that a run of this kind may have, those that it must have first."""

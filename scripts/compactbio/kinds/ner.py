@@ -98,15 +98,17 @@ KIND = Kind(
     protocols=(
         Protocol(
             REFERENCE,
-            "Reference protocol, as the paper's script scores: every word piece carries its word's label, so that B "
-            "is repeated on the continuation pieces, and entities are counted over word pieces. The number of gold "
-            "entities grows two- to threefold and depends on the vocabulary: these values compare with the paper's, "
-            "not with the literature, and not between cased and uncased models.",
+            "Reference protocol: every word piece carries its word's label, so that B is repeated on the continuation "
+            "pieces, and entities are counted over word pieces. The number of gold entities grows two- to threefold "
+            "and depends on the vocabulary: these values compare neither with the literature nor between cased and "
+            "uncased models.",
+            beside_paper="So the paper's script scores, and these values compare with the paper's.",
         ),
         Protocol(
             STANDARD,
             "Standard protocol: one label a word (that of its first piece), strict match of whole entities, every word "
-            "of every sentence counted. These values compare with the literature, not with the paper's.",
+            "of every sentence counted. These values compare with the literature.",
+            beside_paper="They do not compare with the paper's.",
         ),
     ),
     # gold entities under the protocol, also of the sentences that do not stand in train

@@ -78,9 +78,10 @@ KIND = Kind(
     protocols=(
         Protocol(
             REFERENCE,
-            "Reference protocol, as the paper's script scores: a question's answers are the best span of each snippet "
-            "in file order, spans of at most 15 tokens. Strict: the first is right; lenient: one of five is; MRR: mean "
-            "of 1 / rank of the first right one. Equality is after lower-casing; all golden factoid questions count.",
+            "Reference protocol: a question's answers are the best span of each snippet in file order, spans of at "
+            "most 15 tokens. Strict: the first is right; lenient: one of five is; MRR: mean of 1 / rank of the first "
+            "right one. Equality is after lower-casing; all golden factoid questions count.",
+            beside_paper="So the paper's script scores.",
         ),
         Protocol(
             STANDARD,

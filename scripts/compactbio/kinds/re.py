@@ -106,10 +106,11 @@ KIND = Kind(
     protocols=(
         Protocol(
             STANDARD,
-            "Standard protocol only: the paper released no code for relation extraction, so what its tables average is "
-            "not known and no difference to it is given. Precision, recall and F1 are micro averages over the "
-            "dataset's positive labels (GAD: one class, its runs being the folds; ChemProt: the five evaluated "
-            "classes); where all labels are positive, the three are one number, the accuracy.",
+            "Standard protocol only. Precision, recall and F1 are micro averages over the dataset's positive labels "
+            "(GAD: one class, its runs being the folds; ChemProt: the five evaluated classes); where all labels are "
+            "positive, the three are one number, the accuracy.",
+            beside_paper="The paper released no code for relation extraction, so what its tables average is not known "
+            "and no difference to it is given.",
         ),
     ),
     variants=(MACRO_PREFIX, POOLED_PREFIX, UNSEEN_PREFIX),

@@ -15,6 +15,7 @@ from compactbio.reporting.report_records import BOTH, FIGURES, PAGES, TABLES
 from compactbio.reporting.statistics.estimates import HIGHER, LOWER
 from compactbio.reporting.statistics.verdicts import REPLICATED, comparable, compare_with_paper, count_verdicts
 from compactbio.reporting.tables.averages import ALL, averages, retained, summary_document
+from compactbio.reporting.tables.kind_scores import UNITS_NOTE
 from compactbio.settings.load import settings_of_files
 from compactbio.settings.results import FIGURES as FIGURES_FOLDER
 from compactbio.settings.results import REPORTING
@@ -24,10 +25,6 @@ from compactbio.settings.selection import names_in_use, trained_models
 _REPLICATION = "Replication: On the Effectiveness of Compact Biomedical Transformers"
 _MOST_EFFECTS = 20  # rows of a table; the page on deviations has all of them
 _FORMS = ["Each as Markdown (.md), LaTeX with booktabs (.tex), a page (.html) and rows with all digits (.csv)."]
-_UNITS = (
-    "Percent. Mean ± sample standard deviation over the runs made here (seeds, or folds where a dataset has them); a "
-    "value without ± comes from one run. An empty cell is a dash, and the reason stands under its table."
-)
 _CARDS = "Each model has a card, to which its name in the summary leads."
 
 
@@ -42,7 +39,7 @@ def build(material: Material) -> Document:
         sections.append(_what_was_run(material, material.config, compared=compared))
     if material.config is not None and compared:
         sections.append(_deviations(material.config))
-    notes = [_UNITS]
+    notes = [f"{UNITS_NOTE} An empty cell is a dash, and the reason stands under its table."]
     if compared:
         notes.append(spread_of_runs({} if material.config is None else material.config["quirks"]))
     sections.append(Section("How to read it", notes, []))

@@ -85,7 +85,7 @@ def _share(average: Average, base: float | None, baseline: str) -> Average:
     return Average(100 * (average.value / base))
 
 
-def _definition(scored: ScoreCells) -> list[str]:
+def _definition(scored: ScoreCells, *, compared: bool) -> list[str]:
     """Return the paragraphs that say what is averaged."""
     parts = [
         f"{kind.short}: mean {METRIC_TITLES[kind.headline]} over {', '.join(scored.datasets_of(task))}"
@@ -95,8 +95,9 @@ def _definition(scored: ScoreCells) -> list[str]:
     return [
         f"Percent. Averages of the means over runs. {'; '.join(parts)}. All: mean of these averages, each kind of task "
         "counting once. A model that lacks a dataset has no average.",
-        f"Share of the baseline: 100 × average / average of {scored.baseline}. How the paper averages for its own "
-        "percentages is not known, so they do not compare digit by digit.",
+        f"Share of the baseline: 100 × average / average of {scored.baseline}."
+        + " How the paper averages for its own percentages is not known: they do not compare digit by digit."
+        * compared,
         MARKS_NOTE,
     ]
 
@@ -113,7 +114,7 @@ def summary_document(scored: ScoreCells, assignment: Assignment) -> Document:
     """Return the summary table, a section per protocol."""
     tasks = [task for task in KINDS if scored.datasets_of(task)]
     columns = [*tasks, ALL] if len(tasks) > 1 else tasks
-    document = Document("Summary", _definition(scored), [])
+    document = Document("Summary", _definition(scored, compared=not assignment.is_empty), [])
     document.text.extend(
         f"Published, not assigned to a model: up to {number(value.value, 1)} % of the baseline ({value.source})."
         for value in assignment.unassigned

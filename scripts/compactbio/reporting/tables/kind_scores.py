@@ -17,8 +17,8 @@ from compactbio.reporting.tables.metric_variants import seen_notes, variant_bloc
 from compactbio.reporting.tables.score_columns import Column, block_of, cell_record, gap_notes, mean_column
 
 UNITS_NOTE = (
-    "Percent. Mean ± sample standard deviation over the runs made here (seeds, or folds where a dataset has them), "
-    "which is not the authors'; a value without ± comes from one run."
+    "Percent. Mean ± sample standard deviation over the runs made here (seeds, or folds where a dataset has them); a "
+    "value without ± comes from one run."
 )
 
 NO_DATASET = "No dataset of this kind is part of this run."
@@ -46,7 +46,7 @@ def task_document(
             block.notes += difference_notes(dataset, protocol, scored, estimates)
             blocks.append(block)
             blocks += variant_blocks(task, protocol, dataset, scored)
-        text = [KINDS[task].explanation(protocol)]
+        text = [KINDS[task].explanation(protocol, compared=not assignment.is_empty)]
         document.sections.append(Section(f"{protocol.capitalize()} protocol", text, blocks))
     return document
 

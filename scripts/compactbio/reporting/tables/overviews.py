@@ -29,8 +29,8 @@ def build(material: Material, task: str) -> Built:
         notes = [*runs_note(datasets, scored), ROW_MARKS_NOTE, *gap_notes(cells, scored)]
         label = f"{task}-{protocol}-overview"
         block = side_by_side("All datasets", label, ("dataset", "metric"), lines, scored, notes)
-        title = f"{protocol.capitalize()} protocol"
-        document.sections.append(Section(title, [kind.explanation(protocol)], [block]))
+        text = kind.explanation(protocol, compared=not material.assignment.is_empty)
+        document.sections.append(Section(f"{protocol.capitalize()} protocol", [text], [block]))
         rows += [cell_record(cell) for cell in cells]
     return document, rows
 
