@@ -17,16 +17,18 @@ LIMITS = {"tf32": 5e-3, "bf16": 2e-2, "fp16": 5e-3}
 SIZES = [(64, 64), (26, 64), (32, 32)]
 
 
-def precisions(device):
-    """What the kernels are for on a GPU; the interpreter has no bf16, and no TF32 but fp32."""
-    return TYPES if device.type == "cuda" else {"fp16": torch.float16}
+def precisions(device, sizes):
+    """What the kernels are for on a GPU, all of them at one size, as each is compiled; the interpreter has no bf16."""
+    if device.type == "cpu":
+        return {"fp16": torch.float16}
+    return TYPES if sizes == SIZES[0] else {"bf16": torch.bfloat16}
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 def test_terms_on_maps_are_the_plain_formulas(device, sizes):
     lengths = (256, 200, 37, 1) if device.type == "cuda" else (20, 7)
     torch.set_float32_matmul_precision("high")
-    for precision, dtype in precisions(device).items():
+    for precision, dtype in precisions(device, sizes).items():
         for case in FORMULAS:
             dropouts = (0.0, 0.0) if case[0] == "score_mse" else (DROPOUT, DROPOUT)
             error = term_error(lengths, sizes, case, dropouts, dtype=dtype, device=device)
@@ -36,7 +38,7 @@ def test_terms_on_maps_are_the_plain_formulas(device, sizes):
 
 def test_the_trial_agrees_and_the_kernels_are_taken(device):
     for sizes in SIZES if device.type == "cuda" else SIZES[2:]:
-        for precision, dtype in precisions(device).items():
+        for precision, dtype in precisions(device, sizes).items():
             assert trial(device, dtype, sizes) is None
             refused = refusal(device, precision=precision, longest=256, head_sizes=sizes)
             assert refused == (None if device.type == "cuda" else "the kernels are for GPUs")

@@ -67,19 +67,14 @@ def test_a_killed_training_goes_on_to_the_same_bits(device, world, objective, st
 
 
 def test_too_little_memory_ends_in_one_clear_message(device, world, tmp_path, monkeypatch):
-    line = arguments(world, tmp_path, steps=STEPS)
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.set_per_process_memory_fraction(1e-5)
-    else:
-        text = "CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has a total capacity of 79 GiB."
-        monkeypatch.setattr(Distillation, "forward", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError(text)))
-    try:
-        with pytest.raises(UserError, match=r"out of memory.*micro_batch_tokens") as raised:
-            call(line, monkeypatch)
-    finally:
+    def forward(*_):
         if device.type == "cuda":
-            torch.cuda.set_per_process_memory_fraction(1.0)
+            torch.empty(2**50, dtype=torch.uint8, device=device)
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has 79 GiB.")
+
+    monkeypatch.setattr(Distillation, "forward", forward)
+    with pytest.raises(UserError, match=r"out of memory.*micro_batch_tokens") as raised:
+        call(arguments(world, tmp_path, steps=STEPS), monkeypatch)
     assert "\n" not in str(raised.value)
 
 

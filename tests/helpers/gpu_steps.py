@@ -127,6 +127,8 @@ class Step:
         """
         module = self.module()
         accelerator = start_accelerator(precision)
+        if accelerator.scaler is not None:  # it begins at 65,536, and a training leaves out steps until it is right
+            accelerator.scaler = torch.amp.GradScaler("cuda", init_scale=64.0)
         module.place_teacher(accelerator.device)
         module.to(accelerator.device).train()
         batches = self._batches(module, accelerator, padded=padded)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from helpers.objectives import COUNT, assert_equal, distillation, masked_example
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from compactbio.kernels import map_programs
 from compactbio.pretraining.padded_classes import PaddedClasses, plan_classes
 from compactbio.terms.objective import read_objective
 
@@ -68,6 +70,31 @@ def test_fill_changes_neither_loss_nor_gradients(case, kernels):
     for found in results[1:]:
         assert found[0] == pytest.approx(results[0][0], rel=1e-6)
         assert_equal(found[1], results[0][1], 5e-6)
+
+
+class NoProgram:
+    """A program that is started and does nothing."""
+
+    def __getitem__(self, grid):
+        return lambda *_, **__: None
+
+
+@pytest.mark.parametrize("kernels", [False, True], ids=["written", "on the chip"])
+@pytest.mark.parametrize("case", ["compact", "compact, sound", "tiny", "tiny, sound"])
+def test_a_pass_reads_no_value_of_the_device(case, kernels, monkeypatch):
+    """Which a capture does not bear: forward and backward on tensors that have shapes and no values."""
+    for name in ("attend", "attend_backward_queries", "attend_backward_keys", "compare", "compare_keys"):
+        monkeypatch.setattr(map_programs, name, NoProgram())
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # there is none for such tensors
+    build, objective, quirks = CASES[case]
+    module = distillation(build(dropout=0.1), tiny.bert(layers=4, dropout=0.1, seed=1), objective, quirks)
+    module.map_kernels = kernels
+    for one in module.computing_modules():
+        one.to("meta")
+    [batch] = filled_micro_batches(PaddedClasses((24,), 20 * 24, 200))
+    tensors = {name: value.to("meta") for name, value in batch.tensors.items()}
+    module(tensors, {name: torch.empty((), device="meta") for name in batch.counts}).backward()
+    assert module.student.get_input_embeddings().weight.grad is not None
 
 
 def test_shapes_are_few_and_hold_nothing_of_the_host():
