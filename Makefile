@@ -55,7 +55,8 @@ gpu-quarter:  ## a quarter of an hour with a GPU: test-gpu, benchmark-gpu, a pro
 gpu-wheels:  ## wheels for a GPU machine without a network (Python 3.12), which gpu-quarter installs where they are missing
 	python3 -m pip download --quiet --no-deps --only-binary=:all: --python-version 3.12 --dest results/gpu-wheels \
 	  --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 --platform any \
-	  pytest iniconfig pluggy pygments packaging accelerate pyarrow psutil PyYAML
+	  --constraint envs/requirements.txt "$$(grep '^pytest==' envs/development.txt)" \
+	  iniconfig pluggy pygments packaging accelerate pyarrow psutil PyYAML
 
 test-cluster: $(INSTALLED)  ## the tests that start a SLURM on this machine (root, and Debian's slurm-wlm and munge)
 	pytest -m cluster
