@@ -15,6 +15,7 @@ from tokenizers.processors import BertProcessing
 
 from compactbio.benchmarks.whole_finetunings import COLUMNS
 from compactbio.errors import UserError
+from compactbio.files import write_manifest
 from compactbio.finetuning.features import PieceTokenizer
 from compactbio.finetuning.kinds import re
 from compactbio.finetuning.kinds.context_windows import context_windows
@@ -89,8 +90,7 @@ def call(monkeypatch, *arguments) -> None:
 @pytest.mark.slow
 def test_a_dataset_is_measured_on_both_sides(model, tmp_path, monkeypatch, capsys):
     task = write_dataset(tmp_path / "ner", "ner", {"train": ner_rows(200, 1), "test": ner_rows(30, 2)}, NER_LABELS)
-    facts = {"dataset": "toy", "task": "ner", "labels": NER_LABELS, "counts": {"test": {}}, "files": {}}
-    (task / "manifest.json").write_text(json.dumps(facts))
+    write_manifest(task, dataset="toy", task="ner", labels=NER_LABELS, counts={"test": {}})
     options = ["--seeds", 1, 2, "--epochs", 6, "--learning-rate", 3.0e-3, "--threads", 1, "--output-dir", tmp_path]
     call(monkeypatch, "--model", model, "--tasks", task, *options)
     with (tmp_path / "finetuning.tsv").open(encoding="utf-8", newline="") as stream:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +12,10 @@ from helpers import map_dropout
 from helpers import pretraining as tiny
 from helpers.objectives import CLOSE, assert_equal, distillation, micro_batches
 
-from compactbio.pretraining import attention, layout
+from compactbio.pretraining import attention, layout, packed_attention
+from compactbio.pretraining.masking import Masking
+from compactbio.pretraining.padded_classes import PaddedClasses
+from compactbio.pretraining.shape_sizes import PackedShapes
 from compactbio.terms.objective import read_objective
 
 QUIRKS = {
@@ -127,3 +131,41 @@ def test_what_an_objective_reads_decides(monkeypatch, terms, reads_maps, only_ma
     monkeypatch.setattr(layout, "refusal", lambda *_, **__: "no compiler")
     assert not layout.takes_map_kernels(module, torch.device("cuda"), "bf16", 24)
     assert not layout.takes_map_kernels(module, torch.device("cpu"), "bf16", 24)
+
+
+@pytest.mark.parametrize(
+    ("terms", "quirks", "refused", "form"),
+    [
+        (tiny.COMPACT, tiny.REFERENCE, None, PackedShapes),
+        (tiny.COMPACT, tiny.REFERENCE, "no compiler", PaddedClasses),
+        (tiny.COMPACT + RELATIONS, tiny.SOUND, None, PaddedClasses),
+        (tiny.TINY, tiny.REFERENCE, None, PaddedClasses),
+        (tiny.TINY, tiny.SOUND, None, PackedShapes),
+    ],
+)
+def test_micro_batches_on_a_gpu_have_fixed_shapes(terms, quirks, refused, form, tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    store = tiny.open_store(tmp_path / "store")
+    masking = Masking(
+        fraction=0.15,
+        vocabulary_size=tiny.VOCABULARY,
+        special_ids=tiny.SPECIAL_IDS,
+        batch_size=8,
+        max_length=tiny.MAX_LENGTH,
+        seed=1,
+    )
+    module = distillation(*models(32), terms, quirks)
+    accelerator = SimpleNamespace(device=torch.device("cuda"), num_processes=1, process_index=0, mixed_precision="bf16")
+    monkeypatch.setattr(layout, "refusal", lambda *_, **__: refused)
+    monkeypatch.setattr(packed_attention, "candidates", lambda *_: ["flash"])
+    monkeypatch.setattr(packed_attention, "first_usable", lambda *_: ("flash", {}))
+    batches = layout.batches_of(store, masking, module, accelerator, 96)
+    assert isinstance(batches.fixed, form)
+    assert module.map_kernels is (refused is None)
+    reason = "compared on the chip, by Triton" if refused is None else "written, for no compiler"
+    assert f"attention maps: {reason}" in caplog.text
+    made = [batch for step in (1, 2) for batch in batches(step)]
+    assert all(batch.fixed for batch in made)
+    assert sum(batch.counts["sequences"] for batch in made) == 16
+    if form is PaddedClasses and terms is tiny.TINY:  # it averages over padding
+        assert {batch.tensors["input_ids"].shape[1] for batch in made} == {tiny.MAX_LENGTH}
