@@ -71,7 +71,7 @@ def main() -> None:
         from compactbio.benchmarks import gpu_finetunings
 
         lines = []
-        for line in gpu_finetunings.measure_finetunings(gpu_finetunings.Scale(), hardware, deadline=end):
+        for line in gpu_finetunings.measure_finetunings(gpu_finetunings.Scale(), hardware, half, deadline=end):
             lines.append(line)
             append_rows(output / "gpu_finetuning.tsv", [line])
         print_table(gpu_finetunings.COLUMNS[1:], lines)

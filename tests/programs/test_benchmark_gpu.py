@@ -86,9 +86,10 @@ def test_the_slowest_row_is_profiled(tmp_path):
 @pytest.mark.slow
 def test_both_sides_are_fine_tuned(tmp_path):
     scale = gpu_finetunings.Scale(SHAPE, {"ner": 32, "qa": 16}, {"ner": 8, "qa": 30})
-    lines = list(gpu_finetunings.measure_finetunings(scale, "a CPU", deadline=soon()))
-    assert [(line["task"], line["side"], line["note"]) for line in lines] == [
-        (task, side, "") for task in ("ner", "qa") for side in ("reference", "ours")
+    lines = list(gpu_finetunings.measure_finetunings(scale, "a CPU", "bf16", deadline=soon()))
+    sides = [("reference", "fp32"), ("ours", "fp32"), ("ours", "bf16")]
+    assert [(line["task"], (line["side"], line["precision"]), line["note"]) for line in lines] == [
+        (task, side, "") for task in ("ner", "qa") for side in sides
     ]
     assert all(tuple(line) == gpu_finetunings.COLUMNS and line["sequences_per_second"] > 0 for line in lines)
 

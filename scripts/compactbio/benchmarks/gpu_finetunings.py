@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from compactbio.benchmarks.whole_finetunings import SIDES, train_side
+from compactbio.benchmarks.whole_finetunings import train_side
 from compactbio.files import read_yaml
 from compactbio.kinds import KINDS
 from compactbio.kinds.kind import Labels
@@ -57,24 +57,25 @@ class Scale:
     words: dict[str, int] = field(default_factory=lambda: {"ner": 25, "qa": 220})
 
 
-def measure_finetunings(scale: Scale, hardware: str, *, deadline: float) -> Iterator[dict[str, Any]]:
+def measure_finetunings(scale: Scale, hardware: str, half: str, *, deadline: float) -> Iterator[dict[str, Any]]:
     """Yield a row of `COLUMNS` for each task and side, until the deadline (a value of `time.monotonic()`) is over.
 
-    A side that fails, for want of a package perhaps, says so in its last column.
+    Ours is measured in fp32, as the plain script runs, and in half precision (bf16 or fp16). A side that fails, for
+    want of a package perhaps, says so in its last column.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         longest, model = 0.0, None
         for task in scale.rows:
-            for side in SIDES:
+            for side, precision in (("reference", "fp32"), ("ours", "fp32"), ("ours", half)):
                 began = time.monotonic()
                 if began + longest > deadline:
-                    logging.warning("no time for the fine-tuning of %s, %s", task, side)
+                    logging.warning("no time for the fine-tuning of %s, %s in %s", task, side, precision)
                     continue
-                line = {"hardware": hardware, "task": task, "side": side, "precision": "fp32"}
+                line = {"hardware": hardware, "task": task, "side": side, "precision": precision}
                 try:
                     model = model or _write_model(folder / "model", scale.shape)
-                    line |= _measured(side, task, model, folder, scale)
+                    line |= _measured(side, precision, task, model, folder, scale)
                 except Exception as error:  # whatever is missing, the other rows are of use
                     logging.warning("%s, %s: %s", task, side, error)
                     why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
@@ -83,7 +84,7 @@ def measure_finetunings(scale: Scale, hardware: str, *, deadline: float) -> Iter
                 longest = max(longest, time.monotonic() - began)
 
 
-def _measured(side: str, task: str, model: Path, folder: Path, scale: Scale) -> dict[str, Any]:
+def _measured(side: str, precision: str, task: str, model: Path, folder: Path, scale: Scale) -> dict[str, Any]:
     """Return what a side took for one epoch."""
     from accelerate.state import AcceleratorState
 
@@ -94,8 +95,8 @@ def _measured(side: str, task: str, model: Path, folder: Path, scale: Scale) -> 
         for split, count in (("train", scale.rows[task]), ("test", 8)):
             rows = _sentences(count, scale.words[task]) if task == "ner" else _questions(count, scale.words[task])
             _write_split(data, task, split, rows)
-    options = finetuning_options(read_yaml(CONFIG), {"task": task, "finetuning": {"epochs": 1}})
-    run: Run = {"run": f"{side}-{task}", "seed": SEED, "fold": 0}
+    options = finetuning_options(read_yaml(CONFIG), {"task": task, "finetuning": {"epochs": 1, "precision": precision}})
+    run: Run = {"run": f"{side}-{task}-{precision}", "seed": SEED, "fold": 0}
     settings: FinetuningRun = {
         "model": model.name,
         "dataset": task,

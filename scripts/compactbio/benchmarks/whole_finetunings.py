@@ -108,7 +108,8 @@ def train_side(
     if threads is not None:
         torch.set_num_threads(threads)
     dataset = Dataset(task_folder, settings, PieceTokenizer(model))
-    accelerator = start_accelerator() if side == "ours" else Accelerator()
+    precision = settings["hyperparameters"]["precision"]
+    accelerator = start_accelerator(precision) if side == "ours" else Accelerator()
     one = OneRun(settings, model, dataset, run["seed"], run["fold"], accelerator)
     one.validation_part = None  # neither side looks at validation data
     place = folder / run["run"]
