@@ -36,8 +36,7 @@ demo: $(INSTALLED)  ## the whole workflow in miniature; ends with what came out 
 	python scripts/show_outcome.py --configfile config/demo.yaml \
 		--report "snakemake --report report.html --configfile config/demo.yaml"
 
-test: $(INSTALLED)  ## lint and every test
-	$(MAKE) --no-print-directory lint
+test: $(INSTALLED) lint  ## lint and every test
 	pytest
 
 test-fast: $(INSTALLED)  ## the tests of functions, which start no program: side by side, a minute or two

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 from helpers.configurations import CONFIG, ROOT
+from helpers.documents import DOCUMENTS, PAGES
 
-PAGES = ("README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))))
-DOCUMENTS = ("CHANGELOG.md", "results/README.md", *PAGES)
 LIBRARY = ROOT / "scripts" / "compactbio"
 PLACES = (ROOT, ROOT / "scripts", LIBRARY)  # where a path of the documents may begin
 SITE_FILES = {"profiles/slurm/partitions.yaml", "profiles/slurm/site.env", "envs/compactbio.sif"}  # a site makes them

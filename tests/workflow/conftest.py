@@ -28,6 +28,17 @@ def jobs_of(done: subprocess.CompletedProcess[str]) -> dict[str, int]:
     return {name: int(count) for name, count in re.findall(r"^(\w[\w.-]*)\s+(\d+)$", done.stdout, re.MULTILINE)}
 
 
+def touch_mirror(folder: Path) -> None:
+    """Make the files, empty, that examples of configurations expect in a folder of the user's."""
+    names = [f"{kind}/{split}.tsv" for kind in ("ner", "sentences") for split in ("train", "devel", "test")]
+    names += [f"questions/{split}.json" for split in ("train", "devel", "test")]
+    for path in CONFIG.glob("examples/*.yaml"):
+        names += re.findall(r'"\{mirror\}/([\w.]+\.(?:txt\.gz|jsonl))"', path.read_text())
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
 @pytest.fixture(scope="session")
 def miniature_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working directory that holds the generated data where config/demo.yaml expects them."""

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from helpers.configurations import CONFIG, ROOT
 
-from workflow.conftest import jobs_of, run_snakemake
+from workflow.conftest import jobs_of, run_snakemake, touch_mirror
 
 OWN_MIRROR = [f"examples/{name}.yaml" for name in ("baseline_2022", "own_corpus", "own_data", "own_ner", "real_input")]
 SHIPPED = sorted(
@@ -27,23 +27,12 @@ def dry_run(folder: Path, *arguments: str) -> dict[str, int]:
     return jobs_of(run_snakemake(folder, "--quiet", "rules", "--dry-run", *arguments))
 
 
-def touch(path: Path) -> None:
-    """Make an empty file where a configuration expects a user's own."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
-
-
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_configurations_make_a_dag(tmp_path: Path, name: str) -> None:
     arguments = ["--configfile", str(CONFIG / name)]
     if name in OWN_MIRROR:
         arguments += ["--config", f"mirror={tmp_path / 'mirror'}"]
-    for document in re.findall(r'"\{mirror\}/([\w.]+\.(?:txt\.gz|jsonl))"', (CONFIG / name).read_text()):
-        touch(tmp_path / "mirror" / document)
-    if name in ("examples/own_data.yaml", "examples/own_ner.yaml"):
-        for folder, ending in (("ner", "tsv"), ("sentences", "tsv"), ("questions", "json")):
-            for split in ("train", "devel", "test"):
-                touch(tmp_path / "mirror" / folder / f"{split}.{ending}")
+    touch_mirror(tmp_path / "mirror")
     begin = time.perf_counter()
     jobs = dry_run(tmp_path, *arguments)
     assert time.perf_counter() - begin < 60
