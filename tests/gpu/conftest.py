@@ -5,18 +5,25 @@ They need this checkout, pytest and what a training imports (torch, transformers
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from accelerate.state import AcceleratorState
 
+FOLDER = Path(__file__).parent
 REASON = "needs a GPU: `make test-gpu` on a machine with one"
 
 
 def pytest_collection_modifyitems(items):
-    if not torch.cuda.is_available():
-        for item in items:
-            if item.get_closest_marker("gpu"):
-                item.add_marker(pytest.mark.skip(reason=REASON))
+    on_gpu = torch.cuda.is_available()
+    for item in items:
+        if FOLDER not in item.path.parents:
+            continue
+        if on_gpu and not item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason="a training takes the GPU of this machine"))
+        elif not on_gpu and item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason=REASON))
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import map_dropout
-from helpers.map_terms import FORMULAS, attention_error, inputs, layout_of, term_error
+from helpers.map_terms import FORMULAS, INTERPRETED, attention_error, inputs, layout_of, term_error
 
 from compactbio.kernels import choice, map_programs
 from compactbio.kernels.attention_maps import (
@@ -21,6 +21,7 @@ from compactbio.kernels.attention_maps import (
 )
 from compactbio.terms.attention_maps import MAP_EPSILON
 
+pytestmark = INTERPRETED
 EVERY_SIZE = pytest.mark.parametrize("sizes", [(64, 64), (26, 64), (32, 32)], ids=str)
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from helpers import map_dropout
 from helpers import pretraining as tiny
+from helpers.map_terms import INTERPRETED
 from helpers.objectives import CLOSE, assert_equal, distillation, micro_batches
 
 from compactbio.pretraining import attention, layout, packed_attention
@@ -18,6 +19,7 @@ from compactbio.pretraining.padded_classes import PaddedClasses
 from compactbio.pretraining.shape_sizes import PackedShapes
 from compactbio.terms.objective import read_objective
 
+pytestmark = INTERPRETED
 QUIRKS = {
     "reference": tiny.REFERENCE,
     "sound": tiny.SOUND,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import pretraining as tiny
+from helpers.map_terms import INTERPRETED
 from helpers.objectives import COUNT, assert_equal, distillation, masked_example, micro_batches
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -45,7 +46,12 @@ def filled_micro_batches(classes: PaddedClasses):
 
 
 @pytest.mark.parametrize(
-    ("case", "kernels"), [*((case, False) for case in CASES), ("compact, sound", True), ("tiny", True)]
+    ("case", "kernels"),
+    [
+        *((case, False) for case in CASES),
+        pytest.param("compact, sound", True, marks=INTERPRETED),
+        pytest.param("tiny", True, marks=INTERPRETED),
+    ],
 )
 def test_fill_changes_neither_loss_nor_gradients(case, kernels):
     build, objective, quirks = CASES[case]
