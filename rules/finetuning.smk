@@ -49,6 +49,7 @@ rule finetune_model:
         nodes=1,
         mem_mb=24000,
         runtime=480,
+        runs_at_once="auto",
     params:
         notice=unrecorded(NOTICE),
         scripts=unrecorded(SCRIPTS),
@@ -62,7 +63,8 @@ rule finetune_model:
         "python {params.scripts:q}/finetune_model.py"
         " --run {input.run:q} --model {params.model:q} --task {params.task:q}"
         " --checkpoints {params.checkpoints:q} --output-dir {params.output_dir:q}"
-        " --notice={params.notice:q} --max-minutes {resources.runtime:q} < /dev/null > {log:q} 2>&1"
+        " --notice={params.notice:q} --max-minutes {resources.runtime:q}"
+        " --runs-at-once {resources.runs_at_once:q} --memory-mb {resources.mem_mb:q} < /dev/null > {log:q} 2>&1"
 
 
 rule score_model:

@@ -21,6 +21,8 @@ from compactbio.files import write_json
 from compactbio.logs import run_program
 from compactbio.training.deadlines import StopSignal, deadline_after
 
+AUTO = "auto"
+
 
 def main() -> None:
     """Read the command line, do the runs that are missing, write the results of all."""
@@ -44,12 +46,14 @@ def main() -> None:
     digests = {"model": start(arguments.model), "dataset": dataset_digest(arguments.task)}
     deadline = deadline_after(arguments.max_minutes, started=started)
 
+    limits = {"deadline": deadline, "minutes": arguments.max_minutes, "memory_mb": arguments.memory_mb}
+
     def finish(runs: list[PlannedRun]) -> None:
         """Do the runs that are not finished; end the program if that has to go on another time."""
         if not all(run.is_finished() for run in runs):
             claim_gpu(stop)
-        minutes = arguments.max_minutes
-        if not finetune(settings, arguments.model, arguments.task, runs, deadline=deadline, stop=stop, minutes=minutes):
+        at_once = runs_at_once(arguments.runs_at_once)
+        if not finetune(settings, arguments.model, arguments.task, runs, stop=stop, at_once=at_once, **limits):
             sys.exit(1)
 
     trials = plan_trials(settings, digests, arguments.checkpoints)
@@ -63,6 +67,22 @@ def main() -> None:
         provenance_record(settings, digests, planned, trials, training, arguments.output_dir),
     )
     logging.info("results of %d runs are in %s", len(planned), arguments.output_dir)
+
+
+def runs_at_once(asked: int | None) -> int | None:
+    """Return how many runs to do at once; None: what a GPU takes. A CPU has work enough with one."""
+    from compactbio.training.launching import visible_gpus
+
+    return 1 if asked is None and not visible_gpus(os.environ) else asked
+
+
+def number_or_auto(text: str) -> int | None:
+    """Return a number of one or more, None for `auto`."""
+    if text == AUTO:
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number of 1 or more nor {AUTO}")
+    return int(text)
 
 
 def claim_gpu(stop: StopSignal) -> None:
@@ -94,6 +114,13 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--notice", default="", help="what stands over a kept model's card, where the data call for it")
     parser.add_argument("--max-minutes", type=float, help="save and leave before this many minutes are over")
+    parser.add_argument(
+        "--runs-at-once",
+        type=number_or_auto,
+        default=AUTO,
+        help="seeds or folds that are done side by side; auto (default): as many as a GPU's memory takes, one on a CPU",
+    )
+    parser.add_argument("--memory-mb", type=int, help="of this machine, which bounds the runs at once; default: all")
     add_verify(parser)
     return parser.parse_args()
 

@@ -13,11 +13,11 @@ from compactbio.errors import UserError
 from compactbio.file_errors import OF_THE_DISK, in_one_line
 
 
-def start_logging() -> None:
-    """Send log lines with time, level and the program's name to standard error."""
+def start_logging(part: str = "") -> None:
+    """Send log lines with time, level and the program's name, and what part of its work it is, to standard error."""
     program = Path(sys.argv[0]).stem
-    rank = os.environ.get("RANK")
-    name = f"{program}[{rank}]" if rank is not None else program
+    part = part or os.environ.get("RANK", "")
+    name = f"{program}[{part}]" if part else program
     logging.basicConfig(
         level=logging.INFO,
         format=f"%(asctime)s %(levelname)s {name}: %(message)s",

@@ -88,6 +88,9 @@ class Facts(TypedDict, total=False):
     seed: int
     seeds: list[int]
     fold: int
+    precision: str  # of a run of fine-tuning, what `half` was; older versions recorded none of these three
+    deterministic: bool
+    at_once: int  # runs that shared the device
     steps: int
     tries: int
     submissions: list[Submission]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,16 @@ from helpers.finetuning import (
 )
 
 from compactbio.errors import UserError
+from compactbio.finetuning.examples import Dataset
+from compactbio.finetuning.features import PieceTokenizer
 from compactbio.finetuning.runs.digests import dataset_digest, model_digest
 from compactbio.finetuning.runs.execution import finetune
 from compactbio.finetuning.runs.grid import choose_point, plan_trials
+from compactbio.finetuning.runs.one_run import OneRun
 from compactbio.finetuning.runs.outputs import publish
 from compactbio.finetuning.runs.planning import plan_runs
+from compactbio.pretraining.packed_attention import MASKED
+from compactbio.training.processes import start_accelerator
 
 LABELS = {"ner": NER_LABELS, "re": ["no", "yes"], "qa": []}
 
@@ -262,3 +268,25 @@ def test_an_added_seed_costs_one_run_and_a_changed_setting_all(model, tasks, tmp
 def test_what_does_not_fit_together_is_refused(task, changes, message, model, tasks, tmp_path):
     with pytest.raises(UserError, match=message):
         do(run_settings(task, **{"labels": LABELS[task], **changes}), model, tasks / task, tmp_path)
+
+
+def test_micro_batches_of_fixed_shape_train_a_run_to_the_same_scores(model, tasks, tmp_path):
+    """As a GPU has them, through the recorder of passes that a CPU stands in with, and without dropout, drawn anew."""
+    without = tmp_path / "model"
+    shutil.copytree(model, without)
+    config = json.loads((without / "config.json").read_text())
+    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (without / "config.json").write_text(json.dumps(config))
+    for task in ("ner", "qa"):
+        settings = run_settings(task, LABELS[task], epochs=1)
+        dataset = Dataset(tasks / task, settings, PieceTokenizer(without))
+        logits = []
+        for kernel in ("", MASKED, None):
+            run = OneRun(settings, without, dataset, 1, 0, start_accelerator())
+            if kernel != "":
+                run.fixed, run.grouped, run.kernel = True, False, kernel
+            assert run.train(tmp_path / f"{task}{kernel}", deadline=None, stop=None).finished
+            # what is the same for all places leaves an answer's softmax alone: AdamW takes it wherever rounding points
+            logits.append(np.concatenate([(row - row.mean(axis=0)).ravel() for row in run._logits(run.test_part)]))
+        for other in logits[1:]:
+            assert np.abs(other - logits[0]).max() < 2e-3 * np.abs(logits[0]).max()

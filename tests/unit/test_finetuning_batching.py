@@ -13,12 +13,22 @@ from helpers.finetuning import NER_LABELS, VOCABULARY, write_model
 from compactbio.errors import UserError
 from compactbio.finetuning.features import Feature
 from compactbio.finetuning.kinds import ner, task_kind
+from compactbio.finetuning.model.predicted_logits import in_micro_batches, repeated_length
 from compactbio.finetuning.model.task_model import load_task_model
 from compactbio.finetuning.model.task_step import TaskStep
-from compactbio.finetuning.packed import batching, groups
-from compactbio.finetuning.packed.batching import epoch_order, prediction_micro_batches, training_batches
+from compactbio.finetuning.packed import batching, fixed_shapes, groups
+from compactbio.finetuning.packed.batching import (
+    batch_lengths,
+    epoch_order,
+    fixed_micro_batch,
+    prediction_micro_batches,
+    training_batches,
+)
+from compactbio.finetuning.packed.fixed_shapes import plan_shapes
 from compactbio.kinds import KINDS
+from compactbio.pretraining.packed_attention import MASKED
 from compactbio.tasks.rows import Rows, cut_validation, label_ids
+from compactbio.training.capture import _key
 from compactbio.training.cuts import cheapest_cuts, fewest_cuts
 
 torch.set_num_threads(1)
@@ -39,7 +49,16 @@ def random_features(count: int, task: str, seed: int = 0) -> list[Feature]:
     return features
 
 
-def batches_of(features, task, seed=3, packed=False, class_weights=None):
+def batches_of(features, task, seed=3, layout="padded", class_weights=None):
+    shapes = None
+    if layout in ("kernel", "rows"):
+        shapes = plan_shapes(
+            batch_lengths(features, batch_size=8, seed=seed, epochs=2),
+            kernel=MASKED if layout == "kernel" else None,
+            batch_size=8,
+            pad=0,
+            token_types=True,
+        )
     return training_batches(
         features,
         KINDS[task].denominator,
@@ -48,24 +67,24 @@ def batches_of(features, task, seed=3, packed=False, class_weights=None):
         seed=seed,
         pad=0,
         token_types=True,
-        heads=2 if packed else None,
-        device="cpu" if packed else "cuda",
+        heads=2 if layout == "grouped" else None,
+        shapes=shapes,
     )
 
 
-@pytest.fixture(params=[False, True], ids=["padded", "packed"])
-def packed(request, monkeypatch):
-    """Both layouts, cut so small that a batch has several micro-batches and, packed, several groups."""
-    monkeypatch.setattr(batching, "START_COST", 0)
+@pytest.fixture(params=["padded", "grouped", "kernel", "rows"])
+def layout(request, monkeypatch):
+    """All layouts, cut so small that a batch has several micro-batches and, in groups, several of these."""
     monkeypatch.setattr(batching, "CPU_PIECES", 90)
+    monkeypatch.setattr(fixed_shapes, "MOST_PIECES", 90)
     monkeypatch.setattr(groups, "START_COST", 10)
     return request.param
 
 
-def task_step(folder, task, labels, weights=None, packed=False):
+def task_step(folder, task, labels, weights=None, layout="padded"):
     """A step without dropout."""
     step = TaskStep(load_task_model(folder, task, labels, seed=5), task, weights).eval()
-    if packed:
+    if layout in ("grouped", "kernel"):
         step.take_packed(64)
     return step
 
@@ -135,16 +154,16 @@ def model_folder(tmp_path_factory):
 
 @pytest.mark.parametrize("architecture", ["bert", "distilbert", "mobilebert"])
 @pytest.mark.parametrize("task", ["ner", "re", "qa"])
-def test_gradients_are_those_of_the_whole_batch_through_transformers_own_loss(task, architecture, packed, tmp_path):
+def test_gradients_are_those_of_the_whole_batch_through_transformers_own_loss(task, architecture, layout, tmp_path):
     labels = {"ner": NER_LABELS, "re": ["0", "1"], "qa": []}[task]
     folder = write_model(tmp_path / "model", architecture=architecture)
-    step = task_step(folder, task, labels, packed=packed)
+    step = task_step(folder, task, labels, layout=layout)
     if architecture == "mobilebert":  # what stands behind a last token differs by padding: nothing, without it
         step.model.base_model.embeddings.word_embeddings.weight.data[0] = 0.0
     features = random_features(8, task)
-    micro_batches = batches_of(features, task, packed=packed)(1)
+    micro_batches = batches_of(features, task, layout=layout)(1)
     assert len(micro_batches) > 1
-    if packed:
+    if layout == "grouped":
         assert max(len(batch.tensors["packing"].groups) for batch in micro_batches) > 1
     names = micro_batches[0].counts
     denominators = {name: sum(batch.counts[name] for batch in micro_batches) for name in names}
@@ -176,12 +195,12 @@ def test_gradients_are_those_of_the_whole_batch_through_transformers_own_loss(ta
 
 
 @pytest.mark.parametrize("task", ["ner", "re"])
-def test_weighted_losses_are_torch_s_weighted_mean_over_the_whole_batch(task, packed, model_folder):
+def test_weighted_losses_are_torch_s_weighted_mean_over_the_whole_batch(task, layout, model_folder):
     labels = {"ner": NER_LABELS, "re": ["0", "1"]}[task]
     weights = np.array([0.5, 2.0, 5.0][: len(labels)], np.float32)
-    step = task_step(model_folder, task, labels, weights, packed)
+    step = task_step(model_folder, task, labels, weights, layout)
     features = random_features(8, task)
-    micro_batches = batches_of(features, task, packed=packed, class_weights=weights)(1)
+    micro_batches = batches_of(features, task, layout=layout, class_weights=weights)(1)
     assert len(micro_batches) > 1
     denominators = {name: sum(batch.counts[name] for batch in micro_batches) for name in micro_batches[0].counts}
     total = sum(step(batch.tensors, denominators).item() for batch in micro_batches)
@@ -194,6 +213,27 @@ def test_weighted_losses_are_torch_s_weighted_mean_over_the_whole_batch(task, pa
     expected = torch.nn.CrossEntropyLoss(weight=torch.tensor(weights))(torch.cat(logits), torch.cat(targets))
     assert total == pytest.approx(expected.item(), rel=1e-5)
     assert "class_weights" not in step.state_dict()
+
+
+@pytest.mark.parametrize("kernel", [MASKED, None])
+@pytest.mark.parametrize("task", ["ner", "re", "qa"])
+def test_all_steps_have_one_of_the_shapes_that_are_captured_at_the_start(task, kernel):
+    features = random_features(51, task)
+    lengths = batch_lengths(features, batch_size=8, seed=3, epochs=2)
+    shapes = plan_shapes(lengths, kernel=kernel, batch_size=8, pad=0, token_types=True)
+    counting = (KINDS[task].denominator, partial(task_kind(task).counted, class_weights=None))
+    options = {"batch_size": 8, "seed": 3, "pad": 0, "token_types": True, "heads": None, "shapes": shapes}
+    batches = training_batches(features, *counting, **options)
+    made = [batch for step in range(1, 15) for batch in batches(step)]
+    examples = [fixed_micro_batch(some, *counting, shapes) for some in shapes.examples(features)]
+    known = [_key(example.tensors) for example in examples]
+    assert len(set(known)) == len(known) == len(shapes.sizes) <= 6
+    assert {_key(batch.tensors) for batch in made} <= set(known)
+    sizes = [example.tensors["input_ids"].numel() for example in examples]
+    assert sizes == sorted(sizes, reverse=True)
+    # each pair of epochs has every example twice, and fill counts nowhere
+    assert sum(batch.counts["sequences"] for batch in made) == 2 * len(features)
+    assert sum(batch.counts["tokens"] for batch in made) == 2 * sum(len(feature.ids) for feature in features)
 
 
 def test_balanced_weights_are_scikit_learn_s():
@@ -228,6 +268,19 @@ def test_prediction_batches_hold_everything_once_within_the_budget(monkeypatch):
     sizes = [(len(batch), max(len(features[index].ids) for index in batch)) for batch in made]
     assert all(count * longest <= 60 or count == 1 for count, longest in sizes)
     assert prediction_micro_batches([], "cpu") == []
+
+
+def test_a_gpu_predicts_in_few_lengths():
+    features, lengths = random_features(40, "re"), set()
+
+    def logits_of(arrays):
+        lengths.add(arrays["input_ids"].shape[1])
+        return arrays["input_ids"][..., None].astype(np.float32)
+
+    predicted = in_micro_batches(logits_of, features, 0, token_types=True, device="cuda")
+    assert all((row[:, 0] == feature.ids).all() for row, feature in zip(predicted, features, strict=True))
+    assert lengths == {max(len(feature.ids) for feature in features)}
+    assert [repeated_length(length, 50) for length in (5, 32, 33, 50)] == [32, 32, 50, 50]
 
 
 @pytest.mark.parametrize("architecture", ["bert", "distilbert", "mobilebert"])
@@ -287,8 +340,8 @@ def test_a_question_s_snippets_stay_on_one_side():
 @pytest.mark.parametrize("task", ["ner", "re", "qa"])
 def test_half_precision_comes_close_to_single_precision_when_packed(task, model_folder, monkeypatch):
     monkeypatch.setattr(groups, "START_COST", 10)
-    step = task_step(model_folder, task, {"ner": NER_LABELS, "re": ["0", "1"], "qa": []}[task], packed=True)
-    (batch,) = batches_of(random_features(8, task), task, packed=True)(1)
+    step = task_step(model_folder, task, {"ner": NER_LABELS, "re": ["0", "1"], "qa": []}[task], layout="grouped")
+    (batch,) = batches_of(random_features(8, task), task, layout="grouped")(1)
     gradients = []
     for enabled in (False, True):
         step.zero_grad(set_to_none=True)

@@ -54,7 +54,6 @@ def trained(step: TaskStep, examples: list[Feature], packed: bool, settings: Opt
         pad=0,
         token_types=step.token_types,
         heads=2 if packed else None,
-        device="cpu" if packed else "cuda",
     )
     for number in range(1, STEPS + 1):
         made = batches(number)

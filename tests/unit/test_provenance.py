@@ -13,7 +13,7 @@ import pytest
 
 from compactbio import provenance
 from compactbio.files import read_manifest, write_json, write_manifest
-from compactbio.finetuning.runs.execution import earlier_tries, with_this_try
+from compactbio.finetuning.runs.workbench import earlier_tries, with_this_try
 from compactbio.training.submissions import Submissions
 
 
@@ -103,7 +103,7 @@ def test_submissions_add_up_also_where_one_was_killed(tmp_path):
 
 
 def test_tries_of_a_run_add_up_also_where_one_was_killed(monkeypatch, tmp_path):
-    monkeypatch.setattr("compactbio.finetuning.runs.execution.gpu_count", lambda: 2)
+    monkeypatch.setattr("compactbio.finetuning.runs.workbench.gpu_count", lambda: 2)
     assert earlier_tries(tmp_path) == {"seconds": 0, "gpu_hours": 0, "tries": 0}
     write_json(tmp_path / "seconds.json", with_this_try(earlier_tries(tmp_path), 1800.0))
     assert earlier_tries(tmp_path) == {"seconds": 1800.0, "gpu_hours": 1.0, "tries": 1}

@@ -114,8 +114,8 @@ def collate_fixed(
     places = np.flatnonzero(asked)
     fill, fill_rows = shape.positions - len(numbers), shape.rows - len(places)
     fills = max(math.ceil(fill / shape.max_length), math.ceil(fill_rows / shape.max_length))
-    all_lengths = np.concatenate([lengths.astype(np.int64), _shared(fill, fills)])
-    row_counts = np.concatenate([rows_of(masked_lengths), _shared(fill_rows, fills)])
+    all_lengths = np.concatenate([lengths.astype(np.int64), shared_equally(fill, fills)])
+    row_counts = np.concatenate([rows_of(masked_lengths), shared_equally(fill_rows, fills)])
     ids = np.full(shape.positions, pad_id, dtype=np.int64)
     ids[: len(numbers)] = inputs
     fill_starts = (np.cumsum(all_lengths) - all_lengths)[len(lengths) :]
@@ -127,9 +127,9 @@ def collate_fixed(
         "input_ids": ids[None],
         "position_ids": column_numbers(all_lengths)[None],
         "real_tokens": (np.arange(shape.positions) < len(numbers))[None],
-        "boundaries": _boundaries(all_lengths, shape.slots),
+        "boundaries": running_sums(all_lengths, shape.slots),
         "masked_positions": np.concatenate([places, np.repeat(fill_starts, row_counts[len(lengths) :])]),
-        "masked_boundaries": _boundaries(row_counts, shape.slots),
+        "masked_boundaries": running_sums(row_counts, shape.slots),
         "labels": labels,
         "real_rows": real_rows,
     }
@@ -171,12 +171,12 @@ def _cuts(lengths: list[int], rows: list[int], capacity: tuple[int, int, int]) -
     return [*ranges, (begin, len(lengths))]
 
 
-def _shared(total: int, parts: int) -> np.ndarray:
+def shared_equally(total: int, parts: int) -> np.ndarray:
     """Return a number shared as equally as whole numbers allow."""
     return np.diff(np.arange(parts + 1, dtype=np.int64) * total // max(parts, 1))
 
 
-def _boundaries(sizes: np.ndarray, slots: int) -> np.ndarray:
+def running_sums(sizes: np.ndarray, slots: int) -> np.ndarray:
     """Return the running sum of sizes from 0, (slots + 1,) int32, its last number repeated."""
     sums = np.concatenate([[0], np.cumsum(sizes)])
     return np.concatenate([sums, np.full(slots + 1 - len(sums), sums[-1])]).astype(np.int32)

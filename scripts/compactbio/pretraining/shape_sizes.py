@@ -98,7 +98,7 @@ def _planned(
         for begin, end in largest.cuts(lengths, np.floor(options["fraction"] * lengths).astype(np.int64)):
             needed = _needed(int(lengths[begin:end].sum()), options["max_length"], options["fraction"])
             held.append((min(max(needed, least), positions), end - begin))
-    sizes = _sizes(sorted(needed for needed, _ in held))
+    sizes = few_sizes(sorted(needed for needed, _ in held))
     shapes = [largest]
     for size in sizes[::-1]:
         if size < positions:
@@ -122,7 +122,7 @@ def _needed(tokens: int, max_length: int, fraction: float) -> int:
     return rounded_up(tokens + spare)
 
 
-def _sizes(needed: list[int]) -> list[int]:
+def few_sizes(needed: list[int]) -> list[int]:
     """Return fewer than `MOST_SIZES` sizes for micro-batches that need so many positions, in ascending order."""
     penalty = START
     while True:

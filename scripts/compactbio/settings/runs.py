@@ -90,6 +90,8 @@ class FinetuningRun(TypedDict):
     quirks: NotRequired[dict[str, str]]
     shared_seed: NotRequired[int]
     keep_weights: NotRequired[bool]
+    deterministic: NotRequired[bool]
+    """As in pre-training; it stands there where it is true."""
 
 
 def pretraining_run(config: dict[str, Any], name: str) -> PretrainingRun:
@@ -148,6 +150,8 @@ def finetuning_run(config: dict[str, Any], model: str, dataset: str) -> Finetuni
         run["shared_seed"] = seeds[0]
     if dataset in kept_weights(config):
         run["keep_weights"] = True
+    if config["run"]["deterministic"]:
+        run["deterministic"] = True
     return deepcopy(run)
 
 

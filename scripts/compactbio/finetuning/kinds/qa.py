@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from compactbio.finetuning.features import PieceTokenizer
+from compactbio.finetuning.features import IGNORED, PieceTokenizer
 from compactbio.finetuning.kinds.answer_spans import SPANS_PER_SNIPPET, Spans, best_spans
 from compactbio.finetuning.kinds.context_windows import context_windows
 from compactbio.finetuning.kinds.probabilities import cross_entropies
@@ -63,13 +63,17 @@ class QuestionAnswering(TaskKind):
     def summed_loss(self, logits: Tensor, tensors: Mapping[str, Any], class_weights: Tensor | None) -> Tensor:
         """Return the mean of the start's and the end's summed cross-entropy."""
         lowest = torch.finfo(torch.float32).min
-        if "packing" in tensors:
+        if "kernel" in tensors:
+            logits = _by_window(logits[0], tensors["boundaries"], tensors["rows"], tensors["longest"])
+        elif "packing" in tensors:
             windows = logits[0].split(tensors["packing"].lengths)
             logits = nn.utils.rnn.pad_sequence(windows, batch_first=True, padding_value=lowest)
         elif not self.over_padding:
             logits = logits.masked_fill(~tensors["attention_mask"].bool()[..., None], lowest)
-        start = F.cross_entropy(logits[..., 0], tensors["start"], reduction="sum")
-        end = F.cross_entropy(logits[..., 1], tensors["end"], reduction="sum")
+        start, end = (
+            F.cross_entropy(logits[..., side], tensors[name], ignore_index=IGNORED, reduction="sum")
+            for side, name in enumerate(("start", "end"))
+        )
         return 0.5 * (start + end)
 
     def prediction_table(self, part: Examples, logits: Sequence[np.ndarray], labels: list[str]) -> pa.Table:
@@ -112,6 +116,15 @@ class QuestionAnswering(TaskKind):
         )
         loss = float(np.concatenate(losses).mean())
         return {"loss": loss, **scores}
+
+
+def _by_window(logits: Tensor, boundaries: Tensor, rows: int, longest: int) -> Tensor:
+    """Return (rows, longest, 2) of the logits (pieces, 2) of packed windows, the lowest number behind each window."""
+    columns = torch.arange(longest, device=logits.device)
+    begins, ends = boundaries[:rows, None], boundaries[1 : rows + 1, None]
+    places = (begins + columns).clamp(max=len(logits) - 1)
+    found = logits.index_select(0, places.flatten()).view(rows, longest, 2)
+    return found.masked_fill((columns >= ends - begins)[..., None], torch.finfo(logits.dtype).min)
 
 
 def _best_spans(part: Examples, logits: Sequence[np.ndarray], limit: int, count: int) -> Spans:

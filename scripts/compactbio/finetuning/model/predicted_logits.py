@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -11,6 +12,8 @@ from accelerate import Accelerator
 from compactbio.finetuning.features import Feature, collate
 from compactbio.finetuning.model.task_step import TaskStep
 from compactbio.finetuning.packed.batching import prediction_micro_batches, to_tensors
+
+LENGTH_MULTIPLE = 32  # of padded sequences on a GPU
 
 
 def predict_logits(
@@ -51,10 +54,17 @@ def in_micro_batches(
         length: that all are padded to, and whose output is returned with its padding; None: it is without padding.
     """
     results: list[np.ndarray] = [np.empty(0)] * len(features)
+    longest = max((len(feature.ids) for feature in features), default=0)
     for chosen in prediction_micro_batches(features, device, length):
-        arrays = collate([features[index] for index in chosen], pad, token_types=token_types, length=length)
+        padded = length or (None if device == "cpu" else repeated_length(len(features[chosen[0]].ids), longest))
+        arrays = collate([features[index] for index in chosen], pad, token_types=token_types, length=padded)
         logits = logits_of(arrays)
         for row, index in enumerate(chosen):
             pieces = length or len(features[index].ids)
             results[index] = logits[row] if logits.ndim == 2 else logits[row, :pieces].copy()
     return results
+
+
+def repeated_length(length: int, longest: int) -> int:
+    """Return the length that a GPU's micro-batch is padded to, one of few, so that its memory is used again."""
+    return min(math.ceil(length / LENGTH_MULTIPLE) * LENGTH_MULTIPLE, longest)

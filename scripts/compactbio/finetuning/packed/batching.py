@@ -2,14 +2,11 @@
 
 Training: the examples of an epoch are shuffled by (seed, epoch) and cut into batches of `batch_size`, as plain
 training does; the last, smaller batch is kept. Inside a batch the sequences are sorted by length and cut into
-micro-batches: on a CPU packed without padding (groups.py), on a GPU each padded to its own longest, and on both padded
-to one given length where the loss runs over padding. The loop divides every micro-batch's sum by the count of the whole
-batch, so that (dropout's draw aside) the gradient is the one of the batch as a whole: which examples share an update is
-untouched by their lengths. Buckets over several batches would put sentences of one length into one update and, where
-the loss is a mean over pieces, weigh long sentences less.
-
-A GPU's micro-batches are the cut with the least cost, where each costs its padded pieces and a fixed number more for
-being started: so many that nearly nothing is cut, since small batches leave a GPU idle.
+micro-batches: on a CPU packed without padding (groups.py), on a GPU in a few shapes (fixed_shapes.py), and on both
+padded to one given length where the loss runs over padding. The loop divides a micro-batch's sum by the count of the
+whole batch, so that (dropout's draw aside) the gradient is the one of the batch as a whole: which examples share an
+update is untouched by their lengths. Buckets over several batches would put sentences of one length into one update
+and, where the loss is a mean over pieces, weigh long sentences less.
 """
 
 from __future__ import annotations
@@ -21,13 +18,13 @@ import numpy as np
 import torch
 
 from compactbio.finetuning.features import Feature, collate, join
+from compactbio.finetuning.packed.fixed_shapes import FixedShapes
 from compactbio.finetuning.packed.groups import pack
-from compactbio.training.cuts import cheapest_cuts, fewest_cuts, padded_cuts
+from compactbio.training.cuts import fewest_cuts, padded_cuts
 from compactbio.training.interface import MicroBatch
 
 CPU_PIECES = 2048  # of a micro-batch of training on a CPU at most, where it has more than one sequence
-START_COST = 4096  # pieces of padding that one micro-batch more is worth on a GPU
-PREDICTED_PIECES = {"cpu": 4096, "cuda": 65536}  # padded pieces of a micro-batch of prediction at most
+PREDICTED_PIECES = {"cpu": 4096, "cuda": 16384}  # padded pieces of a micro-batch of prediction at most
 
 
 @functools.lru_cache(maxsize=1)
@@ -41,6 +38,14 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
     return -(-count // batch_size)
 
 
+def batch_lengths(features: Sequence[Feature], *, batch_size: int, seed: int, epochs: int) -> list[list[int]]:
+    """Return the lengths of the sequences of each step, in ascending order."""
+    lengths = np.asarray([len(feature.ids) for feature in features])
+    orders = (epoch_order(len(features), seed, epoch) for epoch in range(epochs))
+    starts = range(0, len(features), batch_size)
+    return [np.sort(lengths[order[begin : begin + batch_size]]).tolist() for order in orders for begin in starts]
+
+
 def training_batches(
     features: Sequence[Feature],
     denominator: str,
@@ -51,17 +56,17 @@ def training_batches(
     pad: int,
     token_types: bool,
     heads: int | None,
-    device: str,
     length: int | None = None,
+    shapes: FixedShapes | None = None,
 ) -> Callable[[int], list[MicroBatch]]:
     """Return the function from a step (from 1) to its micro-batches, pure in (seed, step).
 
     Args:
         denominator: name of the count that the loss is divided by.
         counted: what the arrays of a micro-batch add to it.
-        heads: of the model's attention, where micro-batches are packed; None: they are padded.
-        device: `cpu` or `cuda`, for the size of the micro-batches.
+        heads: of the model's attention, where micro-batches are packed for a CPU; None: they are not.
         length: that all sequences are padded to; None: to the longest of the micro-batch.
+        shapes: that all micro-batches have, on a GPU.
     """
     steps = steps_per_epoch(len(features), batch_size)
     lengths = np.asarray([len(feature.ids) for feature in features])
@@ -72,20 +77,53 @@ def training_batches(
         chosen = order[index * batch_size : (index + 1) * batch_size]
         chosen = chosen[np.argsort(lengths[chosen], kind="stable")]
         sizes = lengths[chosen].tolist() if length is None else [length] * len(chosen)
-        cuts = fewest_cuts(sizes, CPU_PIECES) if device == "cpu" else cheapest_cuts(sizes, START_COST)
-        return [micro_batch([features[i] for i in chosen[begin:end]]) for begin, end in cuts]
-
-    def micro_batch(examples: list[Feature]) -> MicroBatch:
-        if heads:
-            arrays = join(examples, token_types=token_types)
-        else:
-            arrays = collate(examples, pad, token_types=token_types, length=length)
-        sizes = [len(example.ids) for example in examples]
-        counts = {denominator: counted(arrays), "tokens": float(sum(sizes)), "sequences": float(len(examples))}
-        tensors = to_tensors(arrays)
-        return MicroBatch({**tensors, "packing": pack(sizes, heads)} if heads else tensors, counts)
+        cuts = fewest_cuts(sizes, CPU_PIECES) if shapes is None else shapes.cuts(sizes)
+        made = ([features[i] for i in chosen[begin:end]] for begin, end in cuts)
+        return [
+            micro_batch(some, denominator, counted, pad=pad, token_types=token_types, heads=heads, length=length)
+            if shapes is None
+            else fixed_micro_batch(some, denominator, counted, shapes)
+            for some in made
+        ]
 
     return batches
+
+
+def micro_batch(
+    examples: Sequence[Feature],
+    denominator: str,
+    counted: Callable[[dict[str, np.ndarray]], float],
+    *,
+    pad: int,
+    token_types: bool,
+    heads: int | None,
+    length: int | None,
+) -> MicroBatch:
+    """Return a CPU's micro-batch: packed where `heads` are given, else padded."""
+    if heads:
+        arrays = join(examples, token_types=token_types)
+    else:
+        arrays = collate(examples, pad, token_types=token_types, length=length)
+    sizes = [len(example.ids) for example in examples]
+    counts = {denominator: counted(arrays), "tokens": float(sum(sizes)), "sequences": float(len(examples))}
+    tensors = to_tensors(arrays)
+    return MicroBatch({**tensors, "packing": pack(sizes, heads)} if heads else tensors, counts)
+
+
+def fixed_micro_batch(
+    examples: Sequence[Feature],
+    denominator: str,
+    counted: Callable[[dict[str, np.ndarray]], float],
+    shapes: FixedShapes,
+) -> MicroBatch:
+    """Return a micro-batch in one of a run's shapes, whose fill counts nowhere."""
+    pieces = float(sum(len(example.ids) for example in examples))
+    found = counted(join(examples, token_types=shapes.token_types))
+    counts = {denominator: found, "tokens": pieces, "sequences": float(len(examples))}
+    arrays = shapes.arrays(examples)
+    constants = {name: value for name, value in arrays.items() if not isinstance(value, np.ndarray)}
+    tensors = to_tensors({name: value for name, value in arrays.items() if name not in constants})
+    return MicroBatch(tensors | constants, counts, fixed=True)
 
 
 def prediction_micro_batches(features: Sequence[Feature], device: str, length: int | None = None) -> list[list[int]]:

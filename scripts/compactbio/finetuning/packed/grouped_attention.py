@@ -16,6 +16,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import sdpa_mask
 
 from compactbio.finetuning.packed.groups import Packing
+from compactbio.pretraining.packed_attention import variable_length_attention
 from compactbio.training.dropout import draw_factors
 
 # transformers treats names that hold "flash", "sdpa" or "flex" in ways of their own
@@ -31,6 +32,9 @@ def grouped_attention(
     dropout: float = 0.0,
     scaling: float | None = None,
     packing: Packing | None = None,
+    kernel: str | None = None,
+    boundaries: Tensor | None = None,
+    longest: int = 0,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Return attention's output (b, length, heads, size), as transformers' attention functions do.
@@ -38,14 +42,19 @@ def grouped_attention(
     Args:
         query, key, value: (b, heads, length, size).
         attention_mask: bool, broadcastable to (b, heads, length, length), True where a key is read; None for all.
-        packing: of a packed micro-batch (b = 1); None: it is padded.
+        packing: of a packed micro-batch (b = 1) on a CPU.
+        kernel, boundaries, longest: of one on a GPU (see `fixed_shapes.FixedShapes`). Without either it is padded.
     """
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if kernel is not None:
+        assert boundaries is not None  # every packed micro-batch for a kernel has them
+        ends = (boundaries, boundaries)
+        return variable_length_attention(kernel, query, key, value, *ends, longest, dropout, scaling), None
     if packing is None:
         output = F.scaled_dot_product_attention(
             query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling
         )
         return output.transpose(1, 2).contiguous(), None
-    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     return _GroupedAttention.apply(query, key, value, packing, scaling, dropout), None
 
 

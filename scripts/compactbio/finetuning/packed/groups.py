@@ -2,7 +2,7 @@
 
 Everything but attention sees the row as it is. Attention (grouped_attention.py) takes the sequences in a few groups of
 similar length, each padded to its own longest: one by one they would cost more in calls than in arithmetic, all at
-once more in padding. A GPU gains nothing from this and is given padded micro-batches (batching.py).
+once more in padding.
 """
 
 from __future__ import annotations

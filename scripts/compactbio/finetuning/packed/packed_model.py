@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from compactbio.architectures import architecture_of
 from compactbio.finetuning.packed.grouped_attention import ATTENTION
-from compactbio.finetuning.packed.groups import Packing
+
+
+def first_tokens(tensors: dict[str, Any]) -> Tensor:
+    """Return where the sequences of a packed micro-batch begin, int64; where its shape is fixed, (rows,)."""
+    if "packing" in tensors:
+        begins: Tensor = tensors["packing"].first_tokens
+        return begins
+    return tensors["boundaries"][: tensors["rows"]].long().clamp(max=tensors["input_ids"].shape[1] - 1)
 
 
 class PackedModel:
@@ -21,24 +28,28 @@ class PackedModel:
 
     def __init__(self, model: PreTrainedModel, *, max_length: int, reads_first_tokens: bool) -> None:
         model.set_attn_implementation(ATTENTION)
-        self.packing: Packing | None = None
+        self.packed = False
+        self.reads_first_tokens = reads_first_tokens
         self.architecture = architecture_of(model)
         self.borders = self.architecture.borders(model, max_length)
         if reads_first_tokens:
-            model.base_model.get_submodule(self.architecture.stack).register_forward_hook(self._first_tokens)
+            model.base_model.get_submodule(self.architecture.stack).register_forward_hook(self._keep_first_tokens)
 
     def expect(self, tensors: dict[str, Any]) -> dict[str, Any]:
         """Take note of the micro-batch that comes next; return what the model's call needs beside its inputs."""
-        self.packing = tensors.get("packing")
+        self.packed = "packing" in tensors or "kernel" in tensors
+        if self.packed and self.reads_first_tokens:
+            self.first_tokens = first_tokens(tensors)
         if self.borders is not None:
-            self.borders.positions = None if self.packing is None else tensors["position_ids"]
-        if self.packing is None:
+            self.borders.positions = tensors["position_ids"] if self.packed else None
+        if not self.packed:
             return {}
-        return {"packing": self.packing, "position_ids": self.architecture.position_ids(tensors["position_ids"])}
+        known = {name: tensors[name] for name in ("packing", "kernel", "boundaries", "longest") if name in tensors}
+        return known | {"position_ids": self.architecture.position_ids(tensors["position_ids"])}
 
-    def _first_tokens(self, module: nn.Module, arguments: tuple[Any, ...], output: Any) -> Any:
+    def _keep_first_tokens(self, module: nn.Module, arguments: tuple[Any, ...], output: Any) -> Any:
         """Give the head (sequences, 1, hidden) for a packed (1, tokens, hidden)."""
-        if self.packing is not None:
-            rows = output.last_hidden_state[0].index_select(0, self.packing.first_tokens)
+        if self.packed:
+            rows = output.last_hidden_state[0].index_select(0, self.first_tokens)
             output.last_hidden_state = rows[:, None]
         return output

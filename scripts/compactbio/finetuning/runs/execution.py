@@ -1,49 +1,43 @@
-"""The runs (seeds, folds) of one model on one dataset: one after the other in one process, each kept when done.
+"""The runs (seeds, folds) of one model on one dataset: planned, shared out, each kept when done.
 
-A run's folder holds step checkpoints while the run trains and then finished/ alone.
+They are done one after the other in this process or, on a GPU, side by side in others (side_by_side.py).
 """
 
 from __future__ import annotations
 
 import logging
 import shutil
-import time
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compactbio.files import read_json, replacing_folder, write_json, write_manifest
-from compactbio.finetuning.runs.kept_weights import FINETUNED, about
-from compactbio.finetuning.runs.planning import RECIPE, PlannedRun
-from compactbio.finetuning.runs.records import METRICS, RESULT, SECONDS, Effort, RunResult
-from compactbio.imports import without_collector
-from compactbio.provenance import PROVENANCE, gather_provenance, gpu_count
-from compactbio.settings.results import MODEL
+from compactbio.finetuning.runs.planning import PlannedRun
+from compactbio.finetuning.runs.side_by_side import do_side_by_side
+from compactbio.finetuning.runs.workbench import Job, Workbench
 from compactbio.settings.runs import FinetuningRun
-from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.deadlines import StopSignal
 from compactbio.training.tries import Tries
 
 if TYPE_CHECKING:
-    from compactbio.finetuning.runs.one_run import OneRun
-    from compactbio.training.interface import LoopResult
+    from collections.abc import Sequence
 
 
 def finetune(
     settings: FinetuningRun,
     model_folder: Path,
     task_folder: Path,
-    planned: list[PlannedRun],
+    planned: Sequence[PlannedRun],
     *,
     deadline: float | None,
     stop: StopSignal | None,
     minutes: float | None = None,
+    at_once: int | None = 1,
+    memory_mb: int | None = None,
 ) -> bool:
     """Do the runs that are not finished; return whether all are.
 
     The hyper-parameters of a grid are each run's own. `deadline` is the value of `time.monotonic()` at which the
-    program should have left, `minutes` the limit that it comes from.
+    program should have left, `minutes` the limit that it comes from. `at_once` runs are done side by side at most;
+    None: as many as the GPU's memory, the host's (of which `memory_mb` may be used) and the cores take.
 
     Raises:
         UserError: the inputs do not fit the settings, or a training failed.
@@ -51,7 +45,7 @@ def finetune(
     missing = []
     for run in planned:
         if run.is_finished():
-            _remove_all_but_finished(run)  # of a process that was killed before it could
+            remove_all_but_finished(run)  # of a process that was killed before it could
         else:
             missing.append(run)
     if not planned:
@@ -59,104 +53,32 @@ def finetune(
     logging.info("%d of %d runs are finished already", len(planned) - len(missing), len(planned))
     if not missing:
         return True
-    tries = [Tries(run.folder, minutes=minutes) for run in missing]
-    for one_try in tries:
-        one_try.refuse_if_stalled()
-    # torch and transformers are imported only where there is something to train, and here rather than in a run: see
-    # without_collector for what it would keep of the first run, its model among it
-    with without_collector():
-        from compactbio.finetuning.examples import Dataset
-        from compactbio.finetuning.features import PieceTokenizer
-        from compactbio.finetuning.runs.one_run import OneRun
-        from compactbio.training.processes import start_accelerator
+    for run in missing:
+        Tries(run.folder, minutes=minutes).refuse_if_stalled()
+    job = Job(settings, model_folder, task_folder, deadline, minutes)
+    if at_once != 1 and len(missing) > 1:
+        finished = do_side_by_side(job, missing, stop, at_once, memory_mb)
+    else:
+        finished = _do_in_turn(job, missing, stop)
+    for run in missing:
+        if run.is_finished():
+            remove_all_but_finished(run)
+    return finished
 
-    tokenizer = PieceTokenizer(model_folder, settings["hyperparameters"].get("added_tokens") or ())
-    dataset = Dataset(task_folder, settings, tokenizer)
-    precision = settings["hyperparameters"]["precision"]
-    accelerator = start_accelerator(precision)
-    logging.info("device %s, precision %s", accelerator.device, precision)
-    prepare = partial(OneRun, model_folder=model_folder, dataset=dataset, accelerator=accelerator)
+
+def _do_in_turn(job: Job, missing: Sequence[PlannedRun], stop: StopSignal | None) -> bool:
+    """Do runs one after the other in this process; return whether all came to their end."""
+    bench = Workbench(job, stop)
     gained = False
-    for run, one_try in zip(missing, tries, strict=True):
-        logging.info("run %s (seed %d, fold %d), kept in %s", run.name, run.seed, run.fold, run.folder)
-        checkpoints = CheckpointFolder(run.folder)
-        before = checkpoints.latest_step()
-        # A run whose turn came only shortly before the deadline is not stalled: the try gained a run before it.
-        gained_from = -1 if gained else before
-        one_try.begin(before)
-        if isinstance(stop, StopSignal):
-            stop.on_leaving = one_try.interrupted
-        try:
-            trained = _do_run(settings, run, prepare, deadline=deadline, stop=stop, at_step=one_try.at_step)
-        except Exception as error:
-            saved = checkpoints.latest_step()
-            one_try.end(started_at=before, step=saved, finished=False, reason="error", error=error)
-            raise
-        one_try.end(started_at=gained_from, step=trained.step, finished=trained.finished, reason=trained.reason)
-        if not trained.finished:
-            logging.error(
-                "run %s stopped at step %d of %d (%s): start again to go on from there",
-                run.name,
-                trained.step,
-                trained.total_steps,
-                trained.reason,
-            )
+    for run in missing:
+        if not bench.do(run, gained=gained):
             return False
-        _remove_all_but_finished(run)
+        remove_all_but_finished(run)
         gained = True
     return True
 
 
-def _do_run(
-    settings: FinetuningRun,
-    run: PlannedRun,
-    prepare: Callable[..., OneRun],
-    *,
-    deadline: float | None,
-    stop: StopSignal | None,
-    at_step: Callable[[int], None],
-) -> LoopResult:
-    """Train a run and, if that came to its end, store its results; return how far the training came."""
-    began = time.monotonic()
-    earlier = earlier_tries(run.folder)
-    one = prepare(settings={**settings, "hyperparameters": run.hyperparameters}, seed=run.seed, fold=run.fold)
-    try:
-        trained = one.train(run.folder, deadline=deadline, stop=stop, at_step=at_step)
-    finally:
-        write_json(run.folder / SECONDS, with_this_try(earlier, time.monotonic() - began))
-    if trained.finished:
-        with replacing_folder(run.finished) as temporary:
-            facts = one.store(temporary, run.folder / METRICS)
-            spent = with_this_try(earlier, time.monotonic() - began)
-            result: RunResult = {
-                **facts,
-                "fingerprint": run.fingerprint,
-                "seed": run.seed,
-                "fold": run.fold,
-                "seconds": round(spent["seconds"], 3),
-            }
-            write_json(temporary / RESULT, result)
-            origin = gather_provenance(
-                {},
-                spent["seconds"],
-                fingerprint=run.fingerprint,
-                seed=run.seed,
-                fold=run.fold,
-                steps=facts["steps"],
-                gpu_hours=round(spent["gpu_hours"], 5),
-                tries=spent["tries"],
-                recipe=RECIPE,
-            )
-            write_json(temporary / PROVENANCE, origin)
-            if run.keeps_weights:
-                one.save_model(temporary / MODEL)
-                write_manifest(temporary / MODEL, kind=FINETUNED, **about(settings), fingerprint=run.fingerprint)
-            write_manifest(temporary)
-        logging.info("run %s finished: %d steps, %.1f s", run.name, result["steps"], result["seconds"])
-    return trained
-
-
-def _remove_all_but_finished(run: PlannedRun) -> None:
+def remove_all_but_finished(run: PlannedRun) -> None:
     """Remove the checkpoints of a finished run; a base-size model's take over a gigabyte."""
     for path in run.folder.iterdir():
         if path == run.finished:
@@ -165,26 +87,3 @@ def _remove_all_but_finished(run: PlannedRun) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-
-
-def earlier_tries(folder: Path) -> Effort:
-    """Return what the earlier tries of the run in a folder cost.
-
-    A try that was killed wrote none of it: the seconds that its last checkpoint counts are taken instead, on as many
-    GPUs as there are now.
-    """
-    path = folder / SECONDS
-    effort = Effort(seconds=0.0, gpu_hours=0.0, tries=0)
-    if path.is_file():
-        effort |= read_json(path, Effort, "delete it: what earlier tries took is then not counted")
-    unnoted = CheckpointFolder(folder).seconds() - effort["seconds"]
-    return with_this_try(effort, unnoted) if unnoted > 0 else effort
-
-
-def with_this_try(earlier: Effort, seconds: float) -> Effort:
-    """Return the sums with one more try, which lasted so many seconds."""
-    return {
-        "seconds": earlier["seconds"] + seconds,
-        "gpu_hours": earlier["gpu_hours"] + seconds * gpu_count() / 3600,
-        "tries": earlier["tries"] + 1,
-    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -20,7 +21,8 @@ from compactbio.finetuning.model.predicted_logits import predict_logits
 from compactbio.finetuning.model.seen_embeddings import SeenEmbeddings
 from compactbio.finetuning.model.task_model import load_task_model
 from compactbio.finetuning.model.task_step import TaskStep
-from compactbio.finetuning.packed.batching import steps_per_epoch, training_batches
+from compactbio.finetuning.packed.batching import batch_lengths, fixed_micro_batch, steps_per_epoch, training_batches
+from compactbio.finetuning.packed.fixed_shapes import FixedShapes, kernel_for, plan_shapes
 from compactbio.finetuning.runs.best_epoch import EARLY, BestEpoch
 from compactbio.finetuning.runs.records import METRICS, PREDICTIONS, EpochLine, RunFacts, write_epochs
 from compactbio.settings.runs import FinetuningRun
@@ -71,8 +73,11 @@ class OneRun:
         self._check_vocabulary(model_folder)
         replace_dropout(model)
         self.length = self.options["max_length"] if self.kind.over_padding else None
-        self.packed = accelerator.device.type == "cpu" and self.length is None
-        if self.packed:
+        on_gpu = accelerator.device.type != "cpu"
+        self.kernel = kernel_for(model, accelerator) if on_gpu and self.length is None else None
+        self.fixed = on_gpu
+        self.grouped = not on_gpu and self.length is None
+        if self.grouped or self.kernel:
             self.step.take_packed(self.options["max_length"])
         self.epoch_steps = steps_per_epoch(len(self.train_part.features), self.options["batch_size"])
         self.total_steps = self.epoch_steps * self.options["epochs"]
@@ -113,22 +118,26 @@ class OneRun:
         name = next(name for name, value in self.step.named_parameters() if value is words)
         unseen_decay = treatments(self.step, chosen)[name].decay_without_gradient(learning_rate_at)
         self.seen = SeenEmbeddings(self.step.model, self.train_part.features, self.pad, unseen_decay)
+        features = self.seen.translate(self.train_part.features)
+        shapes = self._shapes() if self.fixed else None
+        counting = (self.step.record.denominator, partial(self.kind.counted, class_weights=self.weights))
+        examples = [] if shapes is None else shapes.examples(features)
         trained = run_training(
             module=self.step,
             optimizer=build_optimizer(self.step, chosen),
             learning_rate_at=learning_rate_at,
             batches=training_batches(
-                self.seen.translate(self.train_part.features),
-                self.step.record.denominator,
-                partial(self.kind.counted, class_weights=self.weights),
+                features,
+                *counting,
                 batch_size=options["batch_size"],
                 seed=self.seed,
                 pad=self.seen.pad,
                 token_types=self.step.token_types,
-                heads=self.step.model.config.num_attention_heads if self.packed else None,
-                device=self.accelerator.device.type,
+                heads=self.step.model.config.num_attention_heads if self.grouped else None,
                 length=self.length,
+                shapes=shapes,
             ),
+            examples=[fixed_micro_batch(some, *counting, shapes) for some in examples if shapes is not None],
             settings=LoopSettings(
                 total_steps=self.total_steps,
                 max_gradient_norm=options["max_gradient_norm"],
@@ -179,6 +188,23 @@ class OneRun:
         """Return the test predictions of the present weights, without the column `run`."""
         self.step.to(self.accelerator.device)
         return self.kind.prediction_table(self.test_part, self._logits(self.test_part), self.labels)
+
+    def _shapes(self) -> FixedShapes:
+        """Return the shapes of a GPU's micro-batches."""
+        options = self.options
+        batches = {"batch_size": options["batch_size"], "seed": self.seed, "epochs": options["epochs"]}
+        shapes = plan_shapes(
+            batch_lengths(self.train_part.features, **batches),
+            kernel=self.kernel,
+            batch_size=options["batch_size"],
+            pad=self.seen.pad,
+            token_types=self.step.token_types,
+            length=self.length,
+        )
+        logging.info(
+            "micro-batches of %s pieces, %s", shapes.sizes, f"packed for {self.kernel}" if self.kernel else "padded"
+        )
+        return shapes
 
     def _logits(self, part: Examples, length: int | None = None) -> list[np.ndarray]:
         """Return the present weights' logits per feature of a part; with those of padding where a length is given."""

@@ -18,7 +18,7 @@ from compactbio.settings.runs import FinetuningRun, Options
 from compactbio.training.checkpoints import fingerprint
 
 RECIPE = 3  # raise when the arithmetic of fine-tuning or of its predictions changes
-UNDECISIVE = ("runs", "positive_labels", "keep_weights")  # keys of run.yaml
+UNDECISIVE = ("runs", "positive_labels", "keep_weights", "deterministic")  # keys of run.yaml
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ class PlannedRun:
 def plan_runs(settings: FinetuningRun, digests: dict[str, str], checkpoints: Path) -> list[PlannedRun]:
     """Return the runs of run.yaml in its order with their fingerprints; the first one may have to keep its weights.
 
-    What decides no training is left out: names of runs, the labels that are scored as positive, what is kept.
+    What decides no training is left out: names of runs, the labels that are scored as positive, what is kept, whether
+    a GPU repeats its bits.
     """
     shared = {name: value for name, value in settings.items() if name not in UNDECISIVE}
     planned: list[PlannedRun] = []
