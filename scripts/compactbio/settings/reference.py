@@ -73,12 +73,12 @@ def configuration_reference(schema: Mapping[str, Any], paper: Mapping[str, Any])
     for key in keys_of(schema):
         tops.setdefault(key.path[0], []).append(key)
     single = [keys[0] for keys in tops.values() if len(keys) == 1]
-    sections = ["### Folders and addresses", _table(_key_rows(single, paper, {}))]
+    sections = ["### Folders and addresses", _key_table(_key_rows(single, paper, {}))]
     shown: dict[str, str] = {}  # definitions by the first key that shows theirs
     for name, (top, *inner) in tops.items():
         if inner:
             rows = _key_rows([key for key in inner if key.place != ("finetuning", KIND)], paper, shown)
-            sections += [f"### `{name}`", top.description or "", _table(rows)]
+            sections += [f"### `{name}`", top.description or "", _key_table(rows)]
     sections += ["### Terms of an objective", _terms(), "### Layouts of datasets", _layouts()]
     return "\n\n".join(sections) + "\n"
 
@@ -187,9 +187,14 @@ def _yaml(value: Any) -> str:
     return re.sub(r"e-0(\d)", r"e-\1", text.removesuffix("\n").removesuffix("\n..."))
 
 
-def _table(
-    rows: Iterable[Iterable[str]], header: tuple[str, ...] = ("key", "form", "in config.yaml", "meaning")
-) -> str:
+def _key_table(rows: list[list[str]]) -> str:
+    """Return the table of a section, without the column of values where there are none."""
+    header = ["key", "form", "in config.yaml", "meaning"]
+    shown = [column for column in range(len(header)) if any(row[column] for row in rows)]
+    return _table(([row[column] for column in shown] for row in rows), [header[column] for column in shown])
+
+
+def _table(rows: Iterable[Iterable[str]], header: Sequence[str]) -> str:
     """Return a Markdown table."""
     lines = [header, ["---"] * len(header), *([cell.replace("|", r"\|") for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
