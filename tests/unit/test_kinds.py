@@ -22,11 +22,11 @@ from compactbio.settings.schema import registered_definitions
 from compactbio.tasks.prepare import reader_of
 
 SCRIPTS = ROOT / "scripts"
-# What is of one kind says its name: its modules; data written by the miniature; and the plain trainer, which is
-# written as a user of transformers would write it.
+# What is of one kind says its name: its modules; data written by the miniature and by the benchmark of a GPU; and the
+# plain trainer, which is written as a user of transformers would write it.
 NAMED_IN = (
     *("compactbio/kinds/", "compactbio/finetuning/kinds/", "compactbio/scoring/kinds/", "compactbio/miniature/"),
-    "compactbio/benchmarks/plain_trainer.py",
+    *("compactbio/benchmarks/plain_trainer.py", "compactbio/benchmarks/gpu_finetunings.py"),
 )
 
 every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
