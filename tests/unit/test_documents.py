@@ -13,6 +13,9 @@ import pytest
 from helpers.configurations import CONFIG, ROOT
 from helpers.documents import DOCUMENTS, PAGES
 
+from compactbio.files import read_yaml
+from compactbio.kinds import KINDS
+
 LIBRARY = ROOT / "scripts" / "compactbio"
 PLACES = (ROOT, ROOT / "scripts", LIBRARY)  # where a path of the documents may begin
 SITE_FILES = {"profiles/slurm/partitions.yaml", "profiles/slurm/site.env", "envs/compactbio.sif"}  # a site makes them
@@ -106,13 +109,23 @@ def words_of_results() -> set[str]:
         r"^results_dir: (\S+)", "".join(path.read_text() for path in CONFIG.rglob("*.yaml")), re.MULTILINE
     )
     names = [text for text in (*nodes, *folders) if isinstance(text, str) and re.fullmatch(r"[\w./-]+", text)]
-    return {part for name in names for part in re.split(r"[/.]", name)}
+    configurations = [read_yaml(path) for path in CONFIG.rglob("*.yaml") if path.name != "schema.yaml"]
+    chosen = {name for one in configurations for block in ("models", "datasets") for name in one.get(block, {})}
+    return {part for name in names for part in re.split(r"[/.]", name)} | chosen | set(KINDS)
 
 
 def is_of_results(path: str) -> bool:
     """Return whether a path is one that a workflow makes; capitals stand for any name, and logs are called by rules."""
     words = {word for word in re.split(r"[/.]", path) if word and not word.isupper()}
-    return words <= words_of_results() | {"md", "html", "csv", "slurm", "ranks", *re.findall(r"rule (\w+):", RULES)}
+    return words <= words_of_results() | {
+        "md",
+        "html",
+        "csv",
+        "svg",
+        "slurm",
+        "ranks",
+        *re.findall(r"rule (\w+):", RULES),
+    }
 
 
 def defined_in(path: Path) -> set[str]:

@@ -158,6 +158,8 @@ def test_what_other_programs_are_given_is_there(command: Command) -> None:
             assert (ROOT / recipe).is_file() and image in (ROOT / "rules" / "common.smk").read_text()
         case "docker", ["build", "compactbio", folder]:
             assert (ROOT / folder / "Dockerfile").is_file() and options == {"--tag"}
+        case "bash", [script, *_]:
+            assert (ROOT / script).is_file()
         case "pytest", files:
             assert all((ROOT / file).exists() for file in files) and options <= {"-q"}
         case ("pip", ["check"]) | ("squeue", []) | ("pre-commit", ["install"]) | ("snakedeploy", ["deploy-workflow"]):
