@@ -10,8 +10,8 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 	--custom-compile-command "make lock"
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help install demo test test-fast test-gpu benchmark-gpu gpu-quarter gpu-wheels test-cluster test-hostile lint format benchmark checkpoints tables verify status \
-	cost site docs lock ready clean-demo
+.PHONY: help install demo test test-fast test-gpu benchmark-gpu gpu-quarter gpu-wheels test-cluster test-hostile \
+	lint format benchmark benchmark-memory checkpoints tables verify status cost site docs lock ready clean-demo
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -104,6 +104,9 @@ site: ready  ## drafts of what this SLURM site says of itself: profiles/slurm/pa
 
 benchmark: $(INSTALLED)  ## training step against the reference formulation; CASES=distil,tiny PRECISION=fp32 restrict it
 	python scripts/benchmark_training.py $(if $(CASES),--cases $(CASES)) $(if $(PRECISION),--precision $(PRECISION))
+
+benchmark-memory: $(INSTALLED)  ## peak memory of each program at 1, 4 and 16 times the input, in a few minutes
+	PYTHONPATH=scripts:tests python tests/hostile/load.py
 
 clean-demo:  ## remove the miniature's results
 	rm -rf results/demo

@@ -38,16 +38,13 @@ def main() -> None:
     from compactbio.corpus.parsing import parse_baseline
     from compactbio.provenance import gather_provenance
 
-    if arguments.manifest is None:
-        digests = {path: sha256_of_file(path) for path in arguments.files}
-    else:
-        listed = read_baseline_manifest(arguments.manifest)["files"]
-        digests = {Path(file["path"]): file["sha256"] for file in listed}
-    files = list(digests)
+    listed = read_baseline_manifest(arguments.manifest)["files"] if arguments.manifest else []
+    digests = {Path(file["path"]): file["sha256"] for file in listed}
+    files = list(digests) or arguments.files
     started = time.perf_counter()
     counts = parse_baseline(files, arguments.output, mode=arguments.text, as_of=arguments.as_of)
     outputs = {arguments.output.name: sha256_of_file(arguments.output)}
-    inputs = {path.name: digest for path, digest in digests.items()}
+    inputs = {path.name: digests.get(path) or sha256_of_file(path) for path in files}
     seconds = time.perf_counter() - started
     write_json(arguments.counts, counts | {"provenance": gather_provenance(inputs, seconds, outputs=outputs)})
     logging.info(

@@ -17,7 +17,7 @@ import yaml
 from compactbio.digests import AGAIN, MEMORY, Recorded, require_same, sha256_of_file
 from compactbio.errors import UserError, require_file
 from compactbio.file_errors import writing
-from compactbio.forms import LARGEST_JSON, parse_json, require_few, require_form, whole_characters
+from compactbio.forms import LARGEST_TEXT, parse_json, require_few, require_form, whole_characters
 from compactbio.locks import locked
 from compactbio.temporaries import new_file, new_folder
 
@@ -157,7 +157,7 @@ def read_json(path: Path, form: Any = None, remake: str = "") -> Any:
         UserError: the file is missing, is not JSON, or its value is of another form.
     """
     cure = f": {remake}" if remake else ""
-    require_file(path, LARGEST_JSON)
+    require_file(path, LARGEST_TEXT)
     try:
         value = parse_json(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:

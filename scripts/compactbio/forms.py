@@ -10,7 +10,7 @@ from typing import Any
 from compactbio.errors import UserError, require_file
 
 MOST_VALUES = 10**6  # of a file in YAML, aliases followed
-LARGEST_JSON = 2**28  # bytes; the largest file of questions that is known has 2**26
+LARGEST_TEXT = 2**28  # bytes of a file that comes into memory whole; the largest known has 2**26
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")  # an escape of half a character, whose other half may be missing
 
 
@@ -84,7 +84,7 @@ def read_json_lines(path: Path, form: Any = None) -> list[Any]:
         UserError: another line is not JSON, or a value is not of the form (see `read_json`).
     """
     values: list[Any] = []
-    require_file(path, LARGEST_JSON)
+    require_file(path, LARGEST_TEXT)
     lines = path.read_bytes().splitlines() if path.is_file() else []
     for number, line in enumerate(lines, start=1):
         try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +23,7 @@ class FakeHub:
         self.requests: list[str] = []
         self.tokens: list[str | None] = []
         self.failure: tuple[int, str] | None = None
-        self.lie: dict[str, Any] = {}  # "api": what it answers questions; "headers", "flip": of files
+        self.lie: dict[str, Any] = {}  # "api": its answers; of files "headers", "flip", "drip" (seconds a byte)
         self.url = ""
 
     def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
@@ -82,8 +84,17 @@ def serving_hub(hub: FakeHub) -> Iterator[FakeHub]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(content)
+            if self.command == "HEAD":
+                return
+            if "drip" in hub.lie and not self.path.startswith("/api/"):
+                with contextlib.suppress(OSError):  # the client has left
+                    for place in range(len(content)):
+                        self.wfile.write(content[place : place + 1])
+                        self.wfile.flush()
+                        time.sleep(hub.lie["drip"])
+                self.close_connection = True
+                return
+            self.wfile.write(content)
 
         do_HEAD = do_GET  # noqa: N815
 

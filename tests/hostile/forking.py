@@ -59,6 +59,7 @@ class Started:
     trace: str = ""
     seconds: int = SECONDS
     memory: int = 0  # bytes that it may take beyond what it begins with; 0: any
+    peak: str = ""  # file for the bytes that it took at most beyond what it begins with
     environment: dict[str, str] = field(default_factory=dict)
 
 
@@ -142,8 +143,7 @@ def _run(request: dict, library: ctypes.CDLL) -> None:
     try:
         signal.alarm(request["seconds"])
         if request["memory"]:
-            now = int(Path("/proc/self/status").read_text().partition("VmData:")[2].split()[0]) * 1024
-            resource.setrlimit(resource.RLIMIT_DATA, (now + request["memory"], resource.RLIM_INFINITY))
+            resource.setrlimit(resource.RLIMIT_DATA, (_memory("VmData") + request["memory"], resource.RLIM_INFINITY))
         log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(log, 1)
@@ -152,6 +152,9 @@ def _run(request: dict, library: ctypes.CDLL) -> None:
         os.environ |= request["environment"]
         os.chdir(request["folder"])
         sys.argv = [request["program"], *request["options"]]
+        if request["peak"]:
+            Path("/proc/self/clear_refs").write_text("5")  # its peak is from now on
+            began = _memory("VmRSS")
         fault = request["fault"]
         if fault:
             trace = os.open(request["trace"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC) if request["trace"] else -1
@@ -166,12 +169,19 @@ def _run(request: dict, library: ctypes.CDLL) -> None:
             if isinstance(end.code, str):
                 sys.stderr.write(end.code + "\n")
         atexit._run_exitfuncs()
+        if request["peak"]:
+            Path(request["peak"]).write_text(str(max(0, _memory("VmHWM") - began)))
     except BaseException:
         traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _memory(of: str) -> int:
+    """Return bytes of this process as the kernel counts them."""
+    return int(Path("/proc/self/status").read_text().partition(f"{of}:")[2].split()[0]) * 1024
 
 
 ERRORS = {name: getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EIO", "EROFS")}

@@ -22,9 +22,8 @@ from helpers.tasks import NER, write_ner, write_sources, write_tar
 from helpers.units import run_units
 
 MODELS = ("BioBERT-v1.1", "DistilBioBERT")
+LOAD = 0  # how many times large the inputs are, for the measurement of memory; 0: as small as they can be
 FEW = {"NCBI-disease": DATASETS["NCBI-disease"], "GAD": DATASETS["GAD"]}
-SELECTION = ["--models", *MODELS, "--datasets", *(f"{name}:{task}" for name, (task, _) in FEW.items())]
-SELECTION += ["--baseline", MODELS[0]]
 
 
 @dataclass
@@ -53,6 +52,22 @@ def _writer(name: str, *options: object, before: Path | None = None) -> Writer:
     return Writer(name, [str(part) if isinstance(part, Path) else _text(part) for part in options], before)
 
 
+def sized(small: int, each: int) -> int:
+    """Return a size: `small`, or under load so many times `each`."""
+    return LOAD * each if LOAD else small
+
+
+def models() -> list[str]:
+    """Return the models that are compared."""
+    return [*MODELS, *(f"Model{number}" for number in range(2, sized(2, 4)))]
+
+
+def _selection() -> list[str]:
+    """Return the options that say what is compared."""
+    datasets = (f"{name}:{task}" for name, (task, _) in FEW.items())
+    return ["--models", *models(), "--datasets", *datasets, "--baseline", MODELS[0]]
+
+
 def _yaml(path: Path, value: object) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(value))
@@ -65,7 +80,7 @@ def baseline(world: Path) -> Path:
     if not folder.is_dir():
         folder.mkdir(parents=True)
         for number in (1, 2):
-            write_baseline(folder / f"pubmed26n{number:04d}.xml.gz", awkward_records(number, 30))
+            write_baseline(folder / f"pubmed26n{number:04d}.xml.gz", awkward_records(number, sized(30, 1000)))
     return folder
 
 
@@ -83,7 +98,7 @@ def parse_baseline(world: Path, made: Made) -> Writer:
 
 def import_documents(world: Path, made: Made) -> Writer:
     own = world / "own.txt"
-    own.write_text("a cell\nanother gene\n")
+    own.write_text("a cell of another gene\n" * sized(2, 20_000))
     return _writer("import_documents", own, "--output", "corpus/text.parquet", "--counts", "corpus/counts.json")
 
 
@@ -127,7 +142,7 @@ def export_model(world: Path, made: Made) -> Writer:
 
 
 def fetch_task_data(world: Path, made: Made) -> Writer:
-    archive = write_tar(world / "genes.tar.gz", {"d/a.tsv": "A", "d/b.tsv": "B"})
+    archive = write_tar(world / "genes.tar.gz", {"d/a.tsv": "A" * sized(1, 2**22), "d/b.tsv": "B"})
     table = write_sources(world / "sources.tsv", {"name": "s", "version": "1"}, {"name": "s", "member": "d/a.tsv"})
     options = ("--source", "s", "--table", table, "--url", archive.as_uri())
     return _writer("fetch_task_data", *options, "--cache", "cache", "--output", "source.json")
@@ -139,13 +154,14 @@ def prepare_task(world: Path, made: Made) -> Writer:
         "devel": "naive/O gene/B",
         "test": "cell/B | a/O gene/B",
     }
+    splits = {name: " | ".join([text] * sized(1, 200)) for name, text in splits.items()}
     write_ner(world / "benchmarks", **splits)
     options = ("--dataset", "toy", "--definition", NER, "--data", world / "benchmarks", "--output", "toy")
     return _writer("prepare_task", *options)
 
 
 def finetune_model(world: Path, made: Made) -> Writer:
-    settings = run_settings("ner", NER_LABELS, epochs=2, batch_size=2, max_length=16)
+    settings = run_settings("ner", NER_LABELS, epochs=1 if LOAD else 2, batch_size=32 if LOAD else 2, max_length=16)
     settings["runs"] = [{"run": f"seed{seed}", "seed": seed, "fold": 0} for seed in (1, 2)]
     run = _yaml(world / "finetuning" / "run.yaml", settings)
     inputs = ("--model", made["export_model"] / "model", "--task", made["prepare_task"] / "toy")
@@ -163,27 +179,27 @@ def score_model(world: Path, made: Made) -> Writer:
 
 
 def _results(world: Path) -> Path:
-    """Scores and units of two models on two datasets."""
+    """Scores and units of all models on two datasets."""
     from compactbio.scoring.units import write_units
 
     root = world / "results"
     if not root.is_dir():
-        write_results(root, dict.fromkeys(MODELS, 0.0), FEW)
-        for number, model in enumerate(MODELS):
-            units = [one for name in FEW for one in run_units(name, model, 2, 0.85 - 0.05 * number)]
+        write_results(root, dict.fromkeys(models(), 0.0), FEW)
+        for number, model in enumerate(models()):
+            units = [one for name in FEW for one in run_units(name, model, 2, 0.85 - 0.05 / len(models()) * number)]
             write_units(root / "finetuning" / model / "units.parquet", units)
-        efficiency_file(root / "reporting" / "efficiency.json", dict.fromkeys(MODELS, 0.0))
-        deployment_file(root / "reporting" / "deployment.json", dict.fromkeys(MODELS, 0.0))
+        efficiency_file(root / "reporting" / "efficiency.json", dict.fromkeys(models(), 0.0))
+        deployment_file(root / "reporting" / "deployment.json", dict.fromkeys(models(), 0.0))
     return root
 
 
 def collect_scores(world: Path, made: Made) -> Writer:
-    tables = [_results(world) / "finetuning" / model / "scores.tsv" for model in MODELS]
+    tables = [_results(world) / "finetuning" / model / "scores.tsv" for model in models()]
     return _writer("collect_scores", "--output", "reporting/scores.tsv", *tables)
 
 
 def compare_models(world: Path, made: Made) -> Writer:
-    units = [_results(world) / "finetuning" / model / "units.parquet" for model in MODELS]
+    units = [_results(world) / "finetuning" / model / "units.parquet" for model in models()]
     options = ("--baseline", MODELS[0], "--resamples", "50", "--seed", "1", "--output", "comparisons.tsv")
     return _writer("compare_models", "--units", *units, *options)
 
@@ -192,12 +208,14 @@ def build_tables(world: Path, made: Made) -> Writer:
     scores, reporting = made["collect_scores"] / "reporting/scores.tsv", _results(world) / "reporting"
     options = ("--scores", scores, "--comparisons", made["compare_models"] / "comparisons.tsv")
     options += ("--efficiency", reporting / "efficiency.json", "--deployment", reporting / "deployment.json")
-    return _writer("build_tables", *options, *SELECTION, "--output-dir", "tables")
+    return _writer("build_tables", *options, *_selection(), "--output-dir", "tables")
 
 
 def build_figures(world: Path, made: Made) -> Writer:
     scores, efficiency = made["collect_scores"] / "reporting/scores.tsv", _results(world) / "reporting/efficiency.json"
-    return _writer("build_figures", "--scores", scores, "--efficiency", efficiency, *SELECTION, "--output-dir", "drawn")
+    return _writer(
+        "build_figures", "--scores", scores, "--efficiency", efficiency, *_selection(), "--output-dir", "drawn"
+    )
 
 
 def resolve_run(world: Path, made: Made) -> Writer:
@@ -207,18 +225,19 @@ def resolve_run(world: Path, made: Made) -> Writer:
 def summarise_corpus(world: Path, made: Made) -> Writer:
     from compactbio.settings.results import Corpus
 
-    corpus = Corpus(world / "corpus")
-    store = corpus.token_store("tiny", "0001").manifest
-    for source, target in (
-        (made["parse_baseline"] / "corpus/counts.json", corpus.counts("0001")),
-        *((file, store.with_name(file.name)) for file in (made["tokenize_shard"] / "tokens/0001").iterdir()),
-    ):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(source.read_bytes())
+    corpus, shards = Corpus(world / "corpus"), sized(1, 8)
+    for number in range(1, shards + 1):
+        store = corpus.token_store("tiny", f"{number:04d}").manifest
+        for source, target in (
+            (made["parse_baseline"] / "corpus/counts.json", corpus.counts(f"{number:04d}")),
+            *((file, store.with_name(file.name)) for file in (made["tokenize_shard"] / "tokens/0001").iterdir()),
+        ):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(source.read_bytes())
     figures = ("--lengths-figure", "a.svg", "a.png", "--files-figure", "b.svg", "b.png")
     return _writer(
         "summarise_corpus",
-        *("--corpus", corpus.folder, "--shards", "1", "--tokenizers", "tiny"),
+        *("--corpus", corpus.folder, "--shards", str(shards), "--tokenizers", "tiny"),
         *("--table", "s.csv", "s.md", *figures),
     )
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from helpers.hub import FakeHub, serving_hub
 
-from compactbio.downloads import hub
+from compactbio.downloads import hub, hub_client
 from compactbio.downloads.retries import Patience, TransferError
 from compactbio.errors import UserError
 
@@ -136,11 +136,13 @@ def test_a_lock_file_with_what_is_no_commit_is_named(tmp_path):
         ({"headers": {"X-Repo-Commit": "e" * 40}}, "of the commit eeee"),
         ({"headers": {"X-Linked-Size": "10"}}, "malformed"),
         ({"flip": True}, "arrived damaged"),
+        ({"drip": 0.05}, "bytes came in"),
     ],
-    ids=["page", "list", "empty", "commit", "etag", "no-etag", "commit-path", "other-commit", "length", "flip"],
+    ids=["page", "list", "empty", "commit", "etag", "no-etag", "commit-path", "other-commit", "length", "flip", "drip"],
 )
 def test_a_hub_that_lies_is_asked_again_then_named(tmp_path, monkeypatch, lie, message):
-    monkeypatch.setattr("compactbio.downloads.retries.time.sleep", lambda _: None)
+    monkeypatch.setattr("compactbio.downloads.retries.time", SimpleNamespace(sleep=lambda _: None))
+    monkeypatch.setattr(hub_client, "PATIENCE", Patience(window_seconds=0.1, window_bytes=10_000))
     published, cache, lock = tmp_path / "published", tmp_path / "cache", tmp_path / "revisions.lock.json"
     published.mkdir()
     for name, content in (("config.json", "{}"), ("pytorch_model.bin", "weights"), ("vocab.txt", "[PAD]")):

@@ -23,6 +23,7 @@ from compactbio.errors import UserError, require_file
 
 BLOCK_BYTES = 2**18  # what is made of a block fits a core's cache: 2**20 takes half as long again
 LARGEST_PROLOGUE = 2**16
+LARGEST_FILE = 2**30  # bytes, compressed; the real ones have 2**25
 LARGEST_RECORD = 2**24  # the real ones have up to a few megabytes
 ARTICLE, BOOK_ARTICLE, DELETION = "article", "book_article", "deletion"
 
@@ -79,7 +80,7 @@ def read_records(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[Record]
     Raises:
         UserError: the file is missing, truncated, not gzip, broken, or not a PubmedArticleSet.
     """
-    require_file(path)
+    require_file(path, LARGEST_FILE)
     try:
         stream = igzip.open(path, "rb")
     except FileNotFoundError:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from compactbio.downloads.retries import Patience, TransferError, TransientError, with_retries
-from compactbio.downloads.web import LOG_EVERY_SECONDS
+from compactbio.downloads.retries import PATIENCE, Patience, TransferError, TransientError, with_retries
+from compactbio.downloads.web import LOG_EVERY_SECONDS, Rate
 from compactbio.errors import UserError
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def progress_class() -> type[tqdm]:
 
 @cache
 def _prepare_client() -> None:
-    """Let the hub's client refuse answers whose names lead out of its cache."""
+    """Let the hub's client refuse answers whose names lead out of its cache, and those that come too slowly."""
+    import httpx2
     from huggingface_hub import set_client_factory
     from huggingface_hub.utils._http import default_client_factory
 
@@ -64,9 +65,27 @@ def _prepare_client() -> None:
             if not name or ".." in name or "/" in name or "\\" in name:
                 raise TransientError(f"the hub's answer has {name[:60]!r} as its {header}, which is no name of a file")
 
+    class Watched(httpx2.SyncByteStream):
+        """A body whose parts are counted as they come: the client itself waits for each byte anew."""
+
+        def __init__(self, body: Iterable[bytes]) -> None:
+            self.body, self.rate = body, Rate("the hub", PATIENCE, quiet=True)
+
+        def __iter__(self) -> Iterator[bytes]:
+            for part in self.body:
+                self.rate.add(len(part))
+                yield part
+
+        def close(self) -> None:
+            getattr(self.body, "close", lambda: None)()
+
+    def watch(response: httpx2.Response) -> None:
+        if isinstance(response.stream, httpx2.SyncByteStream):
+            response.stream = Watched(response.stream)
+
     def client() -> httpx2.Client:
         made = default_client_factory()
-        made.event_hooks = {**made.event_hooks, "response": [require_plain_names]}
+        made.event_hooks = {**made.event_hooks, "response": [require_plain_names, watch]}
         return made
 
     set_client_factory(client)

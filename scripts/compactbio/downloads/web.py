@@ -106,7 +106,7 @@ def body_of(
     """Yield the bytes of a response as they were sent, as they come; what breaks or stays too slow is transient."""
     import urllib3
 
-    rate = _Rate(url, patience, start, total)
+    rate = Rate(url, patience, start, total)
     while True:
         try:
             # read1 returns what is there: read would wait for a whole chunk, however slowly it comes
@@ -126,13 +126,14 @@ def body_of(
 
 
 @dataclass
-class _Rate:
+class Rate:
     """How fast a body comes: too slow is an error, and now and then it is logged."""
 
     url: str
     patience: Patience
-    received: int
-    total: int | None
+    received: int = 0
+    total: int | None = None
+    quiet: bool = False
 
     def __post_init__(self) -> None:
         self.window_start = self.logged = time.monotonic()
@@ -148,7 +149,7 @@ class _Rate:
             if self.window_bytes < self.patience.window_bytes:
                 raise TransientError(f"only {self.window_bytes:,} bytes came in {now - self.window_start:.0f} s")
             self.window_start, self.window_bytes = now, 0
-        if now - self.logged >= LOG_EVERY_SECONDS:
+        if not self.quiet and now - self.logged >= LOG_EVERY_SECONDS:
             rate = self.logged_bytes / (now - self.logged)
             log.info("%s: %s", self.url, self._words(rate))
             self.logged, self.logged_bytes = now, 0

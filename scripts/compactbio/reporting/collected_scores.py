@@ -7,7 +7,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from compactbio.errors import UserError, reading
+from compactbio.errors import UserError, reading, require_file
+from compactbio.forms import LARGEST_TEXT
 from compactbio.kinds import COUNTS, KINDS
 from compactbio.provenance import require_written
 from compactbio.scoring.score_rows import AnyScore, Score
@@ -25,6 +26,7 @@ def read_scores(path: Path, of: type[AnyScore]) -> list[AnyScore]:
         UserError: missing file or column, unknown task, protocol or metric, a value that is not a number, is
             NaN or lies outside its range; the message names file and line.
     """
+    require_file(path, LARGEST_TEXT)
     with reading(path, "score_model writes it: run that again"), path.open(encoding="utf-8", newline="") as stream:
         rows = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
         missing = [name for name in of._fields if name not in (rows.fieldnames or ())]

@@ -9,9 +9,7 @@ from typing import Any
 from compactbio.downloads.content import encoding_advice
 from compactbio.errors import UserError, require_file
 from compactbio.files import read_json
-from compactbio.forms import parse_json
-
-LARGEST_TEXT = 2**28  # bytes of a file that is read as a whole
+from compactbio.forms import LARGEST_TEXT, parse_json
 
 
 def read_text(path: Path) -> str:
