@@ -169,6 +169,11 @@ def test_linked_headings_exist(name: str) -> None:
         assert heading in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}, heading
 
 
+def test_every_shipped_configuration_has_a_row() -> None:
+    rows = set(re.findall(r"^\| \[config/(\S+)\]", (ROOT / "docs" / "configuration.md").read_text(), re.MULTILINE))
+    assert rows == {str(path.relative_to(CONFIG)) for path in CONFIG.rglob("*.yaml")} - {"config.yaml", "schema.yaml"}
+
+
 def test_the_table_of_layers_is_the_contract() -> None:
     """Every package and shared module has a place in it, since the contract is exhaustive."""
     section = (ROOT / "docs" / "architecture.md").read_text().partition("## Layers")[2].partition("\n## ")[0]
