@@ -136,36 +136,58 @@ def measure(
     config: dict[str, Any], training: Demand, partitions: list[Partition], arguments: argparse.Namespace
 ) -> list[Check]:
     """Time some steps of the trainings that were not timed yet, in a job with what one of them asks for on a node."""
-    trained, path = trained_models(config), measured_trainings(config)
-    models = [name for name in trained if name not in timings.read_timings(config, trained, path)]
-    if not models:
-        return []
     on_node = -(-training.gpus // training.nodes)
     asked = replace(training, minutes=min(training.minutes, 60.0), gpus=on_node, nodes=1)
     names, why = fitting(asked, partitions)
     if not names:
         return [Check("measurement", BAD, why)]
     program = (str(ROOT / "scripts" / "measure_training.py"), "--configfile", *map(str, arguments.configfile))
-    options = ("--models", *models, "--gpus", str(on_node), "--output", str(path))
-    try:
-        output_of(*in_job(names[0], asked, *program, *options), seconds=60 * (60 + arguments.probe_minutes))
-    except UserError as error:
-        return [Check("measurement", BAD, str(error))]
-    return []
+    checks = []
+    for settings, path, half in measurements(config, on_gpu=training.gpus > 0):
+        trained = trained_models(settings)
+        models = [name for name in trained if name not in timings.read_timings(settings, trained, path)]
+        if not models:
+            continue
+        options = ("--models", *models, "--gpus", str(on_node), "--output", str(path), *half)
+        try:
+            output_of(*in_job(names[0], asked, *program, *options), seconds=60 * (60 + arguments.probe_minutes))
+        except UserError as error:
+            checks.append(Check("measurement", BAD, str(error)))
+    return checks
 
 
 def hours_checks(config: dict[str, Any], training: Demand) -> list[Check]:
-    """Return what the pre-trainings will take, as far as steps of them were measured."""
+    """Return what the pre-trainings will take, as configured and in half precision, as far as steps were measured."""
+    checks: list[Check] = []
+    present: list[timings.Forecast] = []
+    for settings, path, half in measurements(config, on_gpu=training.gpus > 0):
+        trained = trained_models(settings)
+        known = timings.read_timings(settings, trained, path)
+        found = timings.forecasts(settings, known, gpus=training.gpus, minutes=training.minutes)
+        missing = [name for name in trained if name not in known]
+        wall = timings.wall_hours(settings, found)
+        if not half:
+            present = found
+            checks += preflight.check_hours(found, missing, wall)
+        elif trained:
+            both = {one.model for one in found}
+            now = [one.gpu_hours for one in present if one.model in both]
+            checks += preflight.check_fast(found, missing, wall, sum(now) if len(now) == len(both) else 0.0)
+    return checks
+
+
+def measurements(config: dict[str, Any], *, on_gpu: bool) -> list[tuple[dict[str, Any], Path, tuple[str, ...]]]:
+    """Return configurations to time, where their timings are kept, and the options of measure_training.py for them.
+
+    The first is the present one, the second, on GPUs and where it is another, the same in half precision.
+    """
+    results = Results(Path(config["results_dir"]))
+    half = timings.in_half_precision(config)
+    chosen: list[tuple[dict[str, Any], Path, tuple[str, ...]]] = [(config, results.measured_trainings, ())]
     trained = trained_models(config)
-    known = timings.read_timings(config, trained, measured_trainings(config))
-    found = timings.forecasts(config, known, gpus=training.gpus, minutes=training.minutes)
-    missing = [name for name in trained if name not in known]
-    return preflight.check_hours(found, missing, timings.wall_hours(config, found))
-
-
-def measured_trainings(config: dict[str, Any]) -> Path:
-    """Return where timings of a configuration's trainings are kept."""
-    return Results(Path(config["results_dir"])).measured_trainings
+    if on_gpu and any(timings.timed_settings(config, name) != timings.timed_settings(half, name) for name in trained):
+        chosen.append((half, results.measured_in_half, ("--half-precision",)))
+    return chosen
 
 
 if __name__ == "__main__":

@@ -28,6 +28,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", help="some of those that the configuration trains; default: all")
     parser.add_argument("--gpus", type=int, default=1, help="of this machine, for each training (default 1)")
     parser.add_argument("--micro-batch-tokens", type=tokens_or_auto, default="auto", help=TOKENS_HELP)
+    parser.add_argument(
+        "--half-precision", action="store_true", help="all of them, as config/fast.yaml has the paper's"
+    )
     parser.add_argument("--minutes", type=float, default=1440, help="time limit of a submission (default 1440)")
     parser.add_argument("--output", type=Path, required=True, help="JSON; models that it holds already are replaced")
     return parser.parse_args()
@@ -37,6 +40,8 @@ def main() -> None:
     """Time the models in turn, keeping each as soon as it is timed, and print what they will take."""
     arguments = parse_arguments()
     config = settings_of_files(arguments.configfile)
+    if arguments.half_precision:
+        config = timings.in_half_precision(config)
     trained = trained_models(config)
     models = arguments.models or trained
     unknown = [name for name in models if name not in trained]

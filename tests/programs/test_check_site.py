@@ -33,6 +33,8 @@ def test_the_table_without_slurm(tmp_path: Path) -> None:
     assert "downloads ok all 9 are there" in lines
     assert "SLURM look its commands are not here: for its profile, start this where sbatch is" in lines
     assert "hours TinyBioBERT ok 18 min on 2 GPUs, 40 steps of 27 s, peak 100 MB, 1 submission" in lines
+    fast = next(line for line in lines if line.startswith("hours if fast"))
+    assert fast.startswith("hours if fast look config/fast.yaml, the same in half precision: not measured")
     assert any(line.startswith("disk ok ") for line in lines)
     assert any(line.startswith("quota look not known: neither `quota` nor `lfs` is here") for line in lines)
     assert any(line.startswith("hours look not measured: ") and "DistilBioBERT" in line for line in lines)

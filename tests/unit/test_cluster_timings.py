@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import check_site
 import pytest
-from helpers.configurations import read
+from helpers.configurations import CONFIG, read
 
 from compactbio.cluster import preflight, timings
 from compactbio.cluster.preflight import BAD, GOOD, UNSURE
 from compactbio.cluster.timings import timed_settings
 from compactbio.files import write_json
+from compactbio.settings.load import settings_of_files
+from compactbio.settings.selection import trained_models
 
 
 def trial(config, model, seconds=0.72, gpus=1):
@@ -74,6 +77,29 @@ def test_what_preflight_says() -> None:
     assert one.text == "10 h on 2 GPUs, 100,000 steps of 0.36 s, peak 9,000 MB, 1 submission"
     assert total.text == ("20 GPU-hours of pre-training, ready after 10 h if none waits in the queue; measured on A100")
     assert (missing.verdict, missing.text) == (UNSURE, "not measured: TinyBioBERT")
+
+
+def test_what_preflight_says_of_half_precision() -> None:
+    """The same models as config/fast.yaml has them, and GPU-hours of both only where all were measured both ways."""
+    config, fast = read(), settings_of_files([CONFIG / "fast.yaml"])
+    half = timings.in_half_precision(config)
+    names = list(trained_models(config))
+    assert len(names) == 7
+    assert all(
+        timed_settings(half, name) == timed_settings(fast, name) != timed_settings(config, name) for name in names
+    )
+    found = timings.forecasts(half, {"DistilBioBERT": trial(half, "DistilBioBERT", 0.072)}, gpus=1, minutes=1440)
+    [check] = preflight.check_fast(found, [], timings.wall_hours(half, found), 20.0)
+    assert check.verdict == GOOD and check.text == (
+        "2 GPU-hours of pre-training by config/fast.yaml, in half precision (as configured: 20), ready after 2 h; "
+        "measured on A100"
+    )
+    [check] = preflight.check_fast(found, ["BioTinyBERT"], 2.0, 20.0)
+    assert check.verdict == UNSURE and "(as" not in check.text and check.text.endswith("not measured: BioTinyBERT")
+    config["models"]["BioTinyBERT"]["optimisation"]["precision"] = "bf16"  # one of a model's own
+    assert timings.in_half_precision(config)["models"]["BioTinyBERT"]["optimisation"].keys().isdisjoint({"precision"})
+    found = check_site.measurements(half, on_gpu=True), check_site.measurements(read(), on_gpu=False)
+    assert [len(one) for one in found] == [1, 1] and len(check_site.measurements(read(), on_gpu=True)) == 2
 
 
 def test_numbers_are_never_powers_of_ten() -> None:

@@ -160,6 +160,26 @@ def check_hours(found: Sequence[Forecast], missing: Sequence[str], wall_hours: f
     return checks
 
 
+def check_fast(found: Sequence[Forecast], missing: Sequence[str], wall_hours: float, present: float) -> list[Check]:
+    """Return what the same pre-trainings would take in half precision.
+
+    Args:
+        found, missing, wall_hours: as for `check_hours`, in half precision.
+        present: GPU-hours as configured of what was measured both ways; 0 where nothing was.
+    """
+    if not found:
+        text = "config/fast.yaml, the same in half precision: not measured; estimates: docs/resources.md"
+        return [Check("hours if fast", UNSURE, text)]
+    total = sum(one.gpu_hours for one in found)
+    text = f"{amount(total)} GPU-hours of pre-training by config/fast.yaml, in half precision"
+    text += f" (as configured: {amount(present)})" if present and not missing else ""
+    text += (
+        f", ready after {time_in_words(wall_hours)}; measured on {'; '.join(sorted({one.hardware for one in found}))}"
+    )
+    text += f"; not measured: {', '.join(missing)}" if missing else ""
+    return [Check("hours if fast", UNSURE if missing else GOOD, text)]
+
+
 def check_downloads(missing: int, total: int) -> list[Check]:
     """Check that what compute nodes cannot fetch is there."""
     if not missing:

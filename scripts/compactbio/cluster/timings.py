@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -48,6 +49,15 @@ class Timing(TypedDict):
     peak_memory_mb: float
     gpus: int
     hardware: str
+
+
+def in_half_precision(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration whose pre-trainings are all in half precision, as `config/fast.yaml` has them."""
+    changed = deepcopy(config)
+    changed["pretraining"]["optimisation"]["precision"] = "half"
+    for model in changed["models"].values():
+        model.get("optimisation", {}).pop("precision", None)
+    return changed
 
 
 def timed_settings(config: dict[str, Any], model: str) -> PretrainingRun:

@@ -247,6 +247,7 @@ class Results(Room[P]):
     research_object = Entry("ro-crate-metadata.json")
     workflow = Entry("workflow/Snakefile")
     measured_trainings = Entry("preflight/trainings.json")  # remove it to measure steps anew
+    measured_in_half = Entry("preflight/trainings_in_half_precision.json")  # as config/fast.yaml would have them
     pretrainings = Entry(PRETRAINING)
     finetunings = Entry(FINETUNING)
     logs = Entry(LOGS)
