@@ -89,7 +89,10 @@ def test_the_schema_knows_the_kinds_their_layouts_and_their_hyper_parameters() -
     common = schema["$defs"]["finetuning_options"]["properties"]
     found = registered_definitions(schema)
     assert found["kind"]["enum"] == found["finetuning"]["required"] == list(KINDS)
-    assert found["layout"]["enum"] == [layout.name for kind in KINDS.values() for layout in kind.layouts]
+    layouts = [layout.name for kind in KINDS.values() for layout in kind.layouts]
+    assert found["layout"]["enum"] == list(dict.fromkeys(layouts))
+    roles = {role for kind in KINDS.values() for layout in kind.layouts for role in layout.roles}
+    assert set(schema["properties"]["datasets"]["additionalProperties"]["properties"]["columns"]["properties"]) == roles
     for name, kind in KINDS.items():
         assert set(found["finetuning"]["properties"][name]["properties"]) == {*common, *kind.hyperparameters()}
 

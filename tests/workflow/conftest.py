@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from helpers.configurations import CONFIG, ROOT
 
 Snakemake = Callable[..., subprocess.CompletedProcess[str]]
@@ -30,10 +31,13 @@ def jobs_of(done: subprocess.CompletedProcess[str]) -> dict[str, int]:
 
 def touch_mirror(folder: Path) -> None:
     """Make the files, empty, that examples of configurations expect in a folder of the user's."""
-    names = [f"{kind}/{split}.tsv" for kind in ("ner", "sentences") for split in ("train", "devel", "test")]
-    names += [f"questions/{split}.json" for split in ("train", "devel", "test")]
+    names = []
     for path in CONFIG.glob("examples/*.yaml"):
-        names += re.findall(r'"\{mirror\}/([\w.]+\.(?:txt\.gz|jsonl))"', path.read_text())
+        text = path.read_text(encoding="utf-8")
+        names += re.findall(r'"\{mirror\}/([\w.]+\.(?:txt\.gz|jsonl))"', text)
+        for dataset in yaml.safe_load(text).get("datasets", {}).values():
+            place, _, inside = dataset.get("folder", "").partition("{mirror}/")
+            names += [f"{inside}/{file}" for file in dataset.get("files", {}).values() if inside and not place]
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()

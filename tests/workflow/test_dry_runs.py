@@ -14,7 +14,8 @@ from helpers.configurations import CONFIG, ROOT
 
 from workflow.conftest import jobs_of, run_snakemake, touch_mirror
 
-OWN_MIRROR = [f"examples/{name}.yaml" for name in ("baseline_2022", "own_corpus", "own_data", "own_ner", "real_input")]
+_OWN = ("baseline_2022", "own_corpus", "own_data", "own_ner", "own_texts", "real_input")
+OWN_MIRROR = [f"examples/{name}.yaml" for name in _OWN]
 SHIPPED = sorted(
     str(path.relative_to(CONFIG))
     for path in (*CONFIG.glob("*.yaml"), *CONFIG.glob("examples/*.yaml"))

@@ -1,4 +1,4 @@
-"""What the three kinds of task share: the tokenizer read without transformers, and features as arrays."""
+"""What the kinds of task share: the tokenizer read without transformers, and features as arrays."""
 
 from __future__ import annotations
 

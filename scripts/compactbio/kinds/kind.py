@@ -32,6 +32,8 @@ class Layout:
         counted: names that a split's counts have, those of labels apart, in the order of the file.
         counted_in_test: names that the counts of the test split have after these.
         golden: names that the counts of the golden answers have.
+        roles: of a layout whose columns a definition may name (`columns`).
+        drawn: whether splits are drawn by `split_seed` where the definition has no `files`.
     """
 
     name: str
@@ -43,6 +45,8 @@ class Layout:
     folds: range = range(0)
     counted_in_test: tuple[str, ...] = (ALSO_IN_TRAIN,)
     golden: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    drawn: bool = False
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from compactbio.kinds.kind import (
     Protocol,
     Usage,
 )
+from compactbio.kinds.shared import LABEL_NUMBERS
 
 _TEXT = 'text = "A sentence of your own, its entities marked as in the training data."\n'
 
@@ -124,11 +125,7 @@ classify = pipeline("text-classification", model=folder, top_k=None)
     print(found["label"], round(found["score"], 3))
 """,
         encode=_TEXT + "encoded = tokenizer.encode(text)\n",
-        decode="""\
-shares = np.exp(logits - logits.max())
-for number in (-shares).argsort():
-    print(labels[str(number)], round(float(shares[number] / shares.sum()), 3))
-""",
+        decode=LABEL_NUMBERS,
     ),
     paper_datasets=("GAD", "ChemProt"),
 )

@@ -68,6 +68,17 @@ class Finetuned:
             metrics |= {name: value for name, value in without.items() if name in known}
         return metrics
 
+    def check_gold(self, gold: Sequence[str], test: Rows, what: str) -> None:
+        """Refuse gold labels, one a row, that are not those of the test data."""
+        assert self.kind.labels is not None
+        names, expected = test.label_names or [], test[self.kind.labels.column]
+        differing = [row for row, found, label in zip(test["id"], gold, expected, strict=True) if found != names[label]]
+        if differing:
+            raise UserError(
+                f"{what}: the gold labels of {len(differing)} rows are not those of the test data, the first is "
+                f"row {differing[0]}: {NOT_THESE_DATA}"
+            )
+
     def check_labels(self, names: Sequence[str], what: str) -> None:
         """Refuse labels that the run file does not list."""
         known = self.settings["labels"]

@@ -1,4 +1,4 @@
-"""Relation extraction: precision, recall and F1 over the classes that count.
+"""One label a text: precision, recall and F1 over the classes that count, accuracy and macro F1.
 
 By hand: scikit-learn takes a second to import for six sums. tests/unit/test_scoring_relations.py compares the two.
 """
@@ -38,6 +38,14 @@ def score_classes(
     """Return precision, recall, f1 and support (the gold examples) of each of `positive_labels`; 0 where undefined."""
     counts = _counts(gold, predicted, positive_labels)
     return {label: _scores(*one) | {SUPPORT: one[0]} for label, one in zip(positive_labels, counts, strict=True)}
+
+
+def score_texts(gold: Sequence[str], predicted: Sequence[str]) -> dict[str, float]:
+    """Return accuracy, and macro_f1 over the labels that are gold or predicted, as scikit-learn's; 0 without texts."""
+    classes = _counts(gold, predicted, sorted({*gold, *predicted}))
+    right = sum(counts[2] for counts in classes)
+    macro = fmean(_scores(*counts)["f1"] for counts in classes) if classes else 0.0
+    return {"accuracy": right / len(gold) if gold else 0.0, "macro_f1": macro}
 
 
 def count_relations(gold: Sequence[str], predicted: Sequence[str], positive_labels: Sequence[str]) -> np.ndarray:

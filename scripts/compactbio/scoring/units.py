@@ -1,11 +1,11 @@
 """Units: for each test example the counts that add up to the headline metric, so that examples can be resampled.
 
-An example is what is drawn as a whole: a sentence (named entities, relations) or a question.
+An example is what is drawn as a whole: a sentence (named entities, relations), a question, or a document.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -34,6 +34,19 @@ class Units(NamedTuple):
 
     examples: list[str]
     counts: np.ndarray
+
+    @classmethod
+    def of_groups(cls, groups: Sequence[str], counts: np.ndarray) -> Units:
+        """Return units of rows that are drawn together, such as those of a document: their counts added.
+
+        Args:
+            groups: of each row, which one it is in.
+            counts: int64 [rows, counts].
+        """
+        numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+        added = np.zeros((len(numbers), counts.shape[1]), counts.dtype)
+        np.add.at(added, [numbers[group] for group in groups], counts)
+        return cls(list(numbers), added)
 
 
 class RunUnits(NamedTuple):

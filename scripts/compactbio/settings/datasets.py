@@ -65,6 +65,9 @@ def data_faults(place: str, kind: Kind, dataset: dict[str, Any]) -> Iterator[str
     missing = layout.files - set(dataset.get("files") or {})
     if missing:
         yield f"{place}.files: missing {', '.join(sorted(missing))}, which the layout {layout.name} needs"
+    if unknown := sorted({*(dataset.get("columns") or {})} - {*layout.roles}):
+        known = f"it knows {', '.join(layout.roles)}" if layout.roles else "its columns are fixed"
+        yield f"{place}.columns: {', '.join(unknown)} not known to the layout {layout.name}; {known}"
     if bool(layout.folds) != ("folds" in dataset):
         yield f"{place}.folds: {'needed by' if layout.folds else 'not known to'} {layout.name}"
     elif beyond := [fold for fold in dataset.get("folds", []) if fold not in layout.folds]:

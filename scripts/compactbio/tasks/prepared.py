@@ -31,6 +31,7 @@ class Definition:
     folds: tuple[int, ...]
     counts: dict[str, dict[str, int]]
     accept_counts: bool
+    columns: dict[str, str]
 
     @property
     def key(self) -> str:
@@ -93,4 +94,5 @@ def parse_definition(name: str, value: Any, data: Path) -> Definition:
         folds=tuple(value.get("folds") or ()),
         counts={split: counts for split, counts in (value.get("counts") or {}).items() if counts},
         accept_counts=bool(value.get("accept_counts")),
+        columns=dict(value.get("columns") or {}),
     )

@@ -96,7 +96,7 @@ def _extend(columns: Columns, rows: NumberedRows, definition: Definition, path: 
         sentences.append(sentence.strip())
         if not sentences[-1]:
             raise UserError(f"{path}, line {number}: the sentence is empty: remove the line or fill it")
-        columns["label"].append(check_label(label.strip(), known, path, number, key))
+        columns["label"].append(check_label(label.strip(), known, f"{path}, line {number}", key))
     if not rows:
         raise UserError(f"{path} holds no sentence")
     columns["id"] += range(len(rows))

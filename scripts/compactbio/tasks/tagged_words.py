@@ -72,7 +72,7 @@ def read_split(path: Path, definition: Definition) -> tuple[Columns, Counts]:
         if word == _DOCUMENT_START:
             counts["document_marks_skipped"] += 1
             continue
-        check_label(label, known, path, number, key)
+        check_label(label, known, f"{path}, line {number}", key)
         if label[0] == "I" and (previous == "O" or previous[1:] != label[1:]):
             label = f"B{label[1:]}"
             counts["i_after_o"] += 1

@@ -84,19 +84,32 @@ def read_json_rows(path: Path, keys: Sequence[str]) -> list[tuple[int, list[str]
         UserError: a line is not JSON, no object, or lacks one of the keys with a string as value.
     """
     rows = []
+    expected = f"one object with {' and '.join(keys)} a line is expected"
+    for number, value in read_json_objects(path, expected):
+        for key in keys:
+            if not isinstance(value.get(key), str):
+                raise UserError(f"{path}, line {number}: no {key} that is a string; {expected}: {str(value)[:80]}")
+        rows.append((number, [value[key] for key in keys]))
+    return rows
+
+
+def read_json_objects(
+    path: Path, expected: str = "one object a line is expected"
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line number from 1, object) of a file with a JSON object a line; blank lines are skipped.
+
+    Raises:
+        UserError: a line is not JSON or no object; `expected` says what it should be.
+    """
     for number, line in _filled_lines(path):
-        expected = f"one object with {' and '.join(keys)} a line is expected: {line[:80]!r}"
         try:
             value = parse_json(line)
         except ValueError as error:
-            raise UserError(f"{path}, line {number}: not JSON ({error}); {expected}") from None
+            raise UserError(f"{path}, line {number}: not JSON ({error}); {expected}: {line[:80]!r}") from None
         if not isinstance(value, dict):
-            raise UserError(f"{path}, line {number}: {type(value).__name__} where an object stands; {expected}")
-        for key in keys:
-            if not isinstance(value.get(key), str):
-                raise UserError(f"{path}, line {number}: no {key} that is a string; {expected}")
-        rows.append((number, [value[key] for key in keys]))
-    return rows
+            found = type(value).__name__
+            raise UserError(f"{path}, line {number}: {found} where an object stands; {expected}: {line[:80]!r}")
+        yield number, value
 
 
 def read_json_text(path: Path) -> Any:
@@ -112,17 +125,17 @@ def _filled_lines(path: Path) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-def check_label(label: str, known: dict[str, int], path: Path, line: int, key: str) -> int:
+def check_label(label: str, known: dict[str, int], where: str, key: str) -> int:
     """Return the id of a label.
 
     Raises:
-        UserError: the label is not among `known`; `key` is the configuration key that lists them.
+        UserError: the label, which stands at `where`, is not among `known`, which the configuration key `key` lists.
     """
     try:
         return known[label]
     except KeyError:
         raise UserError(
-            f"{path}, line {line}: unknown label {label!r}; known are {', '.join(known)}. Correct the file or {key}"
+            f"{where}: unknown label {label!r}; known are {', '.join(known)}. Correct the file or {key}"
         ) from None
 
 

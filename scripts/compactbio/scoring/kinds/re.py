@@ -11,7 +11,7 @@ import numpy as np
 
 from compactbio.errors import UserError
 from compactbio.kinds.kind import POOLED_PREFIX, STANDARD
-from compactbio.scoring.finetuned import NOT_THESE_DATA, Finetuned, Metrics
+from compactbio.scoring.finetuned import Finetuned, Metrics
 from compactbio.scoring.kinds import Scored, Scorer
 from compactbio.scoring.predictions import in_order, one_array
 from compactbio.scoring.relations import count_relations, score_classes, score_relations
@@ -77,15 +77,7 @@ def _predicted(finetuned: Finetuned, run: Run) -> _Predicted:
         raise UserError(f"{finetuned.task_folder} has no test rows of fold {run['fold']}, which {what} is of")
     table = in_order(finetuned.predictions.read_run(run["run"]), test["id"], what)
     gold, predicted = (one_array(table, name).to_pylist() for name in ("gold", "predicted"))
-    names = test.label_names or []
-    differing = [
-        row for row, found, label in zip(test["id"], gold, test["label"], strict=True) if found != names[label]
-    ]
-    if differing:
-        raise UserError(
-            f"{what}: the gold labels of {len(differing)} sentences are not those of the test data, the first is "
-            f"sentence {differing[0]}: {NOT_THESE_DATA}"
-        )
+    finetuned.check_gold(gold, test, what)
     finetuned.check_labels(tuple(dict.fromkeys(predicted)), what)
     unseen = ~finetuned.seen(finetuned.train.of_fold(run["fold"]), test)
     return _Predicted(list(map(str, test["id"])), gold, predicted, unseen)

@@ -1,0 +1,141 @@
+"""Kinds of task that read whole texts, from a user's own files to scores, which scikit-learn computes again."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from helpers.finetuning import VOCABULARY, WORDS, run_settings, write_model
+from sklearn import metrics
+
+from compactbio.files import write_yaml
+from compactbio.finetuning.features import PieceTokenizer
+from compactbio.finetuning.kinds import task_kind
+from compactbio.finetuning.runs.digests import dataset_digest, model_digest
+from compactbio.finetuning.runs.execution import finetune
+from compactbio.finetuning.runs.outputs import publish
+from compactbio.finetuning.runs.planning import plan_runs
+from compactbio.scoring.finetuned import open_finetuned
+from compactbio.scoring.folder_scores import FolderScores, score_folder
+from compactbio.students.tokenizers import save_tokenizer, tokenizer_of_vocabulary
+from compactbio.tasks.prepare import prepare_dataset
+from compactbio.tasks.rows import Rows
+
+FILES = {"train": "train.jsonl", "test": "test.jsonl"}
+PAIRS = {
+    "task": "classification",
+    "layout": "json_lines",
+    "folder": "pairs",
+    "files": FILES,
+    "columns": {"text": "question", "pair": "context", "label": "answer", "document": "pmid"},
+    "labels": ["yes", "no", "maybe"],
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    folder = write_model(tmp_path_factory.mktemp("models") / "bert", masked_lm=True)
+    vocabulary = {token: number for number, token in enumerate(VOCABULARY)}
+    save_tokenizer(tokenizer_of_vocabulary(vocabulary, lower_case=True, max_length=64), folder)
+    return folder
+
+
+def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def pairs(count: int, seed: int) -> list[dict[str, Any]]:
+    """Return questions whose answer is what their context says: yes where it binds, maybe where it is silent."""
+    draw = random.Random(seed)
+    rows = []
+    for number in range(count):
+        word = draw.choice(["binds", "blocks", "of"])
+        answer = {"binds": "yes", "blocks": "no", "of": "maybe"}[word]
+        context = f"{'the ' * draw.randint(0, 5)}{word} {draw.choice(WORDS[:4])}"
+        rows.append({"question": "who is ?", "context": context, "answer": answer, "pmid": seed * 1000 + number // 2})
+    return rows
+
+
+def finetuned(definition: dict, root: Path, model: Path, **changes: Any) -> tuple[Path, FolderScores]:
+    """Prepare, fine-tune and score as the programs do; the folder of the results, whose first run keeps its weights."""
+    prepare_dataset("toy", definition, root, root / "task")
+    settings = run_settings(definition["task"], definition["labels"], positive_labels=[], **changes)
+    settings["keep_weights"] = True
+    digests = {"model": model_digest(model), "dataset": dataset_digest(root / "task")}
+    planned = plan_runs(settings, digests, root / "checkpoints")
+    assert finetune(settings, model, root / "task", planned, deadline=None, stop=None)
+    publish(planned, definition["task"], root / "toy")
+    write_yaml(root / "toy" / "run.yaml", settings)
+    return root / "toy", score_folder("tiny", root / "toy", root / "task")
+
+
+def test_pairs_are_learnt_scored_and_classified_alike_by_a_plain_pipeline(model, tmp_path):
+    test = pairs(60, 2)
+    test[0]["pmid"] = 1003  # a document of train
+    write_lines(tmp_path / "pairs" / "train.jsonl", pairs(400, 1))
+    write_lines(tmp_path / "pairs" / "test.jsonl", test)
+    folder, scored = finetuned(PAIRS, tmp_path, model, validation_fraction=0.1, best_epoch_by="macro_f1", epochs=5)
+    rows = open_finetuned("tiny", folder, tmp_path / "task").predictions.read_run("seed1").to_pylist()
+    gold, predicted = [row["answer"] for row in test], [row["predicted"] for row in rows]
+    assert [row["gold"] for row in rows] == gold
+    found = {score.metric: score.value for score in scored.scores}
+    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(gold, predicted))
+    assert found["accuracy"] > 0.5
+    assert found["macro_f1"] == pytest.approx(metrics.f1_score(gold, predicted, average="macro"))
+    by_class = metrics.classification_report(gold, predicted, output_dict=True)
+    for one in scored.classes:
+        assert one.value == pytest.approx(by_class[one.label]["f1-score" if one.metric == "f1" else one.metric])
+    texts = [(row["question"], row["context"]) for row in pairs(400, 1)]
+    known = [(row["question"], row["context"]) in texts or row["pmid"] == 1003 for row in test]
+    assert found["seen_in_train"] == sum(known)
+    # a document is drawn as one
+    (units,) = [one.units for one in scored.units]
+    assert units.examples == list(dict.fromkeys(str(row["pmid"]) for row in test))
+    assert units.counts.sum(axis=0).tolist() == [round(found["accuracy"] * 60), 60]
+    classify = transformers.pipeline("text-classification", model=str(folder / "model"), top_k=None)
+    for row, here in zip(test[:8], rows, strict=False):
+        shares = {
+            one["label"]: one["score"] for one in classify([{"text": row["question"], "text_pair": row["context"]}])[0]
+        }
+        assert [shares[label] for label in PAIRS["labels"]] == pytest.approx(here["probabilities"], abs=1e-5)
+
+
+def test_validation_parts_no_document(tmp_path):
+    write_lines(tmp_path / "pairs" / "train.jsonl", pairs(40, 1))
+    write_lines(tmp_path / "pairs" / "test.jsonl", pairs(4, 2))
+    manifest = prepare_dataset("toy", PAIRS, tmp_path, tmp_path / "task")
+    assert manifest["counts"]["train"] | {"labels": None} == {"rows": 40, "labels": None, "documents": 20}
+    from compactbio.kinds import kind_of
+    from compactbio.tasks.rows import cut_validation, read_rows
+
+    kind = kind_of("classification")
+    train = read_rows(tmp_path / "task" / "data", "train", kind)
+    assert train is not None
+    kept, cut = cut_validation(train, 0.1, 1, 0, kind.kept_together)
+    assert len(cut) == 4 and not {*kept["document"]} & {*cut["document"]}
+
+
+def test_pairs_are_shortened_as_transformers_does(model):
+    theirs = transformers.AutoTokenizer.from_pretrained(model)
+    ours, draw = PieceTokenizer(model), random.Random(3)
+    texts = [" ".join(draw.choices(WORDS, k=draw.randint(1, 30))) for _ in range(121)]
+    for room in (8, 17, 32):
+        rows = Rows({"text": texts[1:], "pair": [*texts[:-2], ""]}, None)
+        made = task_kind("classification").make_features(rows, [0] * 120, ours, {"max_length": room}, has_answers=True)
+        for text, pair, feature in zip(texts[1:], rows["pair"], made.features, strict=True):
+            expected = theirs(text, pair or None, truncation="longest_first", max_length=room)
+            assert feature.ids.tolist() == expected["input_ids"]
+            types = (np.arange(len(feature.ids)) >= feature.first_segment).astype(int)
+            assert types.tolist() == expected["token_type_ids"]
