@@ -9,7 +9,6 @@ from pathlib import Path
 
 from compactbio.digests import add_verify
 from compactbio.files import MANIFEST, read_manifest
-from compactbio.imports import without_collector
 from compactbio.locks import locked
 from compactbio.logs import run_program
 
@@ -25,12 +24,11 @@ def main() -> None:
     parser.add_argument("--notice", default="", help="what stands over the card, where the data call for it")
     add_verify(parser)
     arguments = parser.parse_args()
-    with without_collector():
-        from compactbio.pretraining.export import export_metrics, export_model
-        from compactbio.pretraining.inputs import folder_of
-        from compactbio.pretraining.training_record import read_training_record
-        from compactbio.provenance import write_provenance
-        from compactbio.settings.runs import read_pretraining_run
+    from compactbio.pretraining.export import export_metrics, export_model
+    from compactbio.pretraining.inputs import folder_of
+    from compactbio.pretraining.training_record import read_training_record
+    from compactbio.provenance import write_provenance
+    from compactbio.settings.runs import read_pretraining_run
 
     started = time.perf_counter()
     run, training = read_pretraining_run(arguments.run), read_training_record(arguments.training)

@@ -12,6 +12,7 @@ from typing import Any
 from compactbio.digests import sha256_of_file
 from compactbio.errors import UserError
 from compactbio.files import MANIFEST
+from compactbio.imports import import_models
 from compactbio.locks import locked
 from compactbio.logs import run_program
 
@@ -31,6 +32,7 @@ def main() -> None:
     parser.add_argument("--output", required=True, type=Path, help="folder to write")
     arguments = parser.parse_args()
 
+    import_models()
     from compactbio.downloads.hub import published_files
     from compactbio.provenance import write_provenance
     from compactbio.students.checkpoints import import_checkpoint

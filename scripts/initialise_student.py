@@ -9,6 +9,7 @@ from pathlib import Path
 
 from compactbio.digests import add_verify, sha256_of_file
 from compactbio.files import MANIFEST, read_manifest, replacing_folder
+from compactbio.imports import import_models
 from compactbio.locks import locked
 from compactbio.logs import run_program
 from compactbio.settings.results import TrainingResults
@@ -28,6 +29,7 @@ def main() -> None:
     add_verify(parser)
     arguments = parser.parse_args()
 
+    import_models()
     from compactbio.provenance import write_provenance
     from compactbio.students.checkpoints import write_model_folder
     from compactbio.students.initialisation import initialise_student

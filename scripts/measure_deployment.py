@@ -15,7 +15,7 @@ from pathlib import Path
 from compactbio.digests import add_verify, sha256_of_file
 from compactbio.files import MANIFEST, read_json, write_json
 from compactbio.finetuning.runs.digests import dataset_digest
-from compactbio.imports import without_collector
+from compactbio.imports import import_models, without_collector
 from compactbio.logs import run_program
 from compactbio.provenance import write_provenance
 from compactbio.reporting.efficiency.timing import add_options, named_folders, settings_of
@@ -54,6 +54,7 @@ def main() -> None:
     settings, folders = settings_of(arguments), named_folders(arguments.models)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything is in the folders given
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # for versions after the pinned one, which would send some
+    import_models()
     with without_collector():
         from compactbio.reporting.efficiency.deployment import measure_deployment
 

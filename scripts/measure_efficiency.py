@@ -11,6 +11,7 @@ from pathlib import Path
 
 from compactbio.digests import add_verify
 from compactbio.files import write_json
+from compactbio.imports import import_models, without_collector
 from compactbio.logs import run_program
 from compactbio.provenance import note_digest
 from compactbio.reporting.efficiency.timing import add_options, named_folders, settings_of
@@ -38,7 +39,9 @@ def main() -> None:
     for folder in folders.values():
         weight_files(folder)  # refuses a folder without weights before torch is loaded
 
-    from compactbio.reporting.efficiency.encoders import measure_encoders
+    import_models()
+    with without_collector():
+        from compactbio.reporting.efficiency.encoders import measure_encoders
 
     log.info("measuring %d models: %s", len(folders), settings)
     measured = measure_encoders(

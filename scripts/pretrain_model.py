@@ -17,7 +17,7 @@ from pathlib import Path
 from compactbio.digests import add_verify
 from compactbio.errors import UserError
 from compactbio.files import read_json, write_json
-from compactbio.imports import without_collector
+from compactbio.imports import import_models, without_collector
 from compactbio.logs import run_program
 from compactbio.pretraining.inputs import (
     TOKENS_HELP,
@@ -115,6 +115,7 @@ def train(inputs: RunInputs, folder: Path, tries: Tries, arguments: argparse.Nam
         folder.mkdir(parents=True, exist_ok=True)
         tries.begin(before)
         submissions.begin(step=before, seconds=checkpoints.seconds() if before else 0.0)
+    import_models()
     with without_collector():
         from compactbio.pretraining.pretrain import pretrain
         from compactbio.provenance import gpu_count

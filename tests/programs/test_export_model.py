@@ -13,6 +13,7 @@ import torch
 import yaml
 from helpers import pretraining as tiny
 from helpers.cards import run_program
+from safetensors.numpy import save_file
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
 from compactbio.errors import UserError
@@ -20,7 +21,7 @@ from compactbio.files import read_manifest, write_manifest
 from compactbio.pretraining.distillation import Distillation
 from compactbio.students.tokenizers import save_tokenizer, tokenizer_digest, tokenizer_of_vocabulary
 from compactbio.terms.objective import read_objective
-from compactbio.training.checkpoints import CheckpointFolder
+from compactbio.training.checkpoints import CheckpointFolder, read_arrays
 from compactbio.training.optimizer_settings import OptimizerSettings
 from compactbio.training.optimizers import build_optimizer
 
@@ -119,6 +120,22 @@ def test_what_cannot_be_exported_is_refused(finished, monkeypatch):
     with pytest.raises(UserError, match=r"checkpoint gone is gone: remove training\.json"):
         export(folder, monkeypatch)
     assert not (folder / "model").exists()
+
+
+@pytest.mark.parametrize("damage", ["absent", "other", "shape"])
+def test_a_checkpoint_that_does_not_fit_its_student_is_refused(finished, monkeypatch, damage):
+    folder, _ = finished
+    checkpoint = folder / "checkpoints" / "step-00000006"
+    arrays, tied = read_arrays(checkpoint)
+    first = next(name for name in arrays if name.startswith("student.") and arrays[name].ndim == 2)
+    values = arrays.pop(first)
+    if damage != "absent":
+        arrays[first if damage == "shape" else "student.other"] = values[1:]
+    arrays |= {} if damage == "shape" else {"teacher.kept": values}  # only the student's are read
+    save_file(arrays, checkpoint / "model.safetensors", metadata=tied)
+    write_manifest(checkpoint, step=6)
+    with pytest.raises(UserError, match="does not fit the student student: remove it and train again"):
+        export(folder, monkeypatch)
 
 
 def test_resolve_run_writes_equal_bytes_for_equal_settings(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from compactbio.errors import UserError
-from compactbio.training.checkpoints import CheckpointFolder, read_weights
+from compactbio.training.checkpoints import CheckpointFolder, read_arrays
 
 
 def trained(seed=0):
@@ -34,7 +34,7 @@ def test_saved_state_comes_back(tmp_path):
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(module.parameters(), other.parameters(), strict=True))
     for ours, theirs in zip(optimizer.state.values(), other_optimizer.state.values(), strict=True):
         assert all(torch.equal(ours[key], theirs[key]) for key in ours)
-    assert read_weights(saved).keys() == {"weight", "bias"}
+    assert read_arrays(saved)[0].keys() == {"weight", "bias"}
 
 
 def test_the_newest_two_stay(tmp_path):

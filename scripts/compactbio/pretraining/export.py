@@ -6,18 +6,20 @@ import json
 import shutil
 from pathlib import Path
 
-from compactbio.architectures import architecture_of
+import numpy as np
+from safetensors.numpy import save_file
+
 from compactbio.card_texts import CARD
 from compactbio.digests import AGAIN
 from compactbio.errors import UserError
-from compactbio.files import Manifest, read_manifest, replacing_folder, require_recorded, write_text
+from compactbio.files import Manifest, read_manifest, replacing_folder, write_text
 from compactbio.pretraining.model_cards import pretrained_card
 from compactbio.pretraining.training_record import TrainingRecord
 from compactbio.settings.runs import PretrainingRun
-from compactbio.students.checkpoints import write_facts
-from compactbio.students.models import load_masked_lm, quiet_transformers
+from compactbio.students.checkpoints import read_checkpoint, write_facts
 from compactbio.students.tokenizers import TOKENIZER_FILES
-from compactbio.training.checkpoints import read_weights
+from compactbio.students.weights import WEIGHTS, read_shapes
+from compactbio.training.checkpoints import read_arrays
 from compactbio.training.progress import read_metrics
 
 STUDENT_PREFIX = "student."  # of the student's weights among those of the training step
@@ -45,28 +47,39 @@ def export_model(
             f"the checkpoint {checkpoint} is gone: remove training.json of {run['model']} and run the workflow again"
         )
     read_manifest(checkpoint, remake=f"remove training.json of {run['model']} and {AGAIN}")
-    require_recorded(student)
-    model = load_masked_lm(student)
-    weights = {
-        name.removeprefix(STUDENT_PREFIX): value
-        for name, value in read_weights(checkpoint).items()
-        if name.startswith(STUDENT_PREFIX)
-    }
-    missing, unexpected = model.load_state_dict(weights, strict=False)
-    tied = set(missing) <= set(model.all_tied_weights_keys) | set(model.all_tied_weights_keys.values())
-    if unexpected or not tied:
-        raise UserError(f"the checkpoint {checkpoint} does not fit the student {student}: remove it and train again")
-    model.tie_weights()
-    with quiet_transformers(), replacing_folder(output) as folder:
-        model.save_pretrained(folder)
-        for name in TOKENIZER_FILES:
+    architecture = read_checkpoint(student)["architecture"]
+    weights = _student_weights(checkpoint, student)
+    with replacing_folder(output) as folder:
+        save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})  # as transformers writes it
+        for name in ("config.json", *TOKENIZER_FILES):
             if (student / name).is_file():
                 shutil.copyfile(student / name, folder / name)
         origin = {"source": "train", "model": run["model"], "fingerprint": training["fingerprint"]}
         origin |= {"generated": notice} if notice else {}
-        manifest = write_facts(folder, architecture_of(model).name, mlm_head=True, origin=origin)
+        manifest = write_facts(folder, architecture, mlm_head=True, origin=origin)
         write_text(folder / CARD, pretrained_card(run, training, notice))
         return manifest
+
+
+def _student_weights(checkpoint: Path, student: Path) -> dict[str, np.ndarray]:
+    """Return the weights of a training's student by the names that its folder has, read without torch.
+
+    Raises:
+        UserError: the checkpoint lacks one, has others, or one has another shape.
+    """
+    arrays, tied = read_arrays(checkpoint)
+    shapes = read_shapes(student / WEIGHTS)
+    weights = {}
+    for name in shapes:
+        stored = STUDENT_PREFIX + name
+        found = arrays.get(tied.get(stored, stored))
+        if found is not None and found.shape == shapes[name]:
+            weights[name] = found
+    left = {name for name in arrays if name.startswith(STUDENT_PREFIX)}
+    left -= {tied.get(STUDENT_PREFIX + name, STUDENT_PREFIX + name) for name in weights}
+    if left or weights.keys() != shapes.keys():
+        raise UserError(f"the checkpoint {checkpoint} does not fit the student {student}: remove it and train again")
+    return weights
 
 
 def export_metrics(training: TrainingRecord, output: Path) -> None:

@@ -17,6 +17,7 @@ from compactbio.files import read_json, read_manifest, replacing_folder, sha256_
 from compactbio.temporaries import SUFFIX
 
 if TYPE_CHECKING:  # a finished or stalled run is recognised without loading torch
+    import numpy as np
     import torch
 
 WEIGHTS = "model.safetensors"
@@ -192,9 +193,12 @@ def step_of(checkpoint: Path) -> int:
     return read_manifest(checkpoint, contents=False)["step"]
 
 
-def read_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
-    """Return the weights of a checkpoint by name (of tied ones, one name only)."""
-    from safetensors.torch import load_file
+def read_arrays(checkpoint: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Return the weights of a checkpoint by name, and under which name each of the tied ones is that are left out."""
+    from safetensors import safe_open
 
-    with reading(checkpoint / WEIGHTS, f"delete {checkpoint} and {AGAIN}"):
-        return load_file(str(checkpoint / WEIGHTS))
+    with (
+        reading(checkpoint / WEIGHTS, f"delete {checkpoint} and {AGAIN}"),
+        safe_open(checkpoint / WEIGHTS, framework="np") as stored,
+    ):
+        return {name: stored.get_tensor(name) for name in stored.keys()}, stored.metadata() or {}  # noqa: SIM118

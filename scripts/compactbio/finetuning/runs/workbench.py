@@ -16,7 +16,7 @@ from compactbio.files import read_json, replacing_folder, write_json, write_mani
 from compactbio.finetuning.runs.kept_weights import FINETUNED, about
 from compactbio.finetuning.runs.planning import RECIPE, PlannedRun
 from compactbio.finetuning.runs.records import METRICS, RESULT, SECONDS, Effort, RunResult
-from compactbio.imports import without_collector
+from compactbio.imports import import_models, without_collector
 from compactbio.provenance import PROVENANCE, gather_provenance, gpu_count
 from compactbio.settings.results import MODEL
 from compactbio.settings.runs import FinetuningRun
@@ -49,6 +49,7 @@ class Workbench:
     def __init__(self, job: Job, stop: StopSignal | None) -> None:
         # torch and transformers are imported only where there is something to train, and here rather than in a run: see
         # without_collector for what it would keep of the first run, its model among it
+        import_models()
         with without_collector():
             from compactbio.finetuning.examples import Dataset
             from compactbio.finetuning.features import PieceTokenizer
