@@ -99,9 +99,14 @@ SETTINGS = {
 def finish(run, value, *, epoch=1):
     """Write what a finished run leaves, its validation F1 in the epoch given."""
     run.finished.mkdir(parents=True)
-    lines = [{"epoch": n, "validation": {"f1": value if n == epoch else 0.99}} for n in (1, 2)]
+    lines = [
+        {"epoch": n, "step": 10 * n, "loss": 1.0, "validation": {"f1": value if n == epoch else 0.99}} for n in (1, 2)
+    ]
     (run.finished / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (run.finished / "result.json").write_text(json.dumps({"epoch": epoch}))
+    notes = {"rows": 1}
+    result = {"steps": 20, "epoch": epoch, "loss_last_epoch": 1.0, "train": notes, "validation": notes, "test": notes}
+    result |= {"fingerprint": run.fingerprint, "seed": 1, "fold": 0, "seconds": 1.0}
+    (run.finished / "result.json").write_text(json.dumps(result))
 
 
 def test_points_are_all_combinations_and_trials_are_plain_first_runs(tmp_path):
@@ -129,6 +134,6 @@ def test_a_grid_without_validation_is_refused(tmp_path):
     trials = plan_trials(SETTINGS, {}, tmp_path)
     for run in trials:
         finish(run, 0.5)
-        (run.finished / "metrics.jsonl").write_text('{"epoch": 1, "validation": null}\n')
+        (run.finished / "metrics.jsonl").write_text('{"epoch": 1, "step": 10, "loss": 1.0, "validation": null}\n')
     with pytest.raises(UserError, match="needs validation data"):
         choose_point(SETTINGS, trials)

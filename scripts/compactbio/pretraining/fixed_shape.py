@@ -43,8 +43,8 @@ class FixedShape:
 
     @property
     def fills(self) -> int:
-        """Return how many sequences of fill there are at most."""
-        return math.ceil(self.positions / self.max_length)
+        """Return how many sequences of fill there are at most: each takes max_length positions and as many rows."""
+        return math.ceil(max(self.positions, self.rows) / self.max_length)
 
     @property
     def slots(self) -> int:
