@@ -74,7 +74,7 @@ def measure_finetunings(scale: Scale, hardware: str, half: str, *, deadline: flo
                     continue
                 line = {"hardware": hardware, "task": task, "side": side, "precision": precision}
                 try:
-                    model = model or _write_model(folder / "model", scale.shape)
+                    model = model or _write_model(folder / "encoder", scale.shape)
                     line |= _measured(side, precision, task, model, folder, scale)
                 except Exception as error:  # whatever is missing, the other rows are of use
                     logging.warning("%s, %s: %s", task, side, error)
