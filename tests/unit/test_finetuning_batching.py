@@ -26,10 +26,11 @@ from compactbio.finetuning.packed.batching import (
 )
 from compactbio.finetuning.packed.fixed_shapes import plan_shapes
 from compactbio.kinds import KINDS
-from compactbio.pretraining.packed_attention import MASKED
+from compactbio.pretraining.packed_attention import FLASH, MASKED
 from compactbio.tasks.rows import Rows, cut_validation, label_ids
 from compactbio.training.capture import _key
 from compactbio.training.cuts import cheapest_cuts, fewest_cuts
+from compactbio.training.dropout import replace_dropout
 
 torch.set_num_threads(1)
 
@@ -352,3 +353,18 @@ def test_half_precision_comes_close_to_single_precision_when_packed(task, model_
     assert loss.dtype is torch.float32
     single, half = gradients
     assert torch.linalg.norm(single - half) < 0.03 * torch.linalg.norm(single)
+
+
+@pytest.mark.parametrize("architecture", ["bert", "distilbert", "mobilebert"])
+@pytest.mark.parametrize("task", ["ner", "re", "qa"])
+def test_a_pass_for_a_kernel_reads_no_value_of_the_device(task, architecture, tmp_path):
+    """Which a capture does not bear: forward and backward on tensors that have shapes and no values."""
+    folder = write_model(tmp_path / "model", architecture=architecture)
+    step = task_step(folder, task, {"ner": NER_LABELS, "re": ["0", "1"], "qa": []}[task], layout="kernel")
+    replace_dropout(step.model)
+    step.train().to("meta")
+    (batch,) = batches_of(random_features(8, task), task, layout="kernel")(1)
+    tensors = {name: value.to("meta") if torch.is_tensor(value) else value for name, value in batch.tensors.items()}
+    loss = step(tensors | {"kernel": FLASH}, {name: torch.empty((), device="meta") for name in batch.counts})
+    loss.backward()
+    assert loss.shape == () and step.model.get_input_embeddings().weight.grad is not None

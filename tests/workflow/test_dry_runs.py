@@ -186,15 +186,21 @@ def test_a_batch_that_the_gpus_cannot_share_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("profile", ["slurm", "workstation", "demo"])
 def test_one_resource_on_the_command_line_leaves_the_others(tmp_path: Path, profile: str) -> None:
     """The option replaces a profile's whole block, so what a training needs stands in its rule."""
-    target = "results/pretraining/TinyBioBERT/training.json"
+    target = "results/finetuning/TinyBioBERT/GAD/training.json"
     options = ["--profile", str(ROOT / "profiles" / profile), "--configfile", str(CONFIG / "config.yaml")]
-    options += ["--printshellcmds", "--dry-run", "--set-resources", "pretrain_model:micro_batch_tokens=8192"]
+    options += ["--printshellcmds", "--dry-run"]
+    options += ["--set-resources", "pretrain_model:micro_batch_tokens=8192", "finetune_model:runs_at_once=2"]
     done = run_snakemake(tmp_path, target, *options)
     assert done.returncode == 0, done.stdout + done.stderr
-    printed = done.stdout.partition("rule pretrain_model:")[2]
-    resources = dict(re.findall(r"(\w+)=(\d+)", printed[printed.index("resources:") :].splitlines()[0]))
-    wanted = {"gpu": "1", "nodes": "1", "mem_mb": "32000", "runtime": "1440", "micro_batch_tokens": "8192"}
-    assert wanted.items() <= resources.items()
+    wanted = {
+        "pretrain_model": {"mem_mb": "32000", "runtime": "1440", "micro_batch_tokens": "8192"},
+        "finetune_model": {"mem_mb": "24000", "runtime": "480", "runs_at_once": "2"},
+    }
+    for rule, values in wanted.items():
+        printed = done.stdout.partition(f"rule {rule}:")[2]
+        resources = dict(re.findall(r"(\w+)=(\d+)", printed[printed.index("resources:") :].splitlines()[0]))
+        assert ({"gpu": "1", "nodes": "1"} | values).items() <= resources.items()
+    assert "--runs-at-once 2 --memory-mb 24000" in done.stdout
 
 
 def test_no_machine_is_named_in_tracked_files() -> None:
