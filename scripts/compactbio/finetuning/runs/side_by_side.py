@@ -8,6 +8,7 @@ much memory it holds; as many more are started as fit into the GPU's, into the j
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -244,14 +245,20 @@ def work(job: Job, channel: Connection, threads: int | None) -> None:
                 task.run,
                 gained=task.gained,
                 at_once=task.at_once,
-                at_step=lambda taken: channel.send(_room()) if taken else None,
+                at_step=lambda taken: _tell(channel, _room()) if taken else None,
             )
         except Exception as error:
             if not isinstance(error, (UserError, OSError)) and not lacks_memory(error):
                 logging.exception("run %s", task.run.name)
-            channel.send(Outcome(False, in_words(error), lacks_memory(error)))
+            _tell(channel, Outcome(False, in_words(error), lacks_memory(error)))
             return  # what the run held goes with the process
-        channel.send(Outcome(finished))
+        _tell(channel, Outcome(finished))
+
+
+def _tell(channel: Connection, message: Room | Outcome) -> None:
+    """Send a message to the main process, if it is still there."""
+    with contextlib.suppress(OSError):
+        channel.send(message)
 
 
 def _room() -> Room:
