@@ -35,10 +35,10 @@ rule prepare_task:
             if source
         ],
         own=lambda wc: [
-            f"{definition['folder']}/{file}"
+            os.path.join(definition["folder"], file)
             for definition in [config["datasets"][wc.dataset]]
             for file in definition.get("files", {}).values()
-            if not definition["source"]
+            if not definition["source"] or os.path.isabs(file)
         ],
     output:
         manifest=RESULTS.tasks.dataset("{dataset}").manifest,

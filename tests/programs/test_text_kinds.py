@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 import transformers
@@ -15,8 +16,11 @@ from helpers.finetuning import VOCABULARY, WORDS, run_settings, write_model
 from sklearn import metrics
 
 from compactbio.files import write_yaml
-from compactbio.finetuning.features import PieceTokenizer
+from compactbio.finetuning.features import PieceTokenizer, collate
 from compactbio.finetuning.kinds import task_kind
+from compactbio.finetuning.model.task_model import load_task_model
+from compactbio.finetuning.model.task_step import TaskStep
+from compactbio.finetuning.packed.batching import to_tensors
 from compactbio.finetuning.runs.digests import dataset_digest, model_digest
 from compactbio.finetuning.runs.execution import finetune
 from compactbio.finetuning.runs.outputs import publish
@@ -35,6 +39,14 @@ PAIRS = {
     "files": FILES,
     "columns": {"text": "question", "pair": "context", "label": "answer", "document": "pmid"},
     "labels": ["yes", "no", "maybe"],
+}
+SETS = {
+    "task": "multilabel",
+    "layout": "table",
+    "folder": "sets",
+    "files": {"train": "train.tsv", "test": "test.tsv"},
+    "columns": {"text": "sentence", "labels": "topics", "document": "pmid"},
+    "labels": ["a", "b", "c"],
 }
 
 
@@ -139,3 +151,64 @@ def test_pairs_are_shortened_as_transformers_does(model):
             assert feature.ids.tolist() == expected["input_ids"]
             types = (np.arange(len(feature.ids)) >= feature.first_segment).astype(int)
             assert types.tolist() == expected["token_type_ids"]
+
+
+def sentences(path: Path, count: int, seed: int) -> list[tuple[str, set[str]]]:
+    """Write sentences that have label a, b or c for each of three words in them; four a document."""
+    draw, rows = random.Random(seed), []
+    for _ in range(count):
+        words = {word for word in ("binds", "blocks", "gene") if draw.random() < 0.3}
+        text = " ".join([*sorted(words), *draw.choices(WORDS[:4], k=draw.randint(1, 5))])
+        rows.append((text, {{"binds": "a", "blocks": "b", "gene": "c"}[word] for word in words}))
+    lines = [f"{seed}-{n // 4}\t{text}\t{'; '.join(sorted(names))}" for n, (text, names) in enumerate(rows)]
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("\n".join(["pmid\tsentence\ttopics", *lines]) + "\n")
+    return rows
+
+
+def test_sets_of_labels_are_learnt_and_scored_by_document(model, tmp_path):
+    sentences(tmp_path / "sets" / "train.tsv", 400, 1)
+    test = sentences(tmp_path / "sets" / "test.tsv", 60, 2)
+    folder, scored = finetuned(SETS, tmp_path, model, validation_fraction=0.1, best_epoch_by="f1", epochs=6)
+    rows = open_finetuned("tiny", folder, tmp_path / "task").predictions.read_run("seed1").to_pylist()
+    assert [set(row["gold"]) for row in rows] == [names for _, names in test]
+    names = SETS["labels"]
+
+    def matrix(sets: list[set[str]]) -> np.ndarray:
+        return np.array([[name in one for name in names] for one in sets]).astype(int)
+
+    gold, predicted = matrix([one for _, one in test]), matrix([set(row["predicted"]) for row in rows])
+    found = {score.metric: score.value for score in scored.scores}
+    documents = gold.reshape(15, 4, 3).max(1), predicted.reshape(15, 4, 3).max(1)
+    for prefix, pair in (("", documents), ("sentence_", (gold, predicted))):
+        for average, before in (("micro", ""), ("macro", "macro_")):
+            expected = metrics.precision_recall_fscore_support(*pair, average=average, zero_division=0)
+            for name, value in zip(("precision", "recall", "f1"), expected, strict=False):
+                if average == "micro" or name == "f1":
+                    assert found[f"{prefix}{before}{name}"] == pytest.approx(value), (prefix, average, name)
+    assert found["sentence_f1"] > 0.5 and found["seen_in_train"] == 0
+    by_class = metrics.classification_report(*documents, target_names=names, output_dict=True, zero_division=0)
+    for one in scored.classes:
+        assert one.value == pytest.approx(by_class[one.label]["f1-score" if one.metric == "f1" else one.metric])
+    (units,) = [one.units for one in scored.units]
+    right, positive, true = units.counts.sum(axis=0)
+    assert len(units.examples) == 15 and 2 * right / (positive + true) == pytest.approx(found["f1"])
+    classify = transformers.pipeline("text-classification", model=str(folder / "model"), top_k=None)
+    stored = pq.read_table(folder / "predictions.parquet", columns=["probabilities"]).to_pylist()
+    for (text, _), row in zip(test[:6], stored, strict=False):
+        shares = {one["label"]: one["score"] for one in classify([text])[0]}
+        assert [shares[name] for name in names] == pytest.approx(row["probabilities"], abs=1e-5)
+
+
+def test_the_loss_of_sets_is_transformers_own(model):
+    step = TaskStep(load_task_model(model, "multilabel", ["a", "b", "c"], seed=5), "multilabel").eval()
+    kind, tokenizer = task_kind("multilabel"), PieceTokenizer(model)
+    rows, gold = Rows({"text": ["the gene binds", "cell", "of the of"]}, None), [[0, 2], [], [1]]
+    features = kind.make_features(rows, gold, tokenizer, {"max_length": 16}, has_answers=True).features
+    arrays = collate(features, tokenizer.pad, token_types=True)
+    tensors = to_tensors(arrays)
+    targets = torch.tensor([[1.0, 0, 1], [0, 0, 0], [0, 1, 0]])
+    inputs = {name: tensors[name] for name in ("input_ids", "attention_mask", "token_type_ids")}
+    expected = step.model(**inputs, labels=targets).loss
+    found = step(tensors, {"examples": kind.counted(arrays, None)})
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)

@@ -7,11 +7,13 @@ scoring/kinds/<name>.py.
 from __future__ import annotations
 
 from compactbio.errors import UserError
-from compactbio.kinds import classification, ner, qa, re
+from compactbio.kinds import classification, multilabel, ner, qa, re
 from compactbio.kinds.kind import SUPPORT, Kind
 
 # in the order of the tables
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (ner.KIND, re.KIND, qa.KIND, classification.KIND)}
+KINDS: dict[str, Kind] = {
+    kind.name: kind for kind in (ner.KIND, re.KIND, qa.KIND, classification.KIND, multilabel.KIND)
+}
 
 # numbers that are no fractions
 COUNTS = frozenset(name for kind in KINDS.values() for name in kind.count_names) | {SUPPORT}

@@ -10,6 +10,7 @@ for number in (-shares).argsort():
     print(labels[str(number)], round(float(shares[number] / shares.sum()), 3))
 """  # what `Usage.decode` prints of a text with one label
 RECORD_ROLES = ("text", "pair", "document")
+SEPARATOR = ";"  # of labels in a cell of a table
 
 
 def record_layouts(roles: tuple[str, ...], described: str) -> tuple[Layout, Layout]:

@@ -68,11 +68,14 @@ class Finetuned:
             metrics |= {name: value for name, value in without.items() if name in known}
         return metrics
 
-    def check_gold(self, gold: Sequence[str], test: Rows, what: str) -> None:
-        """Refuse gold labels, one a row, that are not those of the test data."""
+    def check_gold(self, gold: Sequence[Any], test: Rows, what: str) -> None:
+        """Refuse gold labels, one or a list of them a row, that are not those of the test data."""
         assert self.kind.labels is not None
-        names, expected = test.label_names or [], test[self.kind.labels.column]
-        differing = [row for row, found, label in zip(test["id"], gold, expected, strict=True) if found != names[label]]
+        names, ids = test.label_names or [], test[self.kind.labels.column]
+        expected = (
+            [[names[one] for one in row] for row in ids] if self.kind.labels.nested else [names[row] for row in ids]
+        )
+        differing = [row for row, found, true in zip(test["id"], gold, expected, strict=True) if found != true]
         if differing:
             raise UserError(
                 f"{what}: the gold labels of {len(differing)} rows are not those of the test data, the first is "

@@ -65,6 +65,13 @@ def data_faults(place: str, kind: Kind, dataset: dict[str, Any]) -> Iterator[str
     missing = layout.files - set(dataset.get("files") or {})
     if missing:
         yield f"{place}.files: missing {', '.join(sorted(missing))}, which the layout {layout.name} needs"
+    given = [key for key in ("files", "split_seed") if dataset.get(key) is not None]
+    if layout.drawn and len(given) != 1:
+        yield f"{place}: give either split_seed, by which documents are drawn, or files, their lists"
+    if not layout.drawn and "split_seed" in given:
+        yield f"{place}.split_seed: not known to the layout {layout.name}, whose splits are fixed"
+    if layout.drawn and "files" in given and not {"train", "test"} <= set(dataset["files"]):
+        yield f"{place}.files: train and test are needed"
     if unknown := sorted({*(dataset.get("columns") or {})} - {*layout.roles}):
         known = f"it knows {', '.join(layout.roles)}" if layout.roles else "its columns are fixed"
         yield f"{place}.columns: {', '.join(unknown)} not known to the layout {layout.name}; {known}"
@@ -92,7 +99,8 @@ def known_counts(layout: Layout, dataset: dict[str, Any]) -> dict[str, set[str]]
 
 def _splits(layout: Layout, dataset: dict[str, Any]) -> set[str]:
     """Return the splits that a dataset's files hold."""
-    return set(layout.splits) or {*(dataset.get("files") or {})} - {"golden"}
+    named = {*(dataset.get("files") or {})} - {"golden"}
+    return named if layout.drawn and named else set(layout.splits) or named
 
 
 def _finetuning_faults(config: dict[str, Any], place: str, dataset: dict[str, Any]) -> Iterator[str]:

@@ -145,7 +145,7 @@ def make_examples(tables: Tables, definition: Definition) -> tuple[Columns, Coun
     columns["id"] = list(range(len(columns["label"])))
     columns["fold"] = [0] * len(columns["label"])
     counts["relations_across_sentences"] = counts["relations"] - counts["relations_repeated"] - reached
-    return columns, {**counts, **count_labels(columns, definition.labels)}
+    return columns, {**counts, **count_labels(columns["label"], definition.labels)}
 
 
 def mask_pair(text: str, sentence: tuple[int, int], chemical: Mention, gene: Mention) -> str:

@@ -158,5 +158,11 @@ def write_dataset(
             labels=list(definition.labels),
             counts=prepared.counts,
             accepted_differences=differences,
-            inputs={path.relative_to(definition.folder).as_posix(): sha256_of_file(path) for path in prepared.inputs},
+            inputs={_named(path, definition.folder): sha256_of_file(path) for path in prepared.inputs},
+            **prepared.notes,
         )
+
+
+def _named(path: Path, folder: Path) -> str:
+    """Return a file's path in the dataset's folder; the whole path of one that is elsewhere."""
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)

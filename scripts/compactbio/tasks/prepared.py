@@ -32,6 +32,7 @@ class Definition:
     counts: dict[str, dict[str, int]]
     accept_counts: bool
     columns: dict[str, str]
+    split_seed: int | None
 
     @property
     def key(self) -> str:
@@ -68,6 +69,7 @@ class Prepared:
     inputs: list[Path]  # the files read
     golden: list[dict[str, Any]] | None = None  # questions and their accepted answers
     copies: dict[str, Path] = field(default_factory=dict)  # further files to keep, by their new name
+    notes: dict[str, Any] = field(default_factory=dict)  # what the manifest says too, such as how splits were drawn
 
 
 def parse_definition(name: str, value: Any, data: Path) -> Definition:
@@ -95,4 +97,5 @@ def parse_definition(name: str, value: Any, data: Path) -> Definition:
         counts={split: counts for split, counts in (value.get("counts") or {}).items() if counts},
         accept_counts=bool(value.get("accept_counts")),
         columns=dict(value.get("columns") or {}),
+        split_seed=value.get("split_seed"),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from compactbio.errors import UserError
-from compactbio.kinds.shared import RECORD_ROLES
+from compactbio.kinds.shared import RECORD_ROLES, SEPARATOR
 from compactbio.tasks.prepared import Columns, Counts, Definition, Prepared
 from compactbio.tasks.sentences import count_labels
 from compactbio.tasks.texts import check_label, read_json_objects, read_lines, read_rows
@@ -55,18 +55,22 @@ class Rows:
         """
         labels = self.definition.kind.labels
         assert labels is not None
-        row = {TEXT: text, PAIR: pair, "id": len(self.columns["id"])}
+        row: dict[str, Any] = {TEXT: text, PAIR: pair, "id": len(self.columns["id"])}
         row[DOCUMENT] = document or hashlib.sha256("\0".join([text, pair]).encode()).hexdigest()[:16]
-        row[labels.column] = check_label(label, self.definition.label_ids, where, f"{self.definition.key}.labels")
+        known, key = self.definition.label_ids, f"{self.definition.key}.labels"
+        found = [check_label(one, known, where, key) for one in (label if labels.nested else [label])]
+        row[labels.column] = found if labels.nested else found[0]
         for name, values in self.columns.items():
             values.append(row[name])
 
 
 def prepared(definition: Definition, splits: Mapping[str, Rows], inputs: list[Path]) -> Prepared:
     """Return splits with their counts."""
+    assert definition.kind.labels is not None
     counts: dict[str, Counts] = {}
+    column = definition.kind.labels.column
     for split, rows in splits.items():
-        counts[split] = count_labels(rows.columns, definition.labels)
+        counts[split] = count_labels(rows.columns[column], definition.labels)
         counts[split]["documents"] = len(set(rows.columns[DOCUMENT]))
     return Prepared({split: rows.columns for split, rows in splits.items()}, counts, inputs)
 
@@ -85,10 +89,17 @@ def _append(rows: Rows, row: Mapping[str, Any], names: Mapping[str, str], where:
     if missing:
         raise UserError(f"{where}: no column {', '.join(missing)} (it has {', '.join(row)}): correct it or {key}")
     values = {role: row[name] for role, name in names.items()}
+    labels = rows.definition.kind.labels
+    assert labels is not None
+    label = values.pop(labels.column)
+    if labels.nested:
+        label = [one.strip() for one in label.split(SEPARATOR) if one.strip()] if isinstance(label, str) else label
+        if not isinstance(label, list) or not all(isinstance(one, str) for one in label):
+            raise UserError(f"{where}: {names[labels.column]} is {label!r:.80}, a list of labels is needed: correct it")
+    else:
+        values[labels.column] = label
     for role, value in values.items():
         if not isinstance(value, str | int) or not str(value).strip():
             raise UserError(f"{where}: {names[role]} is {value!r:.80}, a text is needed: fill it, or correct {key}")
-    text, pair, document, label = (
-        str(values[role]).strip() if role in values else "" for role in (*RECORD_ROLES, "label")
-    )
-    rows.add(text, pair, label, document, where)
+    text, pair, document = (str(values[role]).strip() if role in values else "" for role in RECORD_ROLES)
+    rows.add(text, pair, label if labels.nested else str(label).strip(), document, where)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.tasks.prepared import Columns, Counts, Definition, Prepared
@@ -36,7 +37,7 @@ def read_gad(definition: Definition) -> Prepared:
     for split, columns in splits.items():
         sizes = Counter(map(str, columns["fold"]))
         counts[split] = {
-            **count_labels(columns, definition.labels),
+            **count_labels(columns["label"], definition.labels),
             "folds": len(sizes),
             "smallest_fold": min(sizes.values()),
             "largest_fold": max(sizes.values()),
@@ -60,11 +61,11 @@ def read_json_lines(definition: Definition) -> Prepared:
     return _read_splits(definition, lambda path: read_json_rows(path, _JSON_KEYS))
 
 
-def count_labels(columns: Columns, labels: Sequence[str]) -> Counts:
-    """Return {"rows": n, "labels": {label: n}} of one split."""
-    by_id = Counter(columns["label"])
+def count_labels(ids: Sequence[Any], labels: Sequence[str]) -> Counts:
+    """Return {"rows": n, "labels": {label: n}} of one split, whose rows have one id or a list of them."""
+    by_id = Counter(one for row in ids for one in (row if isinstance(row, list) else [row]))
     return {
-        "rows": len(columns["label"]),
+        "rows": len(ids),
         "labels": {label: by_id[number] for number, label in enumerate(labels)},
     }
 
@@ -75,7 +76,7 @@ def _read_splits(definition: Definition, read: Callable[[Path], NumberedRows]) -
     for split, path in files.items():
         splits[split] = _empty_columns()
         _extend(splits[split], read(path), definition, path)
-    counts = {split: count_labels(columns, definition.labels) for split, columns in splits.items()}
+    counts = {split: count_labels(columns["label"], definition.labels) for split, columns in splits.items()}
     return Prepared(splits, counts, list(files.values()))
 
 

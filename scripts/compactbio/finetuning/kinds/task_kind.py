@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from compactbio.finetuning.features import Feature, PieceTokenizer
@@ -50,10 +51,12 @@ class TaskKind(ABC):
 
     Attributes:
         model_class: of transformers, which puts the head on an encoder.
+        configuration: what config.json of the model with its head says beside the labels.
         over_padding: whether the loss runs over padding, so that every training sequence is padded to max_length.
     """
 
     model_class: str
+    configuration: Mapping[str, Any] = MappingProxyType({})
     over_padding: bool = False
 
     def under(self, quirks: Mapping[str, str]) -> TaskKind:

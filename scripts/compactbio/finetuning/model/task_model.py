@@ -30,7 +30,8 @@ def load_task_model(folder: Path, task: str, labels: list[str], seed: int, vocab
     numbered = dict(enumerate(labels))
     names = {"id2label": numbered, "label2id": {label: number for number, label in numbered.items()}}
     torch.manual_seed(seed)
-    model, missing = load_pretrained(task_kind(task).model_class, folder, **(names if kind_of(task).labels else {}))
+    kind, options = task_kind(task), names if kind_of(task).labels else {}
+    model, missing = load_pretrained(kind.model_class, folder, **options, **kind.configuration)
     prefix = model.base_model_prefix + "."
     # a pooler may be missing: masked language models are trained without one
     lacking = [name for name in missing if name.startswith(prefix) and POOLER not in name]
