@@ -54,7 +54,7 @@ def test_a_run_under_the_loss_over_padding_trains_validates_and_predicts(tmp_pat
         settings |= {"quirks": {"qa_loss_over_padding": value}}
         dataset = Dataset(task, settings, PieceTokenizer(model))
         run = OneRun(settings, model, dataset, 1, 0, start_accelerator("fp32"))
-        assert (run.length, run.packed) == ((32, False) if value == "reference" else (None, True))
+        assert (run.length, run.grouped) == ((32, False) if value == "reference" else (None, True))
         assert run.train(tmp_path / value, deadline=None, stop=None).step == run.total_steps == 10
         (tmp_path / value / "out").mkdir()
         run.store(tmp_path / value / "out", tmp_path / value / "metrics.jsonl")
