@@ -24,7 +24,9 @@ rule fetch_checkpoint:
             fetch_definition(config, wildcards.checkpoint)
         ),
         tokenizer=lambda wildcards: json.dumps(
-            config["tokenizers"][source_of(config, wildcards.checkpoint)["tokenizer"]]
+            config["tokenizers"].get(
+                source_of(config, wildcards.checkpoint)["tokenizer"]
+            )
         ),
         folder=subpath(output.manifest, parent=True),
     message:

@@ -173,6 +173,18 @@ def test_every_schedule_of_the_training_can_be_chosen(schedule: str) -> None:
         ),
         ({"models": {"DistilBioBERT": {"student": {"shape": {"hidden_size": 3}}}}}, r"exactly one of teacher_layers"),
         (
+            {"models": {"DistilBioBERT": {"architecture": "auto"}}},
+            r"DistilBioBERT: architecture `auto` is evaluated, not",
+        ),
+        (
+            {"models": {"DistilBioBERT": {"tokenizer": None}}},
+            r"DistilBioBERT: tokenizer null, as published, is evaluat",
+        ),
+        (
+            {"checkpoints": {"biobert-v1.2": {"architecture": "auto"}}},
+            r"DistilBioBERT\.teacher \(`biobert-v1\.2`\): architecture `auto` is evaluated, not trained or distilled",
+        ),
+        (
             {"models": {"TinyBioBERT": {"student": {"shape": {"num_attention_heads": 4}}}}},
             r"4 heads and the teacher 12",
         ),

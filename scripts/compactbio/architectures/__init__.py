@@ -1,7 +1,7 @@
 """The supported encoder architectures: one file each, in which all stands that is particular to it.
 
-A further architecture is a further file with an `ARCHITECTURE`. None of them imports torch or transformers before one
-of its functions needs it, so that settings may ask.
+A further architecture is a further file with an `ARCHITECTURE`; one without a file is evaluated only (any_encoder.py).
+None of them imports torch or transformers before one of its functions needs it, so that settings may ask.
 """
 
 from __future__ import annotations
@@ -11,13 +11,23 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from compactbio.architectures.any_encoder import AUTO, PLANNED, any_encoder
 from compactbio.architectures.record import Architecture
 from compactbio.errors import UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["ARCHITECTURES", "Architecture", "architecture_named", "architecture_of", "longest_sequence"]
+__all__ = [
+    "ARCHITECTURES",
+    "AUTO",
+    "Architecture",
+    "architecture_in",
+    "architecture_named",
+    "architecture_of",
+    "longest_sequence",
+    "planned_architecture",
+]
 
 _modules = [import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
 _records: list[Architecture] = [module.ARCHITECTURE for module in _modules if hasattr(module, "ARCHITECTURE")]
@@ -35,19 +45,34 @@ def architecture_named(name: str) -> Architecture:
     return ARCHITECTURES[name]
 
 
-def architecture_of(model: PreTrainedModel) -> Architecture:
-    """Return the architecture of a model.
+def planned_architecture(name: str) -> Architecture:
+    """Return the architecture of a name in the configuration, where `auto` stands for one not known before it is there.
 
     Raises:
         UserError: it is not supported.
     """
-    return architecture_named(model.config.model_type)
+    return PLANNED if name == AUTO else architecture_named(name)
+
+
+def architecture_in(configuration: Mapping[str, Any]) -> Architecture:
+    """Return the architecture that the content of a config.json is of, whether or not it has a file here.
+
+    Raises:
+        UserError: it is no encoder that transformers has.
+    """
+    return ARCHITECTURES.get(configuration.get("model_type", "")) or any_encoder(configuration)
+
+
+def architecture_of(model: PreTrainedModel) -> Architecture:
+    """Return the architecture of a model, whether or not it has a file here."""
+    name = model.config.model_type
+    return ARCHITECTURES[name] if name in ARCHITECTURES else any_encoder(model.config.to_dict())
 
 
 def longest_sequence(configuration: Mapping[str, Any]) -> int:
     """Return how many tokens a model takes at most, by the content of its config.json.
 
     Raises:
-        UserError: its architecture is not supported.
+        UserError: it is no encoder that transformers has.
     """
-    return architecture_named(configuration["model_type"]).positions(configuration)
+    return architecture_in(configuration).positions(configuration)

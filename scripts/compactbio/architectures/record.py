@@ -99,6 +99,7 @@ class Architecture:
             (1, m, hidden), so that a last layer can be computed for some positions only; None: it is not worth it.
         borders: returns what keeps packed sequences of at most `max_length` tokens apart, where embeddings see their
             neighbours' tokens.
+        packs: whether its sequences can be packed and its word embeddings cut; else they are padded and whole.
     """
 
     name: str
@@ -120,6 +121,7 @@ class Architecture:
     pooler: Callable[[Mapping[str, Any]], int] = square_pooler
     finish_layer: Callable[[nn.Module, Tensor, Tensor], Tensor] | None = None
     borders: Callable[[PreTrainedModel, int], Borders | None] = no_borders
+    packs: bool = True
 
     @property
     def stack(self) -> str:

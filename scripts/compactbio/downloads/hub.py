@@ -17,10 +17,24 @@ from compactbio.errors import UserError
 from compactbio.file_errors import writing
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")  # the first one there is used
-WEIGHT_INDEX = "model.safetensors.index.json"  # of repositories whose weights are in several files, else
-OTHER_FILES = ("config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json")
+WEIGHT_INDICES = tuple(f"{name}.index.json" for name in WEIGHT_FILES)  # where the weights are in several files, else
+FOREIGN_WEIGHTS = re.compile(r"tf_model\.h5|flax_model\.msgpack|.*\.ckpt.*\.index")  # of other libraries than PyTorch
+CONFIGURATIONS = ("config.json", "bert_config.json")  # the first one there is used; the second has the name of 2018
+OTHER_FILES = ("vocab.txt", "tokenizer.json", "tokenizer_config.json")
+TOKENIZER_FILES = (  # sets of files that make a tokenizer where there is neither vocab.txt nor tokenizer.json
+    ("vocab.json", "merges.txt"),
+    ("spm.model",),
+    ("spiece.model",),
+    ("sentencepiece.bpe.model",),
+    ("tokenizer.model",),
+)
+TOKENIZER_NOTES = ("special_tokens_map.json", "added_tokens.json")  # that go with these
 HUB_PATIENCE = Patience(tries=4, first_wait_seconds=3.0)  # the hub's client tries each request several times itself
-_PART = re.compile(r"model-\d{5}-of-(\d{5})\.safetensors")
+_PARTS = (re.compile(r"model-\d{5}-of-(\d{5})\.safetensors"), re.compile(r"pytorch_model-\d{5}-of-(\d{5})\.bin"))
+_KNOWN = {
+    *(*WEIGHT_FILES, *WEIGHT_INDICES, *CONFIGURATIONS, *OTHER_FILES, *TOKENIZER_NOTES),
+    *(name for files in TOKENIZER_FILES for name in files),
+}
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 log = logging.getLogger(__name__)
@@ -38,7 +52,7 @@ def fetch_snapshot(
         repository, revision, lock_file, lambda: _resolve(repository, revision, cache, lock_file, patience)
     )
     cached = _sound_files(repository, commit, cache)
-    if weights_among(cached) and "config.json" in cached and ("vocab.txt" in cached or "tokenizer.json" in cached):
+    if weights_among(cached) and configuration_among(cached) and tokenizer_among(cached):
         log.info("%s at %s is in %s", repository, commit, cache)
     else:
         for name in _files_at(repository, revision, commit, lock_file, patience):
@@ -47,23 +61,47 @@ def fetch_snapshot(
                 with writing(cache):
                     asking(partial(_download, repository, commit, name, cache), repository, patience)
         cached = _sound_files(repository, commit, cache)
-    return cached["config.json"].parent
+    return next(iter(cached.values())).parent
 
 
 def weights_among(names: Iterable[str]) -> list[str]:
     """Return which files of a folder are its weights: one, or an index and all its parts; empty where it has none."""
     there = sorted(set(names))
-    parts = [found for name in there if (found := _PART.fullmatch(name))]
-    whole = WEIGHT_INDEX in there and parts and len(parts) == int(parts[0][1])
-    return [name for name in WEIGHT_FILES if name in there][:1] or (
-        [WEIGHT_INDEX, *(part[0] for part in parts)] if whole else []
-    )
+    if whole := [name for name in WEIGHT_FILES if name in there]:
+        return whole[:1]
+    for index, form in zip(WEIGHT_INDICES, _PARTS, strict=True):
+        parts = [found for name in there if (found := form.fullmatch(name))]
+        if index in there and parts and len(parts) == int(parts[0][1]):
+            return [index, *(part[0] for part in parts)]
+    return []
+
+
+def configuration_among(names: Iterable[str]) -> list[str]:
+    """Return which file of a folder is its configuration, empty where it has none."""
+    there = set(names)
+    return [name for name in CONFIGURATIONS if name in there][:1]
+
+
+def tokenizer_among(names: Iterable[str]) -> list[str]:
+    """Return which files of a folder its tokenizer is read from, empty where it has none."""
+    there = set(names)
+    found = [name for name in OTHER_FILES if name in there]
+    if there & {"vocab.txt", "tokenizer.json"}:
+        return found
+    needed = next((files for files in TOKENIZER_FILES if there.issuperset(files)), ())
+    return [*found, *needed, *(name for name in TOKENIZER_NOTES if name in there)] if needed else []
 
 
 def published_files(folder: Path) -> list[Path]:
     """Return the files of a published folder that a checkpoint is made of."""
     names = [path.name for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
-    return [folder / name for name in (*weights_among(names), *OTHER_FILES) if name in names]
+    return [folder / name for name in _wanted(names)]
+
+
+def _wanted(names: Iterable[str]) -> list[str]:
+    """Return which files of a folder a checkpoint is made of, in a fixed order."""
+    there = list(names)
+    return [*weights_among(there), *configuration_among(there), *tokenizer_among(there)]
 
 
 def locked_commit(repository: str, revision: str, lock_file: Path, resolve: Callable[[], str]) -> str:
@@ -128,13 +166,24 @@ def _files_at(repository: str, revision: str, commit: str, lock_file: Path, pati
         return {file.rfilename for file in siblings or []}
 
     there = asking(ask, repository, patience, commit)
-    weights = weights_among(there)
-    if not weights or "config.json" not in there:
+    if not weights_among(there) or not configuration_among(there):
         raise UserError(
             f"{repository} at {commit} lacks config.json or weights ({' or '.join(WEIGHT_FILES)}): "
-            "it is no repository of a transformers model in PyTorch"
+            f"it is no repository of a transformers model in PyTorch{conversion_advice(there)}"
         )
-    return weights + [name for name in OTHER_FILES if name in there]
+    return _wanted(there)
+
+
+def conversion_advice(names: Iterable[str]) -> str:
+    """Return how weights of another library among these files are made into PyTorch's, "" where there are none."""
+    found = next((name for name in sorted(names) if FOREIGN_WEIGHTS.fullmatch(name)), None)
+    if found is None:
+        return ""
+    option = "from_flax=True" if found.startswith("flax") else "from_tf=True"
+    return (
+        f". {found} is of another library: with a transformers below version 5 and that library, "
+        f"AutoModelForMaskedLM.from_pretrained(folder, {option}).save_pretrained(folder) writes what is needed"
+    )
 
 
 def _download(repository: str, commit: str, name: str, cache: Path) -> None:
@@ -158,8 +207,7 @@ def _sound_files(repository: str, commit: str, cache: Path) -> dict[str, Path]:
     folder = cache / f"models--{repository.replace('/', '--')}" / "snapshots" / commit
     found = {}
     for path in folder.iterdir() if folder.is_dir() else ():
-        wanted = path.name in (*WEIGHT_FILES, WEIGHT_INDEX, *OTHER_FILES) or _PART.fullmatch(path.name)
-        if not wanted or not path.is_file():
+        if not path.is_file() or not (path.name in _KNOWN or any(form.fullmatch(path.name) for form in _PARTS)):
             continue
         fault = _digest_fault(path)
         if fault:

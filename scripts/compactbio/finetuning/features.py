@@ -1,4 +1,9 @@
-"""What the kinds of task share: the tokenizer read without transformers, and features as arrays."""
+"""What the kinds of task share: the tokenizer read without transformers, and features as arrays.
+
+What stands before, between and behind texts is the tokenizer's own template, and words are cut as inside a text:
+byte-level and SentencePiece vocabularies have other pieces for a word with a blank before it, which nearly every word
+of their pre-training had.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +15,15 @@ from typing import Any
 
 import numpy as np
 from tokenizers import AddedToken, Encoding, Tokenizer
+from tokenizers.models import WordLevel, WordPiece
 
 from compactbio.architectures import longest_sequence
 from compactbio.errors import UserError, reading
 from compactbio.files import read_json, require_recorded
+from compactbio.finetuning.framing import read_frame
 
 MODEL_AGAIN = "fetch or export the model again"
+BERT_TOKENS = {"cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]"}
 IGNORED = -100  # torch's own index for targets that count in no loss
 
 
@@ -38,7 +46,7 @@ class PieceTokenizer:
     """The tokenizer of a model folder, with the ids and the length limit that features need.
 
     Tokens in `added` are kept whole wherever they stand in a text; those that the vocabulary lacks get ids after its
-    last. `vocabulary` is the number of ids then.
+    last. `vocabulary` is the number of ids then. `reads_blanks` says whether the blank before a word is part of it.
     """
 
     def __init__(self, folder: Path, added: Sequence[str] = ()) -> None:
@@ -50,16 +58,22 @@ class PieceTokenizer:
             self._tokenizer = Tokenizer.from_file(str(path))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        # not normalised: a marker is found as it is written, before letters are made small
-        self._tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in added])
+        self.reads_blanks = not isinstance(self._tokenizer.model, WordPiece | WordLevel)
+        # not normalised: a marker is found as it is written, before letters are made small; the blank before it would
+        # be a piece of its own
+        self._tokenizer.add_special_tokens(
+            [AddedToken(token, normalized=False, lstrip=self.reads_blanks) for token in added]
+        )
         self.vocabulary = self._tokenizer.get_vocab_size()
         settings = _read_if_there(folder / "tokenizer_config.json")
         with reading(folder / "tokenizer_config.json", MODEL_AGAIN):
-            self.cls = self._special_id(settings, "cls_token", "[CLS]", path)
-            self.sep = self._special_id(settings, "sep_token", "[SEP]", path)
-            self.pad = self._special_id(settings, "pad_token", "[PAD]", path)
+            cls, sep, pad = (self._special_id(settings, *token) for token in BERT_TOKENS.items())
+            self.frame = read_frame(self._tokenizer, cls, sep, str(path))
             longest = settings.get("model_max_length")
             self._limits = {"tokenizer_config.json, model_max_length": None if longest is None else int(longest)}
+        if pad is None:
+            raise UserError(f"{path} has no {settings.get('pad_token') or BERT_TOKENS['pad_token']} token for padding")
+        self.pad = pad
         configuration = _read_if_there(folder / "config.json")
         with reading(folder / "config.json", MODEL_AGAIN):
             longest = int(longest_sequence(configuration)) if configuration else None
@@ -90,19 +104,22 @@ class PieceTokenizer:
         return self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
 
     def encode_words(self, sentences: Sequence[Sequence[str]]) -> list[Encoding]:
-        """Return the pieces of each list of words; `word_ids` are the indices of the words."""
+        """Return the pieces of each list of words; `word_ids` are the indices of the words.
+
+        Every word, the first one too, is cut as one with a blank before it, which is what transformers' option
+        `add_prefix_space` makes of lists of words.
+        """
+        blank = " " if self.reads_blanks else ""
         return self._tokenizer.encode_batch(
-            [list(words) for words in sentences], is_pretokenized=True, add_special_tokens=False
+            [[f"{blank}{word}" for word in words] for words in sentences],
+            is_pretokenized=True,
+            add_special_tokens=False,
         )
 
-    def _special_id(self, settings: dict[str, Any], key: str, default: str, path: Path) -> int:
-        """Return the id of a special token that tokenizer_config.json may rename."""
+    def _special_id(self, settings: dict[str, Any], key: str, default: str) -> int | None:
+        """Return the id of a special token that tokenizer_config.json may rename, None where there is none."""
         token = settings.get(key) or default
-        token = token["content"] if isinstance(token, dict) else token
-        number = self._tokenizer.token_to_id(token)
-        if number is None:
-            raise UserError(f"{path} has no {token} token: it is not a BERT-like tokenizer")
-        return number
+        return self._tokenizer.token_to_id(token["content"] if isinstance(token, dict) else token)
 
 
 def collate(

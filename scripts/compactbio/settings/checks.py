@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from datetime import date
 from typing import Any
 
+from compactbio.architectures import ARCHITECTURES, AUTO
 from compactbio.errors import UserError
 from compactbio.settings.datasets import dataset_faults
 from compactbio.settings.names import cycles, undefined
@@ -118,10 +119,31 @@ def _model_faults(config: dict[str, Any], reserved_names: Collection[str]) -> It
             yield f"models.{name}: the name is taken by a target or rule of the workflow; choose another"
         yield from _source_faults(config, f"models.{name}", model)
     for name, model in trained.items():
+        evaluated = list(_only_evaluated(config, name, model))
+        if evaluated:
+            yield from evaluated
+            continue
         yield from _student_faults(config, name, model)
         yield from _optimisation_faults(config, name, model)
         if not circles:  # sizes are looked up from teacher to teacher
             yield from _objective_faults(config, name, model)
+
+
+def _only_evaluated(config: dict[str, Any], name: str, model: dict[str, Any]) -> Iterator[str]:
+    """Yield where a trained model, its teacher or its start is of a form that is evaluated only."""
+    sources = {f"models.{name}": model}
+    for key, other in (
+        ("teacher", model.get("teacher")),
+        ("student.checkpoint", student_parts(model).get("checkpoint")),
+    ):
+        if other is not None:
+            sources[f"models.{name}.{key} (`{other}`)"] = source_of(config, other) or {}
+    for place, entry in sources.items():
+        if entry.get("architecture") == AUTO:
+            known = ", ".join(ARCHITECTURES)
+            yield f"{place}: architecture `{AUTO}` is evaluated, not trained or distilled; training knows {known}"
+        if entry.get("tokenizer", "") is None:
+            yield f"{place}: tokenizer null, as published, is evaluated only; name one of `tokenizers`"
 
 
 def _student_faults(config: dict[str, Any], name: str, model: dict[str, Any]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from compactbio.architectures import ARCHITECTURES, Architecture
+from compactbio.architectures import ARCHITECTURES, Architecture, planned_architecture
 from compactbio.kinds import KINDS
 
 FINETUNING_SEEDS = "finetuning_seeds"
@@ -43,7 +43,8 @@ def pretraining_quirks(config: dict[str, Any], model: str) -> dict[str, str]:
 
 def finetuning_quirks(config: dict[str, Any], model: str, dataset: str) -> dict[str, str]:
     """Return the switches of a model's fine-tuning on a dataset and their values; most have none."""
-    training = Training(ARCHITECTURES[config["models"][model]["architecture"]], config["datasets"][dataset]["task"])
+    architecture = planned_architecture(config["models"][model]["architecture"])
+    training = Training(architecture, config["datasets"][dataset]["task"])
     return _named(config, training)
 
 

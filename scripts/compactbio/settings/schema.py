@@ -11,7 +11,7 @@ from typing import Any
 
 import jsonschema
 
-from compactbio.architectures import ARCHITECTURES
+from compactbio.architectures import ARCHITECTURES, AUTO
 from compactbio.errors import UserError
 from compactbio.files import read_yaml
 from compactbio.kinds import KINDS
@@ -51,7 +51,7 @@ def registered_definitions(schema: dict[str, Any]) -> dict[str, Any]:
     """Return the schema's definitions ($defs) that registries of the library hold, by the name it refers to them by."""
     shape_keys = {key: form for record in ARCHITECTURES.values() for key, form in record.shape.items()}
     return {
-        "architecture": {"enum": list(ARCHITECTURES)},
+        "architecture": {"enum": [*ARCHITECTURES, AUTO]},
         "optimizer": optimizer_schema(),
         "schedule": {"enum": list(SCHEDULES)},
         # every architecture's keys; that a model has those of its own, settings/shapes.py checks

@@ -80,7 +80,7 @@ def described_models(config: dict[str, Any]) -> list[str]:
 def names_in_use(config: dict[str, Any]) -> list[str]:
     """Return the models, checkpoints, datasets and tokenizers that take part in the run, sorted."""
     sources = {*config["run"]["models"], *trained_models(config), *fetched_names(config)}
-    tokenizers = {definition_of(config, name)["tokenizer"] for name in sources}
+    tokenizers = {definition_of(config, name)["tokenizer"] for name in sources} - {None}
     return sorted({*sources, *tokenizers, *finetuned_datasets(config)})
 
 

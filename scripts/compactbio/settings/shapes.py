@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from compactbio.architectures import ARCHITECTURES
+from compactbio.architectures import ARCHITECTURES, planned_architecture
 from compactbio.architectures.record import COMMON_SIZES, Architecture
 from compactbio.errors import UserError
 from compactbio.files import read_json
@@ -26,7 +26,7 @@ def shape_of(config: dict[str, Any], name: str) -> dict[str, Any]:
     definition = source_of(config, name)
     if definition is None:
         return {}
-    record = ARCHITECTURES[definition["architecture"]]
+    record = planned_architecture(definition["architecture"])
     if definition["source"] != "train":
         return record.common_names(definition.get("shape") or _shape_in_folder(definition, record))
     student = student_parts(definition)
@@ -60,7 +60,7 @@ def sizes_of(config: dict[str, Any], name: str) -> Shape | None:
     keys = (COMMON_SIZES.depth, COMMON_SIZES.width, COMMON_SIZES.heads)
     if definition is None or not set(keys) <= set(shape):
         return None
-    record = ARCHITECTURES[definition["architecture"]]
+    record = planned_architecture(definition["architecture"])
     attention = record.attention_width(shape, COMMON_SIZES)
     layers, width, heads = (shape[key] for key in keys)
     return Shape(layers, width, heads, shape.get(attention, record.usual.get(attention, 0)))

@@ -7,11 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compactbio.architectures import Architecture, architecture_named, architecture_of
+from compactbio.architectures import ARCHITECTURES, AUTO, Architecture, architecture_named, architecture_of
 from compactbio.architectures.record import HEAD, POOLER
 from compactbio.errors import UserError, reading
-from compactbio.files import Manifest, read_json, read_manifest, replacing_folder, write_manifest
+from compactbio.files import Manifest, read_manifest, replacing_folder, write_manifest
+from compactbio.students.any_checkpoints import (
+    read_any_configuration,
+    read_published_configuration,
+    save_any_encoder,
+)
 from compactbio.students.models import load_encoder, load_masked_lm, quiet_transformers
+from compactbio.students.published_tokenizers import published_tokenizer, save_published, stated_casing
 from compactbio.students.tokenizers import (
     TokenizerDefinition,
     check_tokenizer,
@@ -51,16 +57,16 @@ def read_checkpoint(folder: Path) -> Manifest:
 def import_checkpoint(
     source: Path,
     definition: Mapping[str, Any],
-    tokenizer_definition: TokenizerDefinition,
+    tokenizer_definition: TokenizerDefinition | None,
     origin: dict[str, Any],
     output: Path,
 ) -> Manifest:
     """Check a folder as published, write it as a checkpoint folder at `output`, and return its manifest.
 
     Args:
-        source: folder with config.json, weights, and vocab.txt or tokenizer.json.
+        source: folder with config.json, weights, and a tokenizer's files.
         definition: `checkpoints.<name>` or `models.<name>`, of which architecture, tokenizer and any shape are used.
-        tokenizer_definition: `tokenizers.<name>`.
+        tokenizer_definition: `tokenizers.<name>`; None: the folder's own, of any kind, as published.
         origin: where the folder came from, for the manifest.
 
     Raises:
@@ -69,13 +75,17 @@ def import_checkpoint(
     from safetensors.torch import save_file
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES, MODEL_MAPPING_NAMES
 
-    architecture = architecture_named(definition["architecture"])
-    tokenizer = tokenizer_from_files(source, tokenizer_definition["lower_case"])
-    try:
-        check_tokenizer(tokenizer, tokenizer_definition, definition["tokenizer"])
-    except UserError as error:
-        raise UserError(f"{source}: {error}") from None
-    configuration = read_configuration(source, architecture)
+    known = known_architecture(source, definition["architecture"])
+    configuration = read_configuration(source, known) if known else read_any_configuration(source)
+    if tokenizer_definition is None:
+        wordpiece = known is not None and not (source / "tokenizer.json").is_file()
+        tokenizer = tokenizer_from_files(source, stated_casing(source)) if wordpiece else published_tokenizer(source)
+    else:
+        tokenizer = tokenizer_from_files(source, tokenizer_definition["lower_case"])
+        try:
+            check_tokenizer(tokenizer, tokenizer_definition, definition["tokenizer"])
+        except UserError as error:
+            raise UserError(f"{source}: {error}") from None
     for name, expected in (definition.get("shape") or {}).items():
         found = getattr(configuration, name, None)
         if found != expected:
@@ -83,20 +93,50 @@ def import_checkpoint(
                 f"{source / 'config.json'} has {name} {found} where the definition's `shape` says {expected}: "
                 "correct the shape, or name the right repository or folder"
             )
-    if configuration.vocab_size != len(tokenizer):
-        raise UserError(
-            f"{source / 'config.json'} says vocab_size {configuration.vocab_size:,}, its tokenizer has "
-            f"{len(tokenizer):,} tokens: the key `tokenizer` names another vocabulary than the model's"
-        )
-    weights, mlm_head = conform_weights(read_weights(source), configuration, architecture, where=str(source))
+    check_vocabulary(source, configuration, tokenizer, stated=tokenizer_definition is not None)
     with replacing_folder(output) as folder:
-        names = MODEL_FOR_MASKED_LM_MAPPING_NAMES if mlm_head else MODEL_MAPPING_NAMES
-        configuration.architectures = [str(names[configuration.model_type])]
-        configuration.save_pretrained(str(folder))
-        save_file(weights, str(folder / WEIGHTS), metadata={"format": "pt"})
-        save_tokenizer(tokenizer, folder)
+        if known:
+            weights, mlm_head = conform_weights(read_weights(source), configuration, known, where=str(source))
+            names = MODEL_FOR_MASKED_LM_MAPPING_NAMES if mlm_head else MODEL_MAPPING_NAMES
+            configuration.architectures = [str(names[configuration.model_type])]
+            configuration.save_pretrained(str(folder))
+            save_file(weights, str(folder / WEIGHTS), metadata={"format": "pt"})
+        else:
+            mlm_head = save_any_encoder(read_weights(source), configuration, folder, where=str(source))
+        save_tokenizer(tokenizer, folder) if tokenizer_definition else save_published(tokenizer, folder)
         (load_masked_lm if mlm_head else load_encoder)(folder)  # what is written is known to load
-        return write_facts(folder, architecture.name, mlm_head=mlm_head, origin=origin)
+        return write_facts(folder, configuration.model_type, mlm_head=mlm_head, origin=origin)
+
+
+def known_architecture(source: Path, name: str) -> Architecture | None:
+    """Return the architecture of a definition; with `auto` that of config.json, None where it has no file here."""
+    if name != AUTO:
+        return architecture_named(name)
+    return ARCHITECTURES.get(str(read_published_configuration(source)[1].get("model_type")))
+
+
+def check_vocabulary(
+    source: Path, configuration: PretrainedConfig, tokenizer: PreTrainedTokenizerFast, *, stated: bool
+) -> None:
+    """Refuse a tokenizer whose ids or padding are not the model's; `stated`: the configuration names its vocabulary.
+
+    Raises:
+        UserError: the model has no embedding for a token, or other ids for padding.
+    """
+    size, tokens = configuration.vocab_size, len(tokenizer)
+    if size < tokens or (stated and size != tokens):
+        raise UserError(
+            f"{source / 'config.json'} says vocab_size {size:,}, its tokenizer has "
+            f"{tokens:,} tokens: the key `tokenizer` names another vocabulary than the model's"
+        )
+    if size > tokens:
+        log.info("%s: %d embeddings more than tokens, kept as published", source, size - tokens)
+    pad, theirs = tokenizer.pad_token_id, configuration.pad_token_id
+    if not stated and (pad is None or (theirs is not None and pad != theirs)):
+        raise UserError(
+            f"{source}: config.json pads with id {theirs}, its tokenizer with {pad}: correct pad_token_id in "
+            "config.json or pad_token in tokenizer_config.json"
+        )
 
 
 def write_model_folder(
@@ -128,10 +168,7 @@ def read_configuration(folder: Path, architecture: Architecture) -> PretrainedCo
     """
     from transformers import AutoConfig, PretrainedConfig
 
-    path = folder / "config.json"
-    stored = read_json(path)
-    if not isinstance(stored, dict):
-        raise UserError(f"{path} is not a model configuration")
+    path, stored = read_published_configuration(folder)
     kind = stored.get("model_type", architecture.name)
     if kind != architecture.name:
         raise UserError(f"{path} is of a {kind} model where the definition says `architecture: {architecture.name}`")

@@ -8,12 +8,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from compactbio.architectures import ARCHITECTURES, architecture_named
+from compactbio.architectures import architecture_in, planned_architecture
 from compactbio.architectures.record import COMMON_SIZES, EMBEDDINGS, HEAD, LAYERS, POOLER
 from compactbio.errors import UserError, reading
 from compactbio.files import read_json, require_recorded
 from compactbio.settings.shapes import shape_of
 from compactbio.students.weights import read_shapes, weight_files
+
+UNKNOWN_VOCABULARY = 128_000  # of a tokenizer taken as published, in estimates; that of DeBERTa-v3
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def count_parameters(folder: Path) -> ParameterCounts:
     require_recorded(folder, ("config.json", *(path.name for path in weight_files(folder))))
     sizes = {name: math.prod(shape) for path in weight_files(folder) for name, shape in read_shapes(path).items()}
     configuration = read_json(folder / "config.json", dict[str, Any])
-    architecture = architecture_named(configuration.get("model_type"))
+    architecture = architecture_in(configuration)
     parts: Counter[str] = Counter()
     for name, size in sizes.items():
         parts[architecture.part_of(name)] += size
@@ -66,8 +68,9 @@ def estimated_parameters(config: dict[str, Any], name: str) -> int:
     Embeddings, and 12 width^2 in each layer as in BERT: too many for MobileBERT.
     """
     definition = {**config["models"], **config["checkpoints"]}[name]
-    record = ARCHITECTURES[definition["architecture"]]
+    record = planned_architecture(definition["architecture"])
     shape = {**record.common_names(record.usual), **shape_of(config, name)}
     width, layers, positions = (shape[key] for key in (COMMON_SIZES.width, COMMON_SIZES.depth, COMMON_SIZES.positions))
-    vocabulary = config["tokenizers"][definition["tokenizer"]]["vocabulary_size"]
+    tokenizer = definition["tokenizer"]
+    vocabulary = UNKNOWN_VOCABULARY if tokenizer is None else config["tokenizers"][tokenizer]["vocabulary_size"]
     return (vocabulary + positions) * width + 12 * layers * width**2

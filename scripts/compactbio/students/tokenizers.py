@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from compactbio.errors import UserError, reading
 from compactbio.files import read_json, require_recorded, sha256_of_value
+from compactbio.students.published_tokenizers import is_bert_wordpiece, published_digest
 from compactbio.students.tokenizer_files import (
     SPECIAL_TOKENS,
     TokenizerFacts,
@@ -111,8 +112,11 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
 def tokenizer_digest(folder: Path) -> str:
     """Return the sha256 of {"vocab": {token: id}, "lower_case": bool} of a folder's tokenizer.json.
 
-    It identifies a tokenizer: equal digests give equal ids for every text. Tokens that were added are part of it.
+    It identifies a tokenizer: equal digests give equal ids for every text. Tokens that were added are part of it. Of
+    one that is not BERT's WordPiece it is that of all the file says of how texts are encoded.
     """
+    if not is_bert_wordpiece(folder):
+        return published_digest(folder)
     facts = _facts_of(folder)
     identity = {"vocab": facts.vocabulary, "lower_case": facts.lower_case}
     return sha256_of_value(identity | ({"added": facts.added} if facts.added else {}))

@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compactbio.downloads.hub import WEIGHT_FILES, WEIGHT_INDEX
+from compactbio.downloads.hub import WEIGHT_FILES, WEIGHT_INDICES, conversion_advice
 from compactbio.errors import UserError
 from compactbio.files import read_json
 
@@ -70,9 +70,11 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     path = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
     if path is not None:
         return _read_file(path)
-    index = folder / WEIGHT_INDEX
-    if not index.is_file():
-        raise UserError(f"{folder} has no weights: {' or '.join(WEIGHT_FILES)} or {WEIGHT_INDEX} is needed")
+    index = next((folder / name for name in WEIGHT_INDICES if (folder / name).is_file()), None)
+    if index is None:
+        advice = conversion_advice(path.name for path in folder.iterdir()) if folder.is_dir() else ""
+        needed = " or ".join((*WEIGHT_FILES, *WEIGHT_INDICES))
+        raise UserError(f"{folder} has no weights: {needed} is needed{advice}")
     stored = read_json(index)
     places = stored.get("weight_map") if isinstance(stored, dict) else None
     if not isinstance(places, dict) or not places or any(Path(str(name)).name != name for name in places.values()):
@@ -80,11 +82,11 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     weights: dict[str, Tensor] = {}
     for name in sorted(set(places.values())):
         if not (folder / name).is_file():
-            raise UserError(f"{folder / name} does not exist, though {WEIGHT_INDEX} lists it: get it as well")
+            raise UserError(f"{folder / name} does not exist, though {index.name} lists it: get it as well")
         weights |= _read_file(folder / name)
     absent = next((name for name in places if name not in weights), None)
     if absent is not None:
-        raise UserError(f"{absent} is in no file of {folder}, though {WEIGHT_INDEX} lists it: get the files again")
+        raise UserError(f"{absent} is in no file of {folder}, though {index.name} lists it: get the files again")
     return weights
 
 

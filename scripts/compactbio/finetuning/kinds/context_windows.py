@@ -14,9 +14,8 @@ from tokenizers import Encoding
 
 from compactbio.errors import UserError
 from compactbio.finetuning.features import Feature, PieceTokenizer
+from compactbio.finetuning.kinds.piece_characters import piece_characters, word_characters_of_text
 from compactbio.finetuning.kinds.task_kind import Features
-
-SPECIAL_PIECES = 3  # [CLS] question [SEP] context [SEP]
 
 
 @dataclass(frozen=True)
@@ -60,11 +59,12 @@ def context_windows(
     """
     # Twice the stride is always left for the context: each further window then brings at least as many
     # new pieces as it repeats. Only questions longer than the rest are cut (125 pieces of 384 with 128).
-    longest_question = max_length - SPECIAL_PIECES - 2 * stride
+    frame = tokenizer.frame
+    longest_question = max_length - frame.pair_pieces - 2 * stride
     if longest_question < 1:
         raise UserError(
             f"finetuning qa: stride {stride} is too large for max_length {max_length}: "
-            f"lower it below {(max_length - SPECIAL_PIECES) // 2} or raise max_length"
+            f"lower it below {(max_length - frame.pair_pieces) // 2} or raise max_length"
         )
     features: list[Feature] = []
     pieces: list[ContextPieces] = []
@@ -72,20 +72,24 @@ def context_windows(
     encoded = zip(tokenizer.encode_texts(questions), tokenizer.encode_texts(contexts), strict=True)
     for row, (question, context) in enumerate(encoded):
         cut += len(question.ids) > longest_question
-        head = [tokenizer.cls, *question.ids[:longest_question], tokenizer.sep]
+        asked = question.ids[:longest_question]
+        offsets = piece_characters(contexts[row], context, trimmed=tokenizer.reads_blanks)
         span = None
         if answers is not None:
-            span, wrong = _answer_pieces(contexts[row], context, answers[row])
+            span, wrong = _answer_pieces(contexts[row], offsets, answers[row])
             misplaced += wrong
-        word_starts, word_ends = _word_characters(context)
-        for begin, end in window_ranges(len(context.ids), max_length - len(head) - 1, stride):
-            ids = np.asarray([*head, *context.ids[begin:end], tokenizer.sep], np.int64)
+        if tokenizer.reads_blanks:
+            word_starts, word_ends = word_characters_of_text(contexts[row], offsets)
+        else:
+            word_starts, word_ends = _word_characters(context)
+        for begin, end in window_ranges(len(context.ids), max_length - frame.pair_pieces - len(asked), stride):
+            ids, first, first_segment = frame.two(asked, context.ids[begin:end])
             start = stop = 0
             if span is not None and begin <= span[0] and span[1] < end:
-                start, stop = (position - begin + len(head) for position in span)
+                start, stop = (position - begin + first for position in span)
             targets = {"start": np.asarray(start, np.int64), "end": np.asarray(stop, np.int64)}
-            features.append(Feature(ids, len(head), targets))
-            pieces.append(ContextPieces(row, len(head), word_starts[begin:end], word_ends[begin:end]))
+            features.append(Feature(ids, first_segment, targets))
+            pieces.append(ContextPieces(row, first, word_starts[begin:end], word_ends[begin:end]))
     return Features(features, pieces, {"cut_questions": cut, "misplaced_answers": misplaced})
 
 
@@ -102,14 +106,13 @@ def window_ranges(count: int, room: int, stride: int) -> list[tuple[int, int]]:
     return ranges
 
 
-def _answer_pieces(text: str, context: Encoding, answers: dict[str, list]) -> tuple[tuple[int, int] | None, bool]:
+def _answer_pieces(text: str, offsets: np.ndarray, answers: dict[str, list]) -> tuple[tuple[int, int] | None, bool]:
     """Return (first and last piece of the first answer, or None without one; whether it stood misplaced)."""
-    if not answers["text"] or not answers["text"][0].strip() or not context.ids:
+    if not answers["text"] or not answers["text"][0].strip() or not len(offsets):
         return None, False
     answer, first = answers["text"][0], answers["answer_start"][0]
     if first < 0 or text[first : first + len(answer)] != answer:
         return None, True
-    offsets = np.asarray(context.offsets, np.int64)
     last = first + len(answer)
     start = int(np.searchsorted(offsets[:, 0], first, side="right")) - 1
     end = int(np.searchsorted(offsets[:, 1], last, side="left"))

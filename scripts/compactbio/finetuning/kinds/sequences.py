@@ -27,18 +27,16 @@ class SequenceKind(TaskKind):
     ) -> Features:
         """Return [CLS] text [SEP] or [CLS] text [SEP] pair [SEP], cut where it passes the maximal length."""
         encoded = [[one.ids for one in tokenizer.encode_texts(rows[name])] for name in self.texts]
+        frame = tokenizer.frame
         features = []
         truncated = 0
         for row, target in enumerate(gold):
             parts = [ids[row] for number, ids in enumerate(encoded) if not number or rows[self.texts[number]][row]]
-            rooms = shared_room([len(part) for part in parts], options["max_length"] - 1 - len(parts))
+            special = frame.pieces if len(parts) == 1 else frame.pair_pieces
+            rooms = shared_room([len(part) for part in parts], options["max_length"] - special)
             truncated += any(len(part) > room for part, room in zip(parts, rooms, strict=True))
-            framed = [tokenizer.cls]
-            ends = []
-            for part, room in zip(parts, rooms, strict=True):
-                framed += [*part[:room], tokenizer.sep]
-                ends.append(len(framed))
-            features.append(Feature(np.asarray(framed, np.int64), ends[0], {"labels": self.target(target)}))
+            framed, first_segment = frame.around([part[:room] for part, room in zip(parts, rooms, strict=True)])
+            features.append(Feature(framed, first_segment, {"labels": self.target(target)}))
         return Features(features, None, {"truncated": truncated})
 
     def target(self, gold: Any) -> np.ndarray:

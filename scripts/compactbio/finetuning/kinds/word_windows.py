@@ -15,7 +15,6 @@ import numpy as np
 from compactbio.finetuning.features import IGNORED, Feature, PieceTokenizer
 from compactbio.finetuning.kinds.task_kind import Features
 
-SPECIAL_PIECES = 2  # [CLS] and [SEP]
 OVERLAP = 0.25  # of a window's room, shown again in the next window
 
 
@@ -61,7 +60,8 @@ def word_windows(
         max_length: pieces of a window, special ones included.
         labelled_pieces: `all` (every piece carries its word's label) or `first`.
     """
-    room = max_length - SPECIAL_PIECES
+    frame = tokenizer.frame
+    room = max_length - frame.pieces
     features: list[Feature] = []
     origins: list[np.ndarray] = []
     offsets = np.zeros(len(sentences) + 1, np.int64)
@@ -90,9 +90,12 @@ def word_windows(
             if labelled_pieces == "first":
                 target[np.arange(pieces.start, pieces.stop) != first_piece[window_words]] = IGNORED
             origin = np.where(owned, window_words + offsets[number], -1)
-            framed = np.concatenate([[tokenizer.cls], ids[pieces], [tokenizer.sep]])
-            features.append(Feature(framed, len(framed), {"labels": _framed(target, IGNORED)}))
-            origins.append(_framed(origin, -1))
+            framed = frame.one(ids[pieces])
+            before, behind = map(len, frame.single)
+            edges = [(before, behind)]
+            labels_of_pieces = np.pad(target, edges, constant_values=IGNORED)
+            features.append(Feature(framed, len(framed), {"labels": labels_of_pieces}))
+            origins.append(np.pad(origin, edges, constant_values=-1))
     return Features(features, WordWindows(origins, offsets), notes)
 
 
@@ -170,8 +173,3 @@ def join_words(
 def _joined(arrays: Sequence[np.ndarray], dtype: type) -> np.ndarray:
     """Return arrays one after the other; empty if there are none."""
     return np.concatenate([np.asarray(array, dtype) for array in arrays]) if arrays else np.empty(0, dtype)
-
-
-def _framed(values: np.ndarray, edge: int) -> np.ndarray:
-    """Return values with `edge` at the places of [CLS] and [SEP]."""
-    return np.concatenate([[edge], values, [edge]])

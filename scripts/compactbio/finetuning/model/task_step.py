@@ -38,6 +38,7 @@ class TaskStep(StepModule):
     ) -> None:
         super().__init__()
         self.model = model
+        self.architecture = architecture_of(model)
         self.record, self.kind = kind_of(task), task_kind(task, quirks)
         weights = None if class_weights is None else torch.from_numpy(class_weights)
         self.register_buffer("class_weights", weights, persistent=False)
@@ -52,7 +53,7 @@ class TaskStep(StepModule):
     @property
     def token_types(self) -> bool:
         """Whether the model takes token types."""
-        return architecture_of(self.model).token_types
+        return self.architecture.token_types
 
     def forward(self, tensors: dict[str, Any], denominators: Mapping[str, float | Tensor]) -> Tensor:
         """Return this micro-batch's share of the batch's loss."""

@@ -73,10 +73,15 @@ class OneRun:
         self._check_vocabulary(model_folder)
         replace_dropout(model)
         self.length = self.options["max_length"] if self.kind.over_padding else None
-        on_gpu = accelerator.device.type != "cpu"
-        self.kernel = kernel_for(model, accelerator) if on_gpu and self.length is None else None
-        self.fixed = on_gpu
-        self.grouped = not on_gpu and self.length is None
+        known, on_gpu = self.step.architecture.packs, accelerator.device.type != "cpu"
+        if not known:
+            logging.info(
+                "%s has no file in architectures/: sequences are padded, all word embeddings trained, which is slower",
+                self.step.architecture.title,
+            )
+        self.kernel = kernel_for(model, accelerator) if known and on_gpu and self.length is None else None
+        self.fixed = known and on_gpu
+        self.grouped = known and not on_gpu and self.length is None
         if self.grouped or self.kernel:
             self.step.take_packed(self.options["max_length"])
         self.epoch_steps = steps_per_epoch(len(self.train_part.features), self.options["batch_size"])
@@ -117,7 +122,9 @@ class OneRun:
         words = self.step.model.get_input_embeddings().weight
         name = next(name for name, value in self.step.named_parameters() if value is words)
         unseen_decay = treatments(self.step, chosen)[name].decay_without_gradient(learning_rate_at)
-        self.seen = SeenEmbeddings(self.step.model, self.train_part.features, self.pad, unseen_decay)
+        # a cut table has ids of its own; an unknown architecture may read positions off them, as RoBERTa does
+        cut = unseen_decay if self.step.architecture.packs else None
+        self.seen = SeenEmbeddings(self.step.model, self.train_part.features, self.pad, cut)
         features = self.seen.translate(self.train_part.features)
         shapes = self._shapes() if self.fixed else None
         counting = (self.step.record.denominator, partial(self.kind.counted, class_weights=self.weights))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from torch.distributed._tools.mem_tracker import MemTracker
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel
 
-from compactbio.architectures import longest_sequence
+from compactbio.architectures import architecture_of, longest_sequence
 from compactbio.provenance import processor_name
 from compactbio.reporting.efficiency.measurements import Device, Encoder, EncoderMeasurements
 from compactbio.reporting.efficiency.timing import MeasurementSettings, measure_speeds
@@ -96,7 +97,7 @@ def count_flops(model: PreTrainedModel, length: int) -> int:
     usual = model.config._attn_implementation
     model.set_attn_implementation("eager")
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        with _forward_alone(model), FlopCounterMode(display=False) as counter:
             model(**random_inputs(model, 1, length, seed=0))
     finally:
         model.set_attn_implementation(usual)
@@ -111,9 +112,24 @@ def peak_memory(model: PreTrainedModel, batch: int, length: int) -> int:
     """
     inputs, tracker = random_inputs(model, batch, length, seed=0), MemTracker()
     tracker.track_external(model, *inputs.values())
-    with torch.no_grad(), tracker:
+    with _forward_alone(model), tracker:
         model(**inputs)
     return sum(kinds["Total"] for kinds in tracker.get_tracker_snapshot("peak").values())
+
+
+@contextmanager
+def _forward_alone(model: PreTrainedModel) -> Iterator[None]:
+    """Keep nothing for a backward pass.
+
+    Torch's counters refuse a layer whose input is a weight, as DeBERTa's tables of positions are, unless gradients are
+    recorded. Where a model may have one they are, and what they need is dropped at once: the counts are the same.
+    """
+    if architecture_of(model).packs:
+        with torch.no_grad():
+            yield
+    else:
+        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(lambda kept: None, lambda kept: kept):
+            yield
 
 
 def random_inputs(model: PreTrainedModel, batch: int, length: int, seed: int) -> dict[str, torch.Tensor]:
