@@ -1,4 +1,4 @@
-"""Rows of a user's own whose columns are named, and PubMedQA's two files."""
+"""Rows of a user's own whose columns are named, PubMedQA's two files, and BioASQ's yes/no questions."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from helpers.tasks import write
 from compactbio.errors import UserError
 from compactbio.kinds import KINDS
 from compactbio.settings.datasets import data_faults
+from compactbio.tasks.bioasq_yesno import read_dataset as read_yesno
 from compactbio.tasks.prepared import parse_definition
 from compactbio.tasks.pubmedqa import read_dataset as read_pubmedqa
 from compactbio.tasks.records import read_dataset
@@ -106,3 +107,33 @@ def test_pubmedqa_s_test_set_is_the_official_one(tmp_path: Path) -> None:
     write(tmp_path / "ori_pqal.json", json.dumps({"13": {"QUESTION": "Is it?"}}))
     with pytest.raises(UserError, match=r"ori_pqal\.json"):
         read_pubmedqa(parse_definition("x", PUBMEDQA, tmp_path))
+
+
+def test_yes_no_questions_of_bioasq_have_their_snippets_once(tmp_path: Path) -> None:
+    snippets = [{"text": "One."}, {"text": "Two. "}, {"text": "One."}]
+    question: dict[str, Any] = {
+        "id": "q1",
+        "type": "yesno",
+        "body": "Is it?",
+        "exact_answer": "Yes",
+        "snippets": snippets,
+    }
+    listed = {**question, "id": "q2", "exact_answer": ["no"], "snippets": []}
+    names = {"train": "train.json", "test": "test.json"}
+    for name in names.values():
+        write(tmp_path / name, json.dumps({"questions": [question, {**question, "id": "q3", "type": "list"}, listed]}))
+    definition = {**PUBMEDQA, "layout": "bioasq_yesno", "files": names, "labels": ["yes", "no"]}
+    prepared = read_yesno(parse_definition("x", definition, tmp_path))
+    train = {"document": ["q1", "q2"], "text": ["Is it?"] * 2, "pair": ["One. Two.", ""], "label": [0, 1]}
+    assert prepared.splits["train"] == {"id": [0, 1], **train}
+    counts = {"rows": 2, "labels": {"yes": 1, "no": 1}, "documents": 2, "other_questions": 1}
+    assert prepared.counts["test"] == counts
+    for change, message in (
+        ({"exact_answer": "perhaps"}, "question q1: unknown label 'perhaps'; known are yes, no"),
+        ({"body": None}, "question q1: body, or the text of a snippet, is no text"),
+        ({"snippets": ["One."]}, "question q1: body, or the text of a snippet, is no text"),
+        ({"type": "factoid"}, "holds no question of type yesno"),
+    ):
+        write(tmp_path / "test.json", json.dumps({"questions": [{**question, **change}]}))
+        with pytest.raises(UserError, match=message):
+            read_yesno(parse_definition("x", definition, tmp_path))

@@ -75,7 +75,7 @@ def test_faults_of_a_test_file(tmp_path: Path, rows: list, message: str) -> None
     [
         ("", "is empty"),
         ("{", "is not JSON"),
-        ("[]", "is not a BioASQ golden file"),
+        ("[]", "is not a BioASQ file of questions"),
         (json.dumps({"questions": [{"type": "factoid"}]}), "question 1: id or type is missing"),
         (json.dumps({"questions": [{"id": "a", "type": "yesno"}] * 2}), "question 2: id a occurs twice"),
         (json.dumps({"questions": [{"id": "cc", "type": "factoid"}]}), "cc has no exact_answer"),

@@ -43,6 +43,13 @@ KIND = Kind(
             splits=frozenset({"train", "test"}),
             counted=("rows", "documents"),
         ),
+        Layout(
+            name="bioasq_yesno",
+            reader="bioasq_yesno.read_dataset",
+            describes="yes/no questions of BioASQ's own files of training and golden answers, with their snippets.\n"
+            "files {train, [validation], test}, labels [yes, no]",
+            counted=("rows", "documents", "other_questions"),
+        ),
     ),
     columns={"id": "int32", "document": "string", "text": "string", "pair": "string", "label": "label"},
     leak=Leak("Test texts", (("document",), ("text", "pair"))),

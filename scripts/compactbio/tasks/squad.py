@@ -26,7 +26,7 @@ def read_bioasq(definition: Definition) -> Prepared:
     """
     splits, counts, inputs = _read_splits(definition, snippets=True)
     path = definition.file("golden")
-    questions = _read_golden_questions(path)
+    questions = read_questions(path)
     golden = [
         {"question_id": question["id"], "answers": _golden_answers(question, path)}
         for question in questions
@@ -156,8 +156,8 @@ def _rows(path: Path) -> list[tuple[str, str, str, dict[str, list[Any]]]]:
     return rows
 
 
-def _read_golden_questions(path: Path) -> list[dict[str, Any]]:
-    """Return the questions of a BioASQ golden file.
+def read_questions(path: Path) -> list[dict[str, Any]]:
+    """Return the questions of a BioASQ file, golden or of training.
 
     Raises:
         UserError: the file has another form, or a question lacks its id or type or shares its id.
@@ -165,7 +165,7 @@ def _read_golden_questions(path: Path) -> list[dict[str, Any]]:
     value = read_json_text(path)
     questions = value.get("questions") if isinstance(value, dict) else None
     if not isinstance(questions, list) or not questions:
-        raise UserError(f"{path} is not a BioASQ golden file: it must be an object with a list 'questions'")
+        raise UserError(f"{path} is not a BioASQ file of questions: it must be an object with a list 'questions'")
     seen: set[str] = set()
     for number, question in enumerate(questions, start=1):
         where = f"{path}, question {number}"
