@@ -21,19 +21,12 @@ WEIGHT_INDICES = tuple(f"{name}.index.json" for name in WEIGHT_FILES)  # where t
 FOREIGN_WEIGHTS = re.compile(r"tf_model\.h5|flax_model\.msgpack|.*\.ckpt.*\.index")  # of other libraries than PyTorch
 CONFIGURATIONS = ("config.json", "bert_config.json")  # the first one there is used; the second has the name of 2018
 OTHER_FILES = ("vocab.txt", "tokenizer.json", "tokenizer_config.json")
-TOKENIZER_FILES = (  # sets of files that make a tokenizer where there is neither vocab.txt nor tokenizer.json
-    ("vocab.json", "merges.txt"),
-    ("spm.model",),
-    ("spiece.model",),
-    ("sentencepiece.bpe.model",),
-    ("tokenizer.model",),
-)
-TOKENIZER_NOTES = ("special_tokens_map.json", "added_tokens.json")  # that go with these
+BYTE_LEVEL_FILES = ("vocab.json", "merges.txt")  # a tokenizer where there is neither vocab.txt nor tokenizer.json
+TOKENIZER_NOTES = ("special_tokens_map.json", "added_tokens.json")  # that go with them
 HUB_PATIENCE = Patience(tries=4, first_wait_seconds=3.0)  # the hub's client tries each request several times itself
 _PARTS = (re.compile(r"model-\d{5}-of-(\d{5})\.safetensors"), re.compile(r"pytorch_model-\d{5}-of-(\d{5})\.bin"))
 _KNOWN = {
-    *(*WEIGHT_FILES, *WEIGHT_INDICES, *CONFIGURATIONS, *OTHER_FILES, *TOKENIZER_NOTES),
-    *(name for files in TOKENIZER_FILES for name in files),
+    *(*WEIGHT_FILES, *WEIGHT_INDICES, *CONFIGURATIONS, *OTHER_FILES, *BYTE_LEVEL_FILES, *TOKENIZER_NOTES),
 }
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -88,8 +81,9 @@ def tokenizer_among(names: Iterable[str]) -> list[str]:
     found = [name for name in OTHER_FILES if name in there]
     if there & {"vocab.txt", "tokenizer.json"}:
         return found
-    needed = next((files for files in TOKENIZER_FILES if there.issuperset(files)), ())
-    return [*found, *needed, *(name for name in TOKENIZER_NOTES if name in there)] if needed else []
+    if not there.issuperset(BYTE_LEVEL_FILES):
+        return []
+    return [*found, *BYTE_LEVEL_FILES, *(name for name in TOKENIZER_NOTES if name in there)]
 
 
 def published_files(folder: Path) -> list[Path]:

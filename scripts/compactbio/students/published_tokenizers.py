@@ -43,7 +43,12 @@ def published_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 
     names = tokenizer_among(path.name for path in folder.iterdir())
     if not names:
-        raise UserError(f"{folder} holds no tokenizer: it needs tokenizer.json, or what one is made of")
+        # transformers 5 would make one of a SentencePiece model without the normalisation that the model holds
+        raise UserError(
+            f"{folder} holds no tokenizer that is read: tokenizer.json, vocab.txt, or vocab.json and merges.txt are "
+            "needed; of a SentencePiece model alone, a transformers below version 5 with sentencepiece makes "
+            "tokenizer.json by AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
+        )
     settings_file, stored = folder / "tokenizer_config.json", folder / "tokenizer.json"
     settings = read_json(settings_file, dict[str, Any]) if settings_file.is_file() else {}
     if not stored.is_file() and "vocab.txt" in names:
