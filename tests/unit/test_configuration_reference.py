@@ -62,7 +62,7 @@ def test_every_key_of_the_paper_is_on_the_page_with_its_value() -> None:
         assert {key for key in paper[block] if f"| `{key}` |" not in section} == set()
     assert "| `global_batch_size` |" not in page
     assert "| `optimisation.global_batch_size` | whole number from 1 | `192` |" in page
-    assert "| `KIND.epochs` | whole number from 1 | ner, qa: `5`; re: `3` |" in page
+    assert "| `KIND.epochs` | whole number from 1 | ner, qa: `5`; re: `3`; classification, multilabel: `10` |" in page
     assert "| `NAME.hub` | as `checkpoints.NAME.hub` |" in page
     assert "| `NAME.architecture` | `bert` or `distilbert` or `mobilebert`, needed |" in page
 

@@ -139,7 +139,8 @@ def test_a_run_that_is_not_compared_with_the_paper_says_nothing_of_it():
         for document in (task_document(task, here, NOTHING), summary_document(here, NOTHING)):
             text = to_markdown(document)
             assert "protocol" in text and "paper" not in text and "authors" not in text
-        assert "paper" in to_markdown(task_document(task, here, Assignment([], [], [], [elsewhere])))
+        beside = to_markdown(task_document(task, here, Assignment([], [], [], [elsewhere])))
+        assert ("paper" in beside) == bool(KINDS[task].paper_datasets)
 
 
 def test_a_kind_of_task_without_datasets_says_so():

@@ -38,7 +38,8 @@ def kind_of(name: object, key: str = "task") -> Kind:
 
 
 def scored_by(protocol: str) -> tuple[str, str]:
-    """Return which kinds of task have a protocol, by their short names, and which lack it, by their titles."""
+    """Return which kinds of task have a protocol, by short names, and which of the paper's lack it, by titles."""
     having = " and ".join(kind.short for kind in KINDS.values() if protocol in kind.protocol_names)
-    lacking = " and ".join(kind.title.lower() for kind in KINDS.values() if protocol not in kind.protocol_names)
+    papers = (kind for kind in KINDS.values() if kind.paper_datasets and protocol not in kind.protocol_names)
+    lacking = " and ".join(kind.title.lower() for kind in papers)
     return having, lacking

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.tasks.prepared import Definition, Prepared
-from compactbio.tasks.records import Rows, prepared
+from compactbio.tasks.records import TEXT, Rows, prepared
 from compactbio.tasks.texts import describe_neighbours, read_lines, read_text
 
 NO_LABEL = "NULL"
@@ -29,7 +29,7 @@ def read_dataset(definition: Definition) -> Prepared:
     Raises:
         UserError: a file is missing, has another number of sentences than its labels, or an unknown label.
     """
-    folders = definition.folder / "text", definition.folder / "labels"
+    folders = definition.folder / TEXT, definition.folder / "labels"
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder} is not a folder{describe_neighbours(folder)}. Correct {definition.key}.folder")
