@@ -88,6 +88,12 @@ def test_words_texts_and_pairs_are_cut_as_transformers_does(encoder):
     assert [feature.ids.tolist() for feature in made.features] == pairs["input_ids"]
     types = [np.arange(len(feature.ids)) >= feature.first_segment for feature in made.features]
     assert [row.astype(int).tolist() for row in types] == pairs["token_type_ids"]
+    rows = Rows({"text": TEXTS[::-1], "pair": TEXTS}, None)
+    both = task_kind("classification").make_features(
+        rows, [0] * len(TEXTS), tokenizer, {"max_length": 512}, has_answers=True
+    )
+    assert [feature.ids.tolist() for feature in both.features] == pairs["input_ids"]
+    assert [feature.first_segment for feature in both.features] == [feature.first_segment for feature in made.features]
     for feature, origin, text, answer in zip(made.features, made.origin, TEXTS, answers, strict=True):
         start, end = (int(feature.targets[name]) - origin.begin for name in ("start", "end"))
         found = text[origin.starts[start] : origin.ends[end]]
