@@ -1,6 +1,6 @@
 """Damaged inputs end every program in one line that names the file; those with a recorded digest are always noticed.
 
-The folder, its files and the ways to damage them are in helpers/damage.py. All programs run in this process.
+Folder and files are in helpers/programs_world.py, ways to damage them in damage.py. Programs run in this process.
 """
 
 from __future__ import annotations
@@ -9,14 +9,19 @@ import gzip
 import json
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from helpers import tasks
 from helpers.corpus import awkward_records, write_baseline
-from helpers.damage import BARE, PROGRAMS, damaged, damages, find, same_size, start, write_world
+from helpers.damage import Ended, damaged, damages, same_size, start
+from helpers.programs_world import BARE, PROGRAMS, find, write_world
 
+from hostile.table import Counts
+
+Faults = Callable[..., Iterator[tuple]]
 PROGRAM = "verify_results"  # reads everything each time: it gets the damage that no size tells, and lists several files
 
 
@@ -25,10 +30,32 @@ def world(tmp_path_factory) -> Path:
     return write_world(tmp_path_factory.mktemp("world"))
 
 
-def faults(
-    name: str, line: list, root: Path, path: Path, cases: Iterable[tuple[str, bytes]], *, guarded: bool
+def outcome(ended: Ended, *, one_line: bool, guarded: bool) -> str:
+    """Return what became of a program that read a damaged file."""
+    if ended.trace:
+        return "traceback"
+    if ended.code == 0:
+        return "silent" if guarded else "went on"
+    return "one line" if one_line else "not one line"
+
+
+@pytest.fixture
+def faults(counts: Counts) -> Faults:
+    return partial(find_faults, counts)
+
+
+def find_faults(
+    counts: Counts,
+    name: str,
+    line: list,
+    root: Path,
+    path: Path,
+    cases: Iterable[tuple[str, bytes]],
+    *,
+    guarded: bool,
 ) -> Iterator[tuple]:
     """Yield what is wrong with a program's end for each content of a file."""
+    kind = f"damaged file {'with' if guarded else 'without'} a recorded digest"
     whole = path.read_bytes()
     places = [path.name, *map(str, [path, *path.relative_to(root).parents][:5])]
     for what, content in cases:
@@ -37,12 +64,14 @@ def faults(
         with damaged(path, content):
             ended = start(name, line)
         one_line = name == PROGRAM or (len(ended.errors) == 1 and any(place in ended.errors[0] for place in places))
-        if ended.trace or (ended.code == 0 and guarded) or (ended.code != 0 and not one_line):
+        came = outcome(ended, one_line=one_line, guarded=guarded)
+        counts.add(kind, came)
+        if came not in ("one line", "went on"):
             yield name, path.name, what, ended
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_what_has_a_recorded_digest_is_noticed_and_the_rest_ends_in_one_line(world, name):
+def test_what_has_a_recorded_digest_is_noticed_and_the_rest_ends_in_one_line(world, name, faults):
     program, found = PROGRAMS[name], []
     for files, guarded in ((program.guarded, True), (program.others, False)):
         for file in files:
@@ -56,7 +85,7 @@ def test_what_has_a_recorded_digest_is_noticed_and_the_rest_ends_in_one_line(wor
 
 
 @pytest.mark.parametrize("name", BARE)
-def test_a_users_own_files_without_records_end_in_one_line(world, tmp_path, name):
+def test_a_users_own_files_without_records_end_in_one_line(world, tmp_path, name, faults):
     shutil.copytree(world, tmp_path / "world", symlinks=True)
     root, (records, files) = tmp_path / "world", BARE[name]
     for record in records:
@@ -75,7 +104,7 @@ def with_halves(content: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 @pytest.mark.parametrize("layout", ["gad", "json_lines", "chemprot", "bioasq", "tagged_words", "squad"])
-def test_benchmark_files_in_every_layout(tmp_path, layout):
+def test_benchmark_files_in_every_layout(tmp_path, layout, faults):
     sets = {
         "gad": (tasks.GAD, tasks.write_gad),
         "json_lines": (tasks.JSON_LINES, tasks.write_json_lines),
@@ -103,7 +132,7 @@ def write_squad(root: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["full", "reference"])
-def test_records_of_pubmed_with_numbers_and_characters_that_cannot_be(tmp_path, text):
+def test_records_of_pubmed_with_numbers_and_characters_that_cannot_be(tmp_path, text, faults):
     path = write_baseline(tmp_path / "pubmed26n0001.xml.gz", awkward_records(1, 6))
     xml = gzip.decompress(path.read_bytes())
     cases = [
