@@ -7,7 +7,6 @@ other pieces than the file, the log says so.
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,8 +121,10 @@ def published_digest(folder: Path) -> str:
 
 def is_bert_wordpiece(folder: Path) -> bool:
     """Return whether a folder's tokenizer.json is BERT's WordPiece, which has a digest of its own."""
-    stored: Any = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
-    return (stored.get("normalizer") or {}).get("type") == "BertNormalizer"
+    path = folder / "tokenizer.json"
+    stored = read_json(path, dict[str, Any])
+    with reading(path, "fetch or make its folder again"):
+        return (stored.get("normalizer") or {}).get("type") == "BertNormalizer"
 
 
 def _content(token: Any) -> str:
