@@ -112,8 +112,9 @@ def pretraining_run(config: dict[str, Any], name: str) -> PretrainingRun:
         "max_length": config["corpus"]["max_length"],
         "seed": config["pretraining"]["seed"],
         "quirks": pretraining_quirks(config, name),
-        "deterministic": config["run"]["deterministic"],
     }
+    if config["run"]["deterministic"]:
+        run["deterministic"] = True
     return deepcopy(run)
 
 
