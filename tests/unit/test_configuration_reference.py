@@ -64,7 +64,7 @@ def test_every_key_of_the_paper_is_on_the_page_with_its_value() -> None:
     assert "| `optimisation.global_batch_size` | whole number from 1 | `192` |" in page
     assert "| `KIND.epochs` | whole number from 1 | ner, qa: `5`; re: `3`; classification, multilabel: `10` |" in page
     assert "| `NAME.hub` | as `checkpoints.NAME.hub` |" in page
-    assert "| `NAME.architecture` | `bert` or `distilbert` or `mobilebert`, needed |" in page
+    assert "| `NAME.architecture` | `bert` or `distilbert` or `mobilebert` or `auto`, needed |" in page
 
 
 @pytest.mark.parametrize(
