@@ -57,7 +57,7 @@ def test_a_full_disk_locks_nothing(ready: Checkout) -> None:
     assert workflow.wait(timeout=600) != 0, ready.log("full.log")
     assert [job["JobState"] for job in jobs_of(FILLED)] == ["FAILED"] * 2
     log = ready.path("logs/pretrain_model", f"{FILLED}.log").read_text()
-    assert "the checkpoint of step 40 could not be written" in log and "free disk space or quota" in log
+    assert "the checkpoint of step 40 could not be written" in log and "has room (quota)" in log
     assert not list(ready.path("checkpoints/pretraining", FILLED).glob("*/stalled"))
     workflow = ready.start_workflow(*command, log="room.log")
     assert workflow.wait(timeout=600) == 0, ready.log("room.log")

@@ -54,13 +54,16 @@ def planned_architecture(name: str) -> Architecture:
     return PLANNED if name == AUTO else architecture_named(name)
 
 
-def architecture_in(configuration: Mapping[str, Any]) -> Architecture:
+def architecture_in(configuration: Mapping[str, Any], where: object = "config.json") -> Architecture:
     """Return the architecture that the content of a config.json is of, whether or not it has a file here.
 
     Raises:
-        UserError: it is no encoder that transformers has.
+        UserError: it is no encoder that transformers has; the file, `where`, is named.
     """
-    return ARCHITECTURES.get(configuration.get("model_type", "")) or any_encoder(configuration)
+    try:
+        return ARCHITECTURES.get(configuration.get("model_type", "")) or any_encoder(configuration)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
 
 
 def architecture_of(model: PreTrainedModel) -> Architecture:
@@ -69,10 +72,10 @@ def architecture_of(model: PreTrainedModel) -> Architecture:
     return ARCHITECTURES[name] if name in ARCHITECTURES else any_encoder(model.config.to_dict())
 
 
-def longest_sequence(configuration: Mapping[str, Any]) -> int:
+def longest_sequence(configuration: Mapping[str, Any], where: object = "config.json") -> int:
     """Return how many tokens a model takes at most, by the content of its config.json.
 
     Raises:
-        UserError: it is no encoder that transformers has.
+        UserError: it is no encoder that transformers has; the file, `where`, is named.
     """
-    return architecture_in(configuration).positions(configuration)
+    return architecture_in(configuration, where).positions(configuration)

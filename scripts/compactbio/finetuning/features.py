@@ -76,7 +76,7 @@ class PieceTokenizer:
         self.pad = pad
         configuration = _read_if_there(folder / "config.json")
         with reading(folder / "config.json", MODEL_AGAIN):
-            longest = int(longest_sequence(configuration)) if configuration else None
+            longest = int(longest_sequence(configuration, folder / "config.json")) if configuration else None
             self._limits["config.json, max_position_embeddings"] = longest
         self.folder = folder
 

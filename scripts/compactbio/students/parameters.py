@@ -51,7 +51,7 @@ def count_parameters(folder: Path) -> ParameterCounts:
     require_recorded(folder, ("config.json", *(path.name for path in weight_files(folder))))
     sizes = {name: math.prod(shape) for path in weight_files(folder) for name, shape in read_shapes(path).items()}
     configuration = read_json(folder / "config.json", dict[str, Any])
-    architecture = architecture_in(configuration)
+    architecture = architecture_in(configuration, folder / "config.json")
     parts: Counter[str] = Counter()
     for name, size in sizes.items():
         parts[architecture.part_of(name)] += size
