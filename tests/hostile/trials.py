@@ -15,6 +15,7 @@ from hostile.writers import Writer
 VOLATILE = {  # what two undisturbed runs differ in: times, and how often a training was started
     *("seconds", "gpu_hours", "finished", "started", "host", "job", "submissions", "tries", "seconds_per_step"),
     *("tokens_per_second", "sequences_per_second", "dateCreated", "datePublished", "startTime", "endTime", "pid"),
+    *("training.json", "metrics.jsonl"),  # their digests: they hold such times
 }
 AGAIN = "killed again"  # where its results were there already
 FULL = ("ENOSPC", "EDQUOT")

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from compactbio.errors import reading
+from compactbio.errors import reading, require_file
 from compactbio.files import replacing_file
+from compactbio.forms import LARGEST_TEXT
 from compactbio.provenance import require_written
 
 MEAN, BASELINE, PAIR = "mean", "baseline", "pair"  # kinds of estimates
@@ -87,6 +88,7 @@ def read_estimates(path: Path) -> list[Estimate]:
         UserError: the file is missing or is not of that form.
     """
     require_written(path)
+    require_file(path, LARGEST_TEXT)
     with reading(path, "run compare_models again"), path.open(encoding="utf-8", newline="") as stream:
         header, *rows = csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
         if tuple(header) != Estimate._fields:
