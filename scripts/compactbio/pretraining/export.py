@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
+from compactbio.architectures import architecture_named
+from compactbio.architectures.record import POOLER, Architecture
 from compactbio.card_texts import CARD
 from compactbio.digests import AGAIN
 from compactbio.errors import UserError
@@ -48,7 +50,7 @@ def export_model(
         )
     read_manifest(checkpoint, remake=f"remove training.json of {run['model']} and {AGAIN}")
     architecture = read_checkpoint(student)["architecture"]
-    weights = _student_weights(checkpoint, student)
+    weights = _student_weights(checkpoint, student, architecture_named(architecture))
     with replacing_folder(output) as folder:
         save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})  # as transformers writes it
         for name in ("config.json", *TOKENIZER_FILES):
@@ -61,14 +63,17 @@ def export_model(
         return manifest
 
 
-def _student_weights(checkpoint: Path, student: Path) -> dict[str, np.ndarray]:
+def _student_weights(checkpoint: Path, student: Path, architecture: Architecture) -> dict[str, np.ndarray]:
     """Return the weights of a training's student by the names that its folder has, read without torch.
+
+    A pooler is left out: no training has one, since its objectives read hidden states and the MLM head.
 
     Raises:
         UserError: the checkpoint lacks one, has others, or one has another shape.
     """
     arrays, tied = read_arrays(checkpoint)
     shapes = read_shapes(student / WEIGHTS)
+    shapes = {name: shape for name, shape in shapes.items() if architecture.part_of(name) != POOLER}
     weights = {}
     for name in shapes:
         stored = STUDENT_PREFIX + name
