@@ -53,7 +53,7 @@ CASES = {"bert": "ner", "distilbert": "re", "mobilebert": "qa"}  # every archite
 def golden(rows: dict[str, list]) -> list[dict[str, Any]]:
     """Return the answers of qa_rows as prepare_task writes them."""
     texts = {name: row["text"] for name, row in zip(rows["question_id"], rows["answers"], strict=True)}
-    return [{"question_id": name, "answers": answers} for name, answers in texts.items()]
+    return [{"question_id": name, "answers": [[text] for text in answers]} for name, answers in texts.items()]
 
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda name: f"{name}-{CASES[name]}")
