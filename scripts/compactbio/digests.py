@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from compactbio.errors import UserError, require_file
-from compactbio.temporaries import new_file
+from compactbio.temporaries import new_file, umask
 
 MEMORY = ".digests.json"
 AGAIN = "run the same snakemake command again"
@@ -224,7 +224,7 @@ def _remember(folder: Path, entries: dict[str, Any]) -> None:
             temporary = new_file(path)
             try:
                 temporary.write_text(json.dumps(known | entries), encoding="utf-8")
-                temporary.chmod(0o644)
+                temporary.chmod(0o666 & ~umask())
                 temporary.replace(path)
             finally:
                 temporary.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from compactbio.errors import UserError, require_file
 from compactbio.file_errors import writing
 from compactbio.forms import LARGEST_TEXT, parse_json, require_few, require_form, whole_characters
 from compactbio.locks import locked
-from compactbio.temporaries import new_file, new_folder
+from compactbio.temporaries import new_file, new_folder, umask
 
 MANIFEST = "manifest.json"
 LARGEST_YAML = 2**20  # bytes, which take the parser a minute; the paper's configuration has 2**15
@@ -93,7 +93,7 @@ def replacing_file(path: Path) -> Iterator[Path]:
         try:
             yield temporary
             _flush_to_disk(temporary)
-            temporary.chmod(0o666 & ~_umask())
+            temporary.chmod(0o666 & ~umask())
             temporary.replace(path)
         finally:
             with suppress(OSError):
@@ -126,7 +126,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 def _open_to_readers(folder: Path) -> None:
     """Give a finished folder the rights that the umask allows, and store its files."""
-    mask = _umask()
+    mask = umask()
     folder.chmod(0o777 & ~mask)
     for file in folder.rglob("*"):
         if file.is_file():
@@ -285,10 +285,3 @@ def _flush_to_disk(path: Path) -> None:
     """Ask the operating system to store a file before its name is changed."""
     with path.open("rb") as stream:
         os.fsync(stream.fileno())
-
-
-def _umask() -> int:
-    """Return the process's umask (reading it needs setting it)."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

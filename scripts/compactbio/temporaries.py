@@ -170,3 +170,10 @@ def _state_and_start(process: int) -> tuple[str, str]:
         facts = text.rpartition(")")[2].split()
         return facts[0], facts[19]
     return "", _UNKNOWN
+
+
+def umask() -> int:
+    """Return the process's umask (reading it needs setting it)."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -137,7 +137,7 @@ def test_a_submit_command_gets_what_a_rule_asks_for(
     profile = yaml.safe_load((ROOT / "profiles" / "generic" / "config.yaml").read_text(encoding="utf-8"))
     if scheduler == "LSF":  # what docs/clusters.md says to write instead
         page = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
-        [block] = re.findall(r"```\n(cluster-generic-submit-cmd:.*?)```", page, re.DOTALL)
+        [block] = re.findall(r"```(?:yaml)?\n(cluster-generic-submit-cmd:.*?)```", page, re.DOTALL)
         profile |= yaml.safe_load(block)
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "config.yaml").write_text(yaml.safe_dump(profile), encoding="utf-8")

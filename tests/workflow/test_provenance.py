@@ -78,8 +78,9 @@ def test_cards_and_citations_are_of_this_run(finished_miniature) -> None:
     assert "miniature_datasets" in (reporting / "citations.md").read_text()
 
 
-def test_a_model_could_be_published(finished_miniature) -> None:
+def test_a_model_of_generated_data_is_not_published(finished_miniature) -> None:
     options = ["--model", "DistilBioBERT", "--repository", "me/tiny", "--results", str(RESULTS)]
     done = start(finished_miniature, "publish_model", *options)
-    assert done.returncode == 0, done.stderr
-    assert "dry run: nothing was sent to me/tiny" in done.stderr
+    assert done.returncode == 1
+    assert "is no model to publish. Generated data: " in done.stderr
+    assert "Traceback" not in done.stderr
