@@ -36,11 +36,13 @@ demo: $(INSTALLED)  ## the whole workflow in miniature; ends with what came out 
 	python scripts/show_outcome.py --configfile config/demo.yaml \
 		--report "snakemake --report report.html --configfile config/demo.yaml"
 
-test: $(INSTALLED) lint  ## lint and every test
-	pytest
+test: $(INSTALLED) lint  ## lint and every test: those of functions side by side, then those that start programs
+	pytest -n auto $(FUNCTIONS)
+	pytest tests/gpu tests/hostile tests/programs tests/workflow tests/cluster
 
+FUNCTIONS := tests/unit tests/properties tests/reference
 test-fast: $(INSTALLED)  ## the tests of functions, which start no program: side by side, a minute or two
-	pytest -n auto -m "not slow" tests/unit tests/properties tests/reference
+	pytest -n auto -m "not slow" $(FUNCTIONS)
 
 test-gpu:  ## the tests on this machine's GPU: the checkout, torch, transformers, accelerate and pytest are enough
 	python3 -m pytest -m gpu tests/gpu
