@@ -1,0 +1,53 @@
+"""Shapes of models and checkpoints are checked before anything starts, by the sizes that each architecture has."""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from helpers.configurations import read
+
+from compactbio.architectures import ARCHITECTURES
+from compactbio.errors import UserError
+from compactbio.settings.load import load_settings, merge
+from compactbio.settings.shapes import shape_faults, sizes_of
+
+
+def paper(**changes: object) -> dict:
+    return merge(read(), changes)
+
+
+@pytest.mark.parametrize("architecture", list(ARCHITECTURES))
+def test_shapes_are_checked_by_the_numbers_that_transformers_has(architecture: str) -> None:
+    transformers = pytest.importorskip("transformers")
+    usual = transformers.AutoConfig.for_model(architecture)
+    record = ARCHITECTURES[architecture]
+    assert {key: getattr(usual, key) for key in record.usual} == record.usual
+    assert {getattr(record.sizes, size.name) for size in fields(record.sizes)} <= set(record.usual)
+    assert {key: type(getattr(usual, key)) for key in record.shape}
+
+
+def test_a_shape_of_another_architecture() -> None:
+    assert list(shape_faults("x", "distilbert", {"dim": 120, "n_heads": 12}, 256)) == []
+    assert "x.dim: 100 cannot be split" in next(shape_faults("x", "distilbert", {"dim": 100}, 256))
+    wide = {"hidden_size": 510}  # MobileBERT's attention has the width of its bottleneck
+    assert list(shape_faults("x", "mobilebert", wide, 256)) == []
+    wide["use_bottleneck"] = False
+    assert "x.hidden_size: 510 cannot be split" in next(shape_faults("x", "mobilebert", wide, 256))
+
+
+def test_the_shape_of_an_own_checkpoint_is_read_from_its_folder(tmp_path: Path) -> None:
+    """So that layers are checked before anything starts; without a folder to read they are checked when it is there."""
+    own = {"source": "path", "path": str(tmp_path), "architecture": "bert", "tokenizer": "cased"}
+    student = {"teacher": "own", "student": {"teacher_layers": [0, 5]}, "objective": [{"term": "mlm", "weight": 1.0}]}
+    change = {"checkpoints": {"own": own}, "models": {"DistilBioBERT": student}}
+    assert sizes_of(load_settings(paper(**change)), "own") is None
+    (tmp_path / "config.json").write_text("no JSON")
+    assert sizes_of(load_settings(paper(**change)), "own") is None
+    shape = {"num_hidden_layers": 4, "hidden_size": 64, "num_attention_heads": 4, "hidden_act": "gelu"}
+    (tmp_path / "config.json").write_text(json.dumps(shape))
+    with pytest.raises(UserError, match=r"DistilBioBERT\.student\.teacher_layers: \[5\] beyond the teacher's 4"):
+        load_settings(paper(**change))
+    own["shape"] = {"num_hidden_layers": 6, "hidden_size": 64, "num_attention_heads": 4}
+    sizes = sizes_of(load_settings(paper(**change)), "own")  # what is stated is compared when it is read
+    assert sizes is not None and (sizes.layers, sizes.heads) == (6, 4)
