@@ -24,6 +24,7 @@ from compactbio.terms.objective import read_objective
 from compactbio.training.checkpoints import CheckpointFolder, read_arrays
 from compactbio.training.optimizer_settings import OptimizerSettings
 from compactbio.training.optimizers import build_optimizer
+from compactbio.training.submissions import Submissions
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
@@ -95,6 +96,18 @@ def test_the_export_is_read_by_the_auto_classes_with_the_trained_weights(finishe
     assert "f" * 64 in card
     assert "| mlm | 1.0 | - |" in card
     assert (folder / "metrics.jsonl").read_bytes() == (folder / "checkpoints" / "metrics.jsonl").read_bytes()
+
+
+def test_a_card_says_what_the_devices_chose_for_half_precision(finished, monkeypatch):
+    folder, _ = finished
+    submissions = Submissions(folder / "checkpoints")
+    for precision in ("bf16", "fp16"):  # on another node, which has no bf16
+        submissions.begin(step=0, seconds=0.0)
+        submissions.note(precision=precision)
+    run = yaml.safe_load((folder / "run.yaml").read_text())
+    run["optimisation"]["precision"] = "half"
+    (folder / "run.yaml").write_text(yaml.safe_dump(run))
+    assert "| precision | half: bf16, fp16 |" in (export(folder, monkeypatch) / "README.md").read_text()
 
 
 def test_a_model_of_generated_data_says_so(finished, monkeypatch):

@@ -23,6 +23,7 @@ from compactbio.students.tokenizers import TOKENIZER_FILES
 from compactbio.students.weights import WEIGHTS, read_shapes
 from compactbio.training.checkpoints import read_arrays
 from compactbio.training.progress import read_metrics
+from compactbio.training.submissions import Submissions
 
 STUDENT_PREFIX = "student."  # of the student's weights among those of the training step
 
@@ -59,7 +60,7 @@ def export_model(
         origin = {"source": "train", "model": run["model"], "fingerprint": training["fingerprint"]}
         origin |= {"generated": notice} if notice else {}
         manifest = write_facts(folder, architecture, mlm_head=True, origin=origin)
-        write_text(folder / CARD, pretrained_card(run, training, notice))
+        write_text(folder / CARD, pretrained_card(run, training, Submissions(checkpoint.parent).all, notice))
         return manifest
 
 

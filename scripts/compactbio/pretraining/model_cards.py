@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from compactbio.card_texts import card, facts_table, program, tags
 from compactbio.pretraining.training_record import TrainingRecord
+from compactbio.provenance import Submission
 from compactbio.settings.runs import PretrainingRun
 
 MASKED_LM = "masked-language-modelling"
@@ -19,7 +21,9 @@ for found in fill(f"A sentence with a {fill.tokenizer.mask_token} in it."):
 """
 
 
-def pretrained_card(run: PretrainingRun, training: TrainingRecord, notice: str = "") -> str:
+def pretrained_card(
+    run: PretrainingRun, training: TrainingRecord, submissions: Sequence[Submission], notice: str = ""
+) -> str:
     """Return the README.md of an exported model, under the notice where the data call for one.
 
     It says what the run file and the training say, neither of which knows the corpus; the full card knows more.
@@ -29,11 +33,11 @@ def pretrained_card(run: PretrainingRun, training: TrainingRecord, notice: str =
         "Language, corpus and licence are not known to this card; `reporting/model_cards/"
         f"{run['model']}.md` of the results that it is a part of says what is known of them."
     )
-    return card(front, run["model"], notice, [*pretrained_parts(run, training), rest])
+    return card(front, run["model"], notice, [*pretrained_parts(run, training, submissions), rest])
 
 
-def pretrained_parts(run: PretrainingRun, training: TrainingRecord) -> list[str]:
-    """Return what the card and the full card have in common."""
+def pretrained_parts(run: PretrainingRun, training: TrainingRecord, submissions: Sequence[Submission]) -> list[str]:
+    """Return what the card and the full card have in common; `submissions` are those of the training."""
     terms = "\n".join(f"| {entry['term']} | {entry['weight']} | {_rest(entry)} |" for entry in run["objective"])
     switches = "\n".join(f"| {name} | {value} |" for name, value in run.get("quirks", {}).items())
     teacher = run.get("teacher")
@@ -42,14 +46,14 @@ def pretrained_parts(run: PretrainingRun, training: TrainingRecord) -> list[str]
     return [
         f"A masked language model, {how}, from {_student(run)}.",
         program(_PROGRAM),
-        facts_table(_facts(run, training)),
+        facts_table(_facts(run, training, submissions)),
         f"| term of the objective | weight | settings |\n|---|---|---|\n{terms}",
         "Switches of the workflow's configuration (its page on deviations says what each value means):\n\n"
         f"| switch | value |\n|---|---|\n{switches}",
     ]
 
 
-def _facts(run: PretrainingRun, training: TrainingRecord) -> dict[str, Any]:
+def _facts(run: PretrainingRun, training: TrainingRecord, submissions: Sequence[Submission]) -> dict[str, Any]:
     """Return the facts of a training by their names."""
     optimisation = run["optimisation"]
     return {
@@ -62,12 +66,18 @@ def _facts(run: PretrainingRun, training: TrainingRecord) -> dict[str, Any]:
         "warm-up steps": f"{optimisation['warmup_steps']:,}",
         "optimizer": _optimizer(run),
         "weight decay": optimisation["weight_decay"],
-        "precision": optimisation["precision"],
+        "precision": _precision(optimisation["precision"], submissions),
         "masked tokens": f"{run['masked_fraction']:.0%}",
         "seed": run["seed"],
         "loss, first and last logged": f"{_number(training['loss_first'])}, {_number(training['loss_last'])}",
         "fingerprint": training["fingerprint"],
     }
+
+
+def _precision(asked: str, submissions: Sequence[Submission]) -> str:
+    """Return the precision; where the devices chose it, also what they chose."""
+    found = sorted({one["precision"] for one in submissions if "precision" in one})
+    return asked if found in ([], [asked]) else f"{asked}: {', '.join(found)}"
 
 
 def _student(run: PretrainingRun) -> str:

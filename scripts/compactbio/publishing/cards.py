@@ -58,11 +58,11 @@ def full_card(
         parts = [_fetched(results, name, inputs)]
         training = f"Not known here.{_own_page(inputs)}"
     else:
-        parts = pretrained_parts(run, read_training_record(made.training))
+        provenance = read_provenance(made.provenance)
+        parts = pretrained_parts(run, read_training_record(made.training), provenance.get("submissions", []))
         if name in PAPER_MODELS and config["reporting"]["compare_with_paper"]:
             parts.insert(1, _REPLICATED)
         training = _training_data(results, run, config)
-        provenance = read_provenance(made.provenance)
         cost, record = _cost(provenance), _provenance(provenance)
     training += f"\n\nLanguage: {', '.join(languages) or 'not stated'}."
     sections = {
