@@ -8,6 +8,7 @@ from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from helpers.encoders import ENCODERS, SIZES, publish, sentences
@@ -29,7 +30,7 @@ from compactbio.finetuning.model.task_step import TaskStep
 from compactbio.finetuning.packed.batching import training_batches
 from compactbio.kinds import KINDS
 from compactbio.reporting.efficiency.encoders import count_flops, peak_memory
-from compactbio.reporting.efficiency.onnx_files import OnnxModel, check_agreement, export_onnx
+from compactbio.reporting.efficiency.onnx_files import OnnxModel, check_agreement, export_onnx, quantise
 from compactbio.students.checkpoints import import_checkpoint, read_checkpoint
 from compactbio.students.models import load_encoder, load_masked_lm
 from compactbio.students.parameters import count_parameters
@@ -148,6 +149,11 @@ def test_operations_memory_and_the_export_are_measured(encoder, tmp_path):
     export_onnx(step, tmp_path / "model.onnx")
     model = OnnxModel(tmp_path / "model.onnx", 1)
     assert check_agreement(step, model, features, tokenizer.pad, encoder.name) < 1e-5
+    quantise(tmp_path / "model.onnx", tmp_path / "int8.onnx")
+    weights = onnx.load(tmp_path / "int8.onnx").graph.initializer
+    matrices = [weight for weight in weights if len(weight.dims) == 2 and min(weight.dims) >= 8]
+    assert {weight.data_type for weight in matrices} <= {onnx.TensorProto.INT8, onnx.TensorProto.UINT8}
+    assert len(matrices) > 7  # also of layers that share them
 
 
 @pytest.mark.parametrize("task", ["ner", "re", "qa"])

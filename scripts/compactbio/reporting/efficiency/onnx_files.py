@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from torch import Tensor, nn
@@ -75,9 +76,29 @@ def quantise(source: Path, path: Path) -> None:
     level = root.level
     root.setLevel(logging.ERROR)  # it would advise to simplify the graph first, which changes nothing here
     try:
-        quantize_dynamic(source, path, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
+        quantize_dynamic(
+            _weights_read_directly(source), path, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8
+        )
     finally:
         root.setLevel(level)
+
+
+def _weights_read_directly(source: Path) -> onnx.ModelProto:
+    """Return the model of a file without the copies by which layers that share their weights, as ALBERT's, read them.
+
+    The exporter writes equal weights once, and a node `Identity` for each other place; the quantiser takes weights
+    themselves only, and would leave these products in fp32.
+    """
+    model = onnx.load(source)
+    weights = {weight.name for weight in model.graph.initializer}
+    copies = [node for node in model.graph.node if node.op_type == "Identity" and node.input[0] in weights]
+    read = {node.output[0]: node.input[0] for node in copies}
+    for node in copies:
+        model.graph.node.remove(node)
+    for node in model.graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = read.get(name, name)
+    return model
 
 
 @cache
