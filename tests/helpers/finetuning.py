@@ -16,6 +16,14 @@ WORDS = ["alpha", "beta", "gamma", "delta", "is", "in", "of", "the", "who", "bin
 PIECES = ["flu", "##x", "##y", "ab", "##c", "##d", "##e", "@", "$", "disease", "-", ".", "?", ",", "(", ")"]
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *PIECES]
 NER_LABELS = ["O", "B", "I"]
+SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+SHAPES: dict[str, dict[str, Any]] = {
+    "bert": {**SMALL, "intermediate_size": 64},
+    "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64},
+    "electra": {**SMALL, "intermediate_size": 64, "embedding_size": 16},
+    "mobilebert": {**SMALL, "intermediate_size": 32, "embedding_size": 32, "intra_bottleneck_size": 32},
+    "roberta": {**SMALL, "intermediate_size": 64, "type_vocab_size": 1, "pad_token_id": 0},  # that of VOCABULARY
+}
 
 
 def write_tokenizer(folder: Path, *, model_max_length: int = 64) -> None:
@@ -36,26 +44,9 @@ def write_model(folder: Path, *, architecture: str = "bert", masked_lm: bool = F
 
     torch.manual_seed(seed)
     size = {"vocab_size": len(VOCABULARY), "max_position_embeddings": 64}
-    if architecture == "distilbert":
-        config = transformers.DistilBertConfig(dim=32, n_layers=2, n_heads=2, hidden_dim=64, **size)
-        kinds = (transformers.DistilBertModel, transformers.DistilBertForMaskedLM)
-    elif architecture == "mobilebert":
-        config = transformers.MobileBertConfig(
-            hidden_size=32,
-            embedding_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            intermediate_size=32,
-            intra_bottleneck_size=32,
-            **size,
-        )
-        kinds = (transformers.MobileBertModel, transformers.MobileBertForMaskedLM)
-    else:
-        config = transformers.BertConfig(
-            hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, **size
-        )
-        kinds = (transformers.BertModel, transformers.BertForMaskedLM)
-    kinds[masked_lm](config).save_pretrained(folder)
+    config = transformers.AutoConfig.for_model(architecture, **SHAPES[architecture] | size)
+    kind = transformers.AutoModelForMaskedLM if masked_lm else transformers.AutoModel
+    kind.from_config(config).save_pretrained(folder)
     write_tokenizer(folder)
     return folder
 

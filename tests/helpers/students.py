@@ -31,6 +31,14 @@ SHAPES: dict[str, dict[str, Any]] = {
         "max_position_embeddings": 64,
     },
     "distilbert": {"dim": 32, "n_layers": 4, "n_heads": 2, "hidden_dim": 48, "max_position_embeddings": 64},
+    "electra": {
+        "hidden_size": 32,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 2,
+        "intermediate_size": 48,
+        "embedding_size": 16,
+        "max_position_embeddings": 64,
+    },
     "mobilebert": {
         "hidden_size": 32,
         "num_hidden_layers": 4,
@@ -39,6 +47,15 @@ SHAPES: dict[str, dict[str, Any]] = {
         "embedding_size": 16,
         "intra_bottleneck_size": 16,
         "max_position_embeddings": 64,
+    },
+    "roberta": {
+        "hidden_size": 32,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 2,
+        "intermediate_size": 48,
+        "max_position_embeddings": 66,
+        "type_vocab_size": 1,
+        "pad_token_id": 0,  # that of VOCABULARY
     },
 }
 

@@ -1,4 +1,4 @@
-"""Encoders without a file in architectures/: what is made of published folders equals transformers' own of them."""
+"""Encoders with tokenizers of any kind, with and without a file in architectures/: all equals transformers' own."""
 
 from __future__ import annotations
 
@@ -170,13 +170,19 @@ def test_a_step_and_predictions_are_those_of_a_plain_model(encoder, task):
     else:
         answers = [{"text": [words[0]], "answer_start": [0]} for words in some]
         features = context_windows(["which gene ?"] * 6, TEXTS[:6], answers, tokenizer, 64, 8).features
-    # nothing is packed or cut, as in a run
+    # as in a run: without a file in architectures/ nothing is packed or cut
     step = TaskStep(load_task_model(encoder.made, task, labels, seed=5), task).eval()
-    assert not step.architecture.packs
+    packs = step.architecture.packs
+    assert packs == (encoder.name in ARCHITECTURES)
+    if packs:
+        step.take_packed(64)
     predicted = predict_logits(
         step, features, tokenizer.pad, SimpleNamespace(device=torch.device("cpu"), autocast=torch.no_grad)
     )
-    seen = SeenEmbeddings(step.model, features, tokenizer.pad, None)
+    seen = SeenEmbeddings(step.model, features, tokenizer.pad, (lambda step: 1.0) if packs else None)
+    words = next(
+        name for name, value in step.model.named_parameters() if value is step.model.get_input_embeddings().weight
+    )
     (batch,) = training_batches(
         seen.translate(features),
         KINDS[task].denominator,
@@ -185,8 +191,9 @@ def test_a_step_and_predictions_are_those_of_a_plain_model(encoder, task):
         seed=1,
         pad=seen.pad,
         token_types=step.token_types,
-        heads=None,
+        heads=SIZES["num_attention_heads"] if packs else None,
     )(1)
+    assert ("packing" in batch.tensors) == packs
     loss = step(batch.tensors, batch.counts)
     loss.backward()
     mine = {name: value.grad for name, value in step.model.named_parameters()}
@@ -210,7 +217,8 @@ def test_a_step_and_predictions_are_those_of_a_plain_model(encoder, task):
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
     for name, value in plain.named_parameters():
         if value.grad is not None:
-            torch.testing.assert_close(mine[name], value.grad, rtol=1e-4, atol=1e-6)
+            expected = value.grad[seen.rows] if name == words else value.grad
+            torch.testing.assert_close(mine[name], expected, rtol=1e-4, atol=1e-6)
 
 
 @torch.no_grad()
@@ -256,18 +264,23 @@ def test_the_pooler_stays_beside_the_head(tmp_path):
         (lambda folder, config: config.update(model_type="t5"), "no encoder of architecture 't5'"),
         (lambda folder, config: config.pop("model_type"), "name the architecture"),
         (lambda folder, config: config.update(vocab_size=40), "vocab_size 40, its tokenizer has"),
-        (lambda folder, config: config.update(hidden_size=64), "another shape than config.json asks for"),
+        (lambda folder, config: config.update(hidden_size=64), "config.json asks for"),
         (lambda folder, config: config.update(pad_token_id=5), "pads with id 5, its tokenizer with"),
-        (lambda folder, config: (folder / "vocab.json").unlink(), "holds no tokenizer.*SentencePiece"),
+        (
+            lambda folder, config: [
+                (folder / name).unlink(missing_ok=True) for name in ("vocab.json", "tokenizer.json")
+            ],
+            "holds no tokenizer.*SentencePiece",
+        ),
         (
             lambda folder, config: (folder / "model.safetensors").rename(folder / "tf_model.h5"),
             r"tf_model.h5 is of another library.*from_tf=True",
         ),
     ],
 )
-def test_what_would_be_wrong_is_refused_by_name(tmp_path, roberta, change, message):
+def test_what_would_be_wrong_is_refused_by_name(tmp_path, right, change, message):
     source = tmp_path / "published"
-    shutil.copytree(roberta, source)
+    shutil.copytree(right, source)
     configuration = json.loads((source / "config.json").read_text())
     change(source, configuration)
     (source / "config.json").write_text(json.dumps(configuration))
@@ -275,10 +288,10 @@ def test_what_would_be_wrong_is_refused_by_name(tmp_path, roberta, change, messa
         imported(source, tmp_path / "made")
 
 
-@pytest.fixture(scope="module")
-def roberta(tmp_path_factory):
+@pytest.fixture(scope="module", params=["roberta", "xlm-roberta"])  # with a file in architectures/, and without
+def right(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("refused") / "published"
-    publish(folder, "roberta")
+    publish(folder, request.param)
     return folder
 
 

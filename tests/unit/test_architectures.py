@@ -13,7 +13,7 @@ import pytest
 import torch
 from helpers.students import SHAPES, random_model
 from torch import nn
-from transformers import AutoConfig
+from transformers import AutoConfig, AutoModel
 
 from compactbio.architectures import ARCHITECTURES, architecture_named, architecture_of, longest_sequence
 from compactbio.architectures.record import COMMON_SIZES, EMBEDDINGS, HEAD, LAYERS, POOLER
@@ -65,7 +65,7 @@ def test_a_record_is_of_the_architecture_that_transformers_has(record) -> None:
     assert set(record.dropouts) <= set(record.shape) and all(hasattr(usual, key) for key in record.shape)
     common = record.common_names(record.usual)
     assert {key: getattr(usual, key) for key in vars(COMMON_SIZES).values()}.items() <= common.items()
-    assert longest_sequence(usual.to_dict()) == usual.max_position_embeddings - record.first_position
+    assert longest_sequence(usual.to_dict()) == usual.max_position_embeddings - record.first_position(usual.to_dict())
 
 
 @RECORDS
@@ -110,13 +110,14 @@ def test_the_head_of_chosen_rows_is_the_head(record) -> None:
 def test_token_types_positions_and_borders_are_as_the_record_says(record) -> None:
     model = random_model(record.name, "AutoModel")
     ids = torch.arange(5, 15)[None]
-    places = record.position_ids(torch.arange(10)[None])
+    ids_of = record.position_ids(model)
+    places = ids_of.packed(torch.arange(10)[None])
     expected = model(input_ids=ids).last_hidden_state
     torch.testing.assert_close(model(input_ids=ids, position_ids=places).last_hidden_state, expected)
     if record.token_types:
         assert not torch.allclose(model(input_ids=ids, token_type_ids=torch.ones_like(ids)).last_hidden_state, expected)
     else:
-        assert "token_type_embeddings" not in "".join(model.state_dict())
+        assert all(len(w) == 1 for name, w in model.state_dict().items() if "token_type_embeddings" in name)
     # one behind the other in a row, embeddings are those of the sequences alone
     embeddings, borders = model.base_model.embeddings, record.borders(model, 64)
     row = torch.cat([ids, ids.flip(1)], dim=1)
@@ -126,11 +127,30 @@ def test_token_types_positions_and_borders_are_as_the_record_says(record) -> Non
         padded = [torch.cat([part, torch.zeros_like(part)], dim=1) for part in row.split(10, dim=1)]
         separate = torch.cat([embeddings(input_ids=part)[:, :10] for part in padded], dim=1)
         borders.positions = positions
-    together = embeddings(input_ids=row, position_ids=record.position_ids(positions))
+    together = embeddings(input_ids=row, position_ids=ids_of.packed(positions))
     torch.testing.assert_close(together, separate)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("padding", [0, 1, 5])
+def test_positions_begin_behind_padding_s_and_padded_ones_are_transformers_own(padding) -> None:
+    configuration = AutoConfig.for_model("roberta", **SHAPES["roberta"] | {"pad_token_id": padding}, vocab_size=50)
+    model = AutoModel.from_config(configuration).eval()
+    position_ids = architecture_of(model).position_ids(model)
+    assert longest_sequence(configuration.to_dict()) == 66 - (padding + 1)
+    lengths = torch.tensor([12, 7, 1])
+    real = torch.arange(12) < lengths[:, None]
+    ids = torch.arange(10, 46).view(3, 12).masked_fill(~real, padding)
+    made = position_ids.padded(ids, real)
+    assert torch.equal(made, model.embeddings.create_position_ids_from_input_ids(ids, padding))
+    assert torch.equal(position_ids.padded(ids[:1], None), made[:1])
+    # a token that was drawn in place of a masked one may be padding's, and moves nothing
+    assert torch.equal(position_ids.padded(ids.index_fill(1, torch.tensor(3), padding), real), made)
+    row = position_ids.packed(torch.cat([torch.arange(length) for length in lengths])[None])
+    assert torch.equal(row[0], made[real])
+
+
 def test_another_architecture_is_refused_with_the_choice() -> None:
-    with pytest.raises(UserError, match="'roberta' is not supported: choose bert, distilbert"):
-        architecture_named("roberta")
+    with pytest.raises(UserError, match="'longformer' is not supported: choose bert, distilbert"):
+        architecture_named("longformer")
     assert set(SHAPES) == set(ARCHITECTURES)

@@ -20,6 +20,7 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 from compactbio.errors import UserError
 from compactbio.files import read_manifest
 from compactbio.students.checkpoints import import_checkpoint
+from compactbio.students.models import load_masked_lm
 
 IDS = torch.tensor([[2, 7, 8, 4, 9, 3], [2, 30, 31, 32, 33, 3]])
 ORIGIN = {"source": "path", "path": "x"}
@@ -32,7 +33,9 @@ def imported(source, output, architecture="bert", **changes):
 @pytest.mark.parametrize("architecture", SHAPES)
 @torch.no_grad()
 def test_pickled_weights_with_old_names_compute_the_same(tmp_path, architecture):
-    model = random_model(architecture)  # BERT's and MobileBERT's with pooler and next-sentence head
+    # BERT's and MobileBERT's with pooler and next-sentence head, ELECTRA's without the head of a discriminator
+    kinds = {"electra": "AutoModelForMaskedLM"}
+    model = random_model(architecture, kinds.get(architecture, "AutoModelForPreTraining"))
     source = write_published(tmp_path / "published", model, weights=old_names(model.state_dict()))
     manifest = imported(source, tmp_path / "out", architecture)
     assert manifest["kind"] == "checkpoint" and manifest["mlm_head"] is True
@@ -60,6 +63,18 @@ def test_an_encoder_saved_alone_has_no_head(tmp_path, architecture):
     encoder = AutoModel.from_pretrained(tmp_path / "out").eval()
     torch.testing.assert_close(encoder(input_ids=IDS).last_hidden_state, model(input_ids=IDS).last_hidden_state)
     assert json.loads((tmp_path / "out" / "config.json").read_text())["architectures"] == [type(model).__name__]
+
+
+def test_a_discriminator_has_no_head_for_words(tmp_path, caplog):
+    caplog.set_level("INFO")
+    source = write_published(tmp_path / "published", random_model("electra", "AutoModelForPreTraining"))
+    assert imported(source, tmp_path / "out", "electra")["mlm_head"] is False
+    assert "4 tensors of other heads left out, for example discriminator_predictions" in caplog.text
+    with pytest.raises(UserError, match=r"no masked-language-model head .*cannot be a teacher of logits"):
+        load_masked_lm(tmp_path / "out")
+    model = load_masked_lm(tmp_path / "out", head=False)  # of hidden states and attention it can
+    expected = AutoModel.from_pretrained(tmp_path / "out").eval()(input_ids=IDS).last_hidden_state
+    torch.testing.assert_close(model.base_model(input_ids=IDS).last_hidden_state, expected)
 
 
 def test_half_precision_tied_copies_and_parallel_wrappers(tmp_path, caplog):

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from helpers.configurations import CONFIG
 
+from compactbio.architectures import ARCHITECTURES
 from compactbio.settings.load import read_configuration
 from compactbio.settings.reference import configuration_reference, form_in_words, keys_of
 from compactbio.settings.schema import whole_schema
@@ -64,7 +65,8 @@ def test_every_key_of_the_paper_is_on_the_page_with_its_value() -> None:
     assert "| `optimisation.global_batch_size` | whole number from 1 | `192` |" in page
     assert "| `KIND.epochs` | whole number from 1 | ner, qa: `5`; re: `3`; classification, multilabel: `10` |" in page
     assert "| `NAME.hub` | as `checkpoints.NAME.hub` |" in page
-    assert "| `NAME.architecture` | `bert` or `distilbert` or `mobilebert` or `auto`, needed |" in page
+    architectures = " or ".join(f"`{name}`" for name in (*ARCHITECTURES, "auto"))
+    assert f"| `NAME.architecture` | {architectures}, needed |" in page
 
 
 @pytest.mark.parametrize(

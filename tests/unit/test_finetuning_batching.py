@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from helpers.finetuning import NER_LABELS, VOCABULARY, write_model
+from helpers.finetuning import NER_LABELS, SHAPES, VOCABULARY, write_model
 
 from compactbio.finetuning.features import Feature
 from compactbio.finetuning.kinds import ner, task_kind
@@ -48,7 +48,7 @@ def random_features(count: int, task: str, seed: int = 0) -> list[Feature]:
     return features
 
 
-def batches_of(features, task, seed=3, layout="padded", class_weights=None):
+def batches_of(features, task, seed=3, layout="padded", class_weights=None, token_types=True):
     shapes = None
     if layout in ("kernel", "rows"):
         shapes = plan_shapes(
@@ -56,7 +56,7 @@ def batches_of(features, task, seed=3, layout="padded", class_weights=None):
             kernel=MASKED if layout == "kernel" else None,
             batch_size=8,
             pad=0,
-            token_types=True,
+            token_types=token_types,
         )
     return training_batches(
         features,
@@ -65,7 +65,7 @@ def batches_of(features, task, seed=3, layout="padded", class_weights=None):
         batch_size=8,
         seed=seed,
         pad=0,
-        token_types=True,
+        token_types=token_types,
         heads=2 if layout == "grouped" else None,
         shapes=shapes,
     )
@@ -151,7 +151,7 @@ def model_folder(tmp_path_factory):
     return write_model(tmp_path_factory.mktemp("model") / "bert", masked_lm=True)
 
 
-@pytest.mark.parametrize("architecture", ["bert", "distilbert", "mobilebert"])
+@pytest.mark.parametrize("architecture", SHAPES)
 @pytest.mark.parametrize("task", ["ner", "re", "qa"])
 def test_gradients_are_those_of_the_whole_batch_through_transformers_own_loss(task, architecture, layout, tmp_path):
     labels = {"ner": NER_LABELS, "re": ["0", "1"], "qa": []}[task]
@@ -160,7 +160,7 @@ def test_gradients_are_those_of_the_whole_batch_through_transformers_own_loss(ta
     if architecture == "mobilebert":  # what stands behind a last token differs by padding: nothing, without it
         step.model.base_model.embeddings.word_embeddings.weight.data[0] = 0.0
     features = random_features(8, task)
-    micro_batches = batches_of(features, task, layout=layout)(1)
+    micro_batches = batches_of(features, task, layout=layout, token_types=step.token_types)(1)
     assert len(micro_batches) > 1
     if layout == "grouped":
         assert max(len(batch.tensors["packing"].groups) for batch in micro_batches) > 1
@@ -299,7 +299,7 @@ def test_half_precision_comes_close_to_single_precision_when_packed(task, model_
     assert torch.linalg.norm(single - half) < 0.03 * torch.linalg.norm(single)
 
 
-@pytest.mark.parametrize("architecture", ["bert", "distilbert", "mobilebert"])
+@pytest.mark.parametrize("architecture", SHAPES)
 @pytest.mark.parametrize("task", ["ner", "re", "qa"])
 def test_a_pass_for_a_kernel_reads_no_value_of_the_device(task, architecture, tmp_path):
     """Which a capture does not bear: forward and backward on tensors that have shapes and no values."""
@@ -307,7 +307,7 @@ def test_a_pass_for_a_kernel_reads_no_value_of_the_device(task, architecture, tm
     step = task_step(folder, task, {"ner": NER_LABELS, "re": ["0", "1"], "qa": []}[task], layout="kernel")
     replace_dropout(step.model)
     step.train().to("meta")
-    (batch,) = batches_of(random_features(8, task), task, layout="kernel")(1)
+    (batch,) = batches_of(random_features(8, task), task, layout="kernel", token_types=step.token_types)(1)
     tensors = {name: value.to("meta") if torch.is_tensor(value) else value for name, value in batch.tensors.items()}
     loss = step(tensors | {"kernel": FLASH}, {name: torch.empty((), device="meta") for name in batch.counts})
     loss.backward()

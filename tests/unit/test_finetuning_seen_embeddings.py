@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from helpers.finetuning import NER_LABELS, VOCABULARY, write_model
+from helpers.finetuning import NER_LABELS, SHAPES, VOCABULARY, write_model
 
-from compactbio.finetuning.features import Feature
+from compactbio.finetuning.features import Feature, collate
 from compactbio.finetuning.model.seen_embeddings import SeenEmbeddings
 from compactbio.finetuning.model.task_model import load_task_model
 from compactbio.finetuning.model.task_step import TaskStep
-from compactbio.finetuning.packed.batching import training_batches
+from compactbio.finetuning.packed.batching import to_tensors, training_batches
 from compactbio.training.optimizer_settings import GroupRule, OptimizerSettings
 from compactbio.training.optimizers import build_optimizer, set_learning_rates, treatments
 
@@ -73,7 +74,7 @@ def new_step(folder, packed: bool) -> TaskStep:
 
 
 @pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("architecture", ["bert", "distilbert", "mobilebert"])
+@pytest.mark.parametrize("architecture", SHAPES)
 def test_all_weights_are_those_of_training_the_whole_table(architecture, packed, tmp_path):
     folder = write_model(tmp_path / "model", architecture=architecture)
     whole = new_step(folder, packed)
@@ -128,6 +129,22 @@ def test_an_optimizer_that_moves_unseen_embeddings_trains_the_whole_table(tmp_pa
     assert [one.ids.tolist() for one in seen.translate(features())] == [one.ids.tolist() for one in features()]
     seen.restore(STEPS)
     assert torch.equal(step.model.get_input_embeddings().weight, before)
+
+
+@torch.no_grad()
+def test_positions_that_begin_behind_padding_s_id_do_not_follow_rows_of_the_cut_table(tmp_path):
+    pad = 5  # of the whole table; row 2 of the cut one
+    folder = write_model(tmp_path / "model", architecture="roberta")
+    configuration = json.loads((folder / "config.json").read_text()) | {"pad_token_id": pad}
+    (folder / "config.json").write_text(json.dumps(configuration))
+    step = new_step(folder, packed=False)
+    before = step.logits(to_tensors(collate(features(), pad, token_types=False)))
+    seen = SeenEmbeddings(step.model, features(), pad, lambda number: 1.0)
+    after = step.logits(to_tensors(collate(seen.translate(features()), seen.pad, token_types=False)))
+    for mine, expected, feature in zip(after, before, features(), strict=True):
+        torch.testing.assert_close(mine[: len(feature.ids)], expected[: len(feature.ids)])
+        (alone,) = load_task_model(folder, "ner", NER_LABELS, seed=5)(torch.tensor(feature.ids)[None]).logits
+        torch.testing.assert_close(mine[: len(feature.ids)], alone, atol=1e-5, rtol=1e-5)
 
 
 def test_padding_keeps_its_row_and_takes_no_gradient(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers.finetuning import NER_LABELS, write_model
+from helpers.finetuning import NER_LABELS, SHAPES, write_model
 
 from compactbio.errors import UserError
 from compactbio.finetuning.model.task_model import load_task_model
@@ -14,7 +14,7 @@ from compactbio.tasks.rows import Rows, cut_validation, label_ids
 torch.set_num_threads(1)
 
 
-@pytest.mark.parametrize("architecture", ["bert", "distilbert", "mobilebert"])
+@pytest.mark.parametrize("architecture", SHAPES)
 @pytest.mark.parametrize("masked_lm", [False, True])
 def test_heads_come_from_the_seed_and_encoders_from_the_folder(architecture, masked_lm, tmp_path):
     folder = write_model(tmp_path / "model", architecture=architecture, masked_lm=masked_lm)

@@ -99,7 +99,7 @@ def test_a_base_checkpoint_keeps_its_head(tmp_path, architecture):
 
 
 @pytest.mark.parametrize("architecture", SHAPES)
-def test_a_base_checkpoint_without_a_head_gets_a_random_one(tmp_path, architecture):
+def test_a_base_checkpoint_without_a_head_gets_a_random_one(tmp_path, architecture, caplog):
     base = random_model(architecture, "AutoModel")
     folders = {"checkpoint": folder_of(tmp_path, architecture, "AutoModel")}
     results = [
@@ -108,6 +108,7 @@ def test_a_base_checkpoint_without_a_head_gets_a_random_one(tmp_path, architectu
     copied = [name for name in base.state_dict() if not name.startswith("pooler.")]
     assert all(torch.equal(results[0][f"{architecture}.{name}"], base.state_dict()[name]) for name in copied)
     assert all(torch.equal(value, results[1][name]) for name, value in results[0].items())
+    assert "has no MLM head: the student's starts random" in caplog.text
 
 
 def test_a_teacher_without_a_head_gives_layers_but_no_head(tmp_path, caplog):

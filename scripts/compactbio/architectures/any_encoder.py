@@ -115,7 +115,6 @@ def _described(content: str) -> AnyEncoder:
         embeddings=tuple(sorted(child for child in inside if "embed" in child)),
         inside=inside,
         longest=positions - first,
-        first_position=first,
         token_types=takes_types and (getattr(configuration, "type_vocab_size", None) or 0) > 1,
         pooler=(lambda configuration: pooler) if pooler else no_pooler,
     )

@@ -52,9 +52,45 @@ class Sizes:
 COMMON_SIZES = Sizes()
 
 
+@dataclass(frozen=True)
+class PositionIds:
+    """The ids by which a model's table of positions is read.
+
+    Attributes:
+        first: of a sequence's first token. Where it is not 0, the id before it is padding's.
+    """
+
+    first: int
+
+    def packed(self, places: Tensor) -> Tensor:
+        """Return the ids of tokens at these places in their sequences, which count from 0."""
+        return places + self.first if self.first else places
+
+    def padded(self, ids: Tensor, real: Tensor | None) -> Tensor | None:
+        """Return the ids for token ids (b, length), the position ids that a model makes itself where it is None.
+
+        A model whose ids do not begin at 0 looks for padding among token ids, and would take for it what was drawn in
+        place of a masked token, or a row of cut embeddings.
+
+        Args:
+            real: (b, length) bool, not padding, which stands behind; None where nothing is padding.
+        """
+        if not self.first:
+            return None
+        import torch
+
+        behind = torch.arange(self.first, self.first + ids.shape[1], device=ids.device).expand(ids.shape)
+        return behind if real is None else behind.masked_fill(~real, self.first - 1)
+
+
 def whole_width(shape: Mapping[str, Any], sizes: Sizes) -> str:
     """Return the key of the width that attention works in: that of hidden states."""
     return sizes.width
+
+
+def from_zero(configuration: Mapping[str, Any]) -> int:
+    """Return the id of a first position where ids are places."""
+    return 0
 
 
 def square_pooler(configuration: Mapping[str, Any]) -> int:
@@ -92,7 +128,7 @@ class Architecture:
         sizes: the keys of its sizes, where they are named otherwise than BERT's.
         attention_width: returns the key of the width that attention works in.
         token_types: whether the model takes token types.
-        first_position: the id of a sequence's first position.
+        first_position: returns the id of a sequence's first position from a configuration, or a part of one.
         norms_of_its_own: whether its normalisations may be of another class than torch's LayerNorm.
         pooler: returns the number of the pooler's parameters from a whole configuration.
         finish_layer: returns the layer's output from the layer, attention's output and the layer's input, all tensors
@@ -116,7 +152,7 @@ class Architecture:
     sizes: Sizes = COMMON_SIZES
     attention_width: Callable[[Mapping[str, Any], Sizes], str] = whole_width
     token_types: bool = True
-    first_position: int = 0
+    first_position: Callable[[Mapping[str, Any]], int] = from_zero
     norms_of_its_own: bool = False
     pooler: Callable[[Mapping[str, Any]], int] = square_pooler
     finish_layer: Callable[[nn.Module, Tensor, Tensor], Tensor] | None = None
@@ -145,11 +181,11 @@ class Architecture:
 
     def positions(self, shape: Mapping[str, Any]) -> int:
         """Return how long a sequence may be."""
-        return shape.get(self.sizes.positions, self.usual[self.sizes.positions]) - self.first_position
+        return shape.get(self.sizes.positions, self.usual[self.sizes.positions]) - self.first_position(shape)
 
-    def position_ids(self, places: Tensor) -> Tensor:
-        """Return the position ids of tokens at these places in their sequences, which count from 0."""
-        return places + self.first_position if self.first_position else places
+    def position_ids(self, model: PreTrainedModel) -> PositionIds:
+        """Return what gives a model's position ids."""
+        return PositionIds(self.first_position(model.config.to_dict()))
 
     def attention_modules(self, model: PreTrainedModel) -> list[Any]:
         """Return a model's self-attention modules, first layer first.

@@ -204,6 +204,7 @@ class _Side:
         replace_dropout(model)
         self.capture: StateCapture = install_attention(model, attention, after_dropout=after_dropout)
         self.architecture = architecture_of(model)
+        self.position_ids = self.architecture.position_ids(model)
         self.borders = self.architecture.borders(model, max_length)
 
     def cost(self) -> Cost:
@@ -225,9 +226,12 @@ class _Side:
         if self.borders is not None:
             self.borders.positions = packed.get("position_ids")
         if packed:
-            packed["position_ids"] = self.architecture.position_ids(packed["position_ids"])
+            positions: Tensor | None = self.position_ids.packed(packed.pop("position_ids"))
+        else:
+            positions = self.position_ids.padded(tensors["input_ids"], tensors.get("real_tokens"))
         output = self.model.base_model(
             input_ids=tensors["input_ids"],
+            position_ids=positions,
             **packed,
             **masked,
             # four dimensions: taken as it is, without a look at its values that would wait for the device

@@ -21,6 +21,7 @@ from compactbio.settings.results import TrainingResults
 from compactbio.settings.runs import PretrainingRun
 from compactbio.students.models import load_masked_lm
 from compactbio.terms.objective import read_objective
+from compactbio.terms.term import LOGITS
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.devices import device_name, set_determinism
 from compactbio.training.interface import LoopResult, LoopSettings
@@ -51,9 +52,10 @@ def pretrain(
     run = inputs.run
     optimisation = run["optimisation"]
     objective = read_objective(run["objective"], run["quirks"])
-    needs_teacher = any(entry.term.needs_teacher for entry in objective)
-    student = load_masked_lm(inputs.student)
-    teacher = load_masked_lm(inputs.teacher) if inputs.teacher is not None and needs_teacher else None
+    compared = [entry.term for entry in objective if entry.term.needs_teacher]
+    student, teacher = load_masked_lm(inputs.student), None
+    if inputs.teacher is not None and compared:
+        teacher = load_masked_lm(inputs.teacher, head=any(LOGITS in term.reads for term in compared))
     _check_positions(run, student, teacher)
     if optimisation["attention_dropout"] is not None:
         for model in filter(None, (student, teacher)):

@@ -81,7 +81,8 @@ def shape_faults(place: str, architecture: str, shape: dict[str, Any], max_lengt
     (width_key, width), (heads_key, heads) = record.attention_sizes(shape)
     if width % heads:
         yield f"{place}.{width_key}: {width} cannot be split over {heads_key} = {heads}; use a multiple of {heads}"
-    positions = record.positions(shape)
-    if positions < max_length:
-        key = record.sizes.positions
-        yield f"{place}.{key}: {positions} is below corpus.max_length = {max_length}; raise it"
+    longest, key = record.positions(shape), record.sizes.positions
+    if longest < max_length:
+        given = shape.get(key, record.usual[key])
+        enough = given + max_length - longest
+        yield f"{place}.{key}: {given} is below what corpus.max_length = {max_length} needs; raise it to {enough}"

@@ -78,7 +78,8 @@ def import_checkpoint(
     known = known_architecture(source, definition["architecture"])
     configuration = read_configuration(source, known) if known else read_any_configuration(source)
     if tokenizer_definition is None:
-        wordpiece = known is not None and not (source / "tokenizer.json").is_file()
+        bare = (source / "vocab.txt").is_file() and not (source / "tokenizer.json").is_file()
+        wordpiece = known is not None and bare
         tokenizer = tokenizer_from_files(source, stated_casing(source)) if wordpiece else published_tokenizer(source)
     else:
         tokenizer = tokenizer_from_files(source, tokenizer_definition["lower_case"])
@@ -132,7 +133,7 @@ def check_vocabulary(
     if size > tokens:
         log.info("%s: %d embeddings more than tokens, kept as published", source, size - tokens)
     pad, theirs = tokenizer.pad_token_id, configuration.pad_token_id
-    if not stated and (pad is None or (theirs is not None and pad != theirs)):
+    if pad is None or (theirs is not None and pad != theirs):
         raise UserError(
             f"{source}: config.json pads with id {theirs}, its tokenizer with {pad}: correct pad_token_id in "
             "config.json or pad_token in tokenizer_config.json"

@@ -52,7 +52,8 @@ def initialise_student(run: PretrainingRun, **folders: Path | None) -> Student:
     tokenizer, seed = load_tokenizer(folder), int(run["seed"])
     origin: dict[str, Any] = {"source": kind, "model": run["model"], "seed": seed}
     if kind == "shape":
-        model = random_masked_lm(run["architecture"], value, len(tokenizer), seed, key=f"{key}.shape")
+        padding = tokenizer.pad_token_id
+        model = random_masked_lm(run["architecture"], value, len(tokenizer), seed, f"{key}.shape", padding)
         return Student(model, tokenizer, {**origin, "shape": value, "mlm_head": "random"})
     manifest = read_checkpoint(folder)
     name = run["teacher"] if kind == "teacher_layers" else value
@@ -66,6 +67,7 @@ def initialise_student(run: PretrainingRun, **folders: Path | None) -> Student:
     source = (load_masked_lm if has_head else load_encoder)(folder)
     if kind == "checkpoint":
         if not has_head:
+            log.warning("%s has no MLM head: the student's starts random", folder)
             source = student_of_layers(source, list(range(source.config.num_hidden_layers)), seed, copy_head=False)
         return Student(source, tokenizer, {**origin, "mlm_head": "checkpoint" if has_head else "random"})
     copy_head = run["quirks"]["mlm_head_init"] == "sound"

@@ -18,21 +18,28 @@ if TYPE_CHECKING:
 
 
 def random_masked_lm(
-    architecture: str, shape: dict[str, Any], vocabulary_size: int, seed: int = 0, key: str = "student.shape"
+    architecture: str,
+    shape: dict[str, Any],
+    vocabulary_size: int,
+    seed: int = 0,
+    key: str = "student.shape",
+    padding: int | None = None,
 ) -> PreTrainedModel:
     """Return a masked language model of a shape with random weights, a function of the seed alone.
 
     Args:
         shape: transformers configuration keys, as {"hidden_size": 312}; those left out keep the architecture's values.
         key: where the shape stands in the configuration, for messages.
+        padding: the token id of padding; None: the architecture's own.
 
     Raises:
         UserError: transformers refuses a value; what settings/shapes.py checks is not checked again.
     """
     from transformers import AutoConfig
 
+    ids = {} if padding is None else {"pad_token_id": padding}
     try:
-        configuration = AutoConfig.for_model(architecture, **shape, vocab_size=vocabulary_size)
+        configuration = AutoConfig.for_model(architecture, **shape, **ids, vocab_size=vocabulary_size)
         return masked_lm_of_configuration(configuration, seed)
     # transformers checks values in several ways, by exceptions without a common base of their own
     except Exception as error:
@@ -49,13 +56,18 @@ def masked_lm_of_configuration(configuration: PretrainedConfig, seed: int) -> Pr
         return AutoModelForMaskedLM.from_config(configuration, dtype=torch.float32)
 
 
-def load_masked_lm(folder: Path) -> PreTrainedModel:
+def load_masked_lm(folder: Path, *, head: bool = True) -> PreTrainedModel:
     """Return the masked language model of a checkpoint folder, fp32, in evaluation mode.
+
+    Args:
+        head: whether its head is read; else one that the folder lacks stays random.
 
     Raises:
         UserError: the folder has no masked-language-model head, or its encoder is not whole.
     """
     model, missing = load_pretrained("AutoModelForMaskedLM", folder)
+    if not head:
+        missing = [name for name in missing if name.startswith(f"{model.base_model_prefix}.")]
     if missing:
         raise UserError(
             f"{folder} has no masked-language-model head (missing: {_some(missing)}): it cannot be a teacher "

@@ -39,6 +39,7 @@ class TaskStep(StepModule):
         super().__init__()
         self.model = model
         self.architecture = architecture_of(model)
+        self.position_ids = self.architecture.position_ids(model)
         self.record, self.kind = kind_of(task), task_kind(task, quirks)
         weights = None if class_weights is None else torch.from_numpy(class_weights)
         self.register_buffer("class_weights", weights, persistent=False)
@@ -64,6 +65,9 @@ class TaskStep(StepModule):
 
     def logits(self, tensors: dict[str, Any]) -> Tensor:
         """Return the head's output, as `TaskKind.logits` describes it."""
-        packing = {} if self.packed_model is None else self.packed_model.expect(tensors)
-        output = self.model(**{name: tensors[name] for name in MODEL_INPUTS if name in tensors}, **packing)
+        options = {} if self.packed_model is None else self.packed_model.expect(tensors)
+        if not options:
+            positions = self.position_ids.padded(tensors["input_ids"], tensors["attention_mask"].bool())
+            options = {} if positions is None else {"position_ids": positions}
+        output = self.model(**{name: tensors[name] for name in MODEL_INPUTS if name in tensors}, **options)
         return self.kind.logits(output)

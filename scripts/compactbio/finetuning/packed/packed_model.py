@@ -31,6 +31,7 @@ class PackedModel:
         self.packed = False
         self.reads_first_tokens = reads_first_tokens
         self.architecture = architecture_of(model)
+        self.position_ids = self.architecture.position_ids(model)
         self.borders = self.architecture.borders(model, max_length)
         if reads_first_tokens:
             model.base_model.get_submodule(self.architecture.stack).register_forward_hook(self._keep_first_tokens)
@@ -45,7 +46,7 @@ class PackedModel:
         if not self.packed:
             return {}
         known = {name: tensors[name] for name in ("packing", "kernel", "boundaries", "longest") if name in tensors}
-        return known | {"position_ids": self.architecture.position_ids(tensors["position_ids"])}
+        return known | {"position_ids": self.position_ids.packed(tensors["position_ids"])}
 
     def _keep_first_tokens(self, module: nn.Module, arguments: tuple[Any, ...], output: Any) -> Any:
         """Give the head (sequences, 1, hidden) for a packed (1, tokens, hidden)."""
