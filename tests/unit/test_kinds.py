@@ -43,7 +43,7 @@ def test_the_facts_of_a_kind_fit_each_other(kind: Kind) -> None:
     assert kind.has_folds or not any(layout.folds for layout in kind.layouts)
     stored = arrow_schema(kind.predictions.columns).names
     assert stored[0] == "run" and set(kind.predictions.unscored) <= set(stored)
-    assert {*kind.counts.numerator, *kind.counts.denominator} <= set(kind.counts.columns)
+    assert {name for part in kind.counts.parts for name in part} <= set(kind.counts.columns)
     assert kind.counts.gold is None or kind.counts.gold in kind.counts.columns
     assert kind.headline in kind.metric_names
     assert kind.hyperparameters()["best_epoch_by"]["enum"][0] == kind.headline

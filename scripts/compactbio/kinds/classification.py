@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from compactbio.kinds.counts import Counts
 from compactbio.kinds.kind import (
     CLASS_WEIGHTS,
     F1,
     PRECISION,
     RECALL,
     STANDARD,
-    Counts,
     Kind,
     Labels,
     Layout,
@@ -18,12 +18,7 @@ from compactbio.kinds.kind import (
     Protocol,
     Usage,
 )
-from compactbio.kinds.shared import LABEL_NUMBERS, RECORD_ROLES, record_layouts
-
-_TEXTS = """\
-text = "A text of your own."
-pair = ""  # the second text, where the model was fine-tuned on pairs
-"""
+from compactbio.kinds.shared import LABEL_NUMBERS, RECORD_ROLES, TEXT_OR_PAIR, record_layouts
 
 KIND = Kind(
     name="classification",
@@ -62,9 +57,7 @@ KIND = Kind(
         {"run": "string", "id": "int32", "gold": "string", "predicted": "string", "probabilities": ["float32"]}
     ),
     # of documents
-    counts=Counts(
-        columns={"correct": "int32", "texts": "int32"}, numerator={"correct": 1}, denominator={"texts": 1}, gold="texts"
-    ),
+    counts=Counts(columns={"correct": "int32", "texts": "int32"}, parts=({"correct": 1}, {"texts": 1}), gold="texts"),
     metrics=(Metric("accuracy", "accuracy"), Metric("macro_f1", "macro F1")),
     class_metrics=(PRECISION, RECALL, F1),
     headline="accuracy",
@@ -81,11 +74,11 @@ from transformers import pipeline
 
 folder = "."
 classify = pipeline("text-classification", model=folder, top_k=None)
-{_TEXTS}texts = {{"text": text, "text_pair": pair}} if pair else text
+{TEXT_OR_PAIR}texts = {{"text": text, "text_pair": pair}} if pair else text
 for found in classify([texts])[0]:
     print(found["label"], round(found["score"], 3))
 """,
-        encode=_TEXTS + "encoded = tokenizer.encode(text, pair or None)\n",
+        encode=TEXT_OR_PAIR + "encoded = tokenizer.encode(text, pair or None)\n",
         decode=LABEL_NUMBERS,
     ),
 )

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from compactbio.kinds.counts import Counts
+
 REFERENCE, STANDARD = "reference", "standard"  # how the paper's scripts score, and how the literature does
 # Before the names of metrics: unweighted over classes; over all folds as one set; over test units not in train.
 MACRO_PREFIX, POOLED_PREFIX, UNSEEN_PREFIX = "macro_", "pooled_", "unseen_"
@@ -102,28 +104,12 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class Counts:
-    """What is counted in each test example; the headline metric is a ratio of sums of these counts.
-
-    Attributes:
-        columns: name to type, in the order of the counts' array.
-        numerator: count to factor.
-        denominator: count to factor; empty: the number of examples.
-        gold: the count whose sum must be the same for all models; None: the number of examples.
-    """
-
-    columns: Mapping[str, str]
-    numerator: Mapping[str, int]
-    denominator: Mapping[str, int]
-    gold: str | None
-
-
-@dataclass(frozen=True)
 class Metric:
-    """A score: its name in files, and its title in tables."""
+    """A score: its name in files, its title in tables, and its lowest value; the highest is 1."""
 
     name: str
     title: str
+    lowest: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -179,7 +165,7 @@ class Kind:
         reads_first_token: whether the head reads the first position only, and not every piece.
         predictions: the stored table.
         counts: of a test example.
-        metrics: of every protocol, in the order of the tables' columns; all are fractions in [0, 1].
+        metrics: of every protocol, in the order of the tables' columns; fractions.
         class_metrics: those of each class (types of entities, evaluated labels), beside its support; empty where it has
             no classes.
         headline: the one of them that stands for the task in overviews, and chooses among epochs and grid points.
@@ -251,6 +237,11 @@ class Kind:
         [one] = [one for one in self.protocols if one.name == protocol]
         return f"{one.explanation} {one.beside_paper}".strip() if compared else one.explanation
 
+    def lowest(self, metric: str) -> float:
+        """Return the lowest value that one of its numbers may have, in whatever variant."""
+        plain = next((metric.removeprefix(prefix) for prefix in self.variants if metric.startswith(prefix)), metric)
+        return next((one.lowest for one in self.metrics if one.name in (metric, plain)), 0.0)
+
     def known_metrics(self) -> tuple[str, ...]:
         """Return every number that a run of this kind may have, those that it must have first."""
         variants = (prefix + metric for prefix in self.variants for metric in self.metric_names)
@@ -276,13 +267,6 @@ class Kind:
 
 
 PRECISION, RECALL, F1 = Metric("precision", "precision"), Metric("recall", "recall"), Metric("f1", "F1")
-# Entities, or sentences with a positive label: F1 is 2 x correct / (predicted + gold).
-F1_COUNTS = Counts(
-    columns={"correct": "int32", "predicted": "int32", "gold": "int32"},
-    numerator={"correct": 2},
-    denominator={"predicted": 1, "gold": 1},
-    gold="gold",
-)
 CLASS_WEIGHTS = {
     "description": "Weights of the loss by label: balanced (by frequencies in train), a list in their order, or "
     "null, all equal.",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from compactbio.kinds.counts import F1_COUNTS
 from compactbio.kinds.kind import (
     F1,
-    F1_COUNTS,
     PRECISION,
     RECALL,
     STANDARD,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from compactbio.kinds.counts import F1_COUNTS
 from compactbio.kinds.kind import (
     CLASS_WEIGHTS,
     F1,
-    F1_COUNTS,
     PRECISION,
     RECALL,
     REFERENCE,

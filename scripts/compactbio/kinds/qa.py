@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from compactbio.kinds.kind import REFERENCE, STANDARD, Counts, Kind, Layout, Leak, Metric, Predictions, Protocol, Usage
+from compactbio.kinds.counts import Counts
+from compactbio.kinds.kind import REFERENCE, STANDARD, Kind, Layout, Leak, Metric, Predictions, Protocol, Usage
 
 _ROW_COUNTS = ("rows", "questions", "answers", "rows_without_answer")
 
@@ -69,8 +70,7 @@ KIND = Kind(
     # of questions; the reciprocal rank is 0 without a right answer
     counts=Counts(
         columns={"strict": "int32", "lenient": "int32", "reciprocal_rank": "float64"},
-        numerator={"reciprocal_rank": 1},
-        denominator={},
+        parts=({"reciprocal_rank": 1}, {}),
         gold=None,
     ),
     metrics=(Metric("strict", "strict"), Metric("lenient", "lenient"), Metric("mrr", "MRR")),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from compactbio.kinds.counts import F1_COUNTS
 from compactbio.kinds.kind import (
     ALSO_IN_TRAIN,
     CLASS_WEIGHTS,
     F1,
-    F1_COUNTS,
     MACRO_PREFIX,
     POOLED_PREFIX,
     PRECISION,

@@ -9,6 +9,11 @@ shares = np.exp(logits - logits.max())
 for number in (-shares).argsort():
     print(labels[str(number)], round(float(shares[number] / shares.sum()), 3))
 """  # what `Usage.decode` prints of a text with one label
+TEXT_OR_PAIR = """\
+text = "A text of your own."
+# the second text, where the model was fine-tuned on pairs
+pair = ""
+"""  # of the programs of cards
 RECORD_ROLES = ("text", "pair", "document")
 SEPARATOR = ";"  # of labels in a cell of a table
 

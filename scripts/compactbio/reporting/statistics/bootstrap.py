@@ -52,7 +52,7 @@ def observed_means(units: DatasetUnits) -> dict[tuple[str, str], float]:
     means = {}
     for key, parts in units.counts.items():
         sums = np.concatenate([part.sum(axis=0, dtype=np.float64) for part in parts])
-        means[key] = float(_ratio(sums).mean())
+        means[key] = float(units.metric(sums).mean())
     return means
 
 
@@ -64,18 +64,13 @@ def _metrics(
     for fold, size in enumerate(units.sizes):
         weights = example_weights(generator, size, resamples)
         columns = [parts[fold].reshape(size, -1) for parts in units.counts.values()]
-        # One product for all models: counts are whole numbers, which float32 adds exactly up to 2^24.
+        # One product for all models: whole numbers, which float32 adds exactly up to 2^24, or what is in float64.
         product = weights @ np.concatenate(columns, axis=1)
         bounds = np.cumsum([part.shape[1] for part in columns])[:-1]
         for key, part in zip(units.counts, np.split(product, bounds, axis=1), strict=True):
-            sums[key].append(part.reshape(resamples, -1, 2))
+            sums[key].append(part.reshape(resamples, -1, units.counts[key][fold].shape[-1]))
     for key, parts in sums.items():
-        yield key, _ratio(np.concatenate(parts, axis=1).astype(np.float64))
-
-
-def _ratio(sums: np.ndarray) -> np.ndarray:
-    """Return numerator / denominator of [..., 2], 0 where the denominator is."""
-    return np.divide(sums[..., 0], sums[..., 1], out=np.zeros(sums.shape[:-1]), where=sums[..., 1] != 0)
+        yield key, units.metric(np.concatenate(parts, axis=1))
 
 
 def example_weights(generator: np.random.Generator, examples: int, resamples: int) -> np.ndarray:

@@ -20,12 +20,12 @@ from compactbio.provenance import require_written
 
 @dataclass
 class DatasetUnits:
-    """A headline metric's counts on one dataset; the metric of a run is sum of numerators / sum of denominators."""
+    """What a headline metric is made of on one dataset; the metric of a run is a function of its sums."""
 
     task: str
     dataset: str
     sizes: list[int]  # the number of test examples of each fold; one number where there are no folds
-    # By protocol and model, for each fold float32 [examples, runs of the fold, 2]: numerator, denominator.
+    # By protocol and model, for each fold [examples, runs of the fold, parts]; see `kinds.counts.Counts`.
     counts: dict[tuple[str, str], list[np.ndarray]] = field(default_factory=dict)
     # By protocol and model, how many gold entities, positives or questions were looked for. Under the reference
     # protocol of named entities the vocabulary decides it, and models that differ in it do not compare.
@@ -35,6 +35,10 @@ class DatasetUnits:
     def is_folded(self) -> bool:
         """Whether each run has test examples of its own."""
         return len(self.sizes) > 1
+
+    def metric(self, sums: np.ndarray) -> np.ndarray:
+        """Return the metric of sums over examples, [..., parts]."""
+        return KINDS[self.task].counts.headline(sums.astype(np.float64))
 
     def models(self, protocol: str) -> list[str]:
         """Return the models with units under a protocol."""
@@ -85,25 +89,25 @@ def read_dataset(paths: Sequence[Path], dataset: str) -> DatasetUnits:
                 raise UserError(f"{path}: a second file of units of {model}; give one")
             units.gold[protocol, model] = sum({run.fold: run.gold for run in here}.values())
             units.counts[protocol, model] = [
-                np.stack([run.ratio for run in here if run.fold == fold], axis=1) for fold in examples
+                np.stack([run.parts for run in here if run.fold == fold], axis=1) for fold in examples
             ]
     return units
 
 
 class _Run(NamedTuple):
-    """One run under one protocol: ids of its test examples, their float32 [examples, 2], and its gold total."""
+    """One run under one protocol: ids of its test examples, their [examples, parts], and its gold total."""
 
     protocol: str
     fold: int
     examples: pa.Array
-    ratio: np.ndarray
+    parts: np.ndarray
     gold: int
 
 
 def _runs(table: pa.Table, task: str) -> list[_Run]:
     """Return the runs in the rows of one model on one dataset."""
     runs = []
-    ratio = _ratio(table, task)
+    parts = _parts(table, task)
     counted = KINDS[task].counts.gold
     gold = np.ones(len(table)) if counted is None else table.column(counted).to_numpy()
     keys = [table.column(name).cast(pa.string()).to_numpy() for name in ("protocol", "run")]
@@ -112,18 +116,18 @@ def _runs(table: pa.Table, task: str) -> list[_Run]:
     for begin, end in pairwise([0, *changes.tolist(), len(table)]):
         names = table.column("example").slice(begin, end - begin).combine_chunks()
         total = int(gold[begin:end].sum())
-        runs.append(_Run(str(keys[0][begin]), int(folds[begin]), names, ratio[begin:end], total))
+        runs.append(_Run(str(keys[0][begin]), int(folds[begin]), names, parts[begin:end], total))
     return runs
 
 
-def _ratio(table: pa.Table, task: str) -> np.ndarray:
-    """Return numerator and denominator of the headline metric, float32 [rows, 2]; see `kinds.kind.Counts`."""
+def _parts(table: pa.Table, task: str) -> np.ndarray:
+    """Return what the headline metric is made of, [rows, parts]; see `kinds.counts.Counts`."""
     counts = KINDS[task].counts
-    numerator = sum(factor * table.column(name).to_numpy() for name, factor in counts.numerator.items())
-    denominator = sum(factor * table.column(name).to_numpy() for name, factor in counts.denominator.items())
-    if not counts.denominator:
-        denominator = np.ones(len(table))
-    return np.stack([numerator, denominator], axis=1).astype(np.float32)
+    columns = [
+        sum(factor * table.column(name).to_numpy() for name, factor in part.items()) if part else np.ones(len(table))
+        for part in counts.parts
+    ]
+    return np.stack(columns, axis=1).astype(counts.precision)
 
 
 def _read(path: Path, **selection: Any) -> pa.Table:
