@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from pathlib import Path
 from typing import Any
@@ -12,22 +11,16 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import transformers
-from helpers.finetuning import VOCABULARY, WORDS, run_settings, write_model
+from helpers.finetuning import WORDS
+from helpers.text_kinds import finetuned, write_lines, write_word_piece_model
 from sklearn import metrics
 
-from compactbio.files import write_yaml
 from compactbio.finetuning.features import PieceTokenizer, collate
 from compactbio.finetuning.kinds import task_kind
 from compactbio.finetuning.model.task_model import load_task_model
 from compactbio.finetuning.model.task_step import TaskStep
 from compactbio.finetuning.packed.batching import to_tensors
-from compactbio.finetuning.runs.digests import dataset_digest, model_digest
-from compactbio.finetuning.runs.execution import finetune
-from compactbio.finetuning.runs.outputs import publish
-from compactbio.finetuning.runs.planning import plan_runs
 from compactbio.scoring.finetuned import open_finetuned
-from compactbio.scoring.folder_scores import FolderScores, score_folder
-from compactbio.students.tokenizers import save_tokenizer, tokenizer_of_vocabulary
 from compactbio.tasks.prepare import prepare_dataset
 from compactbio.tasks.rows import Rows
 
@@ -57,15 +50,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
-    folder = write_model(tmp_path_factory.mktemp("models") / "bert", masked_lm=True)
-    vocabulary = {token: number for number, token in enumerate(VOCABULARY)}
-    save_tokenizer(tokenizer_of_vocabulary(vocabulary, lower_case=True, max_length=64), folder)
-    return folder
-
-
-def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return write_word_piece_model(tmp_path_factory.mktemp("models") / "bert")
 
 
 def pairs(count: int, seed: int) -> list[dict[str, Any]]:
@@ -78,19 +63,6 @@ def pairs(count: int, seed: int) -> list[dict[str, Any]]:
         context = f"{'the ' * draw.randint(0, 5)}{word} {draw.choice(WORDS[:4])}"
         rows.append({"question": "who is ?", "context": context, "answer": answer, "pmid": seed * 1000 + number // 2})
     return rows
-
-
-def finetuned(definition: dict, root: Path, model: Path, **changes: Any) -> tuple[Path, FolderScores]:
-    """Prepare, fine-tune and score as the programs do; the folder of the results, whose first run keeps its weights."""
-    prepare_dataset("toy", definition, root, root / "task")
-    settings = run_settings(definition["task"], definition["labels"], positive_labels=[], **changes)
-    settings["keep_weights"] = True
-    digests = {"model": model_digest(model), "dataset": dataset_digest(root / "task")}
-    planned = plan_runs(settings, digests, root / "checkpoints")
-    assert finetune(settings, model, root / "task", planned, deadline=None, stop=None)
-    publish(planned, definition["task"], root / "toy")
-    write_yaml(root / "toy" / "run.yaml", settings)
-    return root / "toy", score_folder("tiny", root / "toy", root / "task")
 
 
 def test_pairs_are_learnt_scored_and_classified_alike_by_a_plain_pipeline(model, tmp_path):

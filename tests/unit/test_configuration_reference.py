@@ -63,7 +63,8 @@ def test_every_key_of_the_paper_is_on_the_page_with_its_value() -> None:
         assert {key for key in paper[block] if f"| `{key}` |" not in section} == set()
     assert "| `global_batch_size` |" not in page
     assert "| `optimisation.global_batch_size` | whole number from 1 | `192` |" in page
-    assert "| `KIND.epochs` | whole number from 1 | ner, qa: `5`; re: `3`; classification, multilabel: `10` |" in page
+    epochs = "ner, qa: `5`; re: `3`; classification, multilabel: `10`; regression: `30`"
+    assert f"| `KIND.epochs` | whole number from 1 | {epochs} |" in page
     assert "| `NAME.hub` | as `checkpoints.NAME.hub` |" in page
     architectures = " or ".join(f"`{name}`" for name in (*ARCHITECTURES, "auto"))
     assert f"| `NAME.architecture` | {architectures}, needed |" in page

@@ -7,12 +7,12 @@ scoring/kinds/<name>.py.
 from __future__ import annotations
 
 from compactbio.errors import UserError
-from compactbio.kinds import classification, multilabel, ner, qa, re
+from compactbio.kinds import classification, multilabel, ner, qa, re, regression
 from compactbio.kinds.kind import SUPPORT, Kind
 
 # in the order of the tables
 KINDS: dict[str, Kind] = {
-    kind.name: kind for kind in (ner.KIND, re.KIND, qa.KIND, classification.KIND, multilabel.KIND)
+    kind.name: kind for kind in (ner.KIND, re.KIND, qa.KIND, classification.KIND, multilabel.KIND, regression.KIND)
 }
 
 # numbers that are no fractions

@@ -57,8 +57,9 @@ def _score(cells: Mapping[str, str | None], where: str, of: type[AnyScore]) -> A
         raise UserError(f"{where}: value {cells['value']!r} is not a number") from None
     if not math.isfinite(value):
         raise UserError(f"{where}: value is {value}; {metric} of {row['model']}, run {row['run']}: score it again")
-    if value < 0 or (metric not in COUNTS and value > 1):
-        allowed = "at least 0" if metric in COUNTS else "a fraction in [0, 1]"
+    lowest = KINDS[task].lowest(metric)
+    if value < lowest or (metric not in COUNTS and value > 1):
+        allowed = "at least 0" if metric in COUNTS else f"a fraction in [{lowest:.0f}, 1]"
         raise UserError(f"{where}: {metric} is {value}, but must be {allowed}")
     return of._make([*row.values(), value])
 

@@ -14,7 +14,7 @@ POOLED = "pooled"  # in a run's place: the predictions of all folds as one set
 
 
 class Score(NamedTuple):
-    """One number of one run; `value` is a fraction in [0, 1], or a count (metrics `entities` and `seen_in_train`)."""
+    """One number of one run; `value` is at most 1, or a count (metrics `entities` and `seen_in_train`)."""
 
     task: str
     dataset: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,16 @@ from compactbio.tasks.sentences import count_labels
 from compactbio.tasks.texts import check_label, read_json_objects, read_lines, read_rows
 
 TEXT, PAIR, DOCUMENT = RECORD_ROLES
+SCORE = "score"  # of a kind of task without labels
+LARGEST_NUMBER = 1e6  # whose squared error float32 still adds up with others
 
 
 def read_dataset(definition: Definition) -> Prepared:
     """Return a data set with a file per split.
 
     Raises:
-        UserError: a column is missing, a text empty or no text, or a label unknown; file and line are named.
+        UserError: a column is missing, a text empty or no text, a label unknown, or a score no number; file and line
+            are named.
     """
     splits, files = {}, definition.split_files()
     names = named_columns(definition)
@@ -47,30 +51,36 @@ class Rows:
         self.definition = definition
         self.columns: Columns = {name: [] for name in definition.kind.columns}
 
-    def add(self, text: str, pair: str, label: Any, document: str | None, where: str) -> None:
+    def add(self, text: str, pair: str, target: Any, document: str | None, where: str) -> None:
         """Append a row; one without a document is its own, which its texts name.
+
+        Args:
+            target: its label, its labels, or for a kind of task without labels its number.
 
         Raises:
             UserError: a label is unknown; `where` is its place.
         """
         labels = self.definition.kind.labels
-        assert labels is not None
         row: dict[str, Any] = {TEXT: text, PAIR: pair, "id": len(self.columns["id"])}
         row[DOCUMENT] = document or hashlib.sha256("\0".join([text, pair]).encode()).hexdigest()[:16]
-        known, key = self.definition.label_ids, f"{self.definition.key}.labels"
-        found = [check_label(one, known, where, key) for one in (label if labels.nested else [label])]
-        row[labels.column] = found if labels.nested else found[0]
+        if labels is None:
+            row[SCORE] = target
+        else:
+            known, key = self.definition.label_ids, f"{self.definition.key}.labels"
+            found = [check_label(one, known, where, key) for one in (target if labels.nested else [target])]
+            row[labels.column] = found if labels.nested else found[0]
         for name, values in self.columns.items():
             values.append(row[name])
 
 
 def prepared(definition: Definition, splits: Mapping[str, Rows], inputs: list[Path]) -> Prepared:
     """Return splits with their counts."""
-    assert definition.kind.labels is not None
     counts: dict[str, Counts] = {}
-    column = definition.kind.labels.column
+    labels = definition.kind.labels
     for split, rows in splits.items():
-        counts[split] = count_labels(rows.columns[column], definition.labels)
+        counts[split] = {"rows": len(rows.columns["id"])}
+        if labels is not None:
+            counts[split] = count_labels(rows.columns[labels.column], definition.labels)
         counts[split]["documents"] = len(set(rows.columns[DOCUMENT]))
     return Prepared({split: rows.columns for split, rows in splits.items()}, counts, inputs)
 
@@ -89,17 +99,37 @@ def _append(rows: Rows, row: Mapping[str, Any], names: Mapping[str, str], where:
     if missing:
         raise UserError(f"{where}: no column {', '.join(missing)} (it has {', '.join(row)}): correct it or {key}")
     values = {role: row[name] for role, name in names.items()}
+    texts = {role: values[role] for role in RECORD_ROLES if role in values}
     labels = rows.definition.kind.labels
-    assert labels is not None
-    label = values.pop(labels.column)
-    if labels.nested:
-        label = [one.strip() for one in label.split(SEPARATOR) if one.strip()] if isinstance(label, str) else label
-        if not isinstance(label, list) or not all(isinstance(one, str) for one in label):
-            raise UserError(f"{where}: {names[labels.column]} is {label!r:.80}, a list of labels is needed: correct it")
-    else:
-        values[labels.column] = label
-    for role, value in values.items():
+    if labels is not None and not labels.nested:
+        texts[labels.column] = values[labels.column]
+    for role, value in texts.items():
         if not isinstance(value, str | int) or not str(value).strip():
             raise UserError(f"{where}: {names[role]} is {value!r:.80}, a text is needed: fill it, or correct {key}")
-    text, pair, document = (str(values[role]).strip() if role in values else "" for role in RECORD_ROLES)
-    rows.add(text, pair, label if labels.nested else str(label).strip(), document, where)
+        texts[role] = str(value).strip()
+    if labels is None:
+        target: Any = _number(values[SCORE], f"{where}: {names[SCORE]}")
+    elif labels.nested:
+        target = _labels(values[labels.column], f"{where}: {names[labels.column]}")
+    else:
+        target = texts[labels.column]
+    rows.add(texts[TEXT], texts.get(PAIR, ""), target, texts.get(DOCUMENT), where)
+
+
+def _labels(value: Any, where: str) -> list[str]:
+    """Return the labels of a row, a list in JSON and joined by `SEPARATOR` in a table."""
+    names = [one.strip() for one in value.split(SEPARATOR) if one.strip()] if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
+        raise UserError(f"{where} is {names!r:.80}, a list of labels is needed: correct it")
+    return names
+
+
+def _number(value: Any, where: str) -> float:
+    """Return the number of a row."""
+    try:
+        number = float("" if isinstance(value, bool) else value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not abs(number) <= LARGEST_NUMBER:
+        raise UserError(f"{where} is {value!r:.80}, a number of at most {LARGEST_NUMBER:.0e} is needed: correct it")
+    return number

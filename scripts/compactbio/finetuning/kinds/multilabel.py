@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from compactbio.finetuning.features import IGNORED
 from compactbio.finetuning.kinds.sequences import SequenceKind
 from compactbio.finetuning.kinds.task_kind import Examples
 from compactbio.scoring.label_sets import of_ids, score_documents
@@ -35,10 +36,11 @@ class MultiLabel(SequenceKind):
         return float(arrays["labels"].size)
 
     def summed_loss(self, logits: Tensor, tensors: Mapping[str, Any], class_weights: Tensor | None) -> Tensor:
-        """Return the sum over sentences of the mean binary cross-entropy of their labels."""
-        places = torch.arange(logits.shape[-1], device=logits.device)
-        targets = (tensors["labels"].reshape(-1, 1) >> places) & 1
-        return F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype), reduction="none").mean(-1).sum()
+        """Return the sum over sentences, a fill apart, of the mean binary cross-entropy of their labels."""
+        sets, places = tensors["labels"].reshape(-1, 1), torch.arange(logits.shape[-1], device=logits.device)
+        targets = ((sets >> places) & 1).to(logits.dtype)
+        losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(-1, keepdim=True)
+        return losses.where(sets != IGNORED, 0.0).sum()
 
     def prediction_table(self, part: Examples, logits: Sequence[np.ndarray], labels: list[str]) -> pa.Table:
         """Return a row a sentence; it has each label whose probability is above one half."""

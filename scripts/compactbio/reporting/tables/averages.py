@@ -80,8 +80,8 @@ def _share(average: Average, base: float | None, baseline: str) -> Average:
         return average
     if base is None:
         return Average(None, f"no average of the baseline {baseline}")
-    if base == 0:
-        return Average(None, f"the average of the baseline {baseline} is 0")
+    if base <= 0:
+        return Average(None, f"the average of the baseline {baseline} is not above 0")
     return Average(100 * (average.value / base))
 
 
