@@ -12,9 +12,13 @@ from transformers import (
     BertForMaskedLM,
     DistilBertConfig,
     DistilBertForMaskedLM,
+    ElectraConfig,
+    ElectraForMaskedLM,
     MobileBertConfig,
     MobileBertForMaskedLM,
     PreTrainedModel,
+    RobertaConfig,
+    RobertaForMaskedLM,
 )
 
 from compactbio.corpus.tokens import TokenStore, TokenStoreWriter
@@ -38,19 +42,32 @@ SOUND = dict.fromkeys(REFERENCE, "sound")
 
 def bert(layers: int = 2, hidden: int = 32, heads: int = 4, dropout: float = 0.0, seed: int = 0) -> PreTrainedModel:
     torch.manual_seed(seed)
-    return BertForMaskedLM(
-        BertConfig(
-            vocab_size=VOCABULARY,
-            hidden_size=hidden,
-            num_hidden_layers=layers,
-            num_attention_heads=heads,
-            intermediate_size=2 * hidden,
-            max_position_embeddings=32,
-            hidden_dropout_prob=dropout,
-            attention_probs_dropout_prob=dropout,
-            initializer_range=0.3,  # large: maps and logits far from uniform show mistakes
-        )
-    )
+    return BertForMaskedLM(BertConfig(**_like_bert(layers, hidden, heads, dropout)))
+
+
+def electra(layers: int = 2, hidden: int = 32, heads: int = 4, dropout: float = 0.0, seed: int = 0) -> PreTrainedModel:
+    torch.manual_seed(seed)
+    return ElectraForMaskedLM(ElectraConfig(**_like_bert(layers, hidden, heads, dropout), embedding_size=24))
+
+
+def roberta(layers: int = 2, hidden: int = 32, heads: int = 4, dropout: float = 0.0, seed: int = 0) -> PreTrainedModel:
+    torch.manual_seed(seed)
+    own = {"type_vocab_size": 1, "pad_token_id": SPECIAL_IDS["pad"]}
+    return RobertaForMaskedLM(RobertaConfig(**_like_bert(layers, hidden, heads, dropout) | own))
+
+
+def _like_bert(layers: int, hidden: int, heads: int, dropout: float) -> dict[str, Any]:
+    return {
+        "vocab_size": VOCABULARY,
+        "hidden_size": hidden,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "intermediate_size": 2 * hidden,
+        "max_position_embeddings": 32,
+        "hidden_dropout_prob": dropout,
+        "attention_probs_dropout_prob": dropout,
+        "initializer_range": 0.3,  # large: maps and logits far from uniform show mistakes
+    }
 
 
 def distilbert(dropout: float = 0.0, seed: int = 0) -> PreTrainedModel:
@@ -87,6 +104,9 @@ def mobilebert(dropout: float = 0.0, seed: int = 0) -> PreTrainedModel:
             initializer_range=0.1,
         )
     )
+
+
+BUILDS = {build.__name__: build for build in (bert, distilbert, electra, mobilebert, roberta)}
 
 
 def sequences(count: int, seed: int = 0, longest: int = MAX_LENGTH) -> list[list[int]]:

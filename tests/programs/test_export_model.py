@@ -29,7 +29,7 @@ from compactbio.training.submissions import Submissions
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
-@pytest.fixture(params=[tiny.bert, tiny.distilbert, tiny.mobilebert], ids=lambda build: build.__name__)
+@pytest.fixture(params=tiny.BUILDS.values(), ids=tiny.BUILDS)
 def finished(request, tmp_path):
     """A student folder with its tokenizer, and a finished run of it whose weights differ."""
     student = tmp_path / "student"

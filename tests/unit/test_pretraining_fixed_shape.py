@@ -28,7 +28,9 @@ CASES = {
     "mlm, bert": (tiny.bert, {}, tiny.MLM, False),
     "mlm, distilbert": (tiny.distilbert, {}, tiny.MLM, False),
     "mlm, mobilebert": (tiny.mobilebert, {}, tiny.MLM, False),
+    "mlm, roberta": (tiny.roberta, {}, tiny.MLM, False),
     "distil": (tiny.bert, {}, tiny.DISTIL, True),
+    "distil, electra": (tiny.electra, {}, tiny.DISTIL, True),
     "hidden states, projected": (tiny.bert, {"hidden": 16}, HIDDEN, True),
     "logits alone, distilbert": (tiny.distilbert, {}, HIDDEN[1:], True),
     "logits alone, mobilebert": (tiny.mobilebert, {}, HIDDEN[1:], True),
@@ -61,7 +63,7 @@ def test_fill_changes_neither_loss_nor_gradients(case, cuts, kind):
     assert_equal(found["roomy"][1], found["packed"][1], 5e-6 if kind is torch.float32 else 1e-13)
 
 
-@pytest.mark.parametrize("build", [tiny.bert, tiny.distilbert, tiny.mobilebert], ids=lambda build: build.__name__)
+@pytest.mark.parametrize("build", tiny.BUILDS.values(), ids=tiny.BUILDS)
 def test_what_stands_in_the_fill_is_never_read(build):
     """Other ids, and other labels of rows that do not count for terms of a teacher: not a bit is another."""
     module = distillation(build(seed=3), tiny.bert(layers=4, seed=1), [*HIDDEN[1:], *tiny.MLM], tiny.SOUND)

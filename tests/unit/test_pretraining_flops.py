@@ -8,10 +8,12 @@ import torch
 from helpers import pretraining as tiny
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import BertConfig, DistilBertConfig, MobileBertConfig
+from transformers import BertConfig, DistilBertConfig, ElectraConfig, MobileBertConfig, RobertaConfig
 from transformers.models.bert.modeling_bert import BertForMaskedLM
 from transformers.models.distilbert.modeling_distilbert import DistilBertForMaskedLM
+from transformers.models.electra.modeling_electra import ElectraForMaskedLM
 from transformers.models.mobilebert.modeling_mobilebert import MobileBertForMaskedLM
+from transformers.models.roberta.modeling_roberta import RobertaForMaskedLM
 
 from compactbio.architectures import architecture_of
 from compactbio.pretraining.distillation import Distillation
@@ -27,6 +29,8 @@ FULL_SIZE = {
     ),
     "distilbert": (DistilBertForMaskedLM, DistilBertConfig(vocab_size=28996)),
     "mobilebert": (MobileBertForMaskedLM, MobileBertConfig(vocab_size=30522)),
+    "electra-small": (ElectraForMaskedLM, ElectraConfig()),
+    "roberta-base": (RobertaForMaskedLM, RobertaConfig(max_position_embeddings=514, type_vocab_size=1)),
 }
 MASKED = {
     "masked_positions": torch.tensor([1, 2, 25, 26, 27, 28, 29, 30, 31]),
@@ -52,7 +56,7 @@ def forward(model, sequences, length, masked):
     return architecture_of(model).mlm_logits(model, states.flatten(0, 1)[:masked])
 
 
-@pytest.mark.parametrize("build", [tiny.bert, tiny.distilbert, tiny.mobilebert])
+@pytest.mark.parametrize("build", tiny.BUILDS.values(), ids=tiny.BUILDS)
 def test_forward_and_backward_of_tiny_models(build):
     model = build().train()
     cost = forward_cost(model)
@@ -110,7 +114,7 @@ def test_a_step_of_each_objective(objective, student_hidden):
 
 
 @pytest.mark.parametrize("objective", [tiny.MLM, [*tiny.MLM, {"term": "soft_cross_entropy", "weight": 1.0}]])
-@pytest.mark.parametrize("build", [tiny.bert, tiny.distilbert], ids=lambda build: build.__name__)
+@pytest.mark.parametrize("build", [tiny.bert, tiny.distilbert, tiny.electra], ids=lambda build: build.__name__)
 def test_a_step_whose_last_layers_run_at_masked_positions(build, objective):
     student, teacher = build(), tiny.bert(layers=4) if len(objective) > 1 else None
     terms = read_objective(objective, tiny.SOUND)

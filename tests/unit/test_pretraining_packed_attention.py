@@ -142,7 +142,7 @@ def test_micro_batches_are_filled_with_whole_sequences():
     assert fewest_cuts(lengths, 1000) == [(0, 6)]
 
 
-@pytest.mark.parametrize("build", [tiny.bert, tiny.distilbert, tiny.mobilebert], ids=lambda build: build.__name__)
+@pytest.mark.parametrize("build", tiny.BUILDS.values(), ids=tiny.BUILDS)
 def test_attention_dropout_can_be_set_apart_from_the_other_dropouts(build):
     model = build(dropout=0.1).train()
     assert attention_dropout(model) == 0.1

@@ -25,6 +25,7 @@ CASES = {
     "tiny, sound": (tiny.bert, tiny.TINY, tiny.SOUND),
     "distil": (tiny.bert, tiny.DISTIL, tiny.REFERENCE),
     "mlm, mobilebert": (tiny.mobilebert, tiny.MLM, tiny.REFERENCE),
+    "compact, roberta": (tiny.roberta, tiny.COMPACT, tiny.SOUND),
 }
 
 

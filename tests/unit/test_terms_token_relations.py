@@ -16,9 +16,7 @@ from compactbio.errors import UserError
 from compactbio.terms.objective import TERMS, key_faults
 
 BUILDS = {
-    "bert": tiny.bert,
-    "distilbert": tiny.distilbert,
-    "mobilebert": tiny.mobilebert,  # attends in 16 values, the teacher in 32
+    **tiny.BUILDS,  # MobileBERT attends in 16 values, the teacher in 32
     "narrow": lambda **options: tiny.bert(hidden=16, heads=2, **options),
 }
 READS = {  # rows and keys of each relation, among (query, key, value)
@@ -96,7 +94,16 @@ def plainly(student, teacher, terms, student_heads, teacher_heads):
 @pytest.mark.parametrize("packed", [False, True], ids=["padded", "packed"])
 @pytest.mark.parametrize("cuts", [[], [2, 5], [1, 2, 3, 8]], ids=str)
 @pytest.mark.parametrize(
-    ("build", "heads"), [("bert", None), ("bert", 2), ("distilbert", 8), ("mobilebert", None), ("narrow", 8)]
+    ("build", "heads"),
+    [
+        ("bert", None),
+        ("bert", 2),
+        ("distilbert", 8),
+        ("electra", None),
+        ("mobilebert", None),
+        ("roberta", 2),
+        ("narrow", 8),
+    ],
 )
 def test_relations_equal_their_formulas(build, heads, cuts, packed):
     student, teacher = BUILDS[build](seed=2).double(), tiny.bert(layers=4, seed=1).double()

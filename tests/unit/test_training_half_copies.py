@@ -34,7 +34,7 @@ def step(module, batches, optimizer):
     return total, gradients
 
 
-@pytest.mark.parametrize("build", [tiny.bert, tiny.distilbert, tiny.mobilebert], ids=lambda build: build.__name__)
+@pytest.mark.parametrize("build", tiny.BUILDS.values(), ids=tiny.BUILDS)
 def test_losses_gradients_and_weights_are_those_of_autocast(build):
     """Two steps of two micro-batches: after an update the copies are new, and gradients add up in fp32."""
     objective = [*tiny.MLM, {"term": "logit_kl", "weight": 1.0, "temperature": 2.0}]

@@ -29,7 +29,7 @@ from compactbio.training.optimizers import (
 MUON = {"name": "muon", "learning_rate": 0.02, "weight_decay": 0.2}
 
 
-@pytest.mark.parametrize("build", [tiny.bert, tiny.distilbert, tiny.mobilebert])
+@pytest.mark.parametrize("build", tiny.BUILDS.values(), ids=tiny.BUILDS)
 def test_biases_and_normalisations_do_not_decay(build):
     model = build()
     decayed = decayed_parameter_names(model)
@@ -65,7 +65,7 @@ def test_a_state_that_was_saved_before_groups_had_rules_goes_on(decay):
     assert all(torch.equal(one, other) for one, other in zip(before.parameters(), after.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("build", [tiny.bert, tiny.distilbert, tiny.mobilebert])
+@pytest.mark.parametrize("build", tiny.BUILDS.values(), ids=tiny.BUILDS)
 def test_muon_takes_the_matrices_of_the_layers_and_adamw_the_rest(build):
     model = build()
     found = treatments(model, OptimizerSettings(0.01, 0.1, optimizer=MUON))
