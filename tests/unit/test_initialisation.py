@@ -127,6 +127,23 @@ def test_a_shape_takes_its_vocabulary_from_the_tokenizer(tmp_path):
         initialise_student(run_of({"shape": {"hidden_size": "wide"}}), **folders)
 
 
+@pytest.mark.parametrize("architecture", ["bert", "electra", "roberta"])
+def test_a_shape_may_be_of_another_architecture_than_the_teacher_and_pads_with_its_tokenizer_s_id(
+    tmp_path, architecture
+):
+    teacher = folder_of(tmp_path, "mobilebert")
+    words = ["[UNK]", "[CLS]", "[SEP]", "[MASK]", "[PAD]", "cell"]  # padding is the fifth
+    other = tmp_path / "other"
+    save_tokenizer(build_tokenizer(write_vocabulary(tmp_path / "vocab.txt", words), lower_case=False), other)
+    shape = {key: value for key, value in SHAPES[architecture].items() if key != "pad_token_id"}
+    for folder, pad in ((teacher, 0), (other, 4)):
+        made = initialise_student(run_of({"shape": shape}, architecture), tokenizer=folder).model
+        assert made.config.model_type == architecture and made.config.pad_token_id == pad
+    initialise_student(run_of({"shape": shape}, architecture), tokenizer=teacher, teacher=teacher)
+    with pytest.raises(UserError, match=r"token by token, also one that reads no logits; models\.Mine\.tokenizer"):
+        initialise_student(run_of({"shape": shape}, architecture), tokenizer=other, teacher=teacher)
+
+
 def test_what_does_not_go_together_is_refused(tmp_path):
     teacher = folder_of(tmp_path, "bert")
     with pytest.raises(UserError, match="needs the folder that --checkpoint names"):

@@ -211,6 +211,16 @@ def test_objectives_that_do_not_fit_are_refused(objective, student, message):
         distillation(tiny.bert(**student), tiny.bert(layers=4), objective, tiny.SOUND)
 
 
+@pytest.mark.parametrize("term", ["logit_kl", "soft_cross_entropy"])
+def test_logits_of_more_tokens_are_refused_and_hidden_states_are_not(term):
+    student, teacher = tiny.bert(), tiny.roberta(layers=4)
+    teacher.resize_token_embeddings(tiny.VOCABULARY + 8, mean_resizing=False)
+    terms = [{"term": term, "weight": 1.0}]
+    with pytest.raises(UserError, match=r"student has them for 120 tokens and the teacher for 128; .*teacher_layers"):
+        distillation(student, teacher, terms, tiny.SOUND)
+    distillation(student, teacher, [{"term": "hidden_mse", "weight": 1.0, "layers": [[2, 4]]}], tiny.SOUND)
+
+
 def test_a_term_without_its_teacher_is_refused():
     with pytest.raises(UserError, match="needs a teacher"):
         distillation(tiny.bert(), None, tiny.DISTIL, tiny.SOUND)

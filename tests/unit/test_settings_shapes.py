@@ -11,6 +11,7 @@ from compactbio.architectures import ARCHITECTURES
 from compactbio.errors import UserError
 from compactbio.settings.load import load_settings, merge
 from compactbio.settings.shapes import shape_faults, sizes_of
+from compactbio.terms.term import Shape
 
 
 def paper(**changes: object) -> dict:
@@ -34,6 +35,34 @@ def test_a_shape_of_another_architecture() -> None:
     assert list(shape_faults("x", "mobilebert", wide, 256)) == []
     wide["use_bottleneck"] = False
     assert "x.hidden_size: 510 cannot be split" in next(shape_faults("x", "mobilebert", wide, 256))
+
+
+RELATIONS = [
+    {"term": f"{state}_relation_kl", "weight": 1.0, "layers": [[4, 12]], "relation_heads": 12}
+    for state in ("query", "key", "value")
+]
+LOGITS = [{"term": "mlm", "weight": 1.0}, {"term": "logit_kl", "weight": 1.0, "temperature": 2.0}]
+
+
+@pytest.mark.parametrize("objective", [RELATIONS, LOGITS, [*LOGITS, *RELATIONS]], ids=["relations", "logits", "both"])
+@pytest.mark.parametrize("architecture", ["electra", "roberta"])
+def test_a_student_of_another_architecture_shares_the_teacher_s_tokenizer(architecture: str, objective: list) -> None:
+    """Whatever its terms read: a term compares the two at the same tokens."""
+    shape = {"hidden_size": 192, "num_hidden_layers": 4, "num_attention_heads": 12, "intermediate_size": 768}
+    student = {"architecture": architecture, "student": {"shape": shape}, "objective": objective}
+    settings = load_settings(paper(models={"TinyBioBERT": student}))
+    assert sizes_of(settings, "TinyBioBERT") == Shape(4, 192, 12, 192)
+    with pytest.raises(UserError, match=r"TinyBioBERT\.tokenizer: `uncased`, but the teacher .* has `cased`"):
+        load_settings(paper(models={"TinyBioBERT": student | {"tokenizer": "uncased"}}))
+    copied = {"architecture": architecture, "student": {"shape": None, "teacher_layers": [0]}, "objective": objective}
+    with pytest.raises(UserError, match=r"the teacher whose layers are copied is a `bert`"):
+        load_settings(paper(models={"TinyBioBERT": copied}))
+
+
+def test_a_shape_whose_first_positions_no_token_has_says_how_many_it_needs() -> None:
+    assert list(shape_faults("x", "roberta", {"max_position_embeddings": 258}, 256)) == []
+    [fault] = shape_faults("x", "roberta", {}, 512)
+    assert fault == "x.max_position_embeddings: 512 is below what corpus.max_length = 512 needs; raise it to 514"
 
 
 def test_the_shape_of_an_own_checkpoint_is_read_from_its_folder(tmp_path: Path) -> None:

@@ -20,15 +20,22 @@ def shape_of_model(model: PreTrainedModel) -> Shape:
     """Return a model's sizes as terms ask for them."""
     config = model.config
     width = architecture_of(model).attention_width(config.to_dict(), COMMON_SIZES)
-    return Shape(config.num_hidden_layers, config.hidden_size, config.num_attention_heads, getattr(config, width))
+    return Shape(
+        config.num_hidden_layers,
+        config.hidden_size,
+        config.num_attention_heads,
+        attention_width=getattr(config, width),
+        vocabulary=config.vocab_size,
+    )
 
 
 def forward_cost(model: PreTrainedModel, *, head: bool = True, last_at_masked: bool = False) -> Cost:
-    """Return the cost of a forward pass of a masked language model (BERT, DistilBERT, MobileBERT).
+    """Return the cost of a forward pass of a masked language model of an architecture with a record.
 
     Every linear layer of the encoder sees each token once (MobileBERT's bottlenecks and stacked feed-forward networks
-    are layers of their own), every other one is the head's. Attention multiplies queries with keys and weights with
-    values: 4 x width for a pair in each layer. Normalisations, activations and softmax are not counted, as usual.
+    are layers of their own, ELECTRA's embeddings are projected by one), every other one is the head's. Attention
+    multiplies queries with keys and weights with values: 4 x width for a pair in each layer. Normalisations,
+    activations and softmax are not counted, as usual.
 
     Args:
         head: the head is run, on the masked positions.

@@ -104,5 +104,6 @@ def _require_one_tokenizer(manifests: dict[str, tuple[Path, Manifest]]) -> None:
             raise UserError(
                 f"the tokenizers of the student {first[0]} and of {role} {folder} differ "
                 f"({first[1]['tokenizer_digest'][:12]} and {manifest['tokenizer_digest'][:12]}): "
-                "student, teacher and corpus must share vocabulary and casing; check the models' `tokenizer` keys"
+                "every term compares student and teacher token by token, also one that reads no logits, so they and "
+                "the corpus must be of one tokenizer; give the two models the same `tokenizer` and make these again"
             )

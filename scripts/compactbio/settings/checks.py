@@ -173,8 +173,9 @@ def _student_faults(config: dict[str, Any], name: str, model: dict[str, Any]) ->
     entry = source_of(config, teacher) or model
     if entry["tokenizer"] != model["tokenizer"]:
         yield (
-            f"{place}.teacher: `{teacher}` uses the tokenizer `{entry['tokenizer']}` and {name} uses "
-            f"`{model['tokenizer']}`; teacher and student must share a vocabulary"
+            f"{place}.tokenizer: `{model['tokenizer']}`, but the teacher `{teacher}` has `{entry['tokenizer']}`: every "
+            "term compares the two token by token, also one that reads no logits; set it to "
+            f"`{entry['tokenizer']}` with {place}.student.shape or teacher_layers, or name another {place}.teacher"
         )
     if "teacher_layers" in student and entry["architecture"] != model["architecture"]:
         yield (

@@ -85,8 +85,8 @@ def _require_one_tokenizer(first: Path, folders: list[Path], model: str) -> None
     for folder in folders:
         if tokenizer_digest(folder) != digest:
             raise UserError(
-                f"the tokenizers of {first} and {folder} differ: a student and what it learns from share one "
-                f"(models.{model}.tokenizer)"
+                f"the tokenizers of {first} and {folder} differ: every term compares a student and its teacher token "
+                f"by token, also one that reads no logits; models.{model}.tokenizer and its teacher's have to be one"
             )
 
 

@@ -5,9 +5,10 @@ Formulas: the reference code at the commit that config/config.yaml names.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from compactbio.terms.term import LOGITS, Option, Term
+from compactbio.terms.term import LOGITS, Option, Shape, Term
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,6 +47,17 @@ def soft_cross_entropy(student: Tensor, teacher: Tensor, real: Tensor | None = N
     return -(products if real is None else products.sum(-1).masked_fill(~real, 0.0)).sum()
 
 
+def _same_vocabulary(student: Shape, teacher: Shape, options: Mapping[str, Any]) -> str | None:
+    """Return a message where the models have logits for other numbers of tokens, as one with spare embeddings has."""
+    ours, theirs = student.vocabulary, teacher.vocabulary
+    if ours == theirs or not (ours and theirs):
+        return None
+    return (
+        f"compares logits, but the student has them for {ours:,} tokens and the teacher for {theirs:,}; start from "
+        "layers of the teacher (student.teacher_layers), or replace the term by ones on hidden states or attention"
+    )
+
+
 TERMS = (
     Term("mlm", mlm, (LOGITS,), "masked", needs_teacher=False, title="masked language modelling"),
     Term(
@@ -53,6 +65,7 @@ TERMS = (
         logit_kl,
         (LOGITS,),
         "masked",
+        mismatch=_same_vocabulary,
         title="KL divergence of logits",
         options={
             "temperature": Option(
@@ -60,5 +73,12 @@ TERMS = (
             )
         },
     ),
-    Term("soft_cross_entropy", soft_cross_entropy, (LOGITS,), "masked", title="cross-entropy with soft labels"),
+    Term(
+        "soft_cross_entropy",
+        soft_cross_entropy,
+        (LOGITS,),
+        "masked",
+        mismatch=_same_vocabulary,
+        title="cross-entropy with soft labels",
+    ),
 )

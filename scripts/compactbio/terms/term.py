@@ -25,12 +25,18 @@ Denominator = Literal["masked", "tokens", "padded_tokens", "token_pairs", "padde
 
 @dataclass(frozen=True)
 class Shape:
-    """The sizes of a model that terms ask for; `attention_width` is that of all heads together, 0 where not known."""
+    """The sizes of a model that terms ask for.
+
+    Attributes:
+        attention_width: of all heads together, 0 where not known.
+        vocabulary: tokens that it has logits for, 0 where not known.
+    """
 
     layers: int
     hidden_size: int
     heads: int
     attention_width: int = 0
+    vocabulary: int = 0
 
 
 @dataclass(frozen=True)
