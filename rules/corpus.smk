@@ -68,7 +68,7 @@ if config["corpus"]["source"] == "baseline":
             "parse PubMed files of shard {wildcards.shard}"
         shell:
             "python {params.scripts:q}/parse_baseline.py"
-            " --text {params.text:q} --as-of {params.cutoff:q}"
+            " --text {params.text:q} --as-of={params.cutoff:q}"
             " --manifest {input.manifest:q} --output {output.text:q} --counts {output.counts:q}"
             " > {log:q} 2>&1"
 

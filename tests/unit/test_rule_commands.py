@@ -49,6 +49,14 @@ def test_every_command_quotes_every_value(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", RULE_FILES, ids=lambda file: file.name)
+def test_an_option_whose_value_may_be_empty_is_joined_to_it(file: Path) -> None:
+    """Snakemake quotes an empty value as nothing, and a program would take the next option for the value."""
+    may_be_empty = ("--as-of", "--notice")  # no day, where all citations are read; nothing generated
+    for command in commands(file.read_text(encoding="utf-8")):
+        assert not [option for option in may_be_empty if f"{option} {{" in command]
+
+
+@pytest.mark.parametrize("file", RULE_FILES, ids=lambda file: file.name)
 def test_every_rule_says_what_it_does_and_for_what(file: Path) -> None:
     """Once for lists of rules, once for the lines of a run, where each job of a rule is told from the others."""
     text = file.read_text(encoding="utf-8")
