@@ -37,7 +37,7 @@ class Facts(TypedDict, total=False):
 
     kind: str  # of models: checkpoint, finetuned, quantised
     architecture: str
-    tokenizer_digest: str  # of vocabulary and casing
+    tokenizer_digest: str  # of all that decides what a text is encoded to
     mlm_head: bool
     origin: dict[str, Any]  # `source` (hub, path, train, or what a student is made from), and what that needs
     fingerprint: str
@@ -56,6 +56,7 @@ class Facts(TypedDict, total=False):
     truncated: int
     vocabulary_size: int
     special_ids: dict[str, int]
+    unused_ids: list[int]  # only where there are some
     max_length: int
     members: dict[str, str]  # of an archive's extracted files: sha256 that each had to have
     step: int  # of checkpoints

@@ -104,9 +104,30 @@ def test_no_store_and_a_damaged_one(tmp_path):
         TokenStore([folder])
 
 
-def test_a_vocabulary_beyond_16_bits_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"65,536 entries.*16 bits"):
-        TokenStoreWriter(tmp_path, vocabulary_size=65_536, special_ids=SPECIAL, max_length=8)
+@pytest.mark.parametrize(("vocabulary", "dtype"), [(65_535, "<u2"), (65_536, "<u4"), (250_002, "<u4")])
+def test_ids_have_32_bits_where_the_vocabulary_needs_them(tmp_path, vocabulary, dtype):
+    options = {"vocabulary_size": vocabulary, "special_ids": SPECIAL, "max_length": 8}
+    writer = TokenStoreWriter(tmp_path, **options, unused_ids=[7, 9])
+    sequences = [[2, vocabulary - 1, 3], [], [2, 65_534, 3]]
+    writer.append(sequences)
+    writer.finish(tokenizer_digest="d")
+    stored = np.load(tmp_path / "ids.npy")
+    assert (stored.dtype.str, stored.tolist()) == (dtype, [token for sequence in sequences for token in sequence])
+    store = TokenStore([tmp_path])
+    assert [ids.tolist() for ids in store.gather(np.arange(3))] == sequences
+    assert store.gather_joined(np.array([], np.int64))[0].dtype == np.dtype(dtype)
+    assert store.unused_ids == [7, 9]
+    manifest = read_manifest(tmp_path)
+    np.save(tmp_path / "ids.npy", stored.astype("<u2" if dtype == "<u4" else "<u4"))
+    write_manifest(tmp_path, **{key: manifest[key] for key in manifest.keys() - {"digest", "files", "seal"}})
+    with pytest.raises(UserError, match=r"ids\.npy holds uint(16|32) of 1 dimensions"):
+        TokenStore([tmp_path])
+
+
+def test_an_id_beyond_the_vocabulary_of_16_bits_is_not_cut(tmp_path):
+    writer = TokenStoreWriter(tmp_path, vocabulary_size=300, special_ids=SPECIAL, max_length=8)
+    with pytest.raises(OverflowError):
+        writer.append([[65_536 + 5]])
 
 
 def test_damaged_arrays_are_refused_by_name(tmp_path):

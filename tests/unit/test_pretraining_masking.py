@@ -46,6 +46,49 @@ def test_shares_are_those_of_the_paper():
     assert (masked.inputs == joined)[~masked.selected].all()
 
 
+@pytest.mark.parametrize("vocabulary", [120, 28_996, 65_535])
+def test_random_tokens_are_drawn_as_ever(vocabulary):
+    """The whole step by hand: NumPy's Philox of (seed, 1, step), a share of the vocabulary for each token."""
+    lengths, random = np.array([24, 20, 9]), np.random.default_rng(3)
+    joined = random.integers(0, vocabulary, lengths.sum()).astype(np.uint16)
+    stream = np.random.Generator(np.random.Philox(np.random.SeedSequence([1, 1, 7])))
+    choice, replacement = stream.random((2, 8, 24), dtype=np.float32)
+    expected, chosen = joined.astype(np.int64), np.zeros(len(joined), bool)
+    token = 0
+    for row, length in zip((5, 0, 2), lengths, strict=True):
+        for column in range(length):
+            share = choice[row, column] / np.float32(0.15)
+            chosen[token] = share < 1 and joined[token] > 4
+            if chosen[token] and share < 0.8:
+                expected[token] = 4
+            elif chosen[token] and share < np.float64(0.8) + np.float64(0.1):
+                expected[token] = int(np.float64(replacement[row, column]) * vocabulary)
+            token += 1
+    masked = masking(vocabulary=vocabulary).apply(7, np.array([5, 0, 2]), lengths, joined)
+    assert (masked.inputs == expected).all() and (masked.selected == chosen).all()
+
+
+def test_random_tokens_are_real_ones_of_large_vocabularies_too():
+    vocabulary, unused = 250_002, range(5, 200_000)
+    made = Masking(
+        fraction=0.9,
+        vocabulary_size=vocabulary,
+        unused_ids=unused,
+        special_ids=tiny.SPECIAL_IDS,
+        batch_size=400,
+        max_length=100,
+        seed=1,
+    )
+    joined = np.full(40_000, 250_001, dtype=np.uint32)
+    masked = made.apply(1, np.arange(400), np.full(400, 100), joined)
+    drawn = masked.inputs[masked.selected & (masked.inputs != 4) & (masked.inputs != 250_001)]
+    assert len(drawn) > 3000
+    assert not np.isin(drawn, unused).any()
+    real = drawn[drawn > 4]
+    assert real.min() < 200_100 and 249_900 < real.max() < vocabulary
+    assert np.unique(drawn).size > 3000  # of 50,007 real ones
+
+
 def test_special_tokens_are_never_selected_and_unknown_is_one():
     lengths = np.array([20] * 8)
     joined = np.tile(np.arange(5, dtype=np.uint16), 32)

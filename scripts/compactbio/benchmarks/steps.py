@@ -58,6 +58,7 @@ def masking_of(store: TokenStore, batch_size: int) -> Masking:
     return Masking(
         fraction=MASKED_FRACTION,
         vocabulary_size=store.vocabulary_size,
+        unused_ids=store.unused_ids,
         special_ids=store.special_ids,
         batch_size=batch_size,
         max_length=MAX_LENGTH,

@@ -1,8 +1,8 @@
-"""Token stores: the sequences of a corpus as 16-bit ids on disk, written once and read by memory mapping.
+"""Token stores: the sequences of a corpus as ids on disk, written once and read by memory mapping.
 
 A store is a folder with
 
-- `ids.npy`: uint16, one dimension, the ids of all sequences joined, each with its [CLS] and [SEP];
+- `ids.npy`: of the type of `id_type`, one dimension, the ids of all sequences joined, each with its special tokens;
 - `offsets.npy`: int64, n + 1 values; sequence i is `ids[offsets[i]:offsets[i + 1]]`;
 - `manifest.json`: digests, counts, and the tokenizer that made it.
 
@@ -13,36 +13,41 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from compactbio.digests import AGAIN
 from compactbio.errors import UserError, reading
-from compactbio.files import MANIFEST, Manifest, read_manifests, sha256_of_value, write_manifest
+from compactbio.files import MANIFEST, Facts, Manifest, read_manifests, sha256_of_value, write_manifest
 from compactbio.settings.results import TokenStoreFolder
 
 IDS, OFFSETS = TokenStoreFolder.ids.name, TokenStoreFolder.offsets.name
-_NOTHING = np.zeros(0, dtype=np.uint16)
-LARGEST_VOCABULARY = 65_535  # ids are uint16; one value is left unused so that none can be a sentinel by accident
+LARGEST_OF_16_BITS = 65_535  # entries; one value is left unused so that none can be a sentinel by accident
 FIXED_FACTS: Final = ("tokenizer_digest", "vocabulary_size", "special_ids", "max_length")
+
+
+def id_type(vocabulary_size: int) -> np.dtype[np.unsignedinteger]:
+    """Return the type in which a store holds ids: 16 bits, or 32 where the vocabulary has more of them."""
+    return np.dtype("<u2" if vocabulary_size <= LARGEST_OF_16_BITS else "<u4")
 
 
 class TokenStoreWriter:
     """Writes the sequences of one store as they come, holding only their lengths in memory."""
 
-    def __init__(self, folder: Path, *, vocabulary_size: int, special_ids: dict[str, int], max_length: int) -> None:
-        """Start a store in an existing, empty folder.
-
-        Raises:
-            UserError: ids of this vocabulary do not fit into 16 bits.
-        """
-        if vocabulary_size > LARGEST_VOCABULARY:
-            raise UserError(
-                f"the vocabulary has {vocabulary_size:,} entries; a token store has ids of 16 bits, at most "
-                f"{LARGEST_VOCABULARY:,} entries: use a smaller vocabulary (key tokenizers.*.checkpoint)"
-            )
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        vocabulary_size: int,
+        special_ids: dict[str, int],
+        max_length: int,
+        unused_ids: Sequence[int] = (),
+    ) -> None:
+        """Start a store in an existing, empty folder; see `TokenStore` for what is noted of its tokenizer."""
         self.folder = folder
+        self.id_type = id_type(vocabulary_size)
+        self.unused_ids = list(unused_ids)
         self.vocabulary_size = vocabulary_size
         self.special_ids = special_ids
         self.max_length = max_length
@@ -55,11 +60,11 @@ class TokenStoreWriter:
 
     def append(self, sequences: Iterable[Sequence[int]], truncated: int = 0) -> None:
         """Append sequences of ids, of which `truncated` were cut to the length limit."""
-        arrays = [np.asarray(ids, dtype=np.uint16) for ids in sequences]
+        arrays = [np.asarray(ids, dtype=self.id_type) for ids in sequences]
         if not arrays:
             return
         joined = np.concatenate(arrays)
-        self._stream.write(joined.astype("<u2", copy=False).tobytes())
+        self._stream.write(joined.tobytes())
         self._lengths.append(np.fromiter(map(len, arrays), dtype=np.int32, count=len(arrays)))
         self.tokens += len(joined)
         self.sequences += len(arrays)
@@ -75,16 +80,18 @@ class TokenStoreWriter:
         if self._write_header() != self._header_bytes:
             raise RuntimeError("the header of ids.npy changed its length: the ids behind it would be overwritten")
         self._stream.close()
-        return write_manifest(
-            self.folder,
-            documents=len(lengths),
-            tokens=self.tokens,
-            truncated=self.truncated,
-            tokenizer_digest=tokenizer_digest,
-            vocabulary_size=self.vocabulary_size,
-            special_ids=self.special_ids,
-            max_length=self.max_length,
-        )
+        facts: Facts = {
+            "documents": len(lengths),
+            "tokens": self.tokens,
+            "truncated": self.truncated,
+            "tokenizer_digest": tokenizer_digest,
+            "vocabulary_size": self.vocabulary_size,
+            "special_ids": self.special_ids,
+            "max_length": self.max_length,
+        }
+        if self.unused_ids:
+            facts["unused_ids"] = self.unused_ids
+        return write_manifest(self.folder, **facts)
 
     def close(self) -> None:
         """Let go of the open file (after an error; `finish` does it otherwise)."""
@@ -95,7 +102,7 @@ class TokenStoreWriter:
 
         numpy leaves room in it for the first dimension to grow, so that it can be written again at the end.
         """
-        header = {"descr": "<u2", "fortran_order": False, "shape": (self.tokens,)}
+        header = {"descr": self.id_type.str, "fortran_order": False, "shape": (self.tokens,)}
         np.lib.format.write_array_header_1_0(self._stream, header)
         return self._stream.tell()
 
@@ -104,11 +111,12 @@ class TokenStore:
     """Several store folders read as one list of sequences, in the order of the folders.
 
     Attributes:
-        lengths: int32, (n,), ids of each sequence, [CLS] and [SEP] included.
-        special_ids: {"pad", "unk", "cls", "sep", "mask"} -> id.
-        vocabulary_size: entries of the vocabulary.
+        lengths: int32, (n,), ids of each sequence, special tokens included.
+        special_ids: names to ids: "pad", "mask", those of "unk", "cls" and "sep" that there are, and others.
+        vocabulary_size: one more than the largest id.
+        unused_ids: those below it that stand for no token.
         max_length: longest sequence that the stores were made with.
-        tokenizer_digest: digest of vocabulary and casing.
+        tokenizer_digest: digest of all that decides ids.
         digest: sha256 over the digests of the folders, in order.
         truncated: number of sequences cut to `max_length`.
     """
@@ -127,13 +135,15 @@ class TokenStore:
         _require_same_tokenizer(folders, manifests)
         self.special_ids = manifests[0]["special_ids"]
         self.vocabulary_size = manifests[0]["vocabulary_size"]
+        self.unused_ids = manifests[0].get("unused_ids", [])
         self.max_length = manifests[0]["max_length"]
         self.tokenizer_digest = manifests[0]["tokenizer_digest"]
         self.digest: str = sha256_of_value([manifest["digest"] for manifest in manifests])
         self.tokens: int = sum(manifest["tokens"] for manifest in manifests)
         self.truncated: int = sum(manifest["truncated"] for manifest in manifests)
-        self._ids = [_map_array(folder / IDS, np.uint16) for folder in folders]
-        self._offsets = [_map_array(folder / OFFSETS, np.int64) for folder in folders]
+        self._nothing: np.ndarray = np.zeros(0, dtype=id_type(self.vocabulary_size))
+        self._ids = [_map_array(folder / IDS, self._nothing.dtype) for folder in folders]
+        self._offsets = [_map_array(folder / OFFSETS, np.dtype(np.int64)) for folder in folders]
         for folder, ids, offsets, manifest in zip(folders, self._ids, self._offsets, manifests, strict=True):
             ends = len(offsets) == manifest["documents"] + 1 and offsets[0] == 0 and offsets[-1] == len(ids)
             if not ends or bool(np.any(np.diff(offsets) < 0)):
@@ -146,11 +156,11 @@ class TokenStore:
         return int(self._first[-1])
 
     def gather(self, indices: np.ndarray) -> list[np.ndarray]:
-        """Return sequences by their numbers, in the order of `indices` (k,), each a read-only uint16 view."""
+        """Return sequences by their numbers, in the order of `indices` (k,), each a read-only view."""
         indices = np.asarray(indices, dtype=np.int64)
         if len(indices) and not (indices.min() >= 0 and indices.max() < len(self)):
             raise IndexError(f"sequence {indices.min()} or {indices.max()} of a store of {len(self)}")
-        sequences: list[np.ndarray] = [_NOTHING] * len(indices)
+        sequences: list[np.ndarray] = [self._nothing] * len(indices)
         shards = np.searchsorted(self._first, indices, side="right") - 1
         for shard in np.unique(shards):
             places = np.flatnonzero(shards == shard)
@@ -163,9 +173,9 @@ class TokenStore:
         return sequences
 
     def gather_joined(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return sequences joined in one uint16 array (sum of lengths,), and their int32 lengths (k,)."""
+        """Return sequences joined in one array of ids (sum of lengths,), and their int32 lengths (k,)."""
         sequences = self.gather(indices)
-        joined = np.concatenate(sequences) if sequences else _NOTHING
+        joined = np.concatenate(sequences) if sequences else self._nothing
         return joined, self.lengths[np.asarray(indices, dtype=np.int64)]
 
 
@@ -190,10 +200,10 @@ def _require_same_tokenizer(folders: Sequence[Path], manifests: list[Manifest]) 
                 )
 
 
-def _map_array(path: Path, dtype: type[np.generic]) -> np.ndarray:
+def _map_array(path: Path, dtype: np.dtype[Any]) -> np.ndarray:
     """Return a one-dimensional array of a file, mapped and read-only."""
     with reading(path, f"delete {path.parent} and {AGAIN}"):
         array = np.load(path, mmap_mode="r")
     if array.dtype != dtype or array.ndim != 1:
-        raise UserError(f"{path} holds {array.dtype} of {array.ndim} dimensions, not one of {np.dtype(dtype)}")
+        raise UserError(f"{path} holds {array.dtype} of {array.ndim} dimensions, not one of {dtype}")
     return array.view(np.ndarray)  # slices of numpy.memmap itself are several times slower

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,9 @@ class Masking:
     """Selects tokens at random: of the selected, 80 % become [MASK], 10 % a random token, 10 % stay.
 
     Special tokens are never selected. [UNK] is one of them, as in the reference code, whose collator asks the
-    tokenizer for its special ids. A global batch has `batch_size` sequences of at most `max_length` word pieces.
+    tokenizer for its special ids. A random token is any that the tokenizer has, special ones too, as there; ids without
+    a token, in gaps (`unused_ids`) or beyond the vocabulary where a model has more embeddings, are none. A global batch
+    has `batch_size` sequences of at most `max_length` tokens.
     """
 
     def __init__(
@@ -30,13 +33,14 @@ class Masking:
         *,
         fraction: float,
         vocabulary_size: int,
+        unused_ids: Sequence[int] = (),
         special_ids: dict[str, int],
         batch_size: int,
         max_length: int,
         seed: int,
     ) -> None:
         self.fraction = fraction
-        self.vocabulary_size = vocabulary_size
+        self.drawn_ids = np.setdiff1d(np.arange(vocabulary_size, dtype=np.int64), np.asarray(unused_ids, np.int64))
         self.mask_id = special_ids["mask"]
         self.is_special = np.zeros(vocabulary_size, dtype=bool)
         self.is_special[list(special_ids.values())] = True
@@ -64,7 +68,7 @@ class Masking:
         replaced = selected & (share >= MASK_SHARE) & (share < MASK_SHARE + RANDOM_SHARE)
         drawn = replacement[rows[replaced], columns[replaced]].astype(np.float64)
         inputs[selected & (share < MASK_SHARE)] = self.mask_id
-        inputs[replaced] = (drawn * self.vocabulary_size).astype(np.int64)
+        inputs[replaced] = self.drawn_ids[(drawn * len(self.drawn_ids)).astype(np.int64)]
         return MaskedTokens(inputs, selected)
 
 

@@ -69,6 +69,7 @@ def pretrain(
     masking = Masking(
         fraction=run["masked_fraction"],
         vocabulary_size=store.vocabulary_size,
+        unused_ids=store.unused_ids,
         special_ids=store.special_ids,
         batch_size=optimisation["global_batch_size"],
         max_length=run["max_length"],
