@@ -30,6 +30,8 @@ from compactbio.settings.selection import (
     stage_before,
     student_kind,
     task_sources,
+    tokenizer_checkpoint,
+    tokenizer_name,
     trained_models,
 )
 from compactbio.tasks.data_sources import read_sources
@@ -88,8 +90,8 @@ def usable_model(name):
 
 
 def tokenizer_of(tokenizer):
-    """Return the model whose tokenizer files are used under this name."""
-    return usable_model(config["tokenizers"][tokenizer]["checkpoint"])
+    """Return the model whose tokenizer files are used under this name: of `tokenizers`, or of a checkpoint itself."""
+    return usable_model(tokenizer_checkpoint(config, tokenizer))
 
 
 def local_checkpoint_files(name):
@@ -107,7 +109,7 @@ def student_source(model):
         return "--teacher", usable_model(config["models"][model]["teacher"])
     if kind == "checkpoint":
         return "--checkpoint", usable_model(value)
-    return "--tokenizer", tokenizer_of(config["models"][model]["tokenizer"])
+    return "--tokenizer", tokenizer_of(tokenizer_name(config, model))
 
 
 def teacher_manifest(model):
@@ -182,6 +184,11 @@ wildcard_constraints:
     model="|".join(map(re.escape, config["models"])),
     dataset="|".join(map(re.escape, config["datasets"])),
     checkpoint="|".join(map(re.escape, {**config["checkpoints"], **config["models"]})),
-    tokenizer="|".join(map(re.escape, config["tokenizers"])),
+    tokenizer="|".join(
+        map(
+            re.escape,
+            {**config["tokenizers"], **config["checkpoints"], **config["models"]},
+        )
+    ),
     shard=r"\d{4}",
     source="|".join(map(re.escape, SOURCES)),

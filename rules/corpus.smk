@@ -129,7 +129,7 @@ rule tokenize_shard:
         folder=subpath(output.manifest, parent=True),
         max_length=config["corpus"]["max_length"],
         definition=lambda wildcards: json.dumps(
-            config["tokenizers"][wildcards.tokenizer]
+            config["tokenizers"].get(wildcards.tokenizer)
         ),
     message:
         "tokenize shard {wildcards.shard} for tokenizer {wildcards.tokenizer}"

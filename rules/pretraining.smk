@@ -32,9 +32,7 @@ rule pretrain_model:
         run=RESULTS.pretraining("{model}").run,
         student=RESULTS.students.initialised("{model}").manifest,
         teacher=lambda wildcards: teacher_manifest(wildcards.model),
-        tokens=lambda wildcards: token_stores(
-            config["models"][wildcards.model]["tokenizer"]
-        ),
+        tokens=lambda wildcards: token_stores(tokenizer_name(config, wildcards.model)),
     output:
         training=RESULTS.pretraining("{model}").training,
         provenance=RESULTS.pretraining("{model}").provenance,

@@ -1,4 +1,4 @@
-"""Write the token store of a text shard: 16-bit ids and offsets (see compactbio/corpus/tokens.py)."""
+"""Write the token store of a text shard: ids and offsets (see compactbio/corpus/tokens.py)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def main() -> None:
     parser.add_argument("--tokenizer", required=True, type=Path, help="folder with a tokenizer.json")
     parser.add_argument("--output", required=True, type=Path, help="folder of the store")
     parser.add_argument("--max-length", type=int, default=256, help="ids of a sequence at most (default 256)")
-    parser.add_argument("--definition", help="JSON of the configuration's tokenizers.<name>, asserted")
+    parser.add_argument(
+        "--definition", help="JSON of the configuration's tokenizers.<name>, asserted; null: the folder's, as published"
+    )
     parser.add_argument("--name", default="<name>", help="that <name>, for messages")
     parser.add_argument("--threads", type=int, default=1, help="threads of the tokenizer (default 1)")
     add_verify(parser)
@@ -38,9 +40,11 @@ def main() -> None:
 
     from compactbio.corpus.tokenization import tokenize_shard
     from compactbio.provenance import write_provenance
+    from compactbio.students.framing import read_frame
     from compactbio.students.tokenizers import (
         check_tokenizer,
         load_tokenizer,
+        require_trainable,
         special_ids,
         tokenizer_digest,
     )
@@ -48,13 +52,17 @@ def main() -> None:
     tokenizer = load_tokenizer(arguments.tokenizer)
     if definition is not None:
         check_tokenizer(tokenizer, definition, arguments.name)
+    require_trainable(tokenizer, arguments.max_length, arguments.tokenizer)
+    ids = special_ids(tokenizer)
+    frame = read_frame(tokenizer.backend_tokenizer, ids.get("cls"), ids.get("sep"), str(arguments.tokenizer))
     started = time.perf_counter()
     with locked(arguments.output):  # the folder and its record are of one process
         manifest = tokenize_shard(
             arguments.texts,
             arguments.output,
             tokenizer.backend_tokenizer,
-            special_ids=special_ids(tokenizer),
+            frame=frame.single,
+            special_ids=ids,
             tokenizer_digest=tokenizer_digest(arguments.tokenizer),
             max_length=arguments.max_length,
         )

@@ -126,7 +126,7 @@ def test_summary_adds_shards_and_measures_lengths(tmp_path):
     assert found["text", "dropped: older version"] == (2, 2 / 32)
     assert found["text", "with abstract"] == (15, 0.5)
     assert found["tokenizer cased", "sequences"] == (10, None)
-    assert found["tokenizer cased", "word pieces, [CLS] and [SEP] included"] == (20 + 30 + 64, None)
+    assert found["tokenizer cased", "tokens, special ones included"] == (20 + 30 + 64, None)
     assert found["tokenizer cased", "mean length"] == (11.4, None)
     assert found["tokenizer cased", "median length"] == (4, None)
     assert found["tokenizer cased", "90th percentile length"] == (32, None)

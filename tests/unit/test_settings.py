@@ -173,8 +173,8 @@ def test_every_schedule_of_the_training_can_be_chosen(schedule: str) -> None:
             r"DistilBioBERT: architecture `auto` is evaluated, not",
         ),
         (
-            {"models": {"DistilBioBERT": {"tokenizer": None}}},
-            r"DistilBioBERT: tokenizer null, as published, is evaluat",
+            {"corpus": {"max_length": 513}},
+            r"corpus\.max_length: 513 exceeds the 512 positions of `DistilBioBERT`",
         ),
         (
             {"checkpoints": {"biobert-v1.2": {"architecture": "auto"}}},

@@ -193,9 +193,12 @@ def test_what_would_be_encoded_otherwise_is_refused_by_name(vocab_file, tmp_path
 
 
 def test_added_tokens_without_tokenizer_json_are_refused(vocab_file, tmp_path):
-    (tmp_path / "added_tokens.json").write_text('{"kinase": 200, "cell": 7}')
-    with pytest.raises(UserError, match=r"vocab.txt lacks, for example 'kinase'.*save_pretrained"):
-        tokenizer_from_files(tmp_path, lower_case=False)
+    for added, first in (({"kinase": 200, "[MASK]": 4}, "kinase"), ({"cell": 7}, "cell")):  # the other's id is known
+        (tmp_path / "added_tokens.json").write_text(json.dumps(added))
+        with pytest.raises(UserError, match=f"files have not, or with other ids, for example '{first}'.*save_pretrain"):
+            tokenizer_from_files(tmp_path, lower_case=False)
+    (tmp_path / "added_tokens.json").write_text('{"[MASK]": 4}')
+    assert tokenizer_from_files(tmp_path, lower_case=False).mask_token_id == 4
 
 
 def test_json_with_a_byte_order_mark_is_read(vocab_file, tmp_path):

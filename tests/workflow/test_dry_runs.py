@@ -80,6 +80,17 @@ def test_a_model_is_a_target_and_runs_its_branch_only(tmp_path: Path) -> None:
     assert "build_tables" not in jobs
 
 
+def test_a_student_has_token_stores_of_its_teachers_own_tokenizer(tmp_path: Path) -> None:
+    target = "BioMed-RoBERTa-6L"
+    commands = longest_commands(tmp_path, target, "--configfile", str(CONFIG / "examples" / "own_tokenizer.yaml"))
+    results = "results/own_tokenizer"
+    tokenize = commands["tokenize_shard"]
+    assert f"--tokenizer {results}/students/fetched/biomed-roberta --name biomed-roberta --definition null" in tokenize
+    assert f"--output {results}/corpus/tokens/biomed-roberta/00" in tokenize
+    assert f"--tokens {results}/corpus/tokens/biomed-roberta/0001/manifest.json" in commands["pretrain_model"]
+    assert f"--teacher {results}/students/fetched/biomed-roberta" in commands["initialise_student"]
+
+
 def test_downloads_gather_what_needs_the_network(tmp_path: Path) -> None:
     jobs = dry_run(tmp_path, "downloads")
     assert set(jobs) == {"downloads", "download_baseline", "fetch_checkpoint", "fetch_task_data", "total"}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from compactbio.corpus.tokens import id_type
 from compactbio.errors import UserError
 from compactbio.settings.results import Results
 from compactbio.settings.runs import finetuning_run
@@ -23,10 +24,11 @@ from compactbio.settings.selection import (
     kept_weights,
 )
 from compactbio.slurm import output_of
-from compactbio.students.parameters import estimated_parameters
+from compactbio.students.parameters import estimated_parameters, estimated_vocabulary
 
-# per file of the PubMed baseline, which holds 30,000 citations: downloaded, its texts, its tokens for one tokenizer
-DOWNLOAD_BYTES, TEXT_BYTES, TOKEN_BYTES = 30e6, 15e6, 10e6
+# per file of the PubMed baseline, which holds 30,000 citations: downloaded, its texts
+DOWNLOAD_BYTES, TEXT_BYTES = 30e6, 15e6
+TOKENS = 5e6  # of such a file, for one tokenizer
 DOCUMENT_GROWTH = 2.0  # texts and tokens of documents of one's own, for each byte of theirs
 WEIGHT_BYTES, STATE_BYTES = 4, 12  # of a parameter: in a model; in a checkpoint, with the optimizer's two moments
 SNAPSHOT_FILES, CACHE_FILES = 8, 25  # of a checkpoint in the common form; in the hub's cache, links and locks included
@@ -58,10 +60,11 @@ class Need:
 def stages(config: dict[str, Any], trained: list[str]) -> list[Need]:
     """Return what each stage leaves when all is done, rather too much; `trained` are the models that are trained."""
     results, downloads = Results(Path(config["results_dir"])), Path(config["downloads_dir"])
-    models, datasets, tokenizers = config["run"]["models"], finetuned_datasets(config), len(corpus_tokenizers(config))
+    models, datasets, names = config["run"]["models"], finetuned_datasets(config), corpus_tokenizers(config)
+    tokenizers = len(names)
     given = [name for name in models if config["models"][name]["source"] != "train"]
     fetched = given + (list(config["checkpoints"]) if trained else [])
-    files, shards, texts, tokens = _corpus(config, tokenizers) if trained else (0, 0, 0.0, 0.0)
+    files, shards, texts, tokens = _corpus(config, names) if trained else (0, 0, 0.0, 0.0)
 
     def parameters(names: Iterable[str]) -> int:
         return sum(estimated_parameters(config, name) for name in names)
@@ -84,15 +87,16 @@ def stages(config: dict[str, Any], trained: list[str]) -> list[Need]:
     return [*needs, Need("logs", JOB_BYTES * jobs, JOB_FILES * jobs, notes)]
 
 
-def _corpus(config: dict[str, Any], tokenizers: int) -> tuple[int, int, float, float]:
+def _corpus(config: dict[str, Any], tokenizers: list[str]) -> tuple[int, int, float, float]:
     """Return the files to fetch, the shards, and the bytes of texts and of tokens."""
     corpus, shards = config["corpus"], len(corpus_shards(config))
     if corpus["source"] != "baseline":
         found = sum(path.stat().st_size for path in map(Path, corpus["documents"]) if path.is_file())
         return 0, shards, DOCUMENT_GROWTH * found, 0.0
     files = len(baseline_numbers(config))
+    id_bytes = sum(id_type(estimated_vocabulary(config, name)).itemsize for name in tokenizers)
     to_fetch = 0 if corpus["baseline"]["base_url"].startswith("file:") else files
-    return to_fetch, shards, TEXT_BYTES * files, TOKEN_BYTES * files * tokenizers
+    return to_fetch, shards, TEXT_BYTES * files, TOKENS * files * id_bytes
 
 
 def _finetuning(config: dict[str, Any], results: Results[Path]) -> Need:

@@ -25,7 +25,7 @@ from compactbio.pretraining.inputs import AUTO
 from compactbio.pretraining.training_record import read_training_record
 from compactbio.settings.results import CHECKPOINTS, Results, TrainingResults
 from compactbio.settings.runs import PretrainingRun, pretraining_run
-from compactbio.settings.selection import definition_of, student_kind
+from compactbio.settings.selection import definition_of, student_kind, tokenizer_name
 from compactbio.settings.shapes import shape_of
 from compactbio.training.checkpoints import STATE
 from compactbio.training.deadlines import usable_seconds
@@ -146,8 +146,18 @@ def _transformers_configuration(config: dict[str, Any], name: str) -> Pretrained
 
 
 def _vocabulary(config: dict[str, Any], name: str) -> int:
-    """Return the size of a model's vocabulary."""
-    return config["tokenizers"][definition_of(config, name)["tokenizer"]]["vocabulary_size"]
+    """Return how many embeddings a model has.
+
+    Raises:
+        UserError: its tokenizer is a checkpoint's own, which is not there.
+    """
+    tokenizer = tokenizer_name(config, name)
+    if tokenizer in config["tokenizers"]:
+        return config["tokenizers"][tokenizer]["vocabulary_size"]
+    path = Results(Path(config["results_dir"])).students.fetched(tokenizer).folder / "config.json"
+    if not path.is_file():
+        raise UserError(f"{name}: its vocabulary, that of {tokenizer}, is not known before `downloads`")
+    return read_json(path)["vocab_size"]
 
 
 def _reason(log: str) -> str:

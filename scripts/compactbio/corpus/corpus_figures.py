@@ -27,7 +27,7 @@ def draw_lengths(lengths: Sequence[Lengths], paths: Sequence[Path], notice: str 
         axes = figure.add_subplot()
         for number, length in enumerate(lengths):
             _draw_one(axes, length, COLOURS[1 + number % (len(COLOURS) - 1)], LINES[number % len(LINES)])
-        axes.set_xlabel("word pieces of a sequence, [CLS] and [SEP] included")
+        axes.set_xlabel("tokens of a sequence, special ones included")
         axes.set_ylabel("share of sequences")
         axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))

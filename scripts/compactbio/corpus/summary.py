@@ -24,7 +24,7 @@ class Lengths:
 
     Attributes:
         tokenizer: its name.
-        histogram: int64, (max_length + 1,), sequences of each length, [CLS] and [SEP] included.
+        histogram: int64, (max_length + 1,), sequences of each length, special tokens included.
         truncated: sequences cut to `max_length`.
         max_length: longest possible sequence.
     """
@@ -92,7 +92,7 @@ def summary_rows(total: ShardCounts, lengths: Sequence[Lengths]) -> list[Row]:
         name, sequences = f"tokenizer {length.tokenizer}", length.sequences
         rows += [
             Row(name, "sequences", sequences),
-            Row(name, "word pieces, [CLS] and [SEP] included", length.tokens),
+            Row(name, "tokens, special ones included", length.tokens),
             Row(name, "mean length", round(length.tokens / max(sequences, 1), 1)),
             *(Row(name, f"{word} length", length.quantile(part)) for word, part in QUANTILES.items()),
             _part(name, f"truncated at {length.max_length}", length.truncated, sequences, "sequences"),

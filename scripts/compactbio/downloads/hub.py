@@ -22,7 +22,8 @@ FOREIGN_WEIGHTS = re.compile(r"tf_model\.h5|flax_model\.msgpack|.*\.ckpt.*\.inde
 CONFIGURATIONS = ("config.json", "bert_config.json")  # the first one there is used; the second has the name of 2018
 OTHER_FILES = ("vocab.txt", "tokenizer.json", "tokenizer_config.json")
 BYTE_LEVEL_FILES = ("vocab.json", "merges.txt")  # a tokenizer where there is neither vocab.txt nor tokenizer.json
-TOKENIZER_NOTES = ("special_tokens_map.json", "added_tokens.json")  # that go with them
+ADDED_TOKENS = "added_tokens.json"  # beside a vocabulary alone
+TOKENIZER_NOTES = ("special_tokens_map.json", ADDED_TOKENS)  # that go with them
 HUB_PATIENCE = Patience(tries=4, first_wait_seconds=3.0)  # the hub's client tries each request several times itself
 _PARTS = (re.compile(r"model-\d{5}-of-(\d{5})\.safetensors"), re.compile(r"pytorch_model-\d{5}-of-(\d{5})\.bin"))
 _KNOWN = {
@@ -79,8 +80,10 @@ def tokenizer_among(names: Iterable[str]) -> list[str]:
     """Return which files of a folder its tokenizer is read from, empty where it has none."""
     there = set(names)
     found = [name for name in OTHER_FILES if name in there]
-    if there & {"vocab.txt", "tokenizer.json"}:
+    if "tokenizer.json" in there:
         return found
+    if "vocab.txt" in there:
+        return [*found, *(name for name in (ADDED_TOKENS,) if name in there)]
     if not there.issuperset(BYTE_LEVEL_FILES):
         return []
     return [*found, *BYTE_LEVEL_FILES, *(name for name in TOKENIZER_NOTES if name in there)]

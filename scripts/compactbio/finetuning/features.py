@@ -20,7 +20,7 @@ from tokenizers.models import WordLevel, WordPiece
 from compactbio.architectures import longest_sequence
 from compactbio.errors import UserError, reading
 from compactbio.files import read_json, require_recorded
-from compactbio.finetuning.framing import read_frame
+from compactbio.students.framing import read_frame
 
 MODEL_AGAIN = "fetch or export the model again"
 BERT_TOKENS = {"cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]"}

@@ -27,7 +27,7 @@ from compactbio.reporting.published import PAPER_MODELS
 from compactbio.reporting.render import DASH, mean_and_std
 from compactbio.settings.results import Results, find
 from compactbio.settings.runs import PretrainingRun, read_pretraining_run
-from compactbio.settings.selection import is_trained, row_of_corpus, source_of
+from compactbio.settings.selection import is_trained, row_of_corpus, source_of, tokenizer_checkpoint, tokenizer_name
 
 _REPLICATED = (
     "It replicates the model of this name in *On the Effectiveness of Compact Biomedical Transformers*. It is not the "
@@ -190,7 +190,7 @@ def _inputs_of(name: str, config: dict[str, Any], used: Sequence[Used]) -> list[
         names.add(current)
         model = config["models"].get(current, {})
         if is_trained(config, current):
-            names.add(config["tokenizers"][model["tokenizer"]]["checkpoint"])
+            names.add(tokenizer_checkpoint(config, tokenizer_name(config, current)))
             waiting += [one for one in (model.get("teacher"), model["student"].get("checkpoint")) if one]
     trained = is_trained(config, name)
     return [

@@ -11,8 +11,8 @@ from compactbio.architectures import ARCHITECTURES, AUTO
 from compactbio.errors import UserError
 from compactbio.settings.datasets import dataset_faults
 from compactbio.settings.names import cycles, undefined
-from compactbio.settings.selection import finetuned_datasets, source_of, student_parts
-from compactbio.settings.shapes import POSITIONS, shape_faults, sizes_of
+from compactbio.settings.selection import finetuned_datasets, source_of, student_parts, tokenizer_giver
+from compactbio.settings.shapes import positions_of, shape_faults, sizes_of
 from compactbio.terms import objective
 from compactbio.training.optimizer_settings import optimizer_faults
 
@@ -83,8 +83,6 @@ def _corpus_faults(config: dict[str, Any]) -> Iterator[str]:
                 date.fromisoformat(baseline["as_of"])
             except ValueError:
                 yield f"corpus.baseline.as_of: {baseline['as_of']} is not a date YYYY-MM-DD"
-    if corpus["max_length"] > POSITIONS:
-        yield f"corpus.max_length: {corpus['max_length']} exceeds the {POSITIONS} positions of these architectures"
 
 
 def _source_faults(config: dict[str, Any], place: str, entry: dict[str, Any]) -> Iterator[str]:
@@ -105,7 +103,7 @@ def _checkpoint_faults(config: dict[str, Any]) -> Iterator[str]:
         checkpoint, place = entry["checkpoint"], f"tokenizers.{name}.checkpoint"
         yield from undefined(place, checkpoint, checkpoints)
         if checkpoint in checkpoints and checkpoints[checkpoint]["tokenizer"] != name:
-            yield f"{place}: `{checkpoint}` says its tokenizer is `{checkpoints[checkpoint]['tokenizer']}`"
+            yield f"{place}: `{checkpoint}` says its tokenizer is `{_shown(checkpoints[checkpoint]['tokenizer'])}`"
 
 
 def _model_faults(config: dict[str, Any], reserved_names: Collection[str]) -> Iterator[str]:
@@ -119,18 +117,20 @@ def _model_faults(config: dict[str, Any], reserved_names: Collection[str]) -> It
             yield f"models.{name}: the name is taken by a target or rule of the workflow; choose another"
         yield from _source_faults(config, f"models.{name}", model)
     for name, model in trained.items():
-        evaluated = list(_only_evaluated(config, name, model))
-        if evaluated:
-            yield from evaluated
+        unknown = list(_unknown_architectures(config, name, model))
+        if unknown:
+            yield from unknown
             continue
         yield from _student_faults(config, name, model)
+        yield from _tokenizer_faults(config, name, model)
         yield from _optimisation_faults(config, name, model)
         if not circles:  # sizes are looked up from teacher to teacher
+            yield from _length_faults(config, name, model)
             yield from _objective_faults(config, name, model)
 
 
-def _only_evaluated(config: dict[str, Any], name: str, model: dict[str, Any]) -> Iterator[str]:
-    """Yield where a trained model, its teacher or its start is of a form that is evaluated only."""
+def _unknown_architectures(config: dict[str, Any], name: str, model: dict[str, Any]) -> Iterator[str]:
+    """Yield where the architecture of a trained model, its teacher or its start is not said, as training needs it."""
     sources = {f"models.{name}": model}
     for key, other in (
         ("teacher", model.get("teacher")),
@@ -141,9 +141,33 @@ def _only_evaluated(config: dict[str, Any], name: str, model: dict[str, Any]) ->
     for place, entry in sources.items():
         if entry.get("architecture") == AUTO:
             known = ", ".join(ARCHITECTURES)
-            yield f"{place}: architecture `{AUTO}` is evaluated, not trained or distilled; training knows {known}"
-        if entry.get("tokenizer", "") is None:
-            yield f"{place}: tokenizer null, as published, is evaluated only; name one of `tokenizers`"
+            yield f"{place}: architecture `{AUTO}` is evaluated, not trained or distilled; name it, one of {known}"
+
+
+def _length_faults(config: dict[str, Any], name: str, model: dict[str, Any]) -> Iterator[str]:
+    """Yield where the corpus has sequences that are longer than a trained model or its teacher takes."""
+    longest = config["corpus"]["max_length"]
+    # a shape's own positions are looked at with its other sizes
+    for read in ([] if "shape" in student_parts(model) else [name]) + [model.get("teacher") or ""]:
+        if source_of(config, read) is not None and positions_of(config, read) < longest:
+            yield f"corpus.max_length: {longest} exceeds the {positions_of(config, read)} positions of `{read}`"
+
+
+def _tokenizer_faults(config: dict[str, Any], name: str, model: dict[str, Any]) -> Iterator[str]:
+    """Yield faults of a trained model's tokenizer where it is a checkpoint's own, as published."""
+    if model["tokenizer"] is not None:
+        return
+    place, giver = f"models.{name}.tokenizer", tokenizer_giver(model)
+    if giver is None:
+        yield (
+            f"{place}: null is the tokenizer of student.checkpoint or of the teacher, and {name} has neither; name one "
+            "of `tokenizers`"
+        )
+    elif giver in config["tokenizers"]:
+        yield (
+            f"{place}: null is that of `{giver}`, whose token stores would lie where those of tokenizers.{giver} do; "
+            "rename one of them"
+        )
 
 
 def _student_faults(config: dict[str, Any], name: str, model: dict[str, Any]) -> Iterator[str]:
@@ -163,7 +187,8 @@ def _student_faults(config: dict[str, Any], name: str, model: dict[str, Any]) ->
     entry = config["checkpoints"].get(checkpoint, model)  # what is not defined differs in nothing
     for key in ("architecture", "tokenizer"):
         if entry[key] != model[key]:
-            yield f"{place}.{key}: `{model[key]}`, but checkpoints.{checkpoint}.{key} is `{entry[key]}`"
+            ours, theirs = _shown(model[key]), _shown(entry[key])
+            yield f"{place}.{key}: `{ours}`, but checkpoints.{checkpoint}.{key} is `{theirs}`"
     teacher = model.get("teacher")
     if teacher is None:
         if "teacher_layers" in student:
@@ -173,15 +198,21 @@ def _student_faults(config: dict[str, Any], name: str, model: dict[str, Any]) ->
     entry = source_of(config, teacher) or model
     if entry["tokenizer"] != model["tokenizer"]:
         yield (
-            f"{place}.tokenizer: `{model['tokenizer']}`, but the teacher `{teacher}` has `{entry['tokenizer']}`: every "
-            "term compares the two token by token, also one that reads no logits; set it to "
-            f"`{entry['tokenizer']}` with {place}.student.shape or teacher_layers, or name another {place}.teacher"
+            f"{place}.tokenizer: `{_shown(model['tokenizer'])}`, but the teacher `{teacher}` has "
+            f"`{_shown(entry['tokenizer'])}`: every term compares the two token by token, also one that reads no "
+            f"logits; set it to `{_shown(entry['tokenizer'])}` with {place}.student.shape or teacher_layers, or name "
+            f"another {place}.teacher"
         )
     if "teacher_layers" in student and entry["architecture"] != model["architecture"]:
         yield (
             f"{place}.architecture: `{model['architecture']}`, but the teacher whose layers are copied is "
             f"a `{entry['architecture']}`"
         )
+
+
+def _shown(value: str | None) -> str:
+    """Return a value as a configuration has it."""
+    return "null" if value is None else value
 
 
 def _optimisation_faults(config: dict[str, Any], name: str, model: dict[str, Any]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from compactbio.digests import AGAIN
 from compactbio.files import read_yaml
 from compactbio.forms import require_form
 from compactbio.settings.quirks import FINETUNING_SEEDS, finetuning_quirks, pretraining_quirks
-from compactbio.settings.selection import STAGE, kept_weights, stage_before, student_kind
+from compactbio.settings.selection import STAGE, kept_weights, stage_before, student_kind, tokenizer_name
 from compactbio.training.optimizer_settings import without_default_optimizer
 
 Options = dict[str, Any]
@@ -103,7 +103,7 @@ def pretraining_run(config: dict[str, Any], name: str) -> PretrainingRun:
     run: PretrainingRun = {
         "model": name,
         "architecture": model["architecture"],
-        "tokenizer": model["tokenizer"],
+        "tokenizer": tokenizer_name(config, name),
         "teacher": model.get("teacher"),
         "student": {kind: value},
         "objective": model["objective"],

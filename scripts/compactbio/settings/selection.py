@@ -46,6 +46,31 @@ def student_kind(model: Mapping[str, Any]) -> tuple[str, Any]:
     return next(iter(parts.items()))
 
 
+def tokenizer_giver(model: Mapping[str, Any]) -> str | None:
+    """Return the checkpoint or model whose tokenizer a trained model takes that names none.
+
+    It is that which it starts from, else its teacher; None where it has neither.
+    """
+    giver: str | None = student_parts(model).get("checkpoint") or model.get("teacher")
+    return giver
+
+
+def tokenizer_name(config: dict[str, Any], name: str) -> str:
+    """Return what a model's or checkpoint's tokenizer, and so its token stores, are called.
+
+    One of `tokenizers`, or where it names none the checkpoint or fetched model whose own, as published, it is.
+    """
+    named: str | None = definition_of(config, name)["tokenizer"]
+    giver = tokenizer_giver(config["models"][name]) if named is None and is_trained(config, name) else None
+    return tokenizer_name(config, giver) if giver is not None else named or name
+
+
+def tokenizer_checkpoint(config: dict[str, Any], tokenizer: str) -> str:
+    """Return the checkpoint or fetched model whose files a tokenizer of this name is read from."""
+    checkpoint: str = config["tokenizers"].get(tokenizer, {}).get("checkpoint", tokenizer)
+    return checkpoint
+
+
 def trained_models(config: dict[str, Any]) -> list[str]:
     """Return the models that the run trains, their teachers included, in the order of their definition."""
     wanted: set[str] = set()
@@ -61,8 +86,9 @@ def trained_models(config: dict[str, Any]) -> list[str]:
 def fetched_names(config: dict[str, Any]) -> list[str]:
     """Return the checkpoints and models that the run downloads, sorted."""
     names = {name for name in config["run"]["models"] if not is_trained(config, name)}
-    for model in (config["models"][name] for name in trained_models(config)):
-        names.add(config["tokenizers"][model["tokenizer"]]["checkpoint"])
+    for model_name in trained_models(config):
+        model = config["models"][model_name]
+        names.add(tokenizer_checkpoint(config, tokenizer_name(config, model_name)))
         kind, value = student_kind(model)
         if kind == "checkpoint":
             names.add(value)
@@ -153,7 +179,7 @@ def shard_numbers(config: dict[str, Any], shard: str) -> list[int]:
 
 def corpus_tokenizers(config: dict[str, Any]) -> list[str]:
     """Return the tokenizers whose token stores the trained models read, sorted."""
-    return sorted({config["models"][name]["tokenizer"] for name in trained_models(config)})
+    return sorted({tokenizer_name(config, name) for name in trained_models(config)})
 
 
 # ---- datasets

@@ -11,7 +11,7 @@ from compactbio.architectures import ARCHITECTURES, planned_architecture
 from compactbio.architectures.record import COMMON_SIZES, Architecture
 from compactbio.errors import UserError
 from compactbio.files import read_json
-from compactbio.settings.selection import source_of, student_parts
+from compactbio.settings.selection import definition_of, source_of, student_parts
 from compactbio.terms.term import Shape
 
 POSITIONS = max(record.positions({}) for record in ARCHITECTURES.values())  # that a model has at most, by default
@@ -64,6 +64,13 @@ def sizes_of(config: dict[str, Any], name: str) -> Shape | None:
     attention = record.attention_width(shape, COMMON_SIZES)
     layers, width, heads = (shape[key] for key in keys)
     return Shape(layers, width, heads, shape.get(attention, record.usual.get(attention, 0)))
+
+
+def positions_of(config: dict[str, Any], name: str) -> int:
+    """Return how long a sequence of a checkpoint or model may be; where its shape is silent, what is usual at most."""
+    record, shape = planned_architecture(definition_of(config, name)["architecture"]), shape_of(config, name)
+    given, key = shape.get(COMMON_SIZES.positions), record.sizes.positions
+    return record.usual[key] if given is None else record.positions({**shape, key: given})
 
 
 def shape_faults(place: str, architecture: str, shape: dict[str, Any], max_length: int = 1) -> Iterator[str]:

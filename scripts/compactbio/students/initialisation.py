@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from compactbio.architectures import architecture_of
 from compactbio.errors import UserError
+from compactbio.files import read_json
 from compactbio.settings.runs import PretrainingRun
 from compactbio.settings.selection import student_kind
 from compactbio.students.checkpoints import read_checkpoint
@@ -52,8 +53,8 @@ def initialise_student(run: PretrainingRun, **folders: Path | None) -> Student:
     tokenizer, seed = load_tokenizer(folder), int(run["seed"])
     origin: dict[str, Any] = {"source": kind, "model": run["model"], "seed": seed}
     if kind == "shape":
-        padding = tokenizer.pad_token_id
-        model = random_masked_lm(run["architecture"], value, len(tokenizer), seed, f"{key}.shape", padding)
+        size, padding = vocabulary_size(folder, len(tokenizer)), tokenizer.pad_token_id
+        model = random_masked_lm(run["architecture"], value, size, seed, f"{key}.shape", padding)
         return Student(model, tokenizer, {**origin, "shape": value, "mlm_head": "random"})
     manifest = read_checkpoint(folder)
     name = run["teacher"] if kind == "teacher_layers" else value
@@ -77,6 +78,13 @@ def initialise_student(run: PretrainingRun, **folders: Path | None) -> Student:
     model = student_of_layers(source, value, seed, copy_head=copy_head, key=f"{key}.teacher_layers")
     head = "teacher" if copy_head else "random"
     return Student(model, tokenizer, {**origin, "teacher_layers": list(value), "mlm_head": head})
+
+
+def vocabulary_size(folder: Path, tokens: int) -> int:
+    """Return how many embeddings a student has whose tokenizer is a folder's: its model's, some of them spare."""
+    path = folder / "config.json"
+    stored = read_json(path, dict[str, Any]) if path.is_file() else {}
+    return max(tokens, int(stored.get("vocab_size") or 0))
 
 
 def _require_one_tokenizer(first: Path, folders: list[Path], model: str) -> None:

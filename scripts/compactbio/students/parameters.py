@@ -71,6 +71,11 @@ def estimated_parameters(config: dict[str, Any], name: str) -> int:
     record = planned_architecture(definition["architecture"])
     shape = {**record.common_names(record.usual), **shape_of(config, name)}
     width, layers, positions = (shape[key] for key in (COMMON_SIZES.width, COMMON_SIZES.depth, COMMON_SIZES.positions))
-    tokenizer = definition["tokenizer"]
-    vocabulary = UNKNOWN_VOCABULARY if tokenizer is None else config["tokenizers"][tokenizer]["vocabulary_size"]
+    vocabulary = estimated_vocabulary(config, definition["tokenizer"])
     return (vocabulary + positions) * width + 12 * layers * width**2
+
+
+def estimated_vocabulary(config: dict[str, Any], tokenizer: str | None) -> int:
+    """Return how many tokens a tokenizer has: one of `tokenizers` what is said there, others many."""
+    size: int = config["tokenizers"].get(tokenizer, {}).get("vocabulary_size", UNKNOWN_VOCABULARY)
+    return size

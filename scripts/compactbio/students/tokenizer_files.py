@@ -10,6 +10,7 @@ from typing import Any
 from compactbio.downloads.content import encoding_advice
 from compactbio.errors import UserError, require_file
 from compactbio.files import read_json
+from compactbio.students.published_tokenizers import require_added, tokenizer_settings
 
 SPECIAL_TOKENS = {
     "pad_token": "[PAD]",
@@ -81,9 +82,8 @@ def published_facts(folder: Path, lower_case: bool) -> TokenizerFacts:
         UserError: there is neither file, or a file asks for what would be encoded otherwise here.
     """
     vocab_file, tokenizer_file = folder / "vocab.txt", folder / "tokenizer.json"
-    settings_file = folder / "tokenizer_config.json"
+    settings_file, settings = folder / "tokenizer_config.json", tokenizer_settings(folder)
     stored = read_json(tokenizer_file) if tokenizer_file.is_file() else None
-    settings = read_json(settings_file, dict[str, Any]) if settings_file.is_file() else {}
     normaliser = (stored.get("normalizer") if isinstance(stored, dict) else None) or {}
     recorded = settings.get("do_lower_case", normaliser.get("lowercase"))
     if recorded is not None and bool(recorded) != lower_case:
@@ -102,13 +102,7 @@ def published_facts(folder: Path, lower_case: bool) -> TokenizerFacts:
     if not vocab_file.is_file():
         raise UserError(f"{folder} holds no tokenizer: it needs vocab.txt or tokenizer.json")
     vocabulary = read_vocabulary(vocab_file)
-    more_file = folder / "added_tokens.json"
-    more = sorted(set(read_json(more_file, dict[str, Any])) - set(vocabulary)) if more_file.is_file() else []
-    if more:
-        raise UserError(
-            f"{more_file} has tokens that vocab.txt lacks, for example {more[0]!r}: save the tokenizer with a current "
-            "transformers (AutoTokenizer.from_pretrained, save_pretrained), which writes tokenizer.json"
-        )
+    require_added(folder, vocabulary)
     return TokenizerFacts(vocabulary, lower_case)
 
 

@@ -1,4 +1,4 @@
-"""BERT WordPiece tokenizers whose vocabulary and casing are stated, never guessed."""
+"""Tokenizers: BERT's WordPiece, whose vocabulary and casing are stated, never guessed; others as they are published."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from compactbio.errors import UserError, reading
 from compactbio.files import read_json, require_recorded, sha256_of_value
-from compactbio.students.published_tokenizers import is_bert_wordpiece, published_digest
+from compactbio.students.framing import bert_frame, read_frame
+from compactbio.students.published_tokenizers import (
+    ANY_CLASS,
+    published_digest,
+    save_published,
+    stated_length,
+    stored_tokenizer,
+    tokenizer_settings,
+)
 from compactbio.students.tokenizer_files import (
     SPECIAL_TOKENS,
     TokenizerFacts,
@@ -21,6 +29,7 @@ from compactbio.students.tokenizer_files import (
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+BERT_LENGTH = 512  # tokens of the longest text, where tokenizer_config.json does not say
 FETCH_AGAIN = "fetch or make its folder again"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt")
 
@@ -41,7 +50,7 @@ class TokenizerDefinition(TypedDict):
     golden: Golden | None
 
 
-def build_tokenizer(vocab_file: Path, lower_case: bool, max_length: int = 512) -> PreTrainedTokenizerFast:
+def build_tokenizer(vocab_file: Path, lower_case: bool, max_length: int = BERT_LENGTH) -> PreTrainedTokenizerFast:
     """Return the BERT tokenizer of a vocabulary file, `[CLS] A [SEP] B [SEP]` with token types 0 and 1.
 
     Accents are stripped exactly when the text is lower-cased, as the original BERT did.
@@ -50,7 +59,7 @@ def build_tokenizer(vocab_file: Path, lower_case: bool, max_length: int = 512) -
 
 
 def tokenizer_of_vocabulary(
-    vocabulary: dict[str, int], lower_case: bool, max_length: int = 512, added: Sequence[dict[str, Any]] = ()
+    vocabulary: dict[str, int], lower_case: bool, max_length: int = BERT_LENGTH, added: Sequence[dict[str, Any]] = ()
 ) -> PreTrainedTokenizerFast:
     """Return the BERT tokenizer of {token: id}; `max_length` is recorded as its model_max_length.
 
@@ -83,7 +92,8 @@ def tokenizer_from_files(folder: Path, lower_case: bool) -> PreTrainedTokenizerF
     path = folder / "tokenizer.json"
     with reading(path if path.is_file() else folder / "tokenizer_config.json", FETCH_AGAIN):
         facts = published_facts(folder, lower_case)
-    return tokenizer_of_vocabulary(facts.vocabulary, facts.lower_case, added=facts.added)
+        longest = stated_length(tokenizer_settings(folder)) or BERT_LENGTH
+    return tokenizer_of_vocabulary(facts.vocabulary, facts.lower_case, longest, facts.added)
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
@@ -93,17 +103,23 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     # Built from the facts that the digest covers, so that equal digests mean equal encodings,
     # whatever class name a tokenizer_config.json or config.json suggests to AutoTokenizer.
     require_recorded(folder, TOKENIZER_FILES)
-    settings_file = folder / "tokenizer_config.json"
-    settings = read_json(settings_file, dict[str, Any]) if settings_file.is_file() else {}
-    with reading(settings_file, FETCH_AGAIN):
-        longest = int(settings.get("model_max_length", 512))
+    settings = tokenizer_settings(folder)
+    if settings.get("tokenizer_class") == ANY_CLASS or not is_bert_wordpiece(folder):
+        return stored_tokenizer(folder)
+    with reading(folder / "tokenizer_config.json", FETCH_AGAIN):
+        longest = int(settings.get("model_max_length", BERT_LENGTH))
     facts = _facts_of(folder)
     with reading(folder / "tokenizer.json", FETCH_AGAIN):
         return tokenizer_of_vocabulary(facts.vocabulary, facts.lower_case, longest, facts.added)
 
 
 def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Write tokenizer.json, tokenizer_config.json and vocab.txt, as AutoTokenizer and older tools read."""
+    """Write a tokenizer's files as AutoTokenizer reads them; of BERT's also vocab.txt, for older tools."""
+    from transformers import BertTokenizer
+
+    if not isinstance(tokenizer, BertTokenizer):
+        save_published(tokenizer, folder)
+        return
     tokenizer.save_pretrained(str(folder))
     tokens = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
     (folder / "vocab.txt").write_bytes("".join(f"{token}\n" for token, _ in tokens).encode())
@@ -122,10 +138,52 @@ def tokenizer_digest(folder: Path) -> str:
     return sha256_of_value(identity | ({"added": facts.added} if facts.added else {}))
 
 
+def is_bert_wordpiece(folder: Path) -> bool:
+    """Return whether a folder's tokenizer.json is BERT's WordPiece, of which its facts (TokenizerFacts) say all."""
+    from tokenizers import Tokenizer
+
+    path = folder / "tokenizer.json"
+    stored = read_json(path, dict[str, Any])
+    with reading(path, FETCH_AGAIN):
+        if (stored.get("normalizer") or {}).get("type") != "BertNormalizer":
+            return False
+        try:
+            vocabulary = stored_facts(stored, path).vocabulary
+            cls, sep = (vocabulary[SPECIAL_TOKENS[key]] for key in ("cls_token", "sep_token"))
+            tokenizer = Tokenizer.from_file(str(path))
+            tokenizer.no_truncation()
+            tokenizer.no_padding()
+            return read_frame(tokenizer, cls, sep, str(path)) == bert_frame(cls, sep)
+        except UserError:  # texts are cut or framed otherwise
+            return False
+
+
 def special_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
-    """Return {"pad", "unk", "cls", "sep", "mask"} with their ids."""
-    vocabulary = tokenizer.get_vocab()
-    return {name.removesuffix("_token"): vocabulary[token] for name, token in SPECIAL_TOKENS.items()}
+    """Return the ids of "pad", "mask", those of "unk", "cls" and "sep" that there are, and other special tokens'."""
+    named = {name.removesuffix("_token"): getattr(tokenizer, f"{name}_id") for name in SPECIAL_TOKENS}
+    ids = {name: number for name, number in named.items() if number is not None}
+    known, added = set(ids.values()), tokenizer.added_tokens_decoder
+    others = {number: token.content for number, token in added.items() if token.special and number not in known}
+    return ids | {f"added {content}": number for number, content in sorted(others.items())}
+
+
+def require_trainable(tokenizer: PreTrainedTokenizerFast, max_length: int, where: Path) -> None:
+    """Refuse a tokenizer that no masked language model is trained with on sequences of this length.
+
+    Raises:
+        UserError: it has no token for padding or for masking, or its texts are shorter.
+    """
+    lacking = [name for name in ("pad_token", "mask_token") if getattr(tokenizer, name) is None]
+    if lacking:
+        raise UserError(
+            f"{where / 'tokenizer_config.json'} names no {' and no '.join(lacking)}: a masked language model is not "
+            "trained without; name the one that the model was made with"
+        )
+    if max_length > tokenizer.model_max_length:
+        raise UserError(
+            f"corpus.max_length is {max_length}, but {where / 'tokenizer_config.json'}, model_max_length, allows "
+            f"{tokenizer.model_max_length}: set corpus.max_length to {tokenizer.model_max_length} or less"
+        )
 
 
 def check_tokenizer(tokenizer: PreTrainedTokenizerFast, definition: TokenizerDefinition, name: str = "<name>") -> None:

@@ -58,6 +58,11 @@ class Frame:
         return ids, first_segment
 
 
+def bert_frame(cls: int, sep: int) -> Frame:
+    """Return BERT's frame: `[CLS] A [SEP]` and `[CLS] A [SEP] B [SEP]`, B and what follows it of token type 1."""
+    return Frame(([cls], [sep]), ([cls], [sep], [sep]), 1)
+
+
 def read_frame(tokenizer: Tokenizer, cls: int | None, sep: int | None, where: str) -> Frame:
     """Return the frame of a tokenizer; BERT's, of the ids `cls` and `sep`, where it has no template.
 
@@ -69,12 +74,12 @@ def read_frame(tokenizer: Tokenizer, cls: int | None, sep: int | None, where: st
     if not any(single):
         if cls is None or sep is None:
             raise UserError(f"{where} puts no special tokens around a text, and names neither cls_token nor sep_token")
-        return Frame(([cls], [sep]), ([cls], [sep], [sep]), 1)
+        return bert_frame(cls, sep)
     pair, types = _parts(tokenizer, pair=True)
     if len(single) != 2 or len(pair) != 3 or not single[0] or not pair[0]:
         raise UserError(
             f"{where} puts no special token before a text: tasks here read a sequence's first token, so that only "
-            "models with one (as [CLS] or <s>) can be fine-tuned"
+            "models with one (as [CLS] or <s>) can be trained"
         )
     if types not in ([0], [0, 1]):
         raise UserError(
