@@ -164,6 +164,24 @@ def token_stores(tokenizer):
     ]
 
 
+def own_files(definition):
+    """Return the files of a dataset that are a user's own, one by one where a folder of them is named."""
+    paths = [
+        os.path.join(definition["folder"], file)
+        for file in definition.get("files", {}).values()
+        if not definition["source"] or os.path.isabs(file)
+    ]
+    return [
+        file
+        for path in paths
+        for file in (
+            [entry.path for entry in sorted(os.scandir(path), key=lambda e: e.name)]
+            if os.path.isdir(path)
+            else [path]
+        )
+    ]
+
+
 def start_folder(model, dataset):
     """Return the folder that a fine-tuning starts from: the model as it is, or what its stage leaves of it."""
     stage = stage_before(config, dataset)

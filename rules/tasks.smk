@@ -34,12 +34,7 @@ rule prepare_task:
             for source in [config["datasets"][wc.dataset]["source"]]
             if source
         ],
-        own=lambda wc: [
-            os.path.join(definition["folder"], file)
-            for definition in [config["datasets"][wc.dataset]]
-            for file in definition.get("files", {}).values()
-            if not definition["source"] or os.path.isabs(file)
-        ],
+        own=lambda wc: own_files(config["datasets"][wc.dataset]),
     output:
         manifest=RESULTS.tasks.dataset("{dataset}").manifest,
     log:

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from helpers import tasks
+from helpers import annotated, tasks
 from helpers.corpus import awkward_records, write_baseline
 from helpers.damage import Ended, damaged, damages, same_size, start
 from helpers.programs_world import BARE, PROGRAMS, find, write_world
@@ -103,7 +103,9 @@ def with_halves(content: bytes) -> Iterator[tuple[str, bytes]]:
     yield "a long number", re.sub(rb": \d+", b": " + b"9" * 31, content)
 
 
-@pytest.mark.parametrize("layout", ["gad", "json_lines", "chemprot", "bioasq", "tagged_words", "squad"])
+@pytest.mark.parametrize(
+    "layout", ["gad", "json_lines", "chemprot", "bioasq", "tagged_words", "squad", *annotated.FORMS]
+)
 def test_benchmark_files_in_every_layout(tmp_path, layout, faults):
     sets = {
         "gad": (tasks.GAD, tasks.write_gad),
@@ -113,6 +115,7 @@ def test_benchmark_files_in_every_layout(tmp_path, layout, faults):
         "tagged_words": (tasks.NER, tasks.write_ner),
         "squad": (tasks.SQUAD, write_squad),
     }
+    sets |= {form: (annotated.definition(form), partial(write_annotated, form)) for form in annotated.FORMS}
     definition, write = sets[layout]
     write(tmp_path)
     line = ["--dataset", "x", "--definition", json.dumps(definition), "--data", tmp_path, "--output", tmp_path / "out"]
@@ -123,6 +126,11 @@ def test_benchmark_files_in_every_layout(tmp_path, layout, faults):
         cases = [*damages(path.with_suffix(""), content), *(with_halves(content) if b"{" in content else ())]
         found += faults("prepare_task", line, tmp_path, path, cases, guarded=False)
     assert not found
+
+
+def write_annotated(form: str, root: Path) -> None:
+    for name, split in enumerate(("train", "test")):
+        annotated.write_corpus(root, form, split, str(name))
 
 
 def write_squad(root: Path) -> None:

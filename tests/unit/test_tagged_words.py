@@ -95,7 +95,7 @@ def test_the_splits_are_in_the_order_of_all_datasets(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"task": "nre"}, r"datasets\.x\.task is 'nre'"),
-        ({"layout": "squad"}, r"datasets\.x\.layout: `squad` is not a layout of ner: tagged_words"),
+        ({"layout": "squad"}, r"datasets\.x\.layout: `squad` is not a layout of ner: bioc_json, .*tagged_words"),
         ({"labels": ["O"]}, r"datasets\.x\.labels: needed, at least two"),
         ({"labels": ["O", "B", "I-x"]}, "labels: I-x; .* each I with its B"),
         ({"labels": ["B", "I"]}, "O missing"),

@@ -35,6 +35,8 @@ class Layout:
         counted_in_test: names that the counts of the test split have after these.
         golden: names that the counts of the golden answers have.
         roles: of a layout whose columns a definition may name (`columns`).
+        options: keys of a definition that not every layout knows.
+        fault: what is wrong with a definition for this layout, beginning with its key; None where nothing is.
         drawn: whether splits are drawn by `split_seed` where the definition has no `files`.
     """
 
@@ -48,6 +50,8 @@ class Layout:
     counted_in_test: tuple[str, ...] = (ALSO_IN_TRAIN,)
     golden: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
+    options: frozenset[str] = frozenset()
+    fault: Callable[[Mapping[str, Any]], str | None] = lambda definition: None
     drawn: bool = False
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from compactbio.kinds.counts import F1_COUNTS
 from compactbio.kinds.kind import (
+    ALSO_IN_TRAIN,
     CLASS_WEIGHTS,
     F1,
     PRECISION,
@@ -23,8 +25,8 @@ from compactbio.kinds.kind import (
     Protocol,
     Usage,
 )
+from compactbio.kinds.tag_schemes import OUTSIDE
 
-OUTSIDE = "O"  # the label of a word of no entity
 _LABEL = re.compile(r"O|[BI](-.+)?")
 
 
@@ -35,6 +37,34 @@ def label_fault(names: Sequence[str]) -> str | None:
     if wrong or OUTSIDE not in names:
         return f"{', '.join(wrong) or 'O missing'}; NER labels are O, and B, I or B-TYPE, I-TYPE, each I with its B"
     return None
+
+
+def types_fault(definition: Mapping[str, Any]) -> str | None:
+    """Return chosen types that no label is of; labels without a type, B and I, are of all."""
+    labels = set(definition.get("labels") or ())
+    lacking = [name for name in definition.get("types") or () if "B" not in labels and f"B-{name}" not in labels]
+    return f"types: {', '.join(lacking)} without a label: add B-{lacking[0]}, I-{lacking[0]}" if lacking else None
+
+
+_OTHER_TYPES = "entities_of_other_types"  # than those that a definition chooses
+
+
+def _span_layout(name: str, reader: str, described: str, roles: tuple[str, ...] = ()) -> Layout:
+    """Return a layout of documents with annotated spans of their text."""
+    return Layout(
+        name=name,
+        reader=reader,
+        describes=f"{described}.\nfiles {{train, [validation], test}} or folders of them; labels as of tagged_words,\n"
+        "[types], [offsets], [sentences], [misfits]; words are cut by rule",
+        counted=(
+            *("documents", "sentences", "words", "entities", _OTHER_TYPES, "repeated_annotations"),
+            *("discontinuous", "across_sentences", "unaligned", "overlapping"),
+        ),
+        counted_in_test=(ALSO_IN_TRAIN, "documents_also_in_train"),
+        roles=roles,
+        options=frozenset({"types", "offsets", "sentences", "misfits"}),
+        fault=types_fault,
+    )
 
 
 _ENTITIES = """\
@@ -62,10 +92,27 @@ KIND = Kind(
             name="tagged_words",
             reader="tagged_words.read_dataset",
             describes="word<TAB>label, blank line between sentences.\n"
-            "files {train, validation, test}, labels [O, B, I] or [O, B-x, I-x, ...]",
-            # i_after_o: an I that continues no entity, read as B
-            counted=("sentences", "words", "entities", "i_after_o", "blank_lines_extra", "document_marks_skipped"),
+            "files {train, validation, test}, labels [O, B, I] or [O, B-x, I-x, ...]\n"
+            "[scheme] of the tags, [separator], [columns {word, tag}] by number, [types]",
+            counted=(
+                # i_after_o: an I that continues no entity, read as B
+                *("sentences", "words", "entities", "i_after_o", "blank_lines_extra", "document_marks_skipped"),
+                *("illegal_tags", "tags_changed", _OTHER_TYPES),
+            ),
+            roles=("word", "tag"),
+            options=frozenset({"scheme", "separator", "types"}),
+            fault=types_fault,
         ),
+        _span_layout(
+            "span_lines",
+            "span_lines.read_dataset",
+            'JSON lines, {"id", "text", "entities": [{"start", "end", "label"}]} a document',
+            roles=("text", "document"),
+        ),
+        _span_layout("bioc_json", "bioc.read_json_dataset", "BioC collections as JSON"),
+        _span_layout("bioc_xml", "bioc.read_xml_dataset", "BioC collections as XML"),
+        _span_layout("brat", "brat.read_dataset", "brat standoff: NAME.txt and NAME.ann a document, a folder a split"),
+        _span_layout("pubtator", "pubtator.read_dataset", "PubTator: PMID|t|title, PMID|a|abstract, annotations"),
     ),
     columns={"id": "int32", "words": ["string"], "labels": ["label"]},
     leak=Leak("Test sentences", (("words",),)),

@@ -75,6 +75,12 @@ def data_faults(place: str, kind: Kind, dataset: dict[str, Any]) -> Iterator[str
     if unknown := sorted({*(dataset.get("columns") or {})} - {*layout.roles}):
         known = f"it knows {', '.join(layout.roles)}" if layout.roles else "its columns are fixed"
         yield f"{place}.columns: {', '.join(unknown)} not known to the layout {layout.name}; {known}"
+    special = {option for one in KINDS.values() for other in one.layouts for option in other.options}
+    for key in sorted(special - layout.options):
+        if dataset.get(key) is not None:
+            yield f"{place}.{key}: not known to the layout {layout.name}; leave it out"
+    if fault := layout.fault(dataset):
+        yield f"{place}.{fault}"
     if bool(layout.folds) != ("folds" in dataset):
         yield f"{place}.folds: {'needed by' if layout.folds else 'not known to'} {layout.name}"
     elif beyond := [fold for fold in dataset.get("folds", []) if fold not in layout.folds]:

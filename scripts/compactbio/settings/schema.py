@@ -15,6 +15,7 @@ from compactbio.architectures import ARCHITECTURES, AUTO
 from compactbio.errors import UserError
 from compactbio.files import read_yaml
 from compactbio.kinds import KINDS
+from compactbio.kinds.tag_schemes import SCHEMES
 from compactbio.terms.objective import term_schema
 from compactbio.training.optimizer_settings import optimizer_schema
 from compactbio.training.schedules import SCHEDULES
@@ -54,6 +55,7 @@ def registered_definitions(schema: dict[str, Any]) -> dict[str, Any]:
         "architecture": {"enum": [*ARCHITECTURES, AUTO]},
         "optimizer": optimizer_schema(),
         "schedule": {"enum": list(SCHEDULES)},
+        "tag_scheme": {"enum": list(SCHEMES)},
         # every architecture's keys; that a model has those of its own, settings/shapes.py checks
         "student_shape": {"type": ["object", "null"], "properties": shape_keys},
         "term": term_schema(),  # an entry of an objective; which options its term has, settings/checks.py checks

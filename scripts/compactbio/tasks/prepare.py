@@ -25,6 +25,7 @@ from compactbio.kinds.columns import features
 from compactbio.kinds.kind import ALSO_IN_TRAIN, Layout
 from compactbio.tasks.data_sources import SourceManifest
 from compactbio.tasks.leakage import count_seen
+from compactbio.tasks.places import PLACES, write_places
 from compactbio.tasks.prepared import SPLITS, Counts, Definition, Prepared, parse_definition
 from compactbio.tasks.rows import DATA, GOLDEN, Rows
 
@@ -82,9 +83,6 @@ def prepare_dataset(name: str, definition: Any, data: Path, output: Path) -> Man
     prepared = reader_of(parsed.layout)(parsed)
     train, test = (Rows(prepared.splits[split], None) for split in ("train", "test"))
     prepared.counts["test"][ALSO_IN_TRAIN] = count_seen(train, test, parsed.kind)
-    repaired = sum(counts.get("i_after_o", 0) for counts in prepared.counts.values())
-    if repaired:
-        logging.warning("%s: %d labels I that continue no entity were read as B", name, repaired)
     differences = check_counts(parsed, prepared.counts)
     for split, counts in prepared.counts.items():
         shown = (f"{key} {value}" for key, value in counts.items() if isinstance(value, int))
@@ -122,8 +120,8 @@ def write_dataset(
 ) -> Manifest:
     """Write a prepared data set as a folder and return its manifest. The same input gives the same bytes.
 
-    The folder holds data/ (a `datasets.DatasetDict`), counts.json, manifest.json, and for question answering
-    golden.json and, where there is one, the copy of the official golden file.
+    The folder holds data/ (a `datasets.DatasetDict`), counts.json, manifest.json, for question answering golden.json
+    and, where there is one, the copy of the official golden file, and for annotated documents places.parquet.
 
     Accepted differences from the definition's counts stand in the manifest.
     """
@@ -148,6 +146,8 @@ def write_dataset(
         write_json(temporary / COUNTS, prepared.counts)
         if prepared.golden is not None:
             write_json(temporary / GOLDEN, prepared.golden)
+        if prepared.places:
+            write_places(temporary / PLACES, prepared.places)
         for name, source in prepared.copies.items():
             shutil.copyfile(source, temporary / name)
         return write_manifest(

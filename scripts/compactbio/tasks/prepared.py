@@ -31,8 +31,14 @@ class Definition:
     folds: tuple[int, ...]
     counts: dict[str, dict[str, int]]
     accept_counts: bool
-    columns: dict[str, str]
+    columns: dict[str, Any]
     split_seed: int | None
+    scheme: str | None
+    separator: str | None
+    types: tuple[str, ...]
+    offsets: str | None
+    sentences: str | None
+    misfits: dict[str, str]
 
     @property
     def key(self) -> str:
@@ -70,6 +76,7 @@ class Prepared:
     golden: list[dict[str, Any]] | None = None  # questions and their accepted answers
     copies: dict[str, Path] = field(default_factory=dict)  # further files to keep, by their new name
     notes: dict[str, Any] = field(default_factory=dict)  # what the manifest says too, such as how splits were drawn
+    places: dict[str, list[Any]] = field(default_factory=dict)  # where the rows stand in their documents, see places.py
 
 
 def parse_definition(name: str, value: Any, data: Path) -> Definition:
@@ -98,4 +105,10 @@ def parse_definition(name: str, value: Any, data: Path) -> Definition:
         accept_counts=bool(value.get("accept_counts")),
         columns=dict(value.get("columns") or {}),
         split_seed=value.get("split_seed"),
+        scheme=value.get("scheme"),
+        separator=value.get("separator"),
+        types=tuple(value.get("types") or ()),
+        offsets=value.get("offsets"),
+        sentences=value.get("sentences"),
+        misfits=dict(value.get("misfits") or {}),
     )

@@ -14,7 +14,7 @@ from compactbio.finetuning.kinds.labelled import LabelledKind
 from compactbio.finetuning.kinds.probabilities import softmax
 from compactbio.finetuning.kinds.task_kind import Examples, Features
 from compactbio.finetuning.kinds.word_windows import WordPredictions, WordWindows, join_words, word_windows
-from compactbio.kinds.ner import OUTSIDE
+from compactbio.kinds.tag_schemes import OUTSIDE
 from compactbio.scoring.entities import Labels, score_entities
 from compactbio.settings.runs import FinetuningRun, Options
 from compactbio.tasks.rows import Rows
