@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers import annotated
 from helpers.configurations import CONFIG, ROOT, read
 from helpers.tasks import (
     BIOASQ,
@@ -145,7 +146,11 @@ def test_the_configuration_knows_what_is_counted(tmp_path: Path) -> None:
     write_ner(tmp_path, train="-DOCSTART-/O | None/O")
     for write_files in (write_gad, write_chemprot, write_json_lines):
         write_files(tmp_path)
-    for definition in (NER, GAD, PLAIN, JSON_LINES, CHEMPROT, BIOASQ, SQUAD):
+    for form in annotated.FORMS:
+        for split in ("train", "test"):
+            annotated.write_corpus(tmp_path, form, split)
+    forms = map(annotated.definition, annotated.FORMS)
+    for definition in (NER, {**NER, "scheme": "iob1"}, *forms, GAD, PLAIN, JSON_LINES, CHEMPROT, BIOASQ, SQUAD):
         if definition["task"] == "qa":
             write_bioasq(tmp_path)
         if definition is SQUAD:
@@ -155,8 +160,17 @@ def test_the_configuration_knows_what_is_counted(tmp_path: Path) -> None:
         known = known_counts(KINDS[definition["task"]].layout(definition["layout"]), definition)
         assert set(names) == set(known), definition["layout"]
         for split in names:
-            rare = {"document_marks_skipped", "list", "summary"}  # counted where there are any
-            assert names[split] <= known[split] <= names[split] | rare, (definition["layout"], split)
+            # counted where there are any, or where a definition has keys of its own
+            rare = {
+                "document_marks_skipped",
+                "list",
+                "summary",
+                "illegal_tags",
+                "tags_changed",
+                "entities_of_other_types",
+            }
+            scheme = {"i_after_o"} if "scheme" in definition else set()
+            assert names[split] <= known[split] <= names[split] | rare | scheme, (definition["layout"], split)
 
 
 SOURCE = {"source": "x", "version": "1", "url": "", "archive": {}, "digest": "d", "files": {}}
