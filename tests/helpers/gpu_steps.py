@@ -67,7 +67,9 @@ TINY = [
 CASES: dict[str, tuple[str, list[dict[str, Any]], str | None, tuple[str, ...]]] = {
     "bert": ("bert", MLM, None, ()),
     "distilbert": ("distilbert", MLM, None, ()),
+    "electra": ("electra", MLM, None, ()),
     "mobilebert": ("mobilebert", MLM, None, ()),
+    "roberta": ("roberta", MLM, None, ()),
     "distil": ("bert", DISTIL, "distil", ()),
     "compact": ("bert", COMPACT, "compact", ()),
     "tiny": ("bert", TINY, "tiny", ()),
@@ -83,6 +85,10 @@ def shape_of(architecture: str, size: Size, *, narrow: bool = False) -> dict[str
     shape = {"hidden_size": width, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 2 * width}
     if architecture == "mobilebert":
         shape |= {"embedding_size": 32, "intra_bottleneck_size": width // 2}
+    if architecture == "electra":
+        shape |= {"embedding_size": 32}
+    if architecture == "roberta":
+        shape |= {"type_vocab_size": 1, "pad_token_id": 0}  # as the random tokens have it
     return shape | WIDE
 
 
