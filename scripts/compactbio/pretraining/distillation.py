@@ -16,6 +16,7 @@ from compactbio.errors import UserError
 from compactbio.kernels.attention_maps import Layout, Maps, compare_maps, packed_layout, padded_layout
 from compactbio.pretraining.attention import StateCapture, install_attention
 from compactbio.pretraining.flops import BACKWARD, forward_cost, shape_of_model
+from compactbio.pretraining.hidden_states import HiddenStates
 from compactbio.pretraining.last_layer import install_last_layer
 from compactbio.terms.cost import Cost
 from compactbio.terms.objective import Entry, shape_faults
@@ -197,7 +198,7 @@ class _Side:
         for entry in objective:
             for pair in entry.layers:
                 wanted.setdefault(pair[side], set()).update(entry.term.reads)
-        self.hidden = sorted(layer for layer, states in wanted.items() if HIDDEN in states)
+        self.hidden = HiddenStates(model, {layer for layer, states in wanted.items() if HIDDEN in states})
         attention = {layer: states - {HIDDEN} for layer, states in wanted.items() if states != {HIDDEN}}
         self.reads_attention = bool(attention)
         self.last_at_masked = self.logits and model.config.num_hidden_layers not in wanted and install_last_layer(model)
@@ -236,7 +237,6 @@ class _Side:
             **masked,
             # four dimensions: taken as it is, without a look at its values that would wait for the device
             attention_mask=None if real is None else real[:, None, None, :],
-            output_hidden_states=self.hidden or False,
         )
         logits = None
         if self.logits:
@@ -244,7 +244,7 @@ class _Side:
             if not self.last_at_masked:
                 rows = rows.index_select(0, tensors["masked_positions"])
             logits = self.architecture.mlm_logits(self.model, rows)
-        hidden = {index: output.hidden_states[index] for index in self.hidden}
+        hidden = self.hidden.take(output.last_hidden_state)
         return Outputs(logits, hidden, self.capture.states, self.capture.maps, layout)
 
 
