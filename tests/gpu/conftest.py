@@ -5,11 +5,17 @@ They need this checkout, pytest and what a training imports (torch, transformers
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+
+# cuBLAS' first product decides for the whole process whether it may be asked to repeat its bits
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+if torch.cuda.is_available():
+    os.environ.pop("TRITON_INTERPRET", None)  # whatever else tests/conftest.py went by
 
 FOLDER = Path(__file__).parent
 REASON = "needs a GPU: `make test-gpu` on a machine with one"
