@@ -10,7 +10,7 @@ import torch
 from helpers import map_dropout
 from helpers.map_terms import FORMULAS, INTERPRETED, attention_error, inputs, layout_of, term_error
 
-from compactbio.kernels import choice, map_programs
+from compactbio.kernels import attention_maps, choice, map_programs
 from compactbio.kernels.attention_maps import (
     Maps,
     compare_maps,
@@ -145,7 +145,7 @@ def test_the_epsilon_is_that_of_the_term():
 def test_a_trial_finds_what_differs(sizes, monkeypatch):
     device = torch.device("cpu")
     torch.manual_seed(0)
-    assert choice.trial(device, torch.float32, sizes) is None
+    assert choice.trial(device, torch.float32, sizes, 16) is None
     counter = itertools.count()  # a term that does not see attention's draw
     real = choice.compare_maps
     monkeypatch.setattr(
@@ -155,7 +155,15 @@ def test_a_trial_finds_what_differs(sizes, monkeypatch):
             Maps(student.query, student.key, student.scale, student.dropout, torch.tensor([next(counter)])), *others
         ),
     )
-    assert choice.trial(device, torch.float32, sizes).startswith("in a trial, their term differ by")
+    assert choice.trial(device, torch.float32, sizes, 16).startswith("in a trial, their term differ by")
+
+
+def test_a_trial_compiles_what_a_training_runs(monkeypatch):
+    """What does not fit on a chip does not at the training's length of sequences, however short the trial's are."""
+    lengths, power = [], attention_maps._power
+    monkeypatch.setattr(attention_maps, "_power", lambda size: lengths.append(size) or power(size))
+    assert choice.trial(torch.device("cpu"), torch.float32, (16, 16), 100) is None
+    assert set(lengths) == {16, 100}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -40,23 +41,25 @@ def refusal(device: torch.device, *, precision: str, longest: int, head_sizes: t
         return f"attention heads of {max(head_sizes)} values are larger than {LARGEST_HEAD}"
     dtype = {"tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     try:
-        return trial(device, dtype, head_sizes)
+        return trial(device, dtype, head_sizes, longest)
     except Exception as error:  # compilers and drivers fail in many ways, and the plain path needs neither
         return f"the trial ended with {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
 
 
-def trial(device: torch.device, dtype: torch.dtype, head_sizes: tuple[int, int]) -> str | None:
+def trial(device: torch.device, dtype: torch.dtype, head_sizes: tuple[int, int], longest: int) -> str | None:
     """Return what of a small example differs from the plain formulas, dropout and gradients included, or None.
 
+    The programs are compiled for sequences of up to `longest` tokens, as a training's are: those for shorter ones need
+    less of the chip.
     Where the values are the unit vectors, attention's output is its maps after dropout: so the plain formula gets the
     very draw, and a term that drew another would be far off.
     """
-    longest = max(TRIAL_LENGTHS)
+    length = max(TRIAL_LENGTHS)
     lengths = torch.tensor(TRIAL_LENGTHS, device=device)
-    real = torch.arange(longest, device=device) < lengths[:, None]
-    layout = padded_layout(len(lengths), longest, real, device)
-    student, teacher = (_draw(device, dtype, size, longest, seed) for seed, size in enumerate(head_sizes))
-    draws = [_factors(maps, layout, longest) for maps in (student, teacher)]
+    real = torch.arange(length, device=device) < lengths[:, None]
+    layout = replace(padded_layout(len(lengths), length, real, device), longest=longest)
+    student, teacher = (_draw(device, dtype, size, length, seed) for seed, size in enumerate(head_sizes))
+    draws = [_factors(maps, layout, length) for maps in (student, teacher)]
     value = torch.randn_like(student.query.detach()).requires_grad_()
     leaves = [student.query, student.key, value]
     found = _results(
@@ -77,20 +80,20 @@ def trial(device: torch.device, dtype: torch.dtype, head_sizes: tuple[int, int])
     return None
 
 
-def _draw(device: torch.device, dtype: torch.dtype, size: int, longest: int, seed: int) -> Maps:
+def _draw(device: torch.device, dtype: torch.dtype, size: int, length: int, seed: int) -> Maps:
     """Return random queries and keys with dropout."""
     generator = torch.Generator().manual_seed(seed)
-    query, key = torch.randn(2, len(TRIAL_LENGTHS), TRIAL_HEADS, longest, size, generator=generator)
+    query, key = torch.randn(2, len(TRIAL_LENGTHS), TRIAL_HEADS, length, size, generator=generator)
     query, key = (one.to(device, dtype).requires_grad_() for one in (query, key))
     return Maps(query, key, size**-0.5, TRIAL_DROPOUT, draw_seed(device))
 
 
 @torch.no_grad()
-def _factors(maps: Maps, layout: Layout, longest: int) -> Tensor:
+def _factors(maps: Maps, layout: Layout, length: int) -> Tensor:
     """Return what dropout multiplied the probabilities (b, heads, length, keys) with."""
-    unit = torch.eye(longest, maps.query.shape[-1], dtype=maps.query.dtype, device=maps.query.device)
+    unit = torch.eye(length, maps.query.shape[-1], dtype=maps.query.dtype, device=maps.query.device)
     output = dropped_attention(maps, unit.expand(*maps.query.shape[:2], -1, -1), layout)
-    return (output[..., :longest].transpose(1, 2) != 0).float() / (1.0 - TRIAL_DROPOUT)
+    return (output[..., :length].transpose(1, 2) != 0).float() / (1.0 - TRIAL_DROPOUT)
 
 
 def _plain_maps(maps: Maps, real: Tensor) -> Tensor:
