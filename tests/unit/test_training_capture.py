@@ -197,6 +197,17 @@ def test_a_graph_is_captured_after_warm_ups_on_its_stream_and_replayed(accelerat
     assert values[0] == values[1]  # the buffer that the capture left
 
 
+def test_all_shapes_are_warmed_up_before_the_first_capture(accelerator, monkeypatch):
+    """A capture keeps its memory: beside that of the largest, a warm-up would need as much again."""
+    events = stand_in_for_a_gpu(monkeypatch)
+    module = Regression()
+    steps = MicroSteps(module, Gradients(list(module.parameters())), accelerator)
+    steps.recorder = capture.CudaRecorder(torch.device("cpu"))
+    steps.record(micro_batches(99, (8, 4), fixed=True))
+    assert events == [*["wait", "wait"] * 2, "capture", "capture"]
+    assert [len(one.inputs["x"]) for one in steps.recorded.values()] == [8, 4]
+
+
 def test_a_capture_that_breaks_off_leaves_generator_and_stream_as_they_were(accelerator, monkeypatch, caplog):
     events = stand_in_for_a_gpu(monkeypatch, broken=True)
     module = Regression()

@@ -63,12 +63,11 @@ class MicroSteps:
         Gradients and random numbers stay as they were.
         """
         began = time.monotonic()
-        for example in examples:
-            self.begin(example.counts)
+        missing = {key: one for one in examples if (key := _key(one.tensors)) not in self.recorded}
+        if missing and not self.why_plain:
+            self.begin(examples[0].counts)
             self._place()
-            key = _key(example.tensors)
-            if not self.why_plain and key not in self.recorded:
-                self._record(key, example)
+            self._record(missing)
         if self.recorded:
             seconds = time.monotonic() - began
             logging.info("%d passes are %s, in %.1f s", len(self.recorded), self.recorder.what, seconds)
@@ -98,7 +97,7 @@ class MicroSteps:
             self._place()
             key = _key(batch.tensors)
             if key not in self.recorded:
-                self._record(key, batch)
+                self._record({key: batch})
             if key in self.recorded:
                 return self.recorded[key](batch.tensors)
         return self._pass(_on(self.device, batch.tensors), self.denominators)
@@ -118,23 +117,22 @@ class MicroSteps:
         self.terms = list(self.module.last_terms)
         return torch.stack([loss.detach().float(), *(share.float() for share in self.module.last_terms.values())])
 
-    def _record(self, key: Hashable, batch: MicroBatch) -> None:
-        """Capture the pass of micro-batches like this one, or note why that is not possible."""
-        inputs = {
-            name: value.to(self.device, copy=True) if isinstance(value, Tensor) else value
-            for name, value in batch.tensors.items()
-        }
+    def _record(self, batches: Mapping[Hashable, MicroBatch]) -> None:
+        """Capture the passes of micro-batches like these, by key, or note why that is not possible.
 
-        def run() -> Tensor:
-            return self._pass(inputs, self.shares, keep_casts=False)
-
+        All are warmed up before the first is captured: a capture's memory is its own, and a warm-up beside it would
+        need as much again.
+        """
+        passes = {key: self._between_buffers(batch) for key, batch in batches.items()}
         before = self.gradients.kept()
         try:
             with drawing_apart(self.device):
-                self.recorder.warm_up(run)
+                for _, run in passes.values():
+                    self.recorder.warm_up(run)
                 self.gradients.flatten()
                 self.gradients.restore(before)
-                self.recorded[key] = Recorded(inputs, self.recorder.record(run))
+                for key, (inputs, run) in passes.items():
+                    self.recorded[key] = Recorded(inputs, self.recorder.record(run))
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
@@ -145,6 +143,14 @@ class MicroSteps:
             self.recorded.clear()
             self.gradients.restore(before)
             logging.warning("micro-batches are not captured, which is slower: %s", self.why_plain)
+
+    def _between_buffers(self, batch: MicroBatch) -> tuple[dict[str, Any], Pass]:
+        """Return buffers with a micro-batch's values, and the pass that reads them."""
+        inputs = {
+            name: value.to(self.device, copy=True) if isinstance(value, Tensor) else value
+            for name, value in batch.tensors.items()
+        }
+        return inputs, lambda: self._pass(inputs, self.shares, keep_casts=False)
 
 
 class Recorded:
