@@ -102,7 +102,7 @@ class Published:
 ENCODERS = {
     "electra": Published(_wordpiece, BERT, {"embedding_size": 16}),
     "roberta": Published(_bytes(ROBERTA), ROBERTA, {"type_vocab_size": 1}),
-    "modernbert": Published(_bytes(BERT), BERT, {"local_attention": 8}),
+    "modernbert": Published(_bytes(BERT), BERT, {"local_attention": 8, "classifier_pooling": "mean"}),
     "deberta-v2": Published(
         _unigram(BERT, BLANKS, normalizers.NFC(), normalizers.Strip(left=False, right=True)),
         BERT,

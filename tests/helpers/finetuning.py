@@ -22,6 +22,15 @@ SHAPES: dict[str, dict[str, Any]] = {
     "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64},
     "electra": {**SMALL, "intermediate_size": 64, "embedding_size": 16},
     "mobilebert": {**SMALL, "intermediate_size": 32, "embedding_size": 32, "intra_bottleneck_size": 32},
+    "modernbert": {
+        **SMALL,
+        "intermediate_size": 64,
+        "local_attention": 8,
+        "classifier_pooling": "mean",
+        "pad_token_id": 0,
+        **dict.fromkeys(("bos_token_id", "cls_token_id"), 2),
+        **dict.fromkeys(("eos_token_id", "sep_token_id"), 3),
+    },
     "roberta": {**SMALL, "intermediate_size": 64, "type_vocab_size": 1, "pad_token_id": 0},  # that of VOCABULARY
 }
 
@@ -37,14 +46,16 @@ def write_tokenizer(folder: Path, *, model_max_length: int = 64) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
-def write_model(folder: Path, *, architecture: str = "bert", masked_lm: bool = False, seed: int = 7) -> Path:
-    """Write a tiny model (2 layers x 32) with its tokenizer and return its folder."""
+def write_model(
+    folder: Path, *, architecture: str = "bert", masked_lm: bool = False, seed: int = 7, **changes: Any
+) -> Path:
+    """Write a tiny model (2 layers x 32, and `changes` of its shape) with its tokenizer and return its folder."""
     import torch
     import transformers
 
     torch.manual_seed(seed)
     size = {"vocab_size": len(VOCABULARY), "max_position_embeddings": 64}
-    config = transformers.AutoConfig.for_model(architecture, **SHAPES[architecture] | size)
+    config = transformers.AutoConfig.for_model(architecture, **SHAPES[architecture] | size | changes)
     kind = transformers.AutoModelForMaskedLM if masked_lm else transformers.AutoModel
     kind.from_config(config).save_pretrained(folder)
     write_tokenizer(folder)

@@ -16,6 +16,8 @@ from transformers import (
     ElectraForMaskedLM,
     MobileBertConfig,
     MobileBertForMaskedLM,
+    ModernBertConfig,
+    ModernBertForMaskedLM,
     PreTrainedModel,
     RobertaConfig,
     RobertaForMaskedLM,
@@ -106,7 +108,38 @@ def mobilebert(dropout: float = 0.0, seed: int = 0) -> PreTrainedModel:
     )
 
 
-BUILDS = {build.__name__: build for build in (bert, distilbert, electra, mobilebert, roberta)}
+def modernbert(
+    types: str = "aw", hidden: int = 32, dropout: float = 0.0, seed: int = 0, window: int = 8
+) -> PreTrainedModel:
+    """A letter a layer: `a` sees all, `w` a window of half of `window` tokens on each side."""
+    torch.manual_seed(seed)
+    names = {"a": "full_attention", "w": "sliding_attention"}
+    model = ModernBertForMaskedLM(
+        ModernBertConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=hidden,
+            num_hidden_layers=len(types),
+            num_attention_heads=4,
+            intermediate_size=2 * hidden,
+            max_position_embeddings=32,
+            layer_types=[names[letter] for letter in types],
+            local_attention=window,
+            initializer_range=0.3,
+            pad_token_id=SPECIAL_IDS["pad"],
+            **{f"{name}_token_id": SPECIAL_IDS["cls"] for name in ("bos", "cls")},
+            **{f"{name}_token_id": SPECIAL_IDS["sep"] for name in ("eos", "sep")},
+            embedding_dropout=dropout,
+            mlp_dropout=dropout,
+            attention_dropout=dropout,
+        )
+    )
+    for name, weight in model.named_parameters():
+        if "norm" in name:  # not all ones, which a wrong norm would have too
+            torch.nn.init.uniform_(weight, 0.5, 1.5)
+    return model
+
+
+BUILDS = {build.__name__: build for build in (bert, distilbert, electra, mobilebert, modernbert, roberta)}
 
 
 def sequences(count: int, seed: int = 0, longest: int = MAX_LENGTH) -> list[list[int]]:

@@ -48,6 +48,18 @@ SHAPES: dict[str, dict[str, Any]] = {
         "intra_bottleneck_size": 16,
         "max_position_embeddings": 64,
     },
+    "modernbert": {
+        "hidden_size": 32,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 2,
+        "intermediate_size": 48,
+        "max_position_embeddings": 64,
+        "local_attention": 8,
+        "classifier_pooling": "mean",
+        "pad_token_id": 0,
+        **dict.fromkeys(("bos_token_id", "cls_token_id"), 2),  # those of VOCABULARY
+        **dict.fromkeys(("eos_token_id", "sep_token_id"), 3),
+    },
     "roberta": {
         "hidden_size": 32,
         "num_hidden_layers": 4,
@@ -70,8 +82,11 @@ def write_vocabulary(path: Path, tokens: list[str] = VOCABULARY) -> Path:
 def random_model(architecture: str, class_name: str = "AutoModelForPreTraining", seed: int = 1) -> Any:
     """Return a tiny model by transformers alone, with every weight random (biases and norms as well)."""
     import transformers
+    from transformers.models.auto.modeling_auto import MODEL_FOR_PRETRAINING_MAPPING_NAMES
 
     configuration = transformers.AutoConfig.for_model(architecture, **SHAPES[architecture], vocab_size=len(VOCABULARY))
+    if architecture not in MODEL_FOR_PRETRAINING_MAPPING_NAMES:  # none with a second head
+        class_name = class_name.replace("ForPreTraining", "ForMaskedLM")
     generator = torch.Generator().manual_seed(seed)
     model = getattr(transformers, class_name).from_config(configuration)
     with torch.no_grad():

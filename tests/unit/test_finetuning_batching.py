@@ -88,6 +88,11 @@ def task_step(folder, task, labels, weights=None, layout="padded"):
     return step
 
 
+def for_kernels(architecture):
+    """What differs in a model's shape so that kernels take its packed sequences: no layer has a window."""
+    return {"layer_types": ["full_attention"] * 2} if architecture == "modernbert" else {}
+
+
 def one_by_one(step, feature):
     """What a model of transformers is given for one sequence without padding."""
     inputs = {"input_ids": torch.tensor(feature.ids)[None]}
@@ -155,7 +160,8 @@ def model_folder(tmp_path_factory):
 @pytest.mark.parametrize("task", ["ner", "re", "qa"])
 def test_gradients_are_those_of_the_whole_batch_through_transformers_own_loss(task, architecture, layout, tmp_path):
     labels = {"ner": NER_LABELS, "re": ["0", "1"], "qa": []}[task]
-    folder = write_model(tmp_path / "model", architecture=architecture)
+    changes = for_kernels(architecture) if layout == "kernel" else {}
+    folder = write_model(tmp_path / "model", architecture=architecture, **changes)
     step = task_step(folder, task, labels, layout=layout)
     if architecture == "mobilebert":  # what stands behind a last token differs by padding: nothing, without it
         step.model.base_model.embeddings.word_embeddings.weight.data[0] = 0.0
@@ -303,7 +309,7 @@ def test_half_precision_comes_close_to_single_precision_when_packed(task, model_
 @pytest.mark.parametrize("task", ["ner", "re", "qa"])
 def test_a_pass_for_a_kernel_reads_no_value_of_the_device(task, architecture, tmp_path):
     """Which a capture does not bear: forward and backward on tensors that have shapes and no values."""
-    folder = write_model(tmp_path / "model", architecture=architecture)
+    folder = write_model(tmp_path / "model", architecture=architecture, **for_kernels(architecture))
     step = task_step(folder, task, {"ner": NER_LABELS, "re": ["0", "1"], "qa": []}[task], layout="kernel")
     replace_dropout(step.model)
     step.train().to("meta")

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from helpers import pretraining as tiny
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import BertConfig, DistilBertConfig, ElectraConfig, MobileBertConfig, RobertaConfig
+from transformers import BertConfig, DistilBertConfig, ElectraConfig, MobileBertConfig, ModernBertConfig, RobertaConfig
 from transformers.models.bert.modeling_bert import BertForMaskedLM
 from transformers.models.distilbert.modeling_distilbert import DistilBertForMaskedLM
 from transformers.models.electra.modeling_electra import ElectraForMaskedLM
 from transformers.models.mobilebert.modeling_mobilebert import MobileBertForMaskedLM
+from transformers.models.modernbert.modeling_modernbert import ModernBertForMaskedLM
 from transformers.models.roberta.modeling_roberta import RobertaForMaskedLM
 
 from compactbio.architectures import architecture_of
 from compactbio.pretraining.distillation import Distillation
 from compactbio.pretraining.flops import BACKWARD, forward_cost
-from compactbio.terms.cost import Cost
+from compactbio.terms.cost import Cost, near_pairs
 from compactbio.terms.objective import read_objective
 
 FULL_SIZE = {
@@ -60,6 +63,8 @@ def forward(model, sequences, length, masked):
 def test_forward_and_backward_of_tiny_models(build):
     model = build().train()
     cost = forward_cost(model)
+    # eager attention multiplies all pairs, also those that a window hides
+    cost = replace(cost, pair=cost.pair + sum(cost.near_pair.values()), near_pair={})
     assert cost.flops(np.full(3, 20), np.full(3, 3)) == counted(lambda: forward(model, 3, 20, 9))
     both = counted(lambda: forward(model, 3, 20, 9).sum().backward())
     assert cost.times(1.0 + BACKWARD).flops(np.full(3, 20), np.full(3, 3)) == both
@@ -89,6 +94,28 @@ def test_a_base_model_costs_what_its_numbers_say():
         pair=4.0 * 768 * 11,
         masked_row=2.0 * (3 * 768**2 + 2 * 768 * 3072 + 768 * 28996),
         masked_pair=4.0 * 768,
+    )
+
+
+@pytest.mark.parametrize("reach", [0, 1, 4, 64])
+def test_pairs_inside_a_window_are_counted_one_by_one(reach):
+    lengths = np.array([1, 2, 5, 9, 40])
+    places = [np.arange(length) for length in lengths]
+    expected = [int((abs(place[:, None] - place) <= reach).sum()) for place in places]
+    assert near_pairs(lengths, reach).tolist() == expected
+    cost = Cost(pair=1.0, near_pair={reach: 2.0}) + Cost(near_pair={reach: 1.0, 7: 0.0})
+    assert cost.times(2.0).flops(lengths, 0 * lengths) == 2.0 * (lengths**2).sum() + 6.0 * sum(expected)
+
+
+def test_layers_with_a_window_cost_their_window():
+    with torch.device("meta"):
+        model = ModernBertForMaskedLM(ModernBertConfig())
+    layer = 4 * 768**2 + 3 * 768 * 1152  # attention, and a feed-forward part with a gate
+    assert forward_cost(model) == Cost(
+        token=2.0 * 22 * layer,
+        pair=4.0 * 768 * 8,  # layers 0, 3, ..., 21
+        masked_row=2.0 * (768**2 + 768 * 50368),
+        near_pair={64: 4.0 * 768 * 14},
     )
 
 

@@ -26,6 +26,7 @@ CASES = {
     "distil": (tiny.bert, tiny.DISTIL, tiny.REFERENCE),
     "mlm, mobilebert": (tiny.mobilebert, tiny.MLM, tiny.REFERENCE),
     "compact, roberta": (tiny.roberta, tiny.COMPACT, tiny.SOUND),
+    "distil, modernbert": (tiny.modernbert, tiny.DISTIL, tiny.REFERENCE),
 }
 
 
@@ -87,7 +88,7 @@ class NoProgram:
 
 
 @pytest.mark.parametrize("kernels", [False, True], ids=["written", "on the chip"])
-@pytest.mark.parametrize("case", ["compact", "compact, sound", "tiny", "tiny, sound"])
+@pytest.mark.parametrize("case", ["compact", "compact, sound", "tiny", "tiny, sound", "distil, modernbert"])
 def test_a_pass_reads_no_value_of_the_device(case, kernels, monkeypatch):
     """Which a capture does not bear: forward and backward on tensors that have shapes and no values."""
     for name in ("attend", "attend_backward_queries", "attend_backward_keys", "compare", "compare_keys"):

@@ -70,7 +70,7 @@ def test_muon_takes_the_matrices_of_the_layers_and_adamw_the_rest(build):
     model = build()
     found = treatments(model, OptimizerSettings(0.01, 0.1, optimizer=MUON))
     for name, value in model.named_parameters():
-        matrix = ".layer." in name and value.ndim == 2
+        matrix = (".layer." in name or ".layers." in name) and value.ndim == 2
         assert found[name].optimizer == ("muon" if matrix else "adamw"), name
         assert found[name].learning_rate_factor == pytest.approx(0.2 if matrix else 1.0)
         assert found[name].weight_decay in ([0.2] if matrix else [0.01, 0.0])

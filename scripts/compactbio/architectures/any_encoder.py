@@ -60,7 +60,6 @@ def _unknown(name: str, title: str, **stated: Any) -> AnyEncoder:
         title=title,
         layers="",
         attention="",
-        projections=("", "", ""),
         shape={key: bert.ARCHITECTURE.shape[key] for key in keys},
         usual=bert.ARCHITECTURE.usual,
         dropouts=("", ""),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
 Schema = Mapping[str, Any]
 
@@ -104,6 +106,36 @@ def no_pooler(configuration: Mapping[str, Any]) -> int:
     return 0
 
 
+def square_layer(shape: Mapping[str, Any]) -> int:
+    """Return about how many parameters a layer has whose feed-forward part is four times as wide as hidden states."""
+    return 12 * int(shape[COMMON_SIZES.width]) ** 2
+
+
+def learned_positions(shape: Mapping[str, Any]) -> int:
+    """Return how many embeddings of positions a model has, of a shape by the names that all answer to."""
+    return int(shape[COMMON_SIZES.positions])
+
+
+def sees_all(attention: Any) -> int | None:
+    """Return None, where every token sees its whole sequence."""
+    return None
+
+
+def reads_first_token(configuration: Mapping[str, Any]) -> bool:
+    """Return False, where heads of whole texts read the first token's state rather than the mean of all."""
+    return False
+
+
+def any_layers(layers: Sequence[int]) -> str | None:
+    """Return None, where a student may have any of its teacher's layers in any order."""
+    return None
+
+
+def keep_depth(configuration: PretrainedConfig, layers: Sequence[int]) -> None:
+    """Make a configuration that of a model of these layers, where all layers are alike."""
+    setattr(configuration, COMMON_SIZES.depth, len(layers))
+
+
 def no_borders(model: PreTrainedModel, max_length: int) -> Borders | None:
     """Return nothing, where a token's embedding is a function of this token and its position."""
     return None
@@ -117,20 +149,30 @@ class Architecture:
         name: transformers' `model_type`, which is the configuration's `architecture`.
         title: for messages.
         encoder: name of the encoder inside classes with a head, and so the prefix of its weights.
-        embeddings: names of the encoder's modules before its layers.
         layers: path of the list of layers inside the encoder.
         attention: path of self-attention inside a layer.
-        projections: names of the query, key and value projections inside self-attention.
         shape: configuration keys that models.<name>.student.shape may hold, with the form of their values.
         usual: what transformers takes for sizes, and others of these keys, that a shape leaves out.
         dropouts: configuration keys of the dropout of hidden states and of attention maps.
         mlm_logits: returns the masked-language-model head's logits (m, vocabulary) of hidden states (m, hidden).
+        embeddings: names of the encoder's modules before its layers.
+        behind: names of the encoder's modules behind its layers, which count as layers.
+        projections: names of the query, key and value projections inside self-attention; None: it has one for all.
+        attention_dropout: path of the probability with which a self-attention module drops values of its maps.
+        head_size: name of the size of a head in a self-attention module.
+        reach: returns how many tokens on each side a self-attention module lets a token see; None: all.
         sizes: the keys of its sizes, where they are named otherwise than BERT's.
         attention_width: returns the key of the width that attention works in.
         token_types: whether the model takes token types.
         first_position: returns the id of a sequence's first position from a configuration, or a part of one.
         norms_of_its_own: whether its normalisations may be of another class than torch's LayerNorm.
         pooler: returns the number of the pooler's parameters from a whole configuration.
+        pools_mean: returns, from a whole configuration, whether heads of whole texts read the mean of all states.
+        layer_parameters: returns about how many parameters a layer has, of a shape by the common names.
+        position_embeddings: returns how many there are, of such a shape.
+        former_keys: keys of older config.json files that transformers still takes.
+        refused_layers: returns why these layers of a teacher, counted from 0, make no student, and some that do.
+        keep_layers: makes a teacher's configuration that of a student of these layers.
         finish_layer: returns the layer's output from the layer, attention's output and the layer's input, all tensors
             (1, m, hidden), so that a last layer can be computed for some positions only; None: it is not worth it.
         borders: returns what keeps packed sequences of at most `max_length` tokens apart, where embeddings see their
@@ -143,31 +185,43 @@ class Architecture:
     encoder: str
     layers: str
     attention: str
-    projections: tuple[str, str, str]
     shape: Mapping[str, Schema]
     usual: Mapping[str, int]
-    dropouts: tuple[str, str]
+    dropouts: tuple[str, ...]
     mlm_logits: Callable[[PreTrainedModel, Tensor], Tensor]
     embeddings: tuple[str, ...] = (EMBEDDINGS,)
+    behind: tuple[str, ...] = ()
+    projections: tuple[str, str, str] | None = None
+    attention_dropout: str = "dropout.p"
+    head_size: str = "attention_head_size"
+    reach: Callable[[Any], int | None] = sees_all
     sizes: Sizes = COMMON_SIZES
     attention_width: Callable[[Mapping[str, Any], Sizes], str] = whole_width
     token_types: bool = True
     first_position: Callable[[Mapping[str, Any]], int] = from_zero
     norms_of_its_own: bool = False
     pooler: Callable[[Mapping[str, Any]], int] = square_pooler
+    pools_mean: Callable[[Mapping[str, Any]], bool] = reads_first_token
+    layer_parameters: Callable[[Mapping[str, Any]], int] = square_layer
+    position_embeddings: Callable[[Mapping[str, Any]], int] = learned_positions
+    former_keys: tuple[str, ...] = ()
+    refused_layers: Callable[[Sequence[int]], str | None] = any_layers
+    keep_layers: Callable[[PretrainedConfig, Sequence[int]], None] = keep_depth
     finish_layer: Callable[[nn.Module, Tensor, Tensor], Tensor] | None = None
     borders: Callable[[PreTrainedModel, int], Borders | None] = no_borders
     packs: bool = True
 
     @property
     def stack(self) -> str:
-        """The encoder's module that holds the list of layers, and what its weights' names begin with."""
-        return self.layers.split(".")[0]
+        """Path of the encoder's module that returns the last hidden states, before any pooler: "" for the encoder."""
+        return self.layers.rpartition(".")[0]
 
     def part_of(self, weight: str) -> str:
         """Return the part of a model (one of `PARTS`) that a weight belongs to, by its name in any class."""
         root = weight.removeprefix(f"{self.encoder}.").split(".")[0]
-        return {**dict.fromkeys(self.embeddings, EMBEDDINGS), self.stack: LAYERS, POOLER: POOLER}.get(root, HEAD)
+        layers = (self.layers.split(".")[0], *self.behind)
+        parts = {**dict.fromkeys(self.embeddings, EMBEDDINGS), **dict.fromkeys(layers, LAYERS), POOLER: POOLER}
+        return parts.get(root, HEAD)
 
     def common_names(self, shape: Mapping[str, Any]) -> dict[str, Any]:
         """Return a shape with its sizes under the names that all architectures answer to."""
@@ -187,12 +241,26 @@ class Architecture:
         """Return what gives a model's position ids."""
         return PositionIds(self.first_position(model.config.to_dict()))
 
-    def attention_modules(self, model: PreTrainedModel) -> list[Any]:
-        """Return a model's self-attention modules, first layer first.
-
-        Each has `dropout` (a module), `scaling` and `attention_head_size`, which torch's types do not know.
-        """
+    def attention_modules(self, model: PreTrainedModel) -> list[nn.Module]:
+        """Return a model's self-attention modules, first layer first."""
         return [layer.get_submodule(self.attention) for layer in self.layers_of(model)]
+
+    def dropout_of(self, attention: nn.Module) -> float:
+        """Return the dropout of a self-attention module's maps in training."""
+        return float(attrgetter(self.attention_dropout)(attention))
+
+    def set_dropout(self, attention: nn.Module, probability: float) -> None:
+        """Give a self-attention module's maps this dropout."""
+        *path, name = self.attention_dropout.split(".")
+        setattr(reduce(getattr, path, attention), name, probability)
+
+    def head_sizes(self, model: PreTrainedModel) -> list[int]:
+        """Return the sizes of a model's attention heads, first layer first."""
+        return [int(getattr(module, self.head_size)) for module in self.attention_modules(model)]
+
+    def reaches(self, model: PreTrainedModel) -> list[int | None]:
+        """Return how many tokens on each side a token sees in each layer, first layer first; None: all."""
+        return [self.reach(module) for module in self.attention_modules(model)]
 
     def layers_of(self, model: PreTrainedModel) -> list[nn.Module]:
         """Return a model's layers, first layer first."""

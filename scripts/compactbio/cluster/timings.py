@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from compactbio.architectures import architecture_named
 from compactbio.benchmarks.random_tokens import SEED, TOKENIZER_DIGEST, draw_lengths, write_store
 from compactbio.errors import UserError
 from compactbio.files import read_json, write_manifest, write_yaml
@@ -139,7 +140,7 @@ def _transformers_configuration(config: dict[str, Any], name: str) -> Pretrained
             return _transformers_configuration(config, value)
         if kind == "teacher_layers":
             found = _transformers_configuration(config, definition["teacher"])
-            found.num_hidden_layers = len(value)
+            architecture_named(definition["architecture"]).keep_layers(found, value)
             return found
     shape = shape_of(config, name)
     return AutoConfig.for_model(definition["architecture"], **shape, vocab_size=_vocabulary(config, name))

@@ -166,7 +166,7 @@ class Kind:
         required_options: those of them that a configuration must say.
         denominator: what the training loss is a mean over.
         loss_over_padding: whether the loss of the authors' script runs over padding (quirk qa_loss_over_padding).
-        reads_first_token: whether the head reads the first position only, and not every piece.
+        reads_first_token: whether the head reads one state a text, in most architectures the first position's.
         predictions: the stored table.
         counts: of a test example.
         metrics: of every protocol, in the order of the tables' columns; fractions.

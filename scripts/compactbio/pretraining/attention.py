@@ -12,7 +12,7 @@ from transformers.masking_utils import sdpa_mask
 
 from compactbio.architectures import architecture_of
 from compactbio.kernels.attention_maps import Layout, Maps, draw_seed, dropped_attention
-from compactbio.pretraining.packed_attention import variable_length_attention
+from compactbio.pretraining.packed_attention import variable_length_attention, window
 from compactbio.terms.term import PROBABILITIES, SCORES
 from compactbio.training.dropout import dropout as drop
 
@@ -25,8 +25,9 @@ class StateCapture:
 
     The list holds one tensor for a padded micro-batch, and one with b = 1 for each sequence of a packed one. Maps are
     (b, heads, length, length) fp32: `probabilities` are zero at padding keys, after dropout where `after_dropout`;
-    `scores` are the scaled products before mask and softmax. `query`, `key` and `value` are (b, heads, length, size)
-    of the model's own type.
+    `scores` are the scaled products before mask and softmax, zero outside of a layer's window. `query`, `key` and
+    `value` are (b, heads, length, size) of the model's own type, as attention multiplies them: where positions are
+    rotations, queries and keys are rotated.
 
     Where a pass is given a layout, maps are not written: `maps` has what they follow from, by layer, for the kernels.
     """
@@ -70,20 +71,23 @@ def install_attention(model: PreTrainedModel, wanted: dict[int, set[str]], *, af
     model.set_attn_implementation(ATTENTION)
     capture = StateCapture(wanted, after_dropout)
     for layer, module in enumerate(architecture_of(model).attention_modules(model), start=1):
-        module.capture = (capture, layer) if wanted.get(layer) else None
+        flagged: Any = module
+        flagged.capture = (capture, layer) if wanted.get(layer) else None
     return capture
 
 
 def attention_dropout(model: PreTrainedModel) -> float:
     """Return the dropout of a model's attention maps as it runs now: 0 in evaluation mode."""
-    modules = architecture_of(model).attention_modules(model)
-    return max(module.dropout.p if module.training else 0.0 for module in modules)
+    architecture = architecture_of(model)
+    modules = architecture.attention_modules(model)
+    return max(architecture.dropout_of(module) if module.training else 0.0 for module in modules)
 
 
 def set_attention_dropout(model: PreTrainedModel, probability: float) -> None:
     """Give every self-attention of a model this dropout instead of its architecture's."""
-    for module in architecture_of(model).attention_modules(model):
-        module.dropout.p = probability
+    architecture = architecture_of(model)
+    for module in architecture.attention_modules(model):
+        architecture.set_dropout(module, probability)
 
 
 def captured_attention(
@@ -100,6 +104,7 @@ def captured_attention(
     boundaries: Tensor | None = None,
     query_boundaries: Tensor | None = None,
     longest: int = 0,
+    sliding_window: int | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Return attention's output (b, length, heads, size), as transformers' attention functions do.
@@ -113,6 +118,7 @@ def captured_attention(
         kernel: that takes all packed sequences at once (see `packed_attention`), with boundaries (slots + 1,) int32 on
             the device, where they begin and end, query_boundaries where queries are not all tokens, and the length
             that no sequence exceeds.
+        sliding_window: of a layer that sees a part of each sequence (see `packed_attention.window`).
     """
     flagged = getattr(module, "capture", None)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
@@ -125,15 +131,33 @@ def captured_attention(
             flagged = None
     if kernel is not None:
         assert flagged is None  # maps are not computed
+        assert sliding_window is None  # such models are padded: see `packed_layout`
         assert boundaries is not None  # every packed micro-batch for a kernel has them
         asking = boundaries if query_boundaries is None else query_boundaries
         by_kernel = variable_length_attention(kernel, query, key, value, asking, boundaries, longest, dropout, scaling)
         return by_kernel, None
     if lengths is None:
-        return _attend(flagged, query, key, value, attention_mask, dropout, scaling).contiguous(), None
+        seen = window(key.shape[2], sliding_window, key.device)
+        mask = attention_mask if seen is None else _both(attention_mask, seen)
+        return _attend(flagged, query, key, value, mask, dropout, scaling, seen).contiguous(), None
     queries, keys, values = query.split(query_lengths or lengths, 2), key.split(lengths, 2), value.split(lengths, 2)
-    parts = zip(queries, keys, values, strict=True)
-    return torch.cat([_attend(flagged, q, k, v, None, dropout, scaling) for q, k, v in parts], dim=1), None
+    outputs = []
+    for q, k, v in zip(queries, keys, values, strict=True):
+        seen = window(k.shape[2], sliding_window, k.device)
+        outputs.append(_attend(flagged, q, k, v, seen, dropout, scaling, seen))
+    return torch.cat(outputs, dim=1), None
+
+
+def _both(mask: Tensor | None, seen: Tensor) -> Tensor:
+    """Return a mask of keys and a window (length, length) as one mask; a query that would see nothing sees itself.
+
+    Such queries are padding's, which nothing reads, but softmax needs a key.
+    """
+    if mask is None:
+        return seen
+    both = mask & seen
+    itself = torch.eye(len(seen), dtype=torch.bool, device=seen.device)
+    return both | (itself & ~both.any(-1, keepdim=True))
 
 
 def _attend(
@@ -144,13 +168,17 @@ def _attend(
     mask: Tensor | None,
     dropout: float,
     scaling: float,
+    seen: Tensor | None,
 ) -> Tensor:
-    """Return attention's output (b, length, heads, size), by way of explicit maps where they are captured."""
+    """Return attention's output (b, length, heads, size), by way of explicit maps where they are captured.
+
+    `seen` is the layer's window, which `mask` holds too: scores outside of it count as 0, as those of padding do.
+    """
     if flagged is not None:
         capture, layer = flagged
         capture.add(layer, query=query, key=key, value=value)
         if capture.layout is None and capture.wants_maps(layer):
-            return _explicit(capture, layer, query, key, value, mask, dropout, scaling).transpose(1, 2)
+            return _explicit(capture, layer, query, key, value, mask, dropout, scaling, seen).transpose(1, 2)
     if dropout > 0.0 and query.device.type == "cpu":
         # torch's own function has no kernel with dropout for CPUs and does this in more steps
         scores = torch.matmul(query * scaling, key.transpose(2, 3))
@@ -171,6 +199,7 @@ def _explicit(
     mask: Tensor | None,
     dropout: float,
     scaling: float,
+    seen: Tensor | None,
 ) -> Tensor:
     """Return attention's output by way of maps in fp32, which are kept as the capture wants."""
     with torch.autocast(query.device.type, enabled=False):
@@ -178,7 +207,8 @@ def _explicit(
         allowed = scores if mask is None else scores.masked_fill(~mask, torch.finfo(torch.float32).min)
         probabilities = torch.softmax(allowed, dim=-1)
     dropped = drop(probabilities, dropout)
-    capture.add(layer, scores=scores, probabilities=dropped if capture.after_dropout else probabilities)
+    inside = scores if seen is None else scores.masked_fill(~seen, 0.0)
+    capture.add(layer, scores=inside, probabilities=dropped if capture.after_dropout else probabilities)
     return torch.matmul(dropped.to(value.dtype), value)
 
 

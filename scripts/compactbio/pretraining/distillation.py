@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from compactbio.architectures import architecture_of
-from compactbio.errors import UserError
 from compactbio.kernels.attention_maps import Layout, Maps, compare_maps, packed_layout, padded_layout
 from compactbio.pretraining.attention import StateCapture, install_attention
 from compactbio.pretraining.flops import BACKWARD, forward_cost, shape_of_model
 from compactbio.pretraining.hidden_states import HiddenStates
 from compactbio.pretraining.last_layer import install_last_layer
+from compactbio.pretraining.objective_checks import check_objective
 from compactbio.terms.cost import Cost
-from compactbio.terms.objective import Entry, shape_faults
+from compactbio.terms.objective import Entry
 from compactbio.terms.term import HIDDEN, LOGITS, PROBABILITIES, SCORES
 from compactbio.training.dropout import replace_dropout
 from compactbio.training.interface import StepModule
@@ -100,11 +100,12 @@ class Distillation(StepModule):
     @property
     def head_sizes(self) -> set[int]:
         """Return the sizes of the models' attention heads."""
-        return {
-            module.attention_head_size
-            for model in self.models
-            for module in architecture_of(model).attention_modules(model)
-        }
+        return set().union(*(architecture_of(model).head_sizes(model) for model in self.models))
+
+    @property
+    def windowed(self) -> bool:
+        """Return whether some layers of the models see a window of each sequence only (ModernBERT)."""
+        return any(reach is not None for model in self.models for reach in architecture_of(model).reaches(model))
 
     @property
     def takes_fill(self) -> bool:
@@ -286,15 +287,3 @@ def _projection(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return nn.Linear(ours, theirs)
-
-
-def check_objective(objective: list[Entry], student: PreTrainedModel, teacher: PreTrainedModel | None) -> None:
-    """Refuse an objective that does not fit the two models.
-
-    Raises:
-        UserError: a teacher is missing, a layer beyond a model's depth, shapes that a term cannot compare.
-    """
-    shapes = [None if model is None else shape_of_model(model) for model in (student, teacher)]
-    for number, entry in enumerate(objective):
-        for fault in shape_faults(entry, *shapes, has_teacher=teacher is not None):
-            raise UserError(f"objective[{number}] ({entry.term.name}){fault}")

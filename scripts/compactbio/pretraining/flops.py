@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from torch import nn
@@ -34,8 +35,9 @@ def forward_cost(model: PreTrainedModel, *, head: bool = True, last_at_masked: b
 
     Every linear layer of the encoder sees each token once (MobileBERT's bottlenecks and stacked feed-forward networks
     are layers of their own, ELECTRA's embeddings are projected by one), every other one is the head's. Attention
-    multiplies queries with keys and weights with values: 4 x width for a pair in each layer. Normalisations,
-    activations and softmax are not counted, as usual.
+    multiplies queries with keys and weights with values: 4 x width for a pair in each layer, where layers with a window
+    have the pairs inside of it only. Normalisations, activations, gates, rotations and softmax are not counted, as
+    usual.
 
     Args:
         head: the head is run, on the masked positions.
@@ -46,12 +48,14 @@ def forward_cost(model: PreTrainedModel, *, head: bool = True, last_at_masked: b
     everywhere, of_head = {layer for layer in linear if layer in encoder}, linear - encoder
     last = find_last_layer(model) if last_at_masked else None
     narrow: set[nn.Linear] = set() if last is None else set(last.linear_at_masked())
-    narrow_layers = 0 if last is None else 1
+    reaches = architecture_of(model).reaches(model)[: None if last is None else -1]
+    a_pair = 4.0 * shape.attention_width
     return Cost(
         token=_linear_flops(everywhere - narrow),
-        pair=4.0 * shape.attention_width * (shape.layers - narrow_layers),
+        pair=a_pair * reaches.count(None),
         masked_row=_linear_flops(narrow) + (_linear_flops(of_head) if head else 0.0),
-        masked_pair=4.0 * shape.attention_width * narrow_layers,
+        masked_pair=0.0 if last is None else a_pair,
+        near_pair={reach: a_pair * count for reach, count in Counter(reaches).items() if reach is not None},
     )
 
 

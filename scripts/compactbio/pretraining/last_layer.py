@@ -23,11 +23,14 @@ from compactbio.pretraining.attention import captured_attention
 class LastLayer:
     """The parts of a last layer.
 
-    `finish` returns the layer's output from attention's and from the layer's input, all three (1, m, hidden).
+    `finish` returns the layer's output from attention's and from the layer's input, all three (1, m, hidden);
+    `dropout` that of attention's maps in training.
     """
 
     layer: nn.Module
-    attention: Any  # a module, with `dropout`, `scaling` and `attention_head_size`
+    attention: nn.Module
+    head_size: int
+    dropout: Callable[[], float]
     query: nn.Module
     key: nn.Module
     value: nn.Module
@@ -42,11 +45,12 @@ class LastLayer:
 def find_last_layer(model: PreTrainedModel) -> LastLayer | None:
     """Return the parts of a model's last layer, None for an architecture that is left as it is."""
     architecture = architecture_of(model)
-    if architecture.finish_layer is None:
+    if architecture.finish_layer is None or architecture.projections is None:
         return None
     layer, attention = architecture.layers_of(model)[-1], architecture.attention_modules(model)[-1]
     query, key, value = (attention.get_submodule(name) for name in architecture.projections)
-    return LastLayer(layer, attention, query, key, value, partial(architecture.finish_layer, layer))
+    dropout, finish = partial(architecture.dropout_of, attention), partial(architecture.finish_layer, layer)
+    return LastLayer(layer, attention, architecture.head_sizes(model)[-1], dropout, query, key, value, finish)
 
 
 def install_last_layer(model: PreTrainedModel) -> bool:
@@ -91,12 +95,12 @@ def _at_masked(
         query = key.new_zeros(key.shape).flatten(0, 1).index_copy(0, masked_positions, query[0]).view_as(key)
     attended = captured_attention(
         last.attention,
-        _by_head(query, last.attention),
-        _by_head(key, last.attention),
-        _by_head(value, last.attention),
+        _by_head(query, last.head_size),
+        _by_head(key, last.head_size),
+        _by_head(value, last.head_size),
         attention_mask,
-        dropout=last.attention.dropout.p if last.attention.training else 0.0,
-        scaling=last.attention.scaling,
+        dropout=last.dropout() if last.attention.training else 0.0,
+        scaling=last.head_size**-0.5,
         lengths=lengths,
         query_lengths=masked_lengths,
         query_boundaries=masked_boundaries,
@@ -107,6 +111,6 @@ def _at_masked(
     return last.finish(attended, rows)
 
 
-def _by_head(rows: Tensor, attention: Any) -> Tensor:
+def _by_head(rows: Tensor, size: int) -> Tensor:
     """Return (b, heads, length, size) of (b, length, heads x size)."""
-    return rows.unflatten(-1, (-1, attention.attention_head_size)).transpose(1, 2)
+    return rows.unflatten(-1, (-1, size)).transpose(1, 2)

@@ -56,6 +56,7 @@ def batches_of(
         maps_packed=module.map_kernels and module.reads_only_maps,
         over_padding=over_padding,
         takes_fill=module.takes_fill,
+        windowed=module.windowed,
         head_sizes=module.head_sizes,
     )
     steps = sampled_steps(store, masking, accelerator.num_processes)
@@ -114,9 +115,11 @@ def takes_map_kernels(module: Distillation, device: torch.device, precision: str
     """Return whether kernels compare the attention maps of two models, which else are written; the log says why not."""
     if not module.reads_maps or device.type == "cpu":
         return False
-    modules = [architecture_of(model).attention_modules(model)[0] for model in module.models]
-    student, teacher = (one.attention_head_size for one in modules)
-    reason = refusal(device, precision=precision, longest=max_length, head_sizes=(student, teacher))
+    student, teacher = (architecture_of(model).head_sizes(model)[0] for model in module.models)
+    if module.windowed:
+        reason: str | None = "layers see a window only"
+    else:
+        reason = refusal(device, precision=precision, longest=max_length, head_sizes=(student, teacher))
     logging.info("attention maps: %s", f"written, for {reason}" if reason else "compared on the chip, by Triton")
     return reason is None
 

@@ -37,6 +37,7 @@ def packed_layout(
     over_padding: bool,
     maps_packed: bool = False,
     takes_fill: bool = True,
+    windowed: bool = False,
     head_sizes: Collection[int] = (64,),
 ) -> str | None:
     """Return how attention takes packed sequences here, or None where micro-batches have to be padded.
@@ -47,6 +48,7 @@ def packed_layout(
         reads_attention, over_padding: whether a term compares states of attention, or averages over padding.
         maps_packed: states of attention can be compared in packed sequences on a GPU.
         takes_fill: whether all terms can leave out the fill of micro-batches of fixed shape.
+        windowed: whether some layers see a window of each sequence only, which no kernel here knows.
         head_sizes: of the models' attention.
 
     Returns:
@@ -58,15 +60,30 @@ def packed_layout(
         return None
     if device.type == "cpu":
         return LOOP
-    padded_maps = reads_attention and not maps_packed
-    if padded_maps or not takes_fill:
-        why = "a term compares states of attention" if padded_maps else "a term's function does not know of fill"
+    reasons = {
+        "layers see a window only, which no kernel of packed sequences knows": windowed,
+        "a term compares states of attention": reads_attention and not maps_packed,
+        "a term's function does not know of fill": not takes_fill,
+    }
+    if why := next((reason for reason, holds in reasons.items() if holds), None):
         logging.info("micro-batches are padded: %s", why)
         return None
-    kernel, reasons = first_usable(candidates(device, precision), device, precision, attention_dropout, head_sizes)
-    refused = "".join(f"; not {name}: {reason}" for name, reason in reasons.items())
+    kernel, failures = first_usable(candidates(device, precision), device, precision, attention_dropout, head_sizes)
+    refused = "".join(f"; not {name}: {reason}" for name, reason in failures.items())
     logging.info("attention of packed sequences: %s%s", kernel or "none, so micro-batches are padded", refused)
     return kernel
+
+
+def window(length: int, sliding_window: int | None, device: torch.device) -> Tensor | None:
+    """Return which keys each query of a sequence sees, (length, length) bool; None: all.
+
+    Args:
+        sliding_window: keys less far away are seen, on both sides, as transformers' modules give it; None: all.
+    """
+    if sliding_window is None or length <= sliding_window:
+        return None
+    places = torch.arange(length, device=device)
+    return (places[:, None] - places).abs() < sliding_window
 
 
 def candidates(device: torch.device, precision: str) -> list[str]:

@@ -237,8 +237,12 @@ def _objective_faults(config: dict[str, Any], name: str, model: dict[str, Any]) 
         if times > 1:
             yield f"{place}: the term {repeated} occurs twice; merge its layers into one"
     has_teacher = model.get("teacher") is not None
+    copied = student_parts(model).get("teacher_layers") or []
+    refusal = ARCHITECTURES[model["architecture"]].refused_layers(copied) if copied else None
+    if refusal is not None:
+        yield f"models.{name}.student.teacher_layers: {copied}: {refusal}"
     student, teacher = sizes_of(config, name), sizes_of(config, model["teacher"]) if has_teacher else None
-    beyond = [layer for layer in student_parts(model).get("teacher_layers", ()) if teacher and layer >= teacher.layers]
+    beyond = [layer for layer in copied if teacher and layer >= teacher.layers]
     if teacher and beyond:
         yield (
             f"models.{name}.student.teacher_layers: {beyond} beyond the teacher's {teacher.layers} "

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from compactbio.architectures import planned_architecture
 from compactbio.kinds import KINDS
 from compactbio.kinds.kind import Kind, Layout
 from compactbio.settings.names import cycles, undefined
 from compactbio.settings.runs import finetuning_options
-from compactbio.settings.selection import STAGE, stage_before
-from compactbio.settings.shapes import POSITIONS
+from compactbio.settings.selection import STAGE, stage_before, student_parts
 from compactbio.training.optimizer_settings import optimizer_faults
 
 
@@ -109,11 +109,25 @@ def _splits(layout: Layout, dataset: dict[str, Any]) -> set[str]:
     return named if layout.drawn and named else set(layout.splits) or named
 
 
+def _positions(config: dict[str, Any]) -> dict[str, int]:
+    """Return about how long a sequence each model of the run takes at most; what it takes exactly, its files say."""
+    longest = {}
+    for name in (name for name in config["run"]["models"] if name in config["models"]):
+        definition = config["models"][name]
+        record = planned_architecture(definition["architecture"])
+        key, stated = record.sizes.positions, definition.get("shape") or student_parts(definition).get("shape") or {}
+        longest[name] = max(record.usual[key], record.positions({}), stated.get(key, 0))
+    return longest
+
+
 def _finetuning_faults(config: dict[str, Any], place: str, dataset: dict[str, Any]) -> Iterator[str]:
     """Yield faults of a dataset's fine-tuning numbers, merged over its kind's."""
     merged = finetuning_options(config, dataset)
-    if merged["max_length"] > POSITIONS:
-        yield f"{place}.finetuning.max_length: {merged['max_length']} exceeds {POSITIONS} positions"
+    length, positions = merged["max_length"], _positions(config)
+    short = sorted((longest, name) for name, longest in positions.items() if longest < length)
+    if short:
+        others = f" and {len(short) - 1} other models" if len(short) > 1 else ""
+        yield f"{place}.finetuning.max_length: {length} exceeds the {short[0][0]} positions of `{short[0][1]}`{others}"
     if "stride" in merged and merged["stride"] >= merged["max_length"]:
         yield f"{place}.finetuning.stride: {merged['stride']} is not below max_length = {merged['max_length']}"
     yield from optimizer_faults(f"{place}.finetuning", merged)

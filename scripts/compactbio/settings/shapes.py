@@ -14,8 +14,6 @@ from compactbio.files import read_json
 from compactbio.settings.selection import definition_of, source_of, student_parts
 from compactbio.terms.term import Shape
 
-POSITIONS = max(record.positions({}) for record in ARCHITECTURES.values())  # that a model has at most, by default
-
 
 def shape_of(config: dict[str, Any], name: str) -> dict[str, Any]:
     """Return what the configuration says of a checkpoint's or model's shape, as keys of transformers.

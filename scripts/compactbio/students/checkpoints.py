@@ -177,7 +177,7 @@ def read_configuration(folder: Path, architecture: Architecture) -> PretrainedCo
         raise UserError(f"{path}: only absolute position embeddings are supported")
     example = AutoConfig.for_model(architecture.name)
     known = (set(example.to_dict()) - set(PretrainedConfig().to_dict())) | set(GENERAL_KEYS)
-    known |= set(example.attribute_map)  # the names that all architectures answer to
+    known |= {*example.attribute_map, *architecture.former_keys}  # and the names that all architectures answer to
     try:
         return AutoConfig.for_model(architecture.name, **{key: value for key, value in stored.items() if key in known})
     except Exception as error:  # transformers' checks have no exception of their own in common

@@ -122,10 +122,14 @@ def student_of_layers(
             f"{key} {layers}: the teacher has {depth} layers, counted from 0 to {depth - 1}"
             + (f", so there is no layer {', '.join(map(str, beyond))}" if beyond else "; name at least one")
         )
+    architecture = architecture_of(teacher)
+    refusal = architecture.refused_layers(layers)
+    if refusal is not None:
+        raise UserError(f"{key} {layers}: {refusal}")
     configuration = copy.deepcopy(teacher.config)
-    configuration.num_hidden_layers = len(layers)
+    architecture.keep_layers(configuration, layers)
     student = masked_lm_of_configuration(configuration, seed)
-    stack = f"{architecture_of(teacher).layers}."
+    stack = f"{architecture.layers}."
     given, wanted = teacher.base_model.state_dict(), {}
     for name in student.base_model.state_dict():
         source = name

@@ -65,14 +65,14 @@ def count_parameters(folder: Path) -> ParameterCounts:
 def estimated_parameters(config: dict[str, Any], name: str) -> int:
     """Return about how many parameters a checkpoint or model of a configuration has, whether it is there or not.
 
-    Embeddings, and 12 width^2 in each layer as in BERT: too many for MobileBERT.
+    Embeddings, and those of the layers' matrices: too many for MobileBERT, whose layers are counted as BERT's.
     """
     definition = {**config["models"], **config["checkpoints"]}[name]
     record = planned_architecture(definition["architecture"])
     shape = {**record.common_names(record.usual), **shape_of(config, name)}
-    width, layers, positions = (shape[key] for key in (COMMON_SIZES.width, COMMON_SIZES.depth, COMMON_SIZES.positions))
-    vocabulary = estimated_vocabulary(config, definition["tokenizer"])
-    return (vocabulary + positions) * width + 12 * layers * width**2
+    width, layers = (shape[key] for key in (COMMON_SIZES.width, COMMON_SIZES.depth))
+    embeddings = estimated_vocabulary(config, definition["tokenizer"]) + record.position_embeddings(shape)
+    return embeddings * width + layers * record.layer_parameters(shape)
 
 
 def estimated_vocabulary(config: dict[str, Any], tokenizer: str | None) -> int:

@@ -19,7 +19,8 @@ def load_task_model(folder: Path, task: str, labels: list[str], seed: int, vocab
     """Return the folder's encoder, in float32, under a new head whose weights are drawn from `seed`.
 
     A head of this very kind that the folder has, from an earlier fine-tuning, is taken instead. A pooler that the
-    folder lacks is drawn from the same seed; the folder's own MLM head is left out.
+    folder lacks is drawn from the same seed; the folder's own MLM head is left out, but for layers that transformers'
+    class shares between heads (ModernBERT's `head`).
 
     Embeddings of a `vocabulary` that is larger than the folder's are drawn from the seed too.
 

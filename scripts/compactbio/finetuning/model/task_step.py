@@ -48,7 +48,7 @@ class TaskStep(StepModule):
     def take_packed(self, max_length: int) -> None:
         """Make the model take packed micro-batches, of sequences of at most `max_length`, besides padded ones."""
         self.packed_model = PackedModel(
-            self.model, max_length=max_length, reads_first_tokens=self.record.reads_first_token
+            self.model, max_length=max_length, reads_one_state=self.record.reads_first_token
         )
 
     @property

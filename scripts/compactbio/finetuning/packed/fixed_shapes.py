@@ -144,14 +144,15 @@ def plan_shapes(
 
 def kernel_for(model: PreTrainedModel, accelerator: Accelerator) -> str | None:
     """Return the attention that takes a model's packed sequences on a GPU; None: none does, as the log says why."""
-    modules = architecture_of(model).attention_modules(model)
+    architecture = architecture_of(model)
     return packed_layout(
         accelerator.device,
         precision=precision_of(accelerator),
-        attention_dropout=max(module.dropout.p for module in modules),
+        attention_dropout=max(map(architecture.dropout_of, architecture.attention_modules(model))),
         reads_attention=False,
         over_padding=False,
-        head_sizes={module.attention_head_size for module in modules},
+        windowed=any(reach is not None for reach in architecture.reaches(model)),
+        head_sizes=set(architecture.head_sizes(model)),
     )
 
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import sdpa_mask
 
-from compactbio.finetuning.packed.groups import Packing
-from compactbio.pretraining.packed_attention import variable_length_attention
+from compactbio.finetuning.packed.groups import Group, Packing
+from compactbio.pretraining.packed_attention import variable_length_attention, window
 from compactbio.training.dropout import draw_factors
 
 # transformers treats names that hold "flash", "sdpa" or "flex" in ways of their own
@@ -35,6 +35,7 @@ def grouped_attention(
     kernel: str | None = None,
     boundaries: Tensor | None = None,
     longest: int = 0,
+    sliding_window: int | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Return attention's output (b, length, heads, size), as transformers' attention functions do.
@@ -42,12 +43,15 @@ def grouped_attention(
     Args:
         query, key, value: (b, heads, length, size).
         attention_mask: bool, broadcastable to (b, heads, length, length), True where a key is read; None for all.
+            Of a padded micro-batch it holds the layer's window.
         packing: of a packed micro-batch (b = 1) on a CPU.
         kernel, boundaries, longest: of one on a GPU (see `fixed_shapes.FixedShapes`). Without either it is padded.
+        sliding_window: of a layer that sees a part of each sequence (see `packed_attention.window`).
     """
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     if kernel is not None:
         assert boundaries is not None  # every packed micro-batch for a kernel has them
+        assert sliding_window is None  # such models are padded: see `packed_layout`
         ends = (boundaries, boundaries)
         return variable_length_attention(kernel, query, key, value, *ends, longest, dropout, scaling), None
     if packing is None:
@@ -55,7 +59,7 @@ def grouped_attention(
             query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling
         )
         return output.transpose(1, 2).contiguous(), None
-    return _GroupedAttention.apply(query, key, value, packing, scaling, dropout), None
+    return _GroupedAttention.apply(query, key, value, packing, scaling, dropout, sliding_window), None
 
 
 class _GroupedAttention(torch.autograd.Function):
@@ -64,15 +68,23 @@ class _GroupedAttention(torch.autograd.Function):
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
     def forward(
-        context: Any, query: Tensor, key: Tensor, value: Tensor, packing: Packing, scaling: float, probability: float
+        context: Any,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        packing: Packing,
+        scaling: float,
+        probability: float,
+        sliding_window: int | None,
     ) -> Tensor:
         queries, keys, values = (_into_groups(tensor, packing) for tensor in (query, key, value))
         maps = queries.new_empty(sum(packing.map_sizes))
         for group, q, k, part in _by_group(packing, queries, keys, maps):
-            if group.mask is None:  # the first argument does not count then
+            mask = _mask_of(group, sliding_window)
+            if mask is None:  # the first argument does not count then
                 scores = torch.baddbmm(part, q, k.transpose(1, 2), beta=0.0, alpha=scaling)
             else:
-                scores = torch.baddbmm(group.mask, q, k.transpose(1, 2), alpha=scaling)
+                scores = torch.baddbmm(mask, q, k.transpose(1, 2), alpha=scaling)
             torch.softmax(scores, dim=-1, out=part)
         factors = draw_factors(maps.shape, probability) if probability else None
         weights = maps if factors is None else maps * factors
@@ -102,7 +114,16 @@ class _GroupedAttention(torch.autograd.Function):
             torch.bmm(by_score, k, out=by_q)
             torch.bmm(by_score.transpose(1, 2), q, out=by_k)
         gradients = (_out_of_groups(rows, packing).transpose(1, 2) for rows in (by_query, by_key, by_value))
-        return *gradients, None, None, None
+        return *gradients, None, None, None, None
+
+
+def _mask_of(group: Group, sliding_window: int | None) -> Tensor | None:
+    """Return what is added to a group's scores, broadcastable to (count x heads, longest, longest); None: nothing."""
+    seen = window(group.longest, sliding_window, torch.device("cpu"))
+    if seen is None:
+        return group.mask
+    unseen = torch.zeros(1, *seen.shape).masked_fill_(~seen, torch.finfo(torch.float32).min)
+    return unseen if group.mask is None else torch.minimum(unseen, group.mask)
 
 
 def _into_groups(tensor: Tensor, packing: Packing) -> Tensor:
