@@ -36,11 +36,13 @@ demo: $(INSTALLED)  ## the whole workflow in miniature; ends with what came out 
 	python scripts/show_outcome.py --configfile config/demo.yaml \
 		--report "snakemake --report report.html --configfile config/demo.yaml"
 
-test: $(INSTALLED) lint  ## lint and every test: those of functions side by side, then those that start programs
+test: $(INSTALLED) lint  ## lint and every test: side by side those of functions, then those of programs; those on a SLURM
 	pytest -n auto $(FUNCTIONS)
-	pytest tests/gpu tests/hostile tests/programs tests/workflow tests/cluster
+	pytest -n auto --dist loadgroup --no-loadscope-reorder $(PROGRAMS)
+	pytest tests/cluster
 
 FUNCTIONS := tests/unit tests/properties tests/reference
+PROGRAMS := tests/workflow tests/hostile tests/programs tests/gpu  # what takes longest begins
 test-fast: $(INSTALLED)  ## the tests of functions, which start no program: side by side, a minute or two
 	pytest -n auto -m "not slow" $(FUNCTIONS)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.hostile)
+            if "forkers" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group("forkers"))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand the counts of one of several processes to the one that prints."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["hostile"] = COUNTS.kinds
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    COUNTS.join(getattr(node, "workeroutput", {}).get("hostile", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -18,6 +18,16 @@ class Counts:
         """Start empty."""
         self._kinds: defaultdict[str, Counter[str]] = defaultdict(Counter)
 
+    @property
+    def kinds(self) -> dict[str, dict[str, int]]:
+        """The numbers by kind and outcome."""
+        return {kind: dict(row) for kind, row in self._kinds.items()}
+
+    def join(self, kinds: dict[str, dict[str, int]]) -> None:
+        """Add the numbers of another process."""
+        for kind, row in kinds.items():
+            self._kinds[kind].update(row)
+
     def add(self, kind: str, first: str, second: str = "sound") -> None:
         """Count one trial: what the program did, and what became of the next start."""
         row = self._kinds[kind]
