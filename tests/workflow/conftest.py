@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
 from helpers.configurations import CONFIG, ROOT
+from helpers.planning import Planner
 
 Snakemake = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def run_snakemake(folder: Path, *arguments: str, minutes: float = 15) -> subprocess.CompletedProcess[str]:
     """Run Snakemake on this checkout's workflow with `folder` as working directory."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2", *arguments]
+    line = ["--snakefile", str(ROOT / "Snakefile"), "--cores", "2", *arguments]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    if "--dry-run" in arguments:
+        return planner().run(folder, line, environment)
+    command = [sys.executable, "-m", "snakemake", *line]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60 * minutes)
+
+
+@cache
+def planner() -> Planner:
+    """Return the process that does the dry runs of this one."""
+    process = Planner()
+    atexit.register(process.close)
+    return process
 
 
 def jobs_of(done: subprocess.CompletedProcess[str]) -> dict[str, int]:
