@@ -32,15 +32,16 @@ def main() -> None:
     parser.add_argument("--output", required=True, type=Path, help="folder to write")
     arguments = parser.parse_args()
 
-    import_models()
     from compactbio.downloads.hub import published_files
     from compactbio.provenance import write_provenance
-    from compactbio.students.checkpoints import import_checkpoint
 
     started = time.perf_counter()
     with locked(arguments.output):  # the folder and its record are of one process
         try:
             source, origin = locate(arguments.definition, arguments.cache, arguments.lock)
+            import_models()  # only here: what cannot be fetched is said at once
+            from compactbio.students.checkpoints import import_checkpoint
+
             manifest = import_checkpoint(
                 source, arguments.definition, arguments.tokenizer_definition, origin, arguments.output
             )
