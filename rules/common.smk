@@ -5,7 +5,7 @@ from compactbio.downloads.hub import published_files
 from compactbio.errors import UserError
 from compactbio.pretraining.sampling import check_split
 from compactbio.reporting.options import comparison_options, selection_options
-from compactbio.reporting.report_records import FIGURES, INDEX, PAGES, TABLES
+from compactbio.reporting.report_records import FIGURES, INDEX, PAGES, made_tables
 from compactbio.settings.runs import finetuning_run, pretraining_run
 from compactbio.settings.load import (
     load_settings,
@@ -65,6 +65,10 @@ TRAINED, FETCHED = trained_models(config), fetched_names(config)
 PRETRAINED, FINETUNED = (
     RESULTS.pretraining("{model}"),
     RESULTS.finetuning("{model}", "{dataset}"),
+)
+TABLES = made_tables(
+    {config["datasets"][dataset]["task"] for dataset in DATASETS},
+    benchmark=bool(config.get("benchmark")),
 )
 OF_MODEL = RESULTS.model_scores("{model}")
 SHARDS, TOKENIZERS = len(corpus_shards(config)), corpus_tokenizers(config)

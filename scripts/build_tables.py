@@ -25,6 +25,7 @@ from compactbio.reporting.material import Material
 from compactbio.reporting.options import (
     add_notice,
     add_selection,
+    benchmark_of,
     datasets_in,
     json_option,
     of_each,
@@ -33,7 +34,7 @@ from compactbio.reporting.options import (
     read_published_of,
 )
 from compactbio.reporting.render import to_rst
-from compactbio.reporting.report_records import INDEX, TABLES
+from compactbio.reporting.report_records import INDEX, made_tables
 from compactbio.reporting.score_cells import build_cells
 from compactbio.reporting.statistics.cell_means import with_cell_means
 from compactbio.reporting.statistics.estimates import Estimate, read_estimates
@@ -135,13 +136,14 @@ def main() -> None:
         trainings=read_trainings(of_each(trainings, models, datasets)),
         deployed=read_deployment(deployment),
         estimates=with_cell_means(gather_estimates(arguments, models), scored),
+        benchmark=benchmark_of(arguments),
         config=config,
         complete=not arguments.results,
         scores=scores,
         classes=collect_scores(of_each(classes, models, datasets), ClassScore),
     )
     folder = arguments.output_dir
-    for table in TABLES:
+    for table in made_tables({*datasets.values()}, benchmark=material.benchmark is not None):
         document, rows = table.build(material)
         write_document(document, folder, table.name, FORMS, notice=arguments.notice, home=INDEX.name)
         write_rows(folder / f"{table.name}.csv", table.columns, rows)

@@ -10,7 +10,8 @@ from compactbio.errors import UserError
 from compactbio.files import write_text
 from compactbio.logs import run_program
 from compactbio.reporting.collected_scores import collect_scores
-from compactbio.reporting.options import add_selection, of_each, parse_datasets, read_published_of
+from compactbio.reporting.options import add_selection, benchmark_of, of_each, parse_datasets, read_published_of
+from compactbio.reporting.report_records import made_tables
 from compactbio.reporting.score_checks import find_class_problems, find_problems, read_expected_runs, report
 from compactbio.reporting.table_checks import find_table_problems, read_tables
 from compactbio.scoring.score_rows import ClassScore, Score
@@ -41,10 +42,12 @@ def main() -> None:
     classes = collect_scores(of_each(arguments.classes, models, datasets), ClassScore)
     expected = read_expected_runs(of_each(arguments.runs, models, datasets))
     assignment = read_published_of(arguments, models, datasets)
-    tables = read_tables(arguments.tables)
+    benchmark = benchmark_of(arguments)
+    tables = read_tables(arguments.tables, made_tables({*datasets.values()}, benchmark=benchmark is not None))
     problems = find_class_problems(classes)
     problems += find_problems(scores, models=models, datasets=datasets, expected=expected)
-    problems += find_table_problems(tables, scores, classes, models=models, datasets=datasets, assignment=assignment)
+    run = {"models": models, "datasets": datasets, "assignment": assignment}
+    problems += find_table_problems(tables, scores, classes, **run, benchmark=benchmark)
     if problems:
         listed = "".join(f"\n  - {problem}" for problem in problems)
         raise UserError(

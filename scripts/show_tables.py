@@ -8,7 +8,7 @@ from pathlib import Path
 
 from compactbio.errors import UserError
 from compactbio.logs import run_program
-from compactbio.reporting.report_records import TABLES, printed_tables
+from compactbio.reporting.report_records import TABLES, in_print_order
 from compactbio.reporting.tables.terminal import for_terminal
 from compactbio.settings.load import settings_of_files
 from compactbio.settings.results import Results, Tables
@@ -22,19 +22,21 @@ def main() -> None:
     source.add_argument(
         "--configfile", type=Path, nargs="*", metavar="FILE", help="the tables that build_tables --configfile wrote"
     )
-    names, about = [table.name for table in TABLES], "tables to print (default: all that fit a terminal)"
-    parser.add_argument("--only", nargs="+", choices=names, default=printed_tables(), help=about)
+    names, about = [table.name for table in TABLES], "tables to print (default: those there that fit a terminal)"
+    parser.add_argument("--only", nargs="+", choices=names, help=about)
     arguments = parser.parse_args()
     folder = arguments.folder
     if folder is None:
         folder = Results(Path(settings_of_files(arguments.configfile)["results_dir"])).tables_so_far.folder
-    paths = [Tables(folder).table(name, "md") for name in arguments.only]
-    missing = [str(path) for path in paths if not path.is_file()]
-    if missing:
-        raise UserError(f"no {', '.join(missing)}: build the tables first, for example with `make tables`")
+    paths = {table.name: Tables(folder).table(table.name, "md") for table in TABLES}
+    shown = arguments.only or in_print_order([table for table in TABLES if paths[table.name].is_file()])
+    missing = [str(paths[name]) for name in shown if not paths[name].is_file()]
+    if missing or not shown:
+        lacking = ", ".join(missing) or f"table in {folder}"
+        raise UserError(f"no {lacking}: build the tables first, for example with `make tables`")
     styled = sys.stdout.isatty()
-    for path in paths:
-        sys.stdout.write(for_terminal(path.read_text(encoding="utf-8"), styled=styled) + "\n")
+    for name in shown:
+        sys.stdout.write(for_terminal(paths[name].read_text(encoding="utf-8"), styled=styled) + "\n")
     index = Tables(folder).index("md")
     lines = [
         f"Tables (.md, .tex, .html, .csv): {folder}/",

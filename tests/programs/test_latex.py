@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ from helpers.configurations import ROOT
 from helpers.reporting import DATASETS, MODELS, deployment_file, efficiency_file, score_rows, write_results, write_rows
 
 from compactbio.reporting.latex import PACKAGES
-from compactbio.reporting.report_records import TABLES
+from compactbio.reporting.report_records import made_tables
 
 pytestmark = pytest.mark.skipif(
     shutil.which("pdflatex") is None, reason="needs LaTeX: Debian's texlive-latex-recommended"
@@ -33,6 +34,12 @@ def tables(tmp_path_factory):
     options += ["--trainings", root / "finetuning" / "{model}" / "{dataset}" / "training.json"]
     options += ["--published", ROOT / "config" / "published_values.tsv", "--baseline", "BioBERT-v1.1"]
     options += ["--models", *MODELS, "--datasets", *(f"{name}:{task}" for name, (task, _) in datasets.items())]
+    columns = {
+        name: {"dataset": name, "metric": "mrr" if task == "qa" else "f1"} for name, (task, _) in DATASETS.items()
+    }
+    absent = {f"Absent {number}": {"dataset": f"no-{number}", "metric": "accuracy"} for number in range(5)}
+    benchmark = {"name": "Bench", "source": "a paper", "groups": {"First": columns, "Second_one": absent}}
+    options += ["--benchmark", json.dumps(benchmark)]
     with pytest.MonkeyPatch.context() as monkeypatch:
         arguments = [*options, "--notice", "Generated data: 100 % of it.", "--output-dir", root / "tables"]
         monkeypatch.setattr(sys, "argv", ["build_tables", *map(str, arguments)])
@@ -42,7 +49,7 @@ def tables(tmp_path_factory):
 
 @pytest.mark.parametrize("paper", ["", "a4paper,twocolumn"])
 def test_every_table_compiles_and_fits_its_page(tables, tmp_path, paper):
-    names = [table.name for table in TABLES]
+    names = [table.name for table in made_tables({"ner", "re", "qa"}, benchmark=True)]
     lines = [
         rf"\documentclass[{paper}]{{article}}",
         rf"\usepackage{{{','.join(PACKAGES)}}}",

@@ -12,7 +12,7 @@ import pytest
 from helpers.reporting import DATASETS, MODELS, efficiency_file, write_pretraining, write_results
 from PIL import Image
 
-from compactbio.reporting.report_records import TABLES
+from compactbio.reporting.report_records import made_tables
 from compactbio.settings.load import CONFIG_FOLDER, settings_of_files
 
 ARGUMENTS = ["--models", *MODELS, "--datasets", *(f"{name}:{task}" for name, (task, _) in DATASETS.items())]
@@ -70,7 +70,8 @@ def test_tables_of_all_models_and_datasets(request, results, collected, tmp_path
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - start < 20  # a second on an idle core
     names = {path.name for path in (tmp_path / "t").iterdir()}
-    assert names == {f"{table.name}.{form}" for table in TABLES for form in ("csv", "md", "tex", "html")} | {
+    made = made_tables({"ner", "re", "qa"}, benchmark=False)
+    assert names == {f"{table.name}.{form}" for table in made for form in ("csv", "md", "tex", "html")} | {
         "index.md",
         "index.html",
         "verdict.rst",

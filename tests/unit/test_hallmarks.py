@@ -54,7 +54,7 @@ def test_a_seed_draws_documents_whole_and_is_recorded(tmp_path: Path) -> None:
 
 
 def test_lists_of_pmids_split_instead(tmp_path: Path) -> None:
-    files = {"train": str(write(tmp_path / "mine.txt", "3\n1\n")), "test": "test.txt"}
+    files = {"train": str(write(tmp_path / "mine.txt", "3.txt,1.txt\n")), "test": "test.txt"}
     write(tmp_path / "hoc" / "test.txt", "2\n")
     definition = {**HALLMARKS, "files": files, "split_seed": None}
     manifest = prepare_dataset("x", definition, corpus(tmp_path), tmp_path / "out")

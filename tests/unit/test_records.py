@@ -78,6 +78,14 @@ def test_faults_name_file_and_line(tmp_path: Path, content: str, message: str) -
         read_dataset(parse_definition("x", TABLE, table(tmp_path, train=content)))
 
 
+def test_a_table_without_a_line_of_names_has_columns_by_number(tmp_path: Path) -> None:
+    rows = "q1\tIs it?\tOne.\ta\nq2\tWas it?\tTwo.\tb\n"
+    definition = {**TABLE, "columns": {"document": "1", "text": "2", "pair": "3", "label": "4"}}
+    prepared = read_dataset(parse_definition("x", definition, table(tmp_path, train=rows, test=rows)))
+    assert prepared.splits["train"]["document"] == ["q1", "q2"] and prepared.splits["train"]["label"] == [0, 1]
+    assert prepared.splits["test"]["pair"] == ["One.", "Two."]
+
+
 def test_columns_of_a_layout_that_has_fixed_ones_are_refused() -> None:
     kind = KINDS["classification"]
     assert list(data_faults("x", kind, {**PUBMEDQA, "columns": {"text": "a"}})) == [

@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 
-from compactbio.kinds import KINDS
 from compactbio.reporting.effects import LARGE, SMALL, SOME, SWITCHES, ranked_effects
 from compactbio.reporting.explanations import QUIRKS
 from compactbio.reporting.first_page import build, verdict
 from compactbio.reporting.material import Material
 from compactbio.reporting.published import Assignment, PublishedValue, assign
 from compactbio.reporting.render import to_html, to_markdown, to_rst
-from compactbio.reporting.report_records import BOTH, FIGURES, PAGES, TABLES
+from compactbio.reporting.report_records import BOTH, FIGURES, PAGES, made_tables
 from compactbio.reporting.score_cells import build_cells
 from compactbio.scoring.score_rows import POOLED, Score
 from compactbio.settings.load import CONFIG_FOLDER, settings_of_files
@@ -91,8 +90,7 @@ def test_the_protocol_that_matters_comes_first() -> None:
 def test_everything_is_linked_in_the_form_of_the_page(config: dict[str, Any]) -> None:
     document = build(material(config, compared()))
     for text, form, link in ((to_markdown(document), "md", "]({})"), (to_html(document), "html", 'href="{}"')):
-        others = {*KINDS} - {*DATASETS.values()}
-        wanted = [f"{table.name}.{form}" for table in TABLES if not others & {*table.arguments}]
+        wanted = [f"{table.name}.{form}" for table in made_tables({*DATASETS.values()}, benchmark=False)]
         wanted += [f"../figures/{figure.name}.svg" for figure in FIGURES]
         wanted += [f"../reporting/pages/{page.name}.{form}" for page in PAGES]
         wanted += [f"../reporting/model_cards/{model}.md" for model in MODELS]

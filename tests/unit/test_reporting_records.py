@@ -11,7 +11,7 @@ import pytest
 from helpers.configurations import ROOT
 
 from compactbio.kinds import KINDS
-from compactbio.reporting.report_records import FIGURES, INDEX, PAGES, TABLES, printed_tables
+from compactbio.reporting.report_records import FIGURES, INDEX, PAGES, TABLES, in_print_order, made_tables
 
 RECORDS = (INDEX, *TABLES, *FIGURES, *PAGES)
 OF_OTHER_STAGES = {"workflow", "citations", "corpus_files", "corpus_lengths", "pretraining_terms"}
@@ -33,9 +33,17 @@ def test_names_are_given_once_and_every_kind_of_task_has_a_table():
     names = [record.name for record in (INDEX, *TABLES)]
     assert len(set(names)) == len(names)
     assert KINDS.keys() <= set(names)
-    assert sorted(printed_tables()) == sorted(table.name for table in TABLES if not table.wide)
+    printed = in_print_order(TABLES)
+    assert sorted(printed) == sorted(table.name for table in TABLES if not table.wide)
     assert {f"{kind}_overview" for kind in KINDS} <= set(names)
-    assert printed_tables()[-1] == "summary"  # what is looked for first stays on the screen
+    assert printed[-1] == "summary"  # what is looked for first stays on the screen
+
+
+def test_a_run_has_the_tables_of_its_kinds_and_of_a_benchmark_if_it_has_one():
+    names = {table.name for table in made_tables({"ner"}, benchmark=False)}
+    assert {"ner", "ner_overview", "summary", "comparisons"} <= names
+    assert not {"benchmark", "re", "qa", "qa_overview"} & names
+    assert set(made_tables(KINDS, benchmark=True)) == set(TABLES)
 
 
 def test_records_are_read_without_what_draws_or_computes():

@@ -143,10 +143,6 @@ def test_a_run_that_is_not_compared_with_the_paper_says_nothing_of_it():
         assert ("paper" in beside) == bool(KINDS[task].paper_datasets)
 
 
-def test_a_kind_of_task_without_datasets_says_so():
-    assert "No dataset of this kind" in to_markdown(task_document("re", results_of([]), NOTHING))
-
-
 def test_gold_entities_are_told_by_model_where_they_differ():
     scores = scores_of("A", "N", "ner", "entities", [100, 100]) + scores_of("B", "N", "ner", "entities", [90])
     markdown = to_markdown(task_document("ner", results_of(scores), NOTHING))

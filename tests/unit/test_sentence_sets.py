@@ -51,6 +51,14 @@ def test_a_missing_fold_is_named(tmp_path: Path) -> None:
         read_gad(parse_definition("x", {**GAD, "folds": [3]}, write_gad(tmp_path)))
 
 
+def test_plain_files_may_have_an_index(tmp_path: Path) -> None:
+    write(tmp_path / "plain" / "train.tsv", "index\tsentence\tlabel\nD1.p0\tIt works.\tyes\nD1.p1\tIt does not.\tno\n")
+    write(tmp_path / "plain" / "test.tsv", "D2.p0\tIt works.\tyes\n")
+    prepared = read_plain(parse_definition("x", PLAIN, tmp_path))
+    assert prepared.splits["train"]["sentence"] == ["It works.", "It does not."]
+    assert prepared.splits["test"]["label"] == prepared.splits["train"]["label"][:1]
+
+
 def test_plain_files_with_and_without_header(tmp_path: Path) -> None:
     write(tmp_path / "plain" / "train.tsv", "sentence\tlabel\r\nIt works.\tyes\r\nIt does not.\tno\r\n")
     write(tmp_path / "plain" / "test.tsv", "It works.\tyes\n")

@@ -11,7 +11,7 @@ from compactbio.settings.load import load_settings, merge, read_configuration
 from compactbio.settings.runs import finetuning_run, pretraining_run
 from compactbio.training.schedules import SCHEDULES
 
-OTHERS = sorted(str(path.relative_to(CONFIG)) for path in (*CONFIG.glob("*.yaml"), *CONFIG.glob("examples/*.yaml")))
+OTHERS = sorted(str(path.relative_to(CONFIG)) for path in CONFIG.rglob("*.yaml"))
 OTHERS = [name for name in OTHERS if name not in ("config.yaml", "schema.yaml")]
 
 

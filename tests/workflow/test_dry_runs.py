@@ -18,7 +18,7 @@ _OWN = ("baseline_2022", "own_corpus", "own_data", "own_ner", "own_spans", "own_
 OWN_MIRROR = [f"examples/{name}.yaml" for name in _OWN]
 SHIPPED = sorted(
     str(path.relative_to(CONFIG))
-    for path in (*CONFIG.glob("*.yaml"), *CONFIG.glob("examples/*.yaml"))
+    for path in CONFIG.rglob("*.yaml")
     if path.name != "schema.yaml"
 )
 

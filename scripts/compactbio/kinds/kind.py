@@ -170,6 +170,7 @@ class Kind:
         predictions: the stored table.
         counts: of a test example.
         metrics: of every protocol, in the order of the tables' columns; fractions.
+        optional: of the standard protocol, for datasets that they say something of; a run may lack them.
         class_metrics: those of each class (types of entities, evaluated labels), beside its support; empty where it has
             no classes.
         headline: the one of them that stands for the task in overviews, and chooses among epochs and grid points.
@@ -200,6 +201,7 @@ class Kind:
     reads_first_token: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     required_options: tuple[str, ...] = ()
+    optional: tuple[Metric, ...] = ()
     class_metrics: tuple[Metric, ...] = ()
     variants: tuple[str, ...] = (UNSEEN_PREFIX,)
     counted: tuple[Metric, ...] = ()
@@ -227,9 +229,9 @@ class Kind:
 
     @property
     def titles(self) -> dict[str, str]:
-        """Return the titles of its metrics, those of one protocol included, by their names."""
+        """Return the titles of its metrics, those of one protocol and optional ones included, by their names."""
         special = (metric for protocol in self.protocols for metric in protocol.metrics)
-        return {metric.name: metric.title for metric in (*self.metrics, *special)}
+        return {metric.name: metric.title for metric in (*self.metrics, *special, *self.optional)}
 
     def metrics_of(self, protocol: str) -> tuple[str, ...]:
         """Return the metrics of a protocol in the order of the tables' columns."""
@@ -249,7 +251,7 @@ class Kind:
     def known_metrics(self) -> tuple[str, ...]:
         """Return every number that a run of this kind may have, those that it must have first."""
         variants = (prefix + metric for prefix in self.variants for metric in self.metric_names)
-        special = list(self.titles)[len(self.metrics) :]  # of one protocol
+        special = list(self.titles)[len(self.metrics) :]  # of one protocol, and optional ones
         return (*self.metric_names, *self.count_names, *variants, *special)
 
     def known_class_metrics(self) -> tuple[str, ...]:

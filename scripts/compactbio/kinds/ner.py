@@ -140,6 +140,7 @@ KIND = Kind(
     ),
     counts=F1_COUNTS,
     metrics=(PRECISION, RECALL, F1),
+    optional=(Metric("word_macro_f1", "word-level macro F1"),),
     class_metrics=(PRECISION, RECALL, F1),
     headline="f1",
     protocols=(
@@ -154,7 +155,8 @@ KIND = Kind(
         Protocol(
             STANDARD,
             "Standard protocol: one label a word (that of its first piece), strict match of whole entities, every word "
-            "of every sentence counted. These values compare with the literature.",
+            "of every sentence counted. These values compare with the literature. Word-level macro F1, where there are "
+            "several types: F1 of the words of each type, whatever entity they are in, unweighted mean over the types.",
             beside_paper="They do not compare with the paper's.",
         ),
     ),

@@ -44,7 +44,7 @@ KIND = Kind(
         Layout(
             name="sentences",
             reader="sentences.read_plain",
-            describes="sentence<TAB>label, header optional. files {train, [validation], test}, labels",
+            describes="[index<TAB>]sentence<TAB>label, header optional. files {train, [validation], test}, labels",
             counted=("rows",),
         ),
         Layout(

@@ -21,7 +21,10 @@ SEPARATOR = ";"  # of labels in a cell of a table
 def record_layouts(roles: tuple[str, ...], described: str) -> tuple[Layout, Layout]:
     """Return the layouts of a user's own rows, whose columns have these roles; `described` says what to define."""
     files = ".\nfiles {train, [validation], test}, "
-    forms = (("table", "tab-separated, the names of columns first"), ("json_lines", "an object a line"))
+    forms = (
+        ("table", "tab-separated, the names of columns first (or columns by number)"),
+        ("json_lines", "an object a line"),
+    )
     first, second = (
         Layout(name, "records.read_dataset", f"{form}{files}{described}", counted=("rows", "documents"), roles=roles)
         for name, form in forms

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from compactbio.kinds import KINDS
 from compactbio.reporting.effects import SCALE, ranked_effects
 from compactbio.reporting.explanations import spread_of_runs
 from compactbio.reporting.material import Material
 from compactbio.reporting.pages.overview import left_out, runs_block, runs_result
 from compactbio.reporting.render import Block, Document, Entry, Section, number, row
-from compactbio.reporting.report_records import BOTH, FIGURES, PAGES, TABLES
+from compactbio.reporting.report_records import BOTH, FIGURES, PAGES, made_tables
 from compactbio.reporting.statistics.estimates import HIGHER, LOWER
 from compactbio.reporting.statistics.verdicts import REPLICATED, comparable, compare_with_paper, count_verdicts
 from compactbio.reporting.tables.averages import ALL, averages, retained, summary_document
@@ -134,9 +133,8 @@ def _contents(material: Material) -> Iterator[Block]:
     compared = not material.assignment.is_empty
     tables = [
         [Entry(table.label, link=f"{table.name}.{{form}}"), Entry(table.holds)]
-        for table in TABLES
-        if (compared or table.name != "replication")
-        and all(material.scored.datasets_of(kind) for kind in table.arguments if kind in KINDS)
+        for table in made_tables({*material.scored.datasets.values()}, benchmark=material.benchmark is not None)
+        if compared or table.name != "replication"
     ]
     yield Block("Tables", "contents-tables", ["table", "what it holds"], tables, _FORMS)
     if not material.complete:

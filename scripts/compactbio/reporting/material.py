@@ -13,6 +13,7 @@ from compactbio.reporting.score_cells import ScoreCells
 from compactbio.reporting.statistics.estimates import Estimate
 from compactbio.reporting.trainings import Trainings
 from compactbio.scoring.score_rows import ClassScore, Score
+from compactbio.settings.benchmarks import Benchmark
 from compactbio.style import Look
 
 if TYPE_CHECKING:  # reads curves with numpy, which tables do not need
@@ -32,6 +33,7 @@ class Material:
     trainings: Trainings  # by model and dataset
     deployed: Deployment | None = None  # measurements of fine-tuned models
     estimates: Sequence[Estimate] = ()  # comparisons of models
+    benchmark: Benchmark | None = None  # of the configuration
     config: dict[str, Any] | None = None  # the checked configuration
     complete: bool = True  # figures, pages and cards are made beside the tables
     scores: Sequence[Score] = ()  # every run's

@@ -12,6 +12,7 @@ from compactbio.errors import UserError
 from compactbio.kinds import KINDS
 from compactbio.reporting.published import PAPER_DATASETS, Assignment, assign, read_published
 from compactbio.scoring.score_rows import Score
+from compactbio.settings.benchmarks import Benchmark, read_benchmark
 from compactbio.settings.load import CONFIG_FOLDER
 from compactbio.settings.results import Results
 from compactbio.tasks.data_sources import read_sources
@@ -38,10 +39,12 @@ def add_selection(parser: argparse.ArgumentParser, *, required: bool = True) -> 
     )
     parser.add_argument("--known-models", nargs="*", default=[], help="models that published values may name too")
     parser.add_argument("--known-datasets", nargs="*", default=[], metavar="NAME:TASK", help="the same for datasets")
+    parser.add_argument("--benchmark", help="the checked configuration's benchmark as JSON, where it has one")
 
 
 def selection_options(config: dict[str, Any], published: str) -> list[str]:
     """Return the options that say what was run and what is known; `published` is left out if nothing is compared."""
+    benchmark = config.get("benchmark")
     tasks = {name: f"{name}:{definition['task']}" for name, definition in config["datasets"].items()}
     return [
         *("--models", *config["run"]["models"]),
@@ -49,7 +52,13 @@ def selection_options(config: dict[str, Any], published: str) -> list[str]:
         *("--known-models", *config["models"]),
         *("--known-datasets", *tasks.values()),
         *(("--published", published) if config["reporting"]["compare_with_paper"] else ()),
+        *(("--benchmark", json.dumps(benchmark)) if benchmark else ()),
     ]
+
+
+def benchmark_of(arguments: argparse.Namespace) -> Benchmark | None:
+    """Return the benchmark that a program's options give."""
+    return read_benchmark(json_option("--benchmark", arguments.benchmark)) if arguments.benchmark else None
 
 
 def of_each(paths: Iterable[Path], models: Iterable[str], datasets: Iterable[str]) -> list[Path]:

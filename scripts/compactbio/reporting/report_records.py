@@ -1,12 +1,13 @@
 """Tables, figures and pages: a record each, which rules, index, terminal, checks and builders read.
 
-One is added by its record here, its builder and its caption, rules/report/<name>.rst. Each is made in every run: where
-there is nothing to show, because nothing was pre-trained, deployed or compared with the paper, it says so in words.
+One is added by its record here, its builder and its caption, rules/report/<name>.rst. A table of a kind of task is made
+in runs that have it, that of a benchmark where the configuration has one, and all others in every run: where there is
+nothing to show, because nothing was pre-trained, deployed or compared with the paper, they say so in words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -54,6 +55,8 @@ class TableRecord(Record):
 BOTH = (REFERENCE, STANDARD)  # a section for each protocol
 OPTIONS = ("learning_rate", "batch_size", "epochs")  # hyper-parameters that the table of fine-tuning shows
 PLACE = ("dataset", "model", "protocol", "metric")
+
+BENCHMARK = "benchmark"
 
 INDEX = Record("index", "First page of the results", "1 What was run", "first_page.build")
 
@@ -119,6 +122,15 @@ TABLES = (
             *("kind", "dataset", "protocol", "metric", "model", "other", "value", "low", "high", "p", "holm", "runs"),
             *("other_runs", "examples", "resamples", "resampled", "verdict"),
         ),
+        printed_last=True,
+    ),
+    TableRecord(
+        BENCHMARK,
+        "Benchmark",
+        TABLE_CATEGORY,
+        "tables.benchmark.build",
+        holds="a benchmark as its leaderboard has it: every dataset, means of groups, and its score",
+        columns=("kind", "group", "column", "dataset", "metric", "model", "value", "reason"),
         printed_last=True,
     ),
     TableRecord(
@@ -190,6 +202,15 @@ PAGES = (
 )
 
 
-def printed_tables() -> list[str]:
-    """Return the names of the tables in the order in which a terminal shows them; wide ones only when asked for."""
-    return [table.name for table in sorted(TABLES, key=lambda table: table.printed_last) if not table.wide]
+def made_tables(tasks: Collection[str], *, benchmark: bool) -> tuple[TableRecord, ...]:
+    """Return the tables of a run: of the kinds of its `tasks`, of a benchmark where it has one, and all others."""
+    return tuple(
+        table
+        for table in TABLES
+        if (benchmark or table.name != BENCHMARK) and all(kind in tasks for kind in table.arguments if kind in KINDS)
+    )
+
+
+def in_print_order(tables: Collection[TableRecord]) -> list[str]:
+    """Return the names of tables in the order in which a terminal shows them; wide ones only when asked for."""
+    return [table.name for table in sorted(tables, key=lambda table: table.printed_last) if not table.wide]

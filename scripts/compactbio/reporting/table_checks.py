@@ -14,11 +14,12 @@ from compactbio.reporting.efficiency.measurements import FORMS, INT8, ONNX, TORC
 from compactbio.reporting.material import Material
 from compactbio.reporting.printed_cells import Printed, find_print_problems, read_printed
 from compactbio.reporting.published import Assignment
-from compactbio.reporting.report_records import PLACE, TABLES, TableRecord
+from compactbio.reporting.report_records import BENCHMARK, PLACE, TableRecord, made_tables
 from compactbio.reporting.score_cells import Cell, ScoreCells, build_cells
 from compactbio.reporting.statistics.estimates import MEAN
 from compactbio.reporting.tables.class_scores import class_lines
 from compactbio.scoring.score_rows import ClassScore, Score
+from compactbio.settings.benchmarks import Benchmark
 from compactbio.settings.results import Tables
 
 Table = list[dict[str, str]]
@@ -30,6 +31,7 @@ _DECIDED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     **{name: (PLACE, ("mean", "std", "runs", "published", "difference")) for name in KINDS},
     **{f"{name}_overview": (PLACE, ("mean", "std", "runs")) for name in KINDS},
     "classes": (("kind", *PLACE, "class", "run"), ("mean", "std", "runs")),
+    BENCHMARK: (("kind", "group", "column", "model"), ("value",)),
     "summary": (("protocol", "model", "task"), ("average",)),
     "replication": ((*PLACE, "published", "source"), ("mean", "std", "runs", "difference", "standard_mean", "verdict")),
 }
@@ -43,13 +45,13 @@ class WrittenTables:
     printed: Mapping[str, Printed]
 
 
-def read_tables(folder: Path) -> WrittenTables:
-    """Return every table in a folder that build_tables wrote.
+def read_tables(folder: Path, tables: Sequence[TableRecord]) -> WrittenTables:
+    """Return the tables in a folder that build_tables wrote.
 
     Raises:
         UserError: a table is missing.
     """
-    names = sorted(table.name for table in TABLES)
+    names = sorted(table.name for table in tables)
     rows = {name: read_rows(Tables(folder).table(name, "csv")) for name in names}
     return WrittenTables(rows, {name: read_printed(Tables(folder).table(name, "html")) for name in names})
 
@@ -62,13 +64,15 @@ def find_table_problems(
     models: Sequence[str],
     datasets: Mapping[str, str],
     assignment: Assignment,
+    benchmark: Benchmark | None = None,
 ) -> list[str]:
     """Return everything in which a finished run's tables, as written, differ from its scores or from each other."""
     scored = build_cells(scores, models=models, datasets=datasets, baseline="", published=assignment.by_cell())
-    material, tables = Material(scored, assignment, measured={}, trainings={}, classes=classes), written.rows
+    material = Material(scored, assignment, measured={}, trainings={}, classes=classes, benchmark=benchmark)
+    made, tables = made_tables({*datasets.values()}, benchmark=benchmark is not None), written.rows
     return [
         *_not_numbers(tables),
-        *(problem for table in TABLES if table.name in _DECIDED for problem in _rows(table, tables, material)),
+        *(problem for table in made if table.name in _DECIDED for problem in _rows(table, tables, material)),
         *_compared_means(tables["comparisons"], scored),
         *_deployment(tables, scores, models),
         *find_print_problems(written.printed, [*scored.cells.values(), *_class_cells(scored, classes)]),

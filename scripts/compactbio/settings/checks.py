@@ -9,6 +9,7 @@ from typing import Any
 
 from compactbio.architectures import ARCHITECTURES, AUTO
 from compactbio.errors import UserError
+from compactbio.settings.benchmarks import benchmark_faults
 from compactbio.settings.datasets import dataset_faults
 from compactbio.settings.names import cycles, undefined
 from compactbio.settings.selection import finetuned_datasets, source_of, student_parts, tokenizer_giver
@@ -25,6 +26,7 @@ def check_relations(config: dict[str, Any], source_names: set[str] | None, reser
     """
     faults = [
         *_run_faults(config),
+        *benchmark_faults(config),
         *(_row_faults(config, source_names) if source_names is not None else ()),
         *_corpus_faults(config),
         *_checkpoint_faults(config),

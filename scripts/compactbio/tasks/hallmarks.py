@@ -56,8 +56,9 @@ def read_dataset(definition: Definition) -> Prepared:
 
 
 def _listed(path: Path, documents: Sequence[str]) -> list[str]:
-    """Return the PMIDs of a list, a line each."""
-    names, known = [line.strip() for line in read_lines(path) if line.strip()], set(documents)
+    """Return the PMIDs of a list, a line each or with commas between them, as such or as names of files."""
+    cells = (cell.strip().removesuffix(".txt") for line in read_lines(path) for cell in line.split(","))
+    names, known = [cell for cell in cells if cell], set(documents)
     unknown = [name for name in names if name not in known]
     if unknown:
         raise UserError(f"{path}: no document has the PMID {unknown[0]} ({len(unknown)} such lines): correct the list")

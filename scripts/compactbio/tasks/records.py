@@ -29,7 +29,7 @@ def read_dataset(definition: Definition) -> Prepared:
     splits, files = {}, definition.split_files()
     names = named_columns(definition)
     for split, path in files.items():
-        rows = _table_rows(path) if definition.layout.name == "table" else read_json_objects(path)
+        rows = _table_rows(path, names) if definition.layout.name == "table" else read_json_objects(path)
         splits[split] = Rows(definition)
         for number, row in rows:
             _append(splits[split], row, names, f"{path}, line {number}")
@@ -85,10 +85,16 @@ def prepared(definition: Definition, splits: Mapping[str, Rows], inputs: list[Pa
     return Prepared({split: rows.columns for split, rows in splits.items()}, counts, inputs)
 
 
-def _table_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number from 1, cell by name of its column) of a tab-separated file with a header."""
+def _table_rows(path: Path, names: Mapping[str, str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line number from 1, cell by name of its column) of a tab-separated file.
+
+    It begins with a header, unless all of the `names` are numbers: columns are counted from 1 then.
+    """
     header = next(iter(read_lines(path))).split("\t")
-    for number, cells in read_rows(path, len(header), ", ".join(header))[1:]:
+    numbered = all(name.isdecimal() for name in names.values())
+    if numbered:
+        header = [str(number) for number in range(1, len(header) + 1)]
+    for number, cells in read_rows(path, len(header), ", ".join(header))[0 if numbered else 1 :]:
         yield number, dict(zip(header, cells, strict=True))
 
 

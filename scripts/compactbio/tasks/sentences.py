@@ -9,7 +9,7 @@ from typing import Any
 
 from compactbio.errors import UserError
 from compactbio.tasks.prepared import Columns, Counts, Definition, Prepared
-from compactbio.tasks.texts import check_label, read_json_rows, read_rows
+from compactbio.tasks.texts import check_label, read_json_rows, read_lines, read_rows
 
 _GAD_HEADER = ["index", "sentence", "label"]
 _PLAIN_HEADER = ["sentence", "label"]
@@ -47,10 +47,15 @@ def read_gad(definition: Definition) -> Prepared:
 
 
 def read_plain(definition: Definition) -> Prepared:
-    """Return a data set of plain files: sentence, tab, label on a line; a header of these two words is skipped."""
+    """Return a data set of plain files: sentence, tab, label on a line; a header of these two words is skipped.
+
+    An index may stand before them, on every line of a file.
+    """
 
     def read(path: Path) -> NumberedRows:
-        rows = read_rows(path, 2, "sentence and label")
+        indexed = read_lines(path)[0].count("\t") == len(_GAD_HEADER) - 1
+        rows = read_rows(path, *((3, "index, sentence and label") if indexed else (2, "sentence and label")))
+        rows = [(number, cells[-2:]) for number, cells in rows]
         return rows[1:] if rows and rows[0][1] == _PLAIN_HEADER else rows
 
     return _read_splits(definition, read)

@@ -21,8 +21,6 @@ UNITS_NOTE = (
     "value without ± comes from one run."
 )
 
-NO_DATASET = "No dataset of this kind is part of this run."
-
 
 def build(material: Material, task: str) -> Built:
     """Return the tables of one kind of task."""
@@ -36,9 +34,6 @@ def task_document(
     """Return the tables of one kind of task, a section per protocol; `estimates` say which models differ."""
     datasets = scored.datasets_of(task)
     document = Document(KINDS[task].title, [UNITS_NOTE, MARKS_NOTE], [])
-    if not datasets:
-        document.text = [NO_DATASET]
-        return document
     for protocol in assignment.in_order(KINDS[task].protocol_names):
         blocks = [_overview(task, protocol, datasets, scored)] if len(datasets) > 1 else []
         for dataset in datasets:
@@ -67,7 +62,9 @@ def _dataset_block(task: str, protocol: str, dataset: str, scored: ScoreCells, a
     notes: list[str] = []
     seen: list[Cell] = []
     headline = KINDS[task].headline
-    for metric in KINDS[task].metrics_of(protocol):
+    optional = (one.name for one in KINDS[task].optional)
+    found = (name for name in optional if any(cell.runs for cell in scored.column(dataset, protocol, name)))
+    for metric in (*KINDS[task].metrics_of(protocol), *found):
         cells = scored.column(dataset, protocol, metric)
         seen += cells
         columns.append(mean_column(METRIC_TITLES[metric], cells))

@@ -9,7 +9,7 @@ from compactbio.reporting.grouping import grouped
 from compactbio.reporting.material import Built, Material, Row
 from compactbio.reporting.render import Document, Section
 from compactbio.reporting.score_cells import ScoreCells
-from compactbio.reporting.tables.kind_scores import NO_DATASET, UNITS_NOTE
+from compactbio.reporting.tables.kind_scores import UNITS_NOTE
 from compactbio.reporting.tables.score_columns import ROW_MARKS_NOTE, Line, cell_record, gap_notes, side_by_side
 
 
@@ -17,9 +17,9 @@ def build(material: Material, task: str) -> Built:
     """Return the table of one kind of task, a section per protocol."""
     scored, kind = material.scored, KINDS[task]
     datasets = scored.datasets_of(task)
-    document = Document(f"{kind.title}, models side by side", [UNITS_NOTE if datasets else NO_DATASET], [])
+    document = Document(f"{kind.title}, models side by side", [UNITS_NOTE], [])
     rows: list[Row] = []
-    for protocol in material.assignment.in_order(kind.protocol_names) if datasets else ():
+    for protocol in material.assignment.in_order(kind.protocol_names):
         lines = [
             Line(dataset, METRIC_TITLES[metric], scored.column(dataset, protocol, metric))
             for dataset in datasets

@@ -16,6 +16,7 @@ from compactbio.scoring.finetuned import NOT_THESE_DATA, Finetuned, Metrics
 from compactbio.scoring.kinds import Scored, Scorer
 from compactbio.scoring.predictions import in_order, one_array
 from compactbio.scoring.units import Units
+from compactbio.scoring.words import score_words
 from compactbio.settings.runs import Run
 from compactbio.tasks.rows import Rows
 
@@ -43,7 +44,11 @@ def score_run(finetuned: Finetuned, run: Run) -> Iterator[Scored]:
         metrics = finetuned.with_unseen(lambda chosen: entities.scores_of_counts(counts[chosen]), unseen)
         return Scored(protocol, metrics, Units(examples, counts), _of_types(finetuned, matches))
 
-    yield scored(STANDARD, entities.match_entities(gold, predicted))
+    standard = scored(STANDARD, entities.match_entities(gold, predicted))
+    types = _types(finetuned)
+    if len(types) > 1:
+        standard.metrics["word_macro_f1"] = score_words(gold, predicted, types)
+    yield standard
 
     pieces = entities.labels_of_column(one_array(table, "piece_predicted"))
     finetuned.check_labels(pieces.names, what)
@@ -61,11 +66,16 @@ def score_run(finetuned: Finetuned, run: Run) -> Iterator[Scored]:
     yield scored(REFERENCE, entities.match_pieces(gold, pieces, word_indices, room))
 
 
+def _types(finetuned: Finetuned) -> list[str]:
+    """Return the types of the dataset's labels; none where its entities have no type."""
+    types = dict.fromkeys(label.partition("-")[2] for label in finetuned.settings["labels"])
+    return [name for name in types if name]
+
+
 def _of_types(finetuned: Finetuned, matches: entities.Matches) -> dict[str, Metrics]:
     """Return the scores of each type of the dataset's labels, whether the test data hold it or not."""
     found, nothing = matches.by_type(), np.zeros(3, np.int64)
-    types = dict.fromkeys(label.partition("-")[2] for label in finetuned.settings["labels"])
-    scores = {name: entities.scores_of_counts(found.get(name, nothing)) for name in types if name}
+    scores = {name: entities.scores_of_counts(found.get(name, nothing)) for name in _types(finetuned)}
     return {name: {SUPPORT if key == "entities" else key: one[key] for key in one} for name, one in scores.items()}
 
 
