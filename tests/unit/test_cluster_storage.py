@@ -9,6 +9,7 @@ from helpers.configurations import read
 
 from compactbio.cluster import storage
 from compactbio.cluster.storage import Quota, read_quotas
+from compactbio.settings.load import merge
 from compactbio.settings.selection import trained_models
 from compactbio.settings.shapes import shape_of
 from compactbio.students.parameters import estimated_parameters
@@ -114,6 +115,19 @@ def test_needs_of_the_papers_configuration() -> None:
     assert needs["finetuning"].files == 15 * 96 + 7 * 12 * (7 * 3 + 10) + 12 * 2 * 8
     # seven models, 357 M parameters: three states of 12 bytes and a model of 4 each
     assert needs["pretraining"].bytes == pytest.approx(331e6 * 40, rel=0.2)
+
+
+def test_ids_of_a_large_or_unknown_vocabulary_are_counted_with_twice_the_bytes() -> None:
+    def tokens(**changes: object) -> float:
+        config = merge(read(), {"run": {"models": ["DistilBioBERT"]}, **changes})
+        [need] = [need for need in storage.stages(config, ["DistilBioBERT"]) if need.stage == "corpus"]
+        return need.bytes - 1334 * storage.TEXT_BYTES
+
+    small = tokens()
+    assert small == 1334 * 10e6
+    assert tokens(tokenizers={"cased": {"vocabulary_size": 119_547}}) == 2 * small
+    own = {"checkpoints": {"biobert-v1.2": {"tokenizer": None}}, "models": {"DistilBioBERT": {"tokenizer": None}}}
+    assert tokens(**own) == 2 * small
 
 
 def test_published_models_need_no_corpus() -> None:

@@ -11,8 +11,9 @@ from helpers.configurations import CONFIG, read
 from compactbio.cluster import preflight, timings
 from compactbio.cluster.preflight import BAD, GOOD, UNSURE
 from compactbio.cluster.timings import timed_settings
+from compactbio.errors import UserError
 from compactbio.files import write_json
-from compactbio.settings.load import settings_of_files
+from compactbio.settings.load import merge, settings_of_files
 from compactbio.settings.selection import trained_models
 
 
@@ -77,6 +78,13 @@ def test_what_preflight_says() -> None:
     assert one.text == "10 h on 2 GPUs, 100,000 steps of 0.36 s, peak 9,000 MB, 1 submission"
     assert total.text == ("20 GPU-hours of pre-training, ready after 10 h if none waits in the queue; measured on A100")
     assert (missing.verdict, missing.text) == (UNSURE, "not measured: TinyBioBERT")
+
+
+def test_the_vocabulary_of_a_checkpoints_own_tokenizer_is_known_when_it_is_there(tmp_path: Path) -> None:
+    own = {"checkpoints": {"biobert-v1.2": {"tokenizer": None}}, "models": {"DistilBioBERT": {"tokenizer": None}}}
+    config = merge(read(), own | {"results_dir": str(tmp_path)})
+    with pytest.raises(UserError, match=r"its vocabulary, that of biobert-v1\.2, is not known before `downloads`"):
+        timings.time_steps(config, "DistilBioBERT", gpus=0, micro_batch_tokens=None)
 
 
 def test_what_preflight_says_of_half_precision() -> None:

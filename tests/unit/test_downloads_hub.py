@@ -77,6 +77,19 @@ def test_a_complete_cache_needs_no_network(tmp_path, monkeypatch):
         assert hub.fetch_snapshot("owner/name", revision, tmp_path / "cache", lock) == folder
 
 
+@pytest.mark.parametrize(
+    ("there", "read"),
+    [
+        ("vocab.txt added_tokens.json special_tokens_map.json", "vocab.txt added_tokens.json"),
+        ("vocab.txt tokenizer.json added_tokens.json", "vocab.txt tokenizer.json"),
+        ("vocab.json merges.txt added_tokens.json", "vocab.json merges.txt added_tokens.json"),
+        ("vocab.json added_tokens.json", ""),
+    ],
+)
+def test_added_tokens_are_read_where_no_tokenizer_json_has_them(there, read):
+    assert hub.tokenizer_among(there.split()) == read.split()
+
+
 def test_a_cache_filled_by_hand_states_its_own_revision(tmp_path, monkeypatch):
     def unreachable(*_):
         raise TransferError("no network")

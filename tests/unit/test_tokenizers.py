@@ -192,6 +192,15 @@ def test_what_would_be_encoded_otherwise_is_refused_by_name(vocab_file, tmp_path
         tokenizer_from_files(tmp_path / "saved", lower_case=False)
 
 
+@pytest.mark.parametrize(("stated", "kept"), [(128, 128), (1024, 1024), (int(1e30), 512), (None, 512)])
+def test_the_longest_text_is_the_published_one(vocab_file, tmp_path, stated, kept):
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"model_max_length": stated}))
+    tokenizer = tokenizer_from_files(tmp_path, lower_case=False)
+    assert tokenizer.model_max_length == kept
+    save_tokenizer(tokenizer, tmp_path / "saved")
+    assert load_tokenizer(tmp_path / "saved").model_max_length == kept
+
+
 def test_added_tokens_without_tokenizer_json_are_refused(vocab_file, tmp_path):
     for added, first in (({"kinase": 200, "[MASK]": 4}, "kinase"), ({"cell": 7}, "cell")):  # the other's id is known
         (tmp_path / "added_tokens.json").write_text(json.dumps(added))
