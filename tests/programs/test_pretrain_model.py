@@ -56,6 +56,23 @@ def test_each_objective_trains_and_leaves_its_records(world, tmp_path, monkeypat
     assert all(line["terms"].keys() == terms and line["model_flops_per_second"] > 0 for line in lines)
 
 
+def test_a_student_learns_of_an_encoder_of_another_architecture_without_a_head(own_world, tmp_path, monkeypatch):
+    """As ELECTRA's discriminators are: by terms that read no logits; one that reads them is refused."""
+    tiny.write_checkpoint(own_world / "discriminator", tiny.electra(layers=4, seed=1).base_model)
+    tiny.write_checkpoint(own_world / "roberta", tiny.roberta(seed=2))
+    pair = {"student": "roberta", "teacher": "discriminator", "architecture": "roberta"}
+    objective = [
+        {"term": "hidden_cosine", "weight": 1.0, "layers": [[2, 4]]},
+        {"term": "attention_kl", "weight": 1.0, "layers": [[1, 2]]},
+        {"term": "value_relation_kl", "weight": 1.0, "layers": [[2, 4]]},
+    ]
+    assert call(arguments(own_world, tmp_path / "run", objective, **pair), monkeypatch) == 0
+    found = losses(tmp_path / "run")
+    assert found[-1] < found[0]
+    with pytest.raises(UserError, match=r"no masked-language-model head .* cannot be a teacher of logits"):
+        call(arguments(own_world, tmp_path / "other", tiny.DISTIL, **pair), monkeypatch)
+
+
 def test_token_stores_may_be_given_by_the_first_and_their_number(world, tmp_path, monkeypatch):
     """As the rule does it, so that its command does not grow with the corpus: the training is the same one."""
     line = arguments(world, tmp_path, tiny.MLM)
