@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from compactbio.tasks.prepare import reader_of
+from compactbio.tasks.prepared import Prepared, parse_definition
 from helpers.tasks import write
 
 LABELS = ["O", "B-Drug", "I-Drug", "B-Disease", "I-Disease"]
@@ -92,3 +94,16 @@ def bioc_xml(name: str, parts: list[tuple[int, str, list[Entity]]], head: str = 
     head = head or '<!DOCTYPE collection SYSTEM "BioC.dtd">'
     document = f"<document><id>{name}</id>{passages}</document>"
     return f"<?xml version='1.0' encoding='UTF-8'?>{head}<collection><source/><date/><key/>{document}</collection>"
+
+
+def corpus(root: Path, form: str, entities: list = ENTITIES, abstract: str = ABSTRACT) -> Path:
+    """Write train with these annotations, and test with none but those of the corpus."""
+    write_corpus(root, form, "train", "1", entities, abstract)
+    write_corpus(root, form, "test", "2")
+    return root
+
+
+def read(root: Path, form: str, **changes: Any) -> Prepared:
+    """Return the corpus as its layout's reader gives it."""
+    parsed = parse_definition("x", definition(form, **changes), root)
+    return reader_of(parsed.layout)(parsed)

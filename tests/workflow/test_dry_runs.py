@@ -61,6 +61,23 @@ def test_a_dataset_beside_the_papers_is_chosen_by_name(tmp_path: Path) -> None:
     assert "measure_deployment" not in jobs  # its dataset is not run
 
 
+def test_files_of_a_folder_are_inputs_one_by_one(tmp_path: Path) -> None:
+    """So that an edited one is prepared again: a folder's own time does not move with it."""
+    names = {f"{split}/{name}" for split in ("train", "test") for name in ("1.txt", "1.ann")}
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    dataset = {"task": "ner", "layout": "brat", "source": None, "folder": ".", "labels": ["O", "B", "I"]}
+    dataset |= {"files": {"train": "train", "test": "test"}, "types": ["Gene"]}
+    run = {"models": ["BioBERT-v1.1"], "datasets": ["mine"], "seeds": [1]}
+    own = {"results_dir": "results/own", "run": run, "datasets": {"mine": dataset}}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(own))
+    target = "results/own/tasks/mine/manifest.json"
+    done = run_snakemake(tmp_path, target, "--dry-run", "--printshellcmds", "--configfile", "own.yaml")
+    [inputs] = re.findall(r"^rule prepare_task:\n    input: (.+)$", done.stdout, re.MULTILINE)
+    assert set(inputs.split(", ")) == {f"./{name}" for name in names}
+
+
 def test_a_stage_is_fetched_prepared_and_trained_with_a_models_branch(tmp_path: Path) -> None:
     files = [str(CONFIG / name) for name in ("released.yaml", "examples/squad_stage.yaml")]
     jobs = dry_run(tmp_path, "TinyBioBERT", "--configfile", *files)

@@ -57,8 +57,8 @@ def _span_layout(name: str, reader: str, described: str, roles: tuple[str, ...] 
         describes=f"{described}.\nfiles {{train, [validation], test}} or folders of them; labels as of tagged_words,\n"
         "[types], [offsets], [sentences], [misfits]; words are cut by rule",
         counted=(
-            *("documents", "sentences", "words", "entities", _OTHER_TYPES, "repeated_annotations"),
-            *("discontinuous", "across_sentences", "unaligned", "overlapping"),
+            *("documents", "sentences", "words", "entities", _OTHER_TYPES, "repeated_documents"),
+            *("repeated_annotations", "discontinuous", "across_sentences", "unaligned", "overlapping"),
         ),
         counted_in_test=(ALSO_IN_TRAIN, "documents_also_in_train"),
         roles=roles,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from compactbio.errors import UserError
+from compactbio.files import sha256_of_value
 from compactbio.kinds.tag_schemes import BIO, tags_of
 from compactbio.tasks.documents import CHARACTERS, Document, Passage, length_in
 from compactbio.tasks.entity_types import EntityTypes
@@ -50,7 +51,7 @@ def read_documents(definition: Definition, read: Reader, endings: tuple[str, ...
     files = {split: files_of(path, endings) for split, path in definition.split_files().items()}
     types, misfits, places = EntityTypes(definition), Misfits(definition), Places()
     prepared = Prepared({}, {}, [path for paths in files.values() for path in paths])
-    documents: dict[str, set[str]] = {}
+    documents: dict[str, dict[str, str]] = {}
     found: dict[str, dict[str, int]] = {}
     for split, paths in files.items():
         reading = _Split(definition, types, misfits, places, split)
@@ -62,7 +63,7 @@ def read_documents(definition: Definition, read: Reader, endings: tuple[str, ...
         documents[split], found[split] = reading.documents, dict(sorted((types.seen - before).items()))
     types.require_all()
     misfits.require_allowed()
-    prepared.counts["test"]["documents_also_in_train"] = len(documents["test"] & documents["train"])
+    prepared.counts["test"]["documents_also_in_train"] = len(documents["test"].keys() & documents["train"])
     prepared.places = places.columns
     prepared.notes["annotations"] = {
         "offsets": definition.offsets or CHARACTERS,
@@ -96,7 +97,7 @@ class _Split:
     misfits: Misfits
     places: Places
     split: str
-    documents: set[str] = field(default_factory=set)
+    documents: dict[str, str] = field(default_factory=dict)  # digest of the content by id
     counts: Counter[str] = field(default_factory=Counter)
     columns: Columns = field(default_factory=lambda: {"id": [], "words": [], "labels": []})
 
@@ -108,10 +109,18 @@ class _Split:
         self.counts.update(dict.fromkeys(self.definition.layout.counted, 0))
 
     def add(self, document: Document) -> None:
-        """Append the sentences of a document."""
-        if document.name in self.documents:
-            raise UserError(f"{document.where}: document {document.name} occurs twice in {self.split}: remove one")
-        self.documents.add(document.name)
+        """Append the sentences of a document, unless it is a repetition of one."""
+        content = sha256_of_value(repr((document.passages, document.annotations)))
+        before = self.documents.get(document.name)
+        if before not in (None, content):
+            raise UserError(
+                f"{document.where}: document {document.name} occurs in {self.split} before, with another text or other "
+                "annotations: remove one"
+            )
+        if before:
+            self.counts["repeated_documents"] += 1
+            return
+        self.documents[document.name] = content
         sentences = [_sentences(passage, self.definition.sentences) for passage in document.passages]
         inside = self._by_sentence(document, sentences)
         for number, passage in enumerate(document.passages):
