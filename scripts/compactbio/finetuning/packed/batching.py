@@ -115,15 +115,27 @@ def fixed_micro_batch(
     denominator: str,
     counted: Callable[[dict[str, np.ndarray]], float],
     shapes: FixedShapes,
+    size: int | None = None,
 ) -> MicroBatch:
-    """Return a micro-batch in one of a run's shapes, whose fill counts nowhere."""
+    """Return a micro-batch in a run's shape of a size (None: the smallest that takes it), whose fill counts nowhere."""
     pieces = float(sum(len(example.ids) for example in examples))
     found = counted(join(examples, token_types=shapes.token_types))
     counts = {denominator: found, "tokens": pieces, "sequences": float(len(examples))}
-    arrays = shapes.arrays(examples)
+    arrays = shapes.arrays(examples, size)
     constants = {name: value for name, value in arrays.items() if not isinstance(value, np.ndarray)}
     tensors = to_tensors({name: value for name, value in arrays.items() if name not in constants})
     return MicroBatch(tensors | constants, counts, fixed=True)
+
+
+def examples_of_shapes(
+    features: Sequence[Feature],
+    denominator: str,
+    counted: Callable[[dict[str, np.ndarray]], float],
+    shapes: FixedShapes,
+) -> list[MicroBatch]:
+    """Return a micro-batch of each shape, the largest first, by which passes are captured."""
+    shortest = min(features, key=lambda feature: len(feature.ids))
+    return [fixed_micro_batch([shortest], denominator, counted, shapes, size) for size in reversed(shapes.sizes)]
 
 
 def prediction_micro_batches(features: Sequence[Feature], device: str, length: int | None = None) -> list[list[int]]:

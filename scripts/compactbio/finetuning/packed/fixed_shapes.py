@@ -52,28 +52,12 @@ class FixedShapes:
         """Return ranges [begin, end) over a batch's sequences."""
         return _cuts(lengths, self.rows, packed=self.kernel is not None)
 
-    def arrays(self, examples: Sequence[Feature]) -> dict[str, Any]:
-        """Return the arrays of a micro-batch in the smallest shape that takes it, and its constants."""
+    def arrays(self, examples: Sequence[Feature], size: int | None = None) -> dict[str, Any]:
+        """Return the arrays of a micro-batch in a shape (None: the smallest that takes it), and its constants."""
         sizes = [len(example.ids) for example in examples]
         needed = sum(sizes) if self.kernel else max(sizes)
-        size = next(size for size in self.sizes if size >= needed)
+        size = size or next(size for size in self.sizes if size >= needed)
         return self._packed(examples, sizes, size) if self.kernel else self._padded(examples, size)
-
-    def examples(self, features: Sequence[Feature]) -> list[list[Feature]]:
-        """Return sequences for a micro-batch of each shape, the largest first, by which passes are captured."""
-        shortest = min(features, key=lambda feature: len(feature.ids))
-        fitting = [[one for one in features if len(one.ids) <= size] for size in self.sizes]
-        chosen = []
-        for size, smaller, some in zip(self.sizes, (0, *self.sizes), fitting, strict=False):
-            if self.kernel is None:
-                chosen.append([next(one for one in some if len(one.ids) > smaller)])
-                continue
-            held = [shortest]
-            for one in some:
-                if len(held) < self.rows and sum(len(other.ids) for other in held) + len(one.ids) <= size:
-                    held.append(one)
-            chosen.append(held)
-        return chosen[::-1]
 
     def _packed(self, examples: Sequence[Feature], sizes: list[int], size: int) -> dict[str, Any]:
         """Return a packed micro-batch of `size` pieces, filled up by sequences of padding that nobody reads.

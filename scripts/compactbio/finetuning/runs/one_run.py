@@ -21,7 +21,12 @@ from compactbio.finetuning.model.predicted_logits import predict_logits
 from compactbio.finetuning.model.seen_embeddings import SeenEmbeddings
 from compactbio.finetuning.model.task_model import load_task_model
 from compactbio.finetuning.model.task_step import TaskStep
-from compactbio.finetuning.packed.batching import batch_lengths, fixed_micro_batch, steps_per_epoch, training_batches
+from compactbio.finetuning.packed.batching import (
+    batch_lengths,
+    examples_of_shapes,
+    steps_per_epoch,
+    training_batches,
+)
 from compactbio.finetuning.packed.fixed_shapes import FixedShapes, kernel_for, plan_shapes
 from compactbio.finetuning.runs.best_epoch import EARLY, BestEpoch
 from compactbio.finetuning.runs.records import METRICS, PREDICTIONS, EpochLine, RunFacts, write_epochs
@@ -128,7 +133,6 @@ class OneRun:
         features = self.seen.translate(self.train_part.features)
         shapes = self._shapes() if self.fixed else None
         counting = (self.step.record.denominator, partial(self.kind.counted, class_weights=self.weights))
-        examples = [] if shapes is None else shapes.examples(features)
         trained = run_training(
             module=self.step,
             optimizer=build_optimizer(self.step, chosen),
@@ -144,7 +148,7 @@ class OneRun:
                 length=self.length,
                 shapes=shapes,
             ),
-            examples=[fixed_micro_batch(some, *counting, shapes) for some in examples if shapes is not None],
+            examples=[] if shapes is None else examples_of_shapes(features, *counting, shapes),
             settings=LoopSettings(
                 total_steps=self.total_steps,
                 max_gradient_norm=options["max_gradient_norm"],
