@@ -55,11 +55,12 @@ benchmark-gpu:  ## what this machine's GPU does in 4 minutes: steps, ours and th
 gpu-quarter:  ## a quarter of an hour with a GPU: test-gpu, benchmark-gpu, a profile; output in results/gpu as it comes
 	bash scripts/measure_gpu.sh results/gpu
 
-gpu-wheels:  ## wheels for a GPU machine without a network (Python 3.12), which gpu-quarter installs where they are missing
+GPU_PACKAGES ?= "$$(grep '^pytest==' envs/development.txt)" \
+  iniconfig pluggy pygments packaging accelerate msgspec psutil pyarrow PyYAML
+gpu-wheels:  ## wheels for a GPU machine without a network (Python 3.12), which gpu-quarter installs; GPU_PACKAGES=msgspec
 	python3 -m pip download --quiet --no-deps --only-binary=:all: --python-version 3.12 --dest results/gpu-wheels \
 	  --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 --platform any \
-	  --constraint envs/requirements.txt "$$(grep '^pytest==' envs/development.txt)" \
-	  iniconfig pluggy pygments packaging accelerate pyarrow psutil PyYAML
+	  --constraint envs/requirements.txt $(GPU_PACKAGES)
 
 test-cluster: $(INSTALLED)  ## the tests that start a SLURM on this machine (root, and Debian's slurm-wlm and munge)
 	pytest -m cluster
