@@ -2,13 +2,15 @@
 
 Everything runs in this process, without network, on random weights of full size and texts as long as PubMed's; rows
 are written as soon as they are measured, the most important ones first, until --minutes are over. Rows are appended to
-results/benchmarks/gpu.tsv and gpu_finetuning.tsv with the GPU's name.
+results/benchmarks/gpu.tsv and gpu_finetuning.tsv with the GPU's name. Where a row leaves a GPU that does not answer any
+more, the program starts itself again for the rows that follow.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import time
 from pathlib import Path
@@ -34,6 +36,7 @@ def parse_arguments() -> argparse.Namespace:
         help="profile: the longest operations of the slowest row of the table, by torch's profiler",
     )  # fmt: skip
     parser.add_argument("--cases", nargs="+", default=list(CASES), help=f"some of {', '.join(CASES)}")
+    parser.add_argument("--skip", type=int, default=0, help="so many rows of steps, measured before")
     parser.add_argument("--output-dir", type=Path, default=Results(Path("results")).benchmarks)
     return parser.parse_args()
 
@@ -58,10 +61,14 @@ def main() -> None:
         rows = [row for row in gpu_rows.planned_rows(half) if row.case in cases]
         lines: list[dict[str, Any]] = []
         deadline = end - share * 60 * arguments.minutes
-        for line in gpu_rows.measure_rows(rows, cases, gpu_rows.Scale(), hardware, deadline=deadline):
+        measured = gpu_rows.measure_rows(rows[arguments.skip :], cases, gpu_rows.Scale(), hardware, deadline=deadline)
+        for line in measured:
             lines.append(line)
             append_rows(output / "gpu.tsv", [line])
             logging.info("%s", line)
+            if line["ms"] == "-" and gpu_rows.is_lost():
+                measured.close()
+                start_again(arguments, arguments.skip + len(lines), minutes=(end - time.monotonic()) / 60)
         print_table(gpu_rows.COLUMNS[2:], lines)
         print_table(
             ("model", "GPU-hours"),
@@ -80,6 +87,16 @@ def main() -> None:
         text = gpu_rows.profile_row(slowest, CASES[slowest.case], gpu_rows.Scale())
         (output / "gpu_profile.txt").write_text(text, encoding="utf-8")
         sys.stdout.write(text)
+
+
+def start_again(arguments: argparse.Namespace, skip: int, minutes: float) -> None:
+    """Go on in another program in this one's place, to which the GPU answers."""
+    logging.warning("the GPU is lost to this process: another one goes on after %d rows", skip)
+    options = ["--minutes", f"{minutes:.2f}", "--skip", str(skip), "--output-dir", str(arguments.output_dir)]
+    options += ["--parts", *arguments.parts, "--cases", *arguments.cases]
+    sys.stdout.flush()
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # the lost memory goes with the device's files
+    os.execv(sys.executable, [sys.executable, __file__, *options])
 
 
 def print_table(columns: tuple[str, ...], lines: list[dict[str, Any]]) -> None:

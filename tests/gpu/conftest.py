@@ -32,6 +32,19 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason=REASON))
 
 
+def leave_a_lost_gpu() -> None:
+    """End this process where the GPU answers it no more (after an illegal access, say): all later tests would fail.
+
+    Side by side, pytest-xdist starts another in its place.
+    """
+    try:
+        torch.cuda.synchronize()
+    except RuntimeError as error:
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            os._exit(1)
+        pytest.exit(f"the GPU is lost to this process: {error}", returncode=1)
+
+
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def device(request):
     """Where a test runs. A process has one precision, so that accelerate's state is forgotten around each test."""
@@ -42,3 +55,5 @@ def device(request):
     AcceleratorState._reset_state(reset_partial_state=True)
     torch.set_float32_matmul_precision(precision)
     torch.use_deterministic_algorithms(False)
+    if request.param == "cuda":
+        leave_a_lost_gpu()

@@ -100,7 +100,10 @@ def test_a_machine_without_a_gpu_is_refused(monkeypatch, tmp_path):
         benchmark_gpu.main()
 
 
-def test_the_program_writes_rows_as_they_come_and_prints_the_tables(monkeypatch, tmp_path, capsys):
+@pytest.fixture
+def pretended_rows(monkeypatch, tmp_path):
+    """One that is measured and one that fails; a GPU that answers."""
+
     def measured(rows, *_, **__):
         yield dict.fromkeys(COLUMNS, "1") | {"case": "distil", "side": OURS, "precision": "bf16", "dropout": 0.1}
         yield dict.fromkeys(COLUMNS, "-") | {"case": rows[0].case, "form": "OutOfMemoryError: CUDA out of memory"}
@@ -108,9 +111,40 @@ def test_the_program_writes_rows_as_they_come_and_prints_the_tables(monkeypatch,
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
     monkeypatch.setattr(gpu_rows, "measure_rows", measured)
     options = ["--cases", "distil", "--parts", "steps", "--output-dir", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", ["benchmark_gpu.py", *options])
+
+
+def test_rows_that_follow_one_that_loses_the_gpu_are_another_program_s(pretended_rows, monkeypatch, tmp_path):
+    def lost():
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    def execv(path, command):
+        sys.argv = command[1:]
+        raise SystemExit
+
+    monkeypatch.setattr(torch.cuda, "synchronize", lost)
+    monkeypatch.setattr(benchmark_gpu.os, "execv", execv)
+    monkeypatch.setattr(benchmark_gpu.os, "closerange", lambda *_: None)
+    with pytest.raises(SystemExit):
+        benchmark_gpu.main()
+    again = benchmark_gpu.parse_arguments()
+    assert (again.skip, again.cases, again.parts, again.output_dir) == (2, ["distil"], ["steps"], tmp_path)
+    assert 3.5 < again.minutes <= 3.8
+    monkeypatch.undo()
+    asked = []
+    monkeypatch.setattr(gpu_rows, "measure_rows", lambda rows, *_, **__: asked.extend(rows) or iter(()))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    monkeypatch.setattr(sys, "argv", ["benchmark_gpu.py", "--skip", "2", "--parts", "steps"])
+    benchmark_gpu.main()
+    assert asked == gpu_rows.planned_rows("bf16")[2:]
+
+
+def test_the_program_writes_rows_as_they_come_and_prints_the_tables(pretended_rows, tmp_path, capsys):
     benchmark_gpu.main()
     with (tmp_path / "gpu.tsv").open(encoding="utf-8", newline="") as stream:
         assert [row["ms"] for row in csv.DictReader(stream, delimiter="\t")] == ["1", "-"]

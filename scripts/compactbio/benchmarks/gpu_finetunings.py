@@ -86,9 +86,11 @@ def measure_finetunings(scale: Scale, hardware: str, half: str, *, deadline: flo
 
 def _measured(side: str, precision: str, task: str, model: Path, folder: Path, scale: Scale) -> dict[str, Any]:
     """Return what a side took for one epoch."""
+    import torch
     from accelerate.state import AcceleratorState
 
     AcceleratorState._reset_state(reset_partial_state=True)
+    torch.set_float32_matmul_precision("highest")  # a step in TF32 may have run before
     gc.collect()
     data = folder / task
     if not data.is_dir():

@@ -8,7 +8,7 @@ import logging
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ class Scale:
 
 def measure_rows(
     rows: list[Row], cases: Mapping[str, Case], scale: Scale, hardware: str, *, deadline: float
-) -> Iterator[dict[str, Any]]:
+) -> Generator[dict[str, Any], None, None]:
     """Yield a row of `COLUMNS` for each, until the deadline (a value of `time.monotonic()`) would be missed.
 
     A row that fails says so in its last column: one lack of memory does not cost the rest.
@@ -112,6 +112,15 @@ def measure_rows(
                 line |= dict.fromkeys(COLUMNS[len(line) : -1], "-") | {"form": why[:200]}
             yield line
             longest = max(longest, time.monotonic() - began)
+
+
+def is_lost() -> bool:
+    """Return whether the GPU answers this process no more, as after an illegal access: only another one goes on."""
+    try:
+        torch.cuda.synchronize()
+    except RuntimeError:
+        return True
+    return False
 
 
 def gpu_hours(lines: list[dict[str, Any]], half: str, config: Path) -> list[tuple[str, str]]:
