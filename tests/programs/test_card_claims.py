@@ -57,7 +57,7 @@ def test_a_model_of_ones_own_texts_claims_nothing_of_pubmed(results: Path) -> No
     card = card_of(results, own_corpus(), chain.MODEL)
     for word in (*OF_THE_PAPER, PLACE, "/data"):
         assert word not in card.content, word
-    assert "Own files (notes.txt.gz, letters.jsonl): 10 texts, 100 word pieces" in card.text
+    assert "Own files (notes.txt.gz, letters.jsonl): 10 texts, 100 tokens" in card.text
     assert "- own file notes.txt.gz: licence not stated" in card.text
     assert "Language: not stated." in card.text and card.data.language is None
     assert card.data.tags == ["masked-language-modelling", "distillation"]

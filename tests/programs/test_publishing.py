@@ -101,7 +101,7 @@ def test_the_card_is_in_the_hubs_form_with_scores_cost_and_terms(published):
     pretraining = json.loads((published / "pretraining/Small/provenance.json").read_text())
     for wanted in (
         "| Genes | reference | – | – | 62.50 ± 17.68 | 2 |",
-        "10 texts, 100 word pieces",
+        "10 texts, 100 tokens",
         "Training drew 24 sequences",  # 6 steps of 4
         "60.0 s in 1 submission(s), 0.5 GPU-hours",
         "1,000 parameters (300 of them embeddings)",

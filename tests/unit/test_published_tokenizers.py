@@ -169,6 +169,13 @@ def test_the_longest_text_is_kept_and_holds_for_training_and_fine_tuning(kind, t
     assert LONGEST > 25
 
 
+def test_the_last_id_needs_an_embedding_also_where_others_have_no_token(tmp_path):
+    model = publish_bert(tmp_path / "published", "gaps", spare=-1)
+    size = model.config.vocab_size
+    with pytest.raises(UserError, match=f"says vocab_size {size}, its tokenizer has ids below {size + 1}"):
+        imported(tmp_path / "published", tmp_path / "made")
+
+
 @pytest.mark.parametrize("token", ["mask_token", "pad_token"])
 def test_no_training_without_padding_and_masks(roberta, token):
     tokenizer = load_tokenizer(roberta)

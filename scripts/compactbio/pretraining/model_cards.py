@@ -61,7 +61,7 @@ def _facts(run: PretrainingRun, training: TrainingRecord, submissions: Sequence[
         "teacher": run.get("teacher") or "none",
         "tokenizer": run.get("tokenizer", "-"),
         "steps": f"{training['total_steps']:,}",
-        "sequences a step": f"{optimisation['global_batch_size']} of at most {run['max_length']} word pieces",
+        "sequences a step": f"{optimisation['global_batch_size']} of at most {run['max_length']} tokens",
         "peak learning rate, schedule": f"{optimisation['peak_learning_rate']}, {optimisation['schedule']}",
         "warm-up steps": f"{optimisation['warmup_steps']:,}",
         "optimizer": _optimizer(run),

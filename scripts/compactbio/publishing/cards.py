@@ -214,7 +214,7 @@ def _training_data(results: Results[Path], run: PretrainingRun, config: dict[str
     optimisation = run["optimisation"]
     seen = optimisation["steps"] * optimisation["global_batch_size"]
     return (
-        f"{what}: {documents:,} texts, {tokens:,} word pieces, each text cut to {run['max_length']}. "
+        f"{what}: {documents:,} texts, {tokens:,} tokens, each text cut to {run['max_length']}. "
         f"Training drew {seen:,} sequences of them, {seen / documents:.2f} passes."
     )
 

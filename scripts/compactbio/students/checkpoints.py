@@ -18,6 +18,7 @@ from compactbio.students.any_checkpoints import (
 )
 from compactbio.students.models import load_encoder, load_masked_lm, quiet_transformers
 from compactbio.students.published_tokenizers import published_tokenizer, save_published, stated_casing
+from compactbio.students.tokenizer_files import AS_PUBLISHED
 from compactbio.students.tokenizers import (
     TokenizerDefinition,
     check_tokenizer,
@@ -124,11 +125,12 @@ def check_vocabulary(
     Raises:
         UserError: the model has no embedding for a token, or other ids for padding.
     """
-    size, tokens = configuration.vocab_size, len(tokenizer)
+    size, tokens = configuration.vocab_size, max(tokenizer.get_vocab().values()) + 1  # some ids may have no token
     if size < tokens or (stated and size != tokens):
+        spare = f", or some are spare, and {AS_PUBLISHED}" if size > tokens else ""
         raise UserError(
-            f"{source / 'config.json'} says vocab_size {size:,}, its tokenizer has "
-            f"{tokens:,} tokens: the key `tokenizer` names another vocabulary than the model's"
+            f"{source / 'config.json'} says vocab_size {size:,}, its tokenizer has ids below {tokens:,}: "
+            f"the key `tokenizer` names another vocabulary than the model's{spare}"
         )
     if size > tokens:
         log.info("%s: %d embeddings more than tokens, kept as published", source, size - tokens)

@@ -25,6 +25,7 @@ _NORMALISER = {"clean_text": True, "handle_chinese_chars": True}
 _SETTINGS = {"tokenize_chinese_chars": True, "do_basic_tokenize": True, "never_split": None}
 _MODEL = {"unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100}
 
+AS_PUBLISHED = "`tokenizer: null` takes it as published"
 LARGEST_VOCABULARY = 2**26  # bytes
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ def published_facts(folder: Path, lower_case: bool) -> TokenizerFacts:
             raise UserError(
                 f"{path} says strip_accents: {str(values['strip_accents']).lower()} where texts are "
                 f"{'' if lower_case else 'not '}lower-cased: accents are stripped here exactly if they are, so its "
-                "model would see other tokens than it was made with"
+                f"model would see other tokens than it was made with; {AS_PUBLISHED}"
             )
     if stored is not None:
         return TokenizerFacts(stored_vocabulary(stored, tokenizer_file), lower_case, _added(stored))
@@ -128,12 +129,14 @@ def stored_vocabulary(stored: Any, path: Path) -> dict[str, int]:
     # Very old files leave the model's type out; continuing_subword_prefix tells WordPiece from BPE.
     kind = model.get("type") or ("WordPiece" if model.get("continuing_subword_prefix") == "##" else "unknown")
     if kind != "WordPiece":
-        raise UserError(f"{path} describes a {kind} tokenizer; BERT's WordPiece is the only kind supported")
+        raise UserError(f"{path} describes a {kind} tokenizer; `tokenizers` has BERT's WordPiece alone: {AS_PUBLISHED}")
     _refuse_others(model, _MODEL, path)
     _refuse_others(stored.get("normalizer") or {}, _NORMALISER, path)
     cutter = (stored.get("pre_tokenizer") or {}).get("type", "BertPreTokenizer")
     if cutter != "BertPreTokenizer":
-        raise UserError(f"{path} cuts texts into words by {cutter}; BertPreTokenizer is the only way supported")
+        raise UserError(
+            f"{path} cuts texts into words by {cutter}; `tokenizers` has BertPreTokenizer alone: {AS_PUBLISHED}"
+        )
     try:
         vocabulary = dict(model["vocab"])
         for token in stored.get("added_tokens", []):
@@ -157,7 +160,7 @@ def _refuse_others(values: dict[str, Any], supported: dict[str, Any], path: Path
     """Raise UserError where a file has another value than the only one that is supported."""
     for key, wanted in supported.items():
         if values.get(key, wanted) not in (wanted, None):
-            raise UserError(f"{path} says {key}: {values[key]!r}; only {wanted!r} is supported")
+            raise UserError(f"{path} says {key}: {values[key]!r}; of `tokenizers` it is {wanted!r}: {AS_PUBLISHED}")
 
 
 def _require_special_tokens(vocabulary: dict[str, int], path: Path) -> None:
