@@ -85,6 +85,7 @@ def test_groups_are_means_of_datasets_and_the_score_of_groups() -> None:
         ["B", "40.00", "–", "–", "80.00", "75.00"],
     ]
     assert "Bench, as a paper defines it" in text and "F1 of N one" in text and "Pearson's r of S" in text
+    assert "- – = NER lacks M: B." in text.splitlines()
     assert text.splitlines()[-2:] == ["- N one: another cut.", "- – = not run: B on M."]
     by_place = {(row["kind"], row.get("group"), row.get("column"), row["model"]): row for row in rows}
     assert len(by_place) == len(rows) == 2 * (4 + 3 + 1)

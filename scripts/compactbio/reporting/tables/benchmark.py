@@ -65,7 +65,7 @@ def benchmark_document(benchmark: Benchmark, scored: ScoreCells) -> Document:
     groups = {group: group_means(columns, scored) for group, columns in benchmark.groups.items()}
     scores = score_means(groups)
     columns = [column for of_group in benchmark.groups.values() for column in of_group]
-    metrics = grouped((METRIC_TITLES[_plain(column.metric)], column.title) for column in columns)
+    metrics = grouped((_title(column.metric), column.title) for column in columns)
     text = [
         f"{benchmark.name}, as {benchmark.source} defines it. Percent, means over the runs by the standard protocol: "
         f"{'; '.join(f'{title} of {_listed(titles)}' for title, titles in metrics.items())}.",
@@ -81,16 +81,19 @@ def benchmark_document(benchmark: Benchmark, scored: ScoreCells) -> Document:
     for group, of_group in benchmark.groups.items():
         every += [_dataset_column(column, scored) for column in of_group]
         every += [_means_column(f"{group} mean", groups[group])] if len(of_group) > 1 else []
+    lacking = grouped((mean.reason, model) for model, mean in zip(scored.models, scores, strict=True) if mean.reason)
+    gaps = [note for reason, models in lacking.items() for note in gap_note(reason, models)]
     blocks = [
-        _block(f"{benchmark.name} score and groups", "benchmark-score", whole, scored, []),
+        _block(f"{benchmark.name} score and groups", "benchmark-score", whole, scored, gaps),
         _block("Every dataset", "benchmark-datasets", every, scored, _notes(columns, scored)),
     ]
     return Document(benchmark.name, text, [Section("", [], blocks)])
 
 
-def _plain(metric: str) -> str:
-    """Return the metric that a variant repeats, which has a title."""
-    return metric if metric in METRIC_TITLES else metric.partition("_")[2]
+def _title(metric: str) -> str:
+    """Return a metric's title, that of a variant with its prefix."""
+    prefix, _, repeated = metric.partition("_")
+    return METRIC_TITLES.get(metric) or f"{prefix} {METRIC_TITLES[repeated]}"
 
 
 def _listed(titles: Sequence[str]) -> str:
