@@ -14,7 +14,7 @@ from compactbio.files import MANIFEST, read_json, replacing_file
 from compactbio.kinds.tag_schemes import BIO, OUTSIDE, Entity, entities_of, lost_borders, parse_tag, tags_of
 from compactbio.scoring.finetuned import NOT_THESE_DATA, Finetuned
 from compactbio.scoring.predictions import in_order
-from compactbio.tasks.documents import length_in
+from compactbio.tasks.documents import place_of
 from compactbio.tasks.places import PLACES, read_places
 
 log = logging.getLogger(__name__)
@@ -58,11 +58,9 @@ def document_spans(finetuned: Finetuned, run: str) -> Iterator[str]:
     for row, entities in zip(rows, found, strict=True):
         for first, last, kind in entities:
             start, end = row["starts"][first], row["ends"][last - 1]
-            text = row["text"][start:end]
-            offset = row["offset"] + length_in(row["text"][:start], unit)
-            documents[row["document"]].append(
-                {"start": offset, "end": offset + length_in(text, unit), "label": kind, "text": text}
-            )
+            places = [row["offset"] + place_of(row["text"], character, unit) for character in (start, end)]
+            span = {"start": places[0], "end": places[1], "label": kind, "text": row["text"][start:end]}
+            documents[row["document"]].append(span)
     for name, spans in documents.items():
         yield json.dumps({"id": name, "entities": spans}, ensure_ascii=False)
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import accumulate
 
 CHARACTERS = "characters"  # Unicode code points
-_CODES = {"utf8_bytes": ("utf-8", 1), "utf16_units": ("utf-16-le", 2)}  # encoding, bytes of a unit
-UNITS = (CHARACTERS, *_CODES)
+# Of the other units, from which code point on a character has one more of them: RFC 3629, RFC 2781.
+_SIZES = {"utf8_bytes": (0x80, 0x800, 0x10000), "utf16_units": (0x10000,)}
+UNITS = (CHARACTERS, *_SIZES)
 
 
 @dataclass(frozen=True)
@@ -62,22 +66,22 @@ class Document:
     annotations: list[Annotation] = field(default_factory=list)
 
 
-def length_in(text: str, unit: str) -> int:
-    """Return how long a text is in a unit of `UNITS`."""
-    if unit == CHARACTERS or text.isascii():
-        return len(text)
-    encoding, size = _CODES[unit]
-    return len(text.encode(encoding)) // size
+def place_of(text: str, character: int, unit: str) -> int:
+    """Return where a character of a text begins, its end for the number behind the last one, counted in a unit."""
+    return character if unit == CHARACTERS or text.isascii() else _places(text, unit)[character]
 
 
 def character_at(text: str, place: int, unit: str) -> int | None:
     """Return which character begins at a place counted in a unit; None inside of one, and outside of the text."""
-    if not 0 <= place <= length_in(text, unit):
-        return None
     if unit == CHARACTERS or text.isascii():
-        return place
-    encoding, size = _CODES[unit]
-    try:
-        return len(text.encode(encoding)[: size * place].decode(encoding))
-    except UnicodeDecodeError:
-        return None
+        return place if 0 <= place <= len(text) else None
+    places = _places(text, unit)
+    found = bisect_left(places, place)
+    return found if found < len(places) and places[found] == place else None
+
+
+@lru_cache(maxsize=2)  # the passage, or the sentence, that is being read
+def _places(text: str, unit: str) -> list[int]:
+    """Return where each character of a text begins, and where it ends."""
+    sizes = _SIZES[unit]
+    return [0, *accumulate(1 + sum(code >= larger for larger in sizes) for code in map(ord, text))]

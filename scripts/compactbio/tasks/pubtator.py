@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from compactbio.errors import UserError
-from compactbio.tasks.documents import CHARACTERS, Annotation, Document, Passage, length_in
+from compactbio.tasks.documents import CHARACTERS, Annotation, Document, Passage, place_of
 from compactbio.tasks.prepared import Definition, Prepared
 from compactbio.tasks.spans import read_documents
 from compactbio.tasks.texts import read_lines
@@ -38,7 +38,8 @@ def _read(path: Path, definition: Definition) -> Iterator[Document]:
             if document is None and part == "t":
                 document = Document(name, where, [Passage(0, text)])
             elif document is not None and part == "a" and name == document.name and len(document.passages) == 1:
-                offset = length_in(document.passages[0].text, unit) + 1
+                title = document.passages[0].text
+                offset = place_of(title, len(title), unit) + 1
                 document.passages.append(Passage(offset, text))
             else:
                 raise UserError(

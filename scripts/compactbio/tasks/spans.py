@@ -20,7 +20,7 @@ from typing import Any
 from compactbio.errors import UserError
 from compactbio.files import sha256_of_value
 from compactbio.kinds.tag_schemes import BIO, tags_of
-from compactbio.tasks.documents import CHARACTERS, Document, Passage, length_in
+from compactbio.tasks.documents import CHARACTERS, Document, Passage, place_of
 from compactbio.tasks.entity_types import EntityTypes
 from compactbio.tasks.located import ACROSS_SENTENCES, Located, locate
 from compactbio.tasks.misfits import Misfits
@@ -183,7 +183,7 @@ class _Split:
         self.columns["words"].append(words)
         self.columns["labels"].append([known[tag] for tag in tags_of(entities, len(words), BIO)])
         self.counts["entities"] += len(entities)
-        offset = passage.offset + length_in(passage.text[:start], self.unit)
+        offset = passage.offset + place_of(passage.text, start, self.unit)
         self.places.add(self.split, document.name, offset, text, borders)
 
     def _entities(
