@@ -125,3 +125,26 @@ def encoder_parameters(model: Any, with_pooler: bool) -> int:
     weights = {name: weight.numel() for name, weight in model.base_model.named_parameters()}
     total = sum(size for name, size in weights.items() if architecture.part_of(name) != POOLER)
     return total + (architecture.pooler(model.config.to_dict()) if with_pooler else 0)
+
+
+def run_of(
+    student: dict[str, Any], architecture: str = "bert", head: str = "reference", seed: int = 42
+) -> dict[str, Any]:
+    """Return what of a run file starting its student reads."""
+    return {
+        "model": "Mine",
+        "architecture": architecture,
+        "teacher": "big",
+        "student": student,
+        "seed": seed,
+        "quirks": {"mlm_head_init": head},
+    }
+
+
+def folder_of(tmp_path: Path, architecture: str, class_name: str = "AutoModelForMaskedLM") -> Path:
+    """Return the checkpoint folder that a tiny model is fetched to."""
+    from compactbio.students.checkpoints import import_checkpoint
+
+    source = write_published(tmp_path / "published", random_model(architecture, class_name))
+    import_checkpoint(source, definition(architecture), DEFINITION, {}, tmp_path / class_name)
+    return tmp_path / class_name

@@ -1,33 +1,13 @@
 """The student before its first step: what is copied, what is random, and by which seed."""
 
-from pathlib import Path
-
 import pytest
 import torch
-from helpers.students import DEFINITION, SHAPES, definition, random_model, write_published, write_vocabulary
+from helpers.students import DEFINITION, SHAPES, folder_of, random_model, run_of, write_vocabulary
 
 from compactbio.architectures import ARCHITECTURES
 from compactbio.errors import UserError
-from compactbio.students.checkpoints import import_checkpoint
 from compactbio.students.initialisation import initialise_student, student_of_layers
 from compactbio.students.tokenizers import build_tokenizer, save_tokenizer
-
-
-def run_of(student, architecture="bert", head="reference", seed=42):
-    return {
-        "model": "Mine",
-        "architecture": architecture,
-        "teacher": "big",
-        "student": student,
-        "seed": seed,
-        "quirks": {"mlm_head_init": head},
-    }
-
-
-def folder_of(tmp_path: Path, architecture: str, class_name: str = "AutoModelForMaskedLM") -> Path:
-    source = write_published(tmp_path / "published", random_model(architecture, class_name))
-    import_checkpoint(source, definition(architecture), DEFINITION, {}, tmp_path / class_name)
-    return tmp_path / class_name
 
 
 def is_copied(student, teacher, name):
@@ -147,6 +127,19 @@ def test_a_shape_may_be_of_another_architecture_than_the_teacher_and_pads_with_i
     initialise_student(run_of({"shape": shape}, architecture), tokenizer=teacher, teacher=teacher)
     with pytest.raises(UserError, match=r"token by token, also one that reads no logits; models\.Mine\.tokenizer"):
         initialise_student(run_of({"shape": shape}, architecture), tokenizer=other, teacher=teacher)
+
+
+def test_special_tokens_of_a_shape_are_the_tokenizer_s(tmp_path):
+    folders = {"tokenizer": folder_of(tmp_path, "bert")}
+    shape = {key: value for key, value in SHAPES["modernbert"].items() if not key.endswith("_token_id")}
+    configuration = initialise_student(run_of({"shape": shape}, "modernbert"), **folders).model.config
+    assert configuration.layer_types == ["full_attention", "sliding_attention", "sliding_attention", "full_attention"]
+    ids = {name: getattr(configuration, f"{name}_token_id") for name in ("pad", "cls", "bos", "sep", "eos")}
+    assert ids == {"pad": 0, "cls": 2, "bos": 2, "sep": 3, "eos": 3}
+    bert = initialise_student(run_of({"shape": SHAPES["bert"]}), **folders).model.config
+    assert (bert.pad_token_id, bert.bos_token_id, bert.eos_token_id) == (0, None, None)
+    with pytest.raises(UserError, match=r"shape: modernbert refuses .* must be equal to the number of `layer_types`"):
+        initialise_student(run_of({"shape": shape | {"layer_types": ["full_attention"]}}, "modernbert"), **folders)
 
 
 def test_what_does_not_go_together_is_refused(tmp_path):

@@ -52,6 +52,16 @@ def test_published_models_need_no_corpus(tmp_path: Path) -> None:
     assert jobs["fetch_checkpoint"] == 12
 
 
+def test_the_student_of_a_modern_encoder_is_distilled_and_the_published_ones_need_no_corpus(tmp_path: Path) -> None:
+    modern = str(CONFIG / "modern.yaml")
+    jobs = dry_run(tmp_path, "--configfile", modern)
+    assert jobs["pretrain_model"] == jobs["initialise_student"] == jobs["export_model"] == 1
+    assert (jobs["tokenize_shard"], jobs["fetch_checkpoint"]) == (67, 14)  # 13 models as published, and the teacher
+    published = dry_run(tmp_path, "BioClinical-ModernBERT-base", "SciBERT", "--configfile", modern)
+    assert not {"download_baseline", "parse_baseline", "tokenize_shard", "pretrain_model"} & set(published)
+    assert published["score_model"] == 2
+
+
 def test_a_dataset_beside_the_papers_is_chosen_by_name(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text(
         "results_dir: results/own\nrun: {models: [BioBERT-v1.1], datasets: [ChemProt-13]}\n"

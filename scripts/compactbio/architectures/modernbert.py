@@ -61,12 +61,13 @@ def _refused_layers(layers: Sequence[int]) -> str | None:
 
 def _keep_layers(configuration: PretrainedConfig, layers: Sequence[int]) -> None:
     """Make a configuration that of a model of these layers, each of which sees what it saw in the teacher."""
-    every: Any = configuration
-    types = [every.layer_types[layer] for layer in layers]
-    every.layer_types, every.num_hidden_layers = types, len(layers)
+    found: Any = configuration
+    types = [found.layer_types[layer] for layer in layers]
+    found.layer_types, found.num_hidden_layers = types, len(layers)
+    found.__dict__.pop(EVERY, None)
     for number in range(1, len(layers) + 1):
         if types == [ALL if place % number == 0 else WINDOW for place in range(len(layers))]:
-            setattr(every, EVERY, number)  # then older versions of transformers compute the same
+            setattr(found, EVERY, number)  # then older versions of transformers compute the same
             break
 
 

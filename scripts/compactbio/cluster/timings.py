@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from compactbio.architectures import architecture_named
-from compactbio.benchmarks.random_tokens import SEED, TOKENIZER_DIGEST, draw_lengths, write_store
+from compactbio.benchmarks.random_tokens import SEED, SPECIAL_IDS, TOKENIZER_DIGEST, draw_lengths, write_store
 from compactbio.errors import UserError
 from compactbio.files import read_json, write_manifest, write_yaml
 from compactbio.pretraining.inputs import AUTO
@@ -130,6 +130,8 @@ def _transformers_configuration(config: dict[str, Any], name: str) -> Pretrained
     """Return a model's configuration: as its checkpoint has it where that is fetched, else as ours has it."""
     from transformers import AutoConfig
 
+    from compactbio.students.models import special_token_ids
+
     fetched = Results(Path(config["results_dir"])).students.fetched(name).folder
     if (fetched / "config.json").is_file():
         return AutoConfig.from_pretrained(str(fetched), local_files_only=True)
@@ -142,7 +144,7 @@ def _transformers_configuration(config: dict[str, Any], name: str) -> Pretrained
             found = _transformers_configuration(config, definition["teacher"])
             architecture_named(definition["architecture"]).keep_layers(found, value)
             return found
-    shape = shape_of(config, name)
+    shape = shape_of(config, name) | special_token_ids(definition["architecture"], SPECIAL_IDS)
     return AutoConfig.for_model(definition["architecture"], **shape, vocab_size=_vocabulary(config, name))
 
 

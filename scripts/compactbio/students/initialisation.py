@@ -53,8 +53,9 @@ def initialise_student(run: PretrainingRun, **folders: Path | None) -> Student:
     tokenizer, seed = load_tokenizer(folder), int(run["seed"])
     origin: dict[str, Any] = {"source": kind, "model": run["model"], "seed": seed}
     if kind == "shape":
-        size, padding = vocabulary_size(folder, len(tokenizer)), tokenizer.pad_token_id
-        model = random_masked_lm(run["architecture"], value, size, seed, f"{key}.shape", padding)
+        size = vocabulary_size(folder, len(tokenizer))
+        special = {name: getattr(tokenizer, f"{name}_token_id") for name in ("pad", "cls", "sep")}
+        model = random_masked_lm(run["architecture"], value, size, seed, f"{key}.shape", special)
         return Student(model, tokenizer, {**origin, "shape": value, "mlm_head": "random"})
     manifest = read_checkpoint(folder)
     name = run["teacher"] if kind == "teacher_layers" else value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,27 +23,39 @@ def random_masked_lm(
     vocabulary_size: int,
     seed: int = 0,
     key: str = "student.shape",
-    padding: int | None = None,
+    special: Mapping[str, int] | None = None,
 ) -> PreTrainedModel:
     """Return a masked language model of a shape with random weights, a function of the seed alone.
 
     Args:
         shape: transformers configuration keys, as {"hidden_size": 312}; those left out keep the architecture's values.
         key: where the shape stands in the configuration, for messages.
-        padding: the token id of padding; None: the architecture's own.
+        special: ids of the tokens `pad`, `cls` and `sep`; None: the architecture's own.
 
     Raises:
         UserError: transformers refuses a value; what settings/shapes.py checks is not checked again.
     """
     from transformers import AutoConfig
 
-    ids = {} if padding is None else {"pad_token_id": padding}
+    ids = {} if special is None else special_token_ids(architecture, special)
     try:
-        configuration = AutoConfig.for_model(architecture, **shape, **ids, vocab_size=vocabulary_size)
+        configuration = AutoConfig.for_model(architecture, **(shape | ids), vocab_size=vocabulary_size)
         return masked_lm_of_configuration(configuration, seed)
     # transformers checks values in several ways, by exceptions without a common base of their own
     except Exception as error:
         raise UserError(f"{key}: {architecture} refuses these values: {_last_line(error)}") from error
+
+
+def special_token_ids(architecture: str, special: Mapping[str, int]) -> dict[str, int]:
+    """Return the ids of `pad`, `cls` and `sep` under those keys that an architecture's configuration has an id for.
+
+    Its own are those of its first vocabulary, and may be none of another one's.
+    """
+    from transformers import AutoConfig
+
+    usual, meanings = AutoConfig.for_model(architecture), {"bos": "cls", "eos": "sep"}
+    keys = {f"{name}_token_id": special[meanings.get(name, name)] for name in ("pad", "cls", "sep", "bos", "eos")}
+    return {key: number for key, number in keys.items() if getattr(usual, key, None) is not None}
 
 
 def masked_lm_of_configuration(configuration: PretrainedConfig, seed: int) -> PreTrainedModel:

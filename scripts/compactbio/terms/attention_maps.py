@@ -40,7 +40,8 @@ def attention_kl(student: Tensor, teacher: Tensor, real_tokens: Tensor | None, *
 def attention_mse(student: Tensor, teacher: Tensor, real_tokens: Tensor | None, *, over_padding: bool) -> Tensor:
     """Return the squared differences of maps (b, a, l, l), averaged over heads and summed over the rest.
 
-    Padding keys add nothing (probabilities are zero there; TinyBERT's recipe sets scores to zero there).
+    Padding keys add nothing (probabilities are zero there; TinyBERT's recipe sets scores to zero there), nor do keys
+    outside of a layer's window, whose scores are zero for the same reason.
 
     Args:
         real_tokens: (b, l) bool, None where nothing is padding.

@@ -5,6 +5,10 @@ softmax(V V^T / sqrt(d_k)), by KL(teacher || student), averaged over heads and t
 2021 (MiniLMv2, arXiv 2012.15828): the vectors of all heads are joined and split anew into relation heads, so that
 teacher and student may differ in heads as well as in width; their objective is the query, key and value relations.
 
+Queries and keys are those that attention multiplies, since MiniLM's "scaled dot-product of queries and keys" is the
+attention distribution: where positions are rotations of them (ModernBERT), after it. Relations run over all tokens of a
+sequence, as in the papers, also in a layer that sees a window only.
+
 Shapes: b sequences, a heads, r relation heads, l padded length, d size of a head.
 """
 
