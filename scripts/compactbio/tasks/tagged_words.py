@@ -163,12 +163,31 @@ class _Reading:
         names = ["sentences", "words", "entities", illegal, "blank_lines_extra"]
         self.counts.update(dict.fromkeys([*names, *["tags_changed"] * (self.scheme != BIO)], 0))
         columns: Columns = {"id": [], "words": [], "labels": []}
+        known, key = self.definition.label_ids, f"{self.definition.key}.labels"
+        for words, tags, lines in self._sentences():
+            entities = self._entities(tags, lines, illegal)
+            stored = tags_of(entities, len(tags), BIO)
+            if self.scheme != BIO:
+                self.counts["tags_changed"] += sum(a != b for a, b in zip(stored, tags, strict=True))
+            self.counts["entities"] += len(entities)
+            columns["words"].append(words)
+            columns["labels"].append(
+                [
+                    known[tag] if tag in known else check_label(tag, known, self.at(line), key)
+                    for tag, line in zip(stored, lines, strict=True)
+                ]
+            )
+        if not columns["words"]:
+            raise UserError(f"{self.path} holds no sentence")
+        return columns, self._counted(columns, illegal)
+
+    def _sentences(self) -> Iterator[tuple[list[str], list[str], list[int]]]:
+        """Yield the words, tags and lines of each sentence, which a blank line ends, or the mark before a document."""
         words: list[str] = []
         tags: list[str] = []
         lines: list[int] = []
-        form, key = line_form(self.definition), f"{self.definition.key}.labels"
-        label_ids = self.definition.label_ids
-        for number, word, tag in chain(read_tagged_words(self.path, form), [(0, "", "")]):  # the last sentence ends too
+        read = read_tagged_words(self.path, line_form(self.definition))
+        for number, word, tag in chain(read, [(0, "", "")]):  # the last sentence ends as the others
             if word and word != _DOCUMENT_START:
                 if tag not in self.known:
                     self.known[tag] = self._meaning(tag, number)
@@ -181,22 +200,8 @@ class _Reading:
             else:
                 self.counts["blank_lines_extra"] += number > 0 and not words
             if words:
-                entities = self._entities(tags, lines, illegal)
-                stored = tags_of(entities, len(tags), BIO)
-                if self.scheme != BIO:
-                    self.counts["tags_changed"] += sum(a != b for a, b in zip(stored, tags, strict=True))
-                columns["words"].append(words)
-                columns["labels"].append(
-                    [
-                        label_ids[tag] if tag in label_ids else check_label(tag, label_ids, self.at(line), key)
-                        for tag, line in zip(stored, lines, strict=True)
-                    ]
-                )
-                self.counts["entities"] += len(entities)
+                yield words, tags, lines
                 words, tags, lines = [], [], []
-        if not columns["words"]:
-            raise UserError(f"{self.path} holds no sentence")
-        return columns, self._counted(columns, illegal)
 
     def _meaning(self, tag: str, line: int) -> tuple[str, str] | None:
         """Return what a tag means, after refusing one of another scheme or without a label."""
