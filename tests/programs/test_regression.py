@@ -32,6 +32,7 @@ from compactbio.kinds import kind_of
 from compactbio.reporting.statistics.differences import compare
 from compactbio.scoring.units import RunUnits, write_units
 from compactbio.tasks.prepared import parse_definition
+from compactbio.tasks.record_folds import read_dataset as read_folds
 from compactbio.tasks.records import read_dataset
 from compactbio.tasks.rows import Rows
 
@@ -168,6 +169,42 @@ def test_comparisons_draw_pairs_and_correlate_them_anew(trained, tmp_path):
     assert len(units.examples) == len(test) == mean.examples
     assert by_pair["baseline", "b", "a"].value == 0 and by_pair["baseline", "b", "a"].p == 1.0
     assert by_pair["baseline", "noise", "a"].verdict == "lower in these runs"
+
+
+def test_folds_are_test_data_in_turn_and_pooled(model, tmp_path):
+    pairs = write_pairs(tmp_path, seed=4)
+    lines = [
+        "index\tsentence1\tsentence2\tscore\tpart",
+        *(f"{n}\t{a}\t{b}\t{c}\t{n % 4 + 1}" for n, (a, b, c) in enumerate(pairs)),
+    ]
+    write(tmp_path / "pairs" / "all.tsv", "\n".join(lines) + "\n")
+    columns = {**SIMILAR["columns"], "fold": "part"}
+    definition = {
+        **SIMILAR,
+        "layout": "table_of_folds",
+        "files": {"train": "all.tsv"},
+        "folds": [1, 2, 4],
+        "columns": columns,
+    }
+    runs = [{"run": f"seed1-fold{fold}", "seed": 1, "fold": fold} for fold in (1, 2, 4)]
+    folder, scored = finetuned(definition, tmp_path, model, epochs=2, runs=runs)
+    counts = read_json(tmp_path / "task" / "manifest.json", dict[str, Any])["counts"]
+    assert counts["test"]["rows"] == 30 and counts["train"]["rows"] == 90 and counts["test"]["largest_fold"] == 10
+    rows = pq.read_table(folder / "predictions.parquet").to_pylist()
+    found = {(score.run, score.metric): score.value for score in scored.scores}
+    for fold in (1, 2, 4):
+        here = [row for row in rows if row["fold"] == fold]
+        assert [row["id"] for row in here] == [n for n in range(40) if n % 4 + 1 == fold]
+        expected = pearsonr([row["gold"] for row in here], [row["predicted"] for row in here]).statistic
+        assert found[f"seed1-fold{fold}", "pearson"] == pytest.approx(expected, abs=1e-7)
+    expected = spearmanr([row["gold"] for row in rows], [row["predicted"] for row in rows]).statistic
+    assert found["pooled", "pooled_spearman"] == pytest.approx(expected, abs=1e-9)
+    for change, message in (
+        ({"folds": [1, 5]}, r"all\.tsv: fold 5 of datasets\.x\.folds has 0 of 40 rows: it has 1, 2, 3, 4"),
+        ({"columns": {**columns, "fold": "sentence1"}}, r"line 2: sentence1 is '\w+', the number of a fold"),
+    ):
+        with pytest.raises(UserError, match=message):
+            read_folds(parse_definition("x", definition | change, tmp_path))
 
 
 @pytest.mark.parametrize("value", ["", "four", "nan", "inf", "1e9"])

@@ -29,10 +29,10 @@ def read_dataset(definition: Definition) -> Prepared:
     splits, files = {}, definition.split_files()
     names = named_columns(definition)
     for split, path in files.items():
-        rows = _table_rows(path, names) if definition.layout.name == "table" else read_json_objects(path)
+        rows = table_rows(path, names) if definition.layout.name == "table" else read_json_objects(path)
         splits[split] = Rows(definition)
         for number, row in rows:
-            _append(splits[split], row, names, f"{path}, line {number}")
+            append_row(splits[split], row, names, f"{path}, line {number}")
         if not splits[split].columns["id"]:
             raise UserError(f"{path} holds no row")
     return prepared(definition, splits, list(files.values()))
@@ -61,7 +61,7 @@ class Rows:
             UserError: a label is unknown; `where` is its place.
         """
         labels = self.definition.kind.labels
-        row: dict[str, Any] = {TEXT: text, PAIR: pair, "id": len(self.columns["id"])}
+        row: dict[str, Any] = {TEXT: text, PAIR: pair, "id": len(self.columns["id"]), "fold": 0}
         row[DOCUMENT] = document or hashlib.sha256("\0".join([text, pair]).encode()).hexdigest()[:16]
         if labels is None:
             row[SCORE] = target
@@ -85,7 +85,7 @@ def prepared(definition: Definition, splits: Mapping[str, Rows], inputs: list[Pa
     return Prepared({split: rows.columns for split, rows in splits.items()}, counts, inputs)
 
 
-def _table_rows(path: Path, names: Mapping[str, str]) -> Iterator[tuple[int, dict[str, Any]]]:
+def table_rows(path: Path, names: Mapping[str, str]) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (line number from 1, cell by name of its column) of a tab-separated file.
 
     It begins with a header, unless all of the `names` are numbers: columns are counted from 1 then.
@@ -98,7 +98,7 @@ def _table_rows(path: Path, names: Mapping[str, str]) -> Iterator[tuple[int, dic
         yield number, dict(zip(header, cells, strict=True))
 
 
-def _append(rows: Rows, row: Mapping[str, Any], names: Mapping[str, str], where: str) -> None:
+def append_row(rows: Rows, row: Mapping[str, Any], names: Mapping[str, str], where: str) -> None:
     """Append a row as its file has it."""
     key = f"{rows.definition.key}.columns"
     missing = [name for name in names.values() if name not in row]

@@ -49,6 +49,7 @@ class Regression(SequenceKind):
     def prediction_table(self, part: Examples, logits: Sequence[np.ndarray], labels: list[str]) -> pa.Table:
         """Return a row a text."""
         columns = {
+            "fold": pa.array(part.rows["fold"], pa.int32()),
             "id": pa.array(part.rows["id"], pa.int32()),
             "gold": pa.array(part.rows["score"], pa.float64()),
             "predicted": pa.array(np.concatenate(logits), pa.float32()),
