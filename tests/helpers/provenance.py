@@ -15,7 +15,6 @@ from compactbio.digests import sha256_of_file
 from compactbio.files import write_manifest
 from compactbio.finetuning.runs.digests import dataset_digest, model_digest
 from compactbio.finetuning.runs.planning import plan_runs
-from compactbio.kinds import KINDS
 from compactbio.pretraining.inputs import RECIPE
 from compactbio.provenance import gather_provenance, write_provenance
 from compactbio.training.checkpoints import fingerprint
@@ -241,7 +240,7 @@ def _write_runs(
 
 def _write_tables(results: Path) -> None:
     columns = ["table", "dataset", "model", "protocol", "metric", "unit", "mean", "std", "runs", "reason"]
-    cells = {task: [columns] for task in KINDS} | {
+    cells = {
         "ner": [columns, ["ner", DATASET, MODEL, "reference", "f1", "percent", "62.5", "17.67766952966369", "2", ""]],
         "sizes": [["model", "encoder", "embeddings", "weights_bytes"], [MODEL, "1000", "300", "4000"]],
         "efficiency": [

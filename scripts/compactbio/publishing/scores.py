@@ -28,11 +28,15 @@ def read_model_scores(tables: Tables[Path], model: str) -> ModelScores:
     """Return what the tables say of a model.
 
     Raises:
-        UserError: a table is missing.
+        UserError: a table that every run has is missing.
     """
     cells = {}
-    for task, kind in KINDS.items():
-        for line in read_rows(tables.table(task, "csv")):
+    written = {
+        task: path for task in KINDS if (path := tables.table(task, "csv")).is_file()
+    }  # those of the run's kinds
+    for task, path in written.items():
+        kind = KINDS[task]
+        for line in read_rows(path):
             if line["model"] == model and line["metric"] in kind.metric_names:
                 mean, std = (float(line[name]) if line[name] else None for name in ("mean", "std"))
                 dataset, protocol, metric = (line[name] for name in ("dataset", "protocol", "metric"))
