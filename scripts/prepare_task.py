@@ -17,7 +17,8 @@ from compactbio.logs import run_program
 DESCRIPTION = """\
 Read one data set in its official layout and write it in the form that fine-tuning reads:
 data/ (a datasets.DatasetDict with the splits train, validation if there is one, test), counts.json,
-manifest.json, and for question answering golden.json. Counts are compared with the definition's.
+manifest.json, for question answering golden.json, and for annotated documents places.parquet.
+Counts are compared with the definition's.
 """
 
 EXAMPLE = """\
