@@ -38,7 +38,7 @@ demo: $(INSTALLED)  ## the whole workflow in miniature; ends with what came out 
 
 test: $(INSTALLED) lint  ## lint and every test: side by side those of functions, then those of programs; those on a SLURM
 	pytest -n auto $(FUNCTIONS)
-	pytest -n auto --dist loadgroup --no-loadscope-reorder $(PROGRAMS)
+	pytest -n auto --dist loadfile --no-loadscope-reorder $(PROGRAMS)
 	pytest tests/cluster
 
 FUNCTIONS := tests/unit tests/properties tests/reference

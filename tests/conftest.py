@@ -5,10 +5,13 @@ thread each.
 """
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 if not Path("/dev/nvidiactl").exists():
     os.environ.setdefault("TRITON_INTERPRET", "1")
@@ -31,11 +34,26 @@ def no_precision_of_an_earlier_test() -> Iterator[None]:
         state.AcceleratorState._reset_state(reset_partial_state=True)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have `--dist loadgroup` give a file's tests, which share what they make, to one process, unless they say else."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Have `--dist loadfile` give files that name one group to one process, which makes once what they share.
+
+    What `--dist loadgroup` is for, but with pytest 9.2 pytest-xdist 3.8 shares tests out one by one there.
+    """
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    @cache
+    def group_of(file: str) -> str:
+        named = re.search(r"""xdist_group\("([\w ]+)"\)""", (config.rootpath / file).read_text(encoding="utf-8"))
+        return named[1] if named else file
+
+    class Groups(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(super()._split_scope(nodeid))
+
+    return Groups(config, log)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

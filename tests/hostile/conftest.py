@@ -21,8 +21,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.hostile)
-            if "forkers" in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.xdist_group("forkers"))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -57,13 +57,6 @@ def touch_mirror(folder: Path) -> None:
         (folder / name).touch()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give tests in the miniature's folder to one process: it is made once, and two workflows there would collide."""
-    for item in items:
-        if "miniature_folder" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("miniature"))
-
-
 @pytest.fixture(scope="session")
 def miniature_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working directory that holds the generated data where config/demo.yaml expects them."""

@@ -15,7 +15,7 @@ from helpers.configurations import ROOT, read
 from compactbio.scoring.score_rows import POOLED
 from workflow.conftest import demo_configuration, jobs_of, run_snakemake
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("miniature")]
 
 MODELS = read("demo.yaml")["run"]["models"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from helpers.configurations import CONFIG, ROOT, read
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("miniature")]
 
 RESULTS = Path("results/demo")
 MODELS = read("demo.yaml")["run"]["models"]

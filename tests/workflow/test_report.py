@@ -14,6 +14,7 @@ DRIVER, CHROMIUM = shutil.which("chromedriver"), shutil.which("chromium")
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.xdist_group("miniature"),
     pytest.mark.skipif(
         DRIVER is None or CHROMIUM is None, reason="needs a browser: Debian's chromium and chromium-driver"
     ),
