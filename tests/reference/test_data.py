@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -14,7 +15,6 @@ from helpers.finetuning import write_tokenizer
 from helpers.tasks import NER, write
 from seqeval.metrics.sequence_labeling import get_entities
 from tokenizers import Tokenizer
-from tokenizers.processors import TemplateProcessing
 from transformers import MobileBertConfig
 
 from compactbio.corpus.parsing import parse_baseline
@@ -93,15 +93,14 @@ def test_a_citation_without_text_is_an_empty_sequence_as_there(tmp_path: Path) -
     write_tokenizer(tmp_path)
     tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     ids = {name: tokenizer.token_to_id(f"[{name.upper()}]") for name in ("pad", "unk", "cls", "sep", "mask")}
-    frame = [("[CLS]", ids["cls"]), ("[SEP]", ids["sep"])]
-    tokenizer.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=frame)
+    facts: dict[str, Any] = {"special_ids": ids, "frame": ([ids["cls"]], [ids["sep"]]), "tokenizer_digest": "d"}
     sequences = {}
     for mode in ("reference", "full"):
         texts = tmp_path / f"{mode}.parquet"
         counts = parse_baseline([path], texts, mode=mode, as_of=None)
         assert counts["dropped"] == ({} if mode == "reference" else {"without_text": 1})
         assert pq.read_metadata(texts).num_rows == counts["kept"]
-        tokenize_shard(texts, tmp_path / mode, tokenizer, special_ids=ids, tokenizer_digest="d", max_length=24)
+        tokenize_shard(texts, tmp_path / mode, tokenizer, max_length=24, **facts)
         store = TokenStore([tmp_path / mode])
         sequences[mode] = [ids.tolist() for ids in store.gather(np.arange(len(store)))]
     gene = [ids["cls"], tokenizer.token_to_id("gene"), ids["sep"]]
