@@ -9,11 +9,18 @@ from helpers.gpu_steps import CASES, Step, distance
 
 EVERY_CASE = pytest.mark.parametrize("case", CASES)
 EXACT, HALF = 1e-5, 2e-2
+EXACT_ON_GPU = 1e-4  # of gradients: attention's kernels may form products of fp32 from TF32 ones (an estimate)
 
 
 def half_precisions(device):
     """On a GPU both; fp16 needs loss scaling, which a CPU does not have."""
     return ["bf16", "fp16"] if device.type == "cuda" else ["bf16"]
+
+
+def half_limit(step, precision, plain):
+    """What gradients in half precision may differ by: bf16 has 8 bits, which the plain formulation loses as well."""
+    rounded = distance(step.plain(torch.bfloat16)[1], plain) if precision == "bf16" else 0.0
+    return max(HALF, 1.5 * rounded)
 
 
 @EVERY_CASE
@@ -22,7 +29,7 @@ def test_fp32_is_the_plain_formulation(case, device, tmp_path):
     loss, gradients, steps = step.ours("fp32")
     expected, plain = step.plain()
     assert loss == pytest.approx(expected, rel=EXACT)
-    assert distance(gradients, plain) < EXACT
+    assert distance(gradients, plain) < (EXACT_ON_GPU if device.type == "cuda" else EXACT)
     assert steps.recorded and not steps.why_plain
 
 
@@ -33,10 +40,8 @@ def test_half_precision_is_near_the_plain_formulation(case, device, tmp_path):
     for precision in half_precisions(device):
         AcceleratorState._reset_state(reset_partial_state=True)
         loss, gradients, steps = step.ours(precision)
-        # bf16 has 8 bits: where gradients of the plain formulation lose more than the limit by it, so may ours
-        rounded = distance(step.plain(torch.bfloat16)[1], plain) if precision == "bf16" else 0.0
         assert loss == pytest.approx(expected, rel=HALF), precision
-        assert distance(gradients, plain) < max(HALF, 1.5 * rounded), precision
+        assert distance(gradients, plain) < half_limit(step, precision, plain), precision
         assert steps.recorded and not steps.why_plain
 
 
@@ -60,6 +65,9 @@ def test_the_devices_own_form_is_the_padded_one(case, device, tmp_path):
     step = Step(case, device, tmp_path / "tokens")
     loss, gradients, _ = step.ours(precision)
     padded, others, _ = step.ours(precision, padded=True)
-    tolerance = HALF if device.type == "cuda" else EXACT
-    assert loss == pytest.approx(padded, rel=tolerance / 2)
-    assert distance(gradients, others) < tolerance
+    if device.type == "cuda":
+        assert loss == pytest.approx(padded, rel=HALF / 2)
+        assert distance(gradients, others) < half_limit(step, precision, step.plain()[1])
+    else:
+        assert loss == pytest.approx(padded, rel=EXACT / 2)
+        assert distance(gradients, others) < EXACT

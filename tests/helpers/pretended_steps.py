@@ -1,0 +1,133 @@
+"""Takes a step of every case of the benchmark, and fine-tunes, on a pretended GPU; prints a line of JSON for each.
+
+For a program of its own, which has called `pretended_gpu.install` before this is imported; its argument is a folder.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from accelerate.state import AcceleratorState
+
+import compactbio.kernels
+from compactbio.benchmarks import cases, steps
+from compactbio.benchmarks.cases import CASES
+from compactbio.benchmarks.random_tokens import write_store
+from compactbio.finetuning import examples
+from compactbio.finetuning.features import PieceTokenizer
+from compactbio.finetuning.runs import one_run
+from compactbio.kernels import choice
+from compactbio.pretraining import packed_attention
+from compactbio.pretraining.distillation import Distillation
+from compactbio.tasks.rows import Rows
+from compactbio.training import capture
+from compactbio.training.processes import start_accelerator
+from compactbio.training.trainer import Trainer
+from helpers import finetuning
+from helpers.pretended_gpu import STATE, placed, pretended_gpu, programs
+
+FOLDER = Path(sys.argv[1])
+BATCH, VOCABULARY = 8, 300
+SMALL = {"hidden_size": 32, "num_hidden_layers": 6, "num_attention_heads": 4, "intermediate_size": 32}
+SHAPES = {
+    "mlm_6l_768": {"dim": 24, "n_layers": 2, "n_heads": 4, "hidden_dim": 32},
+    "mlm_mobilebert": {**SMALL, "num_hidden_layers": 2, "embedding_size": 16, "intra_bottleneck_size": 16},
+}
+SHAPES |= {name: {**SMALL, "num_hidden_layers": 4, "hidden_size": 24} for name in ("tiny", "tiny_sound", "mlm_4l_312")}
+TEACHER = {**SMALL, "num_hidden_layers": 12}
+
+
+def forget() -> None:
+    AcceleratorState._reset_state(reset_partial_state=True)
+    STATE.capturing, STATE.captures = False, 0
+    STATE.waits.clear()
+
+
+def take_step(case: str, precision: str, tokens: int | None) -> dict:
+    """What a step of a case waits for, and how many passes are captured."""
+    forget()
+    store = write_store(FOLDER / "tokens", np.full(8 * BATCH, 90), VOCABULARY)  # one shape is enough
+    small = replace(CASES[case], shape=SHAPES.get(case, SMALL), vocabulary=VOCABULARY)
+    with pretended_gpu() as captured:
+        one = steps.OurStep(small, store, BATCH, 0.1, precision, tokens)
+        made = one.batches(1)
+        STATE.waits.clear()
+        one.trainer.take_step(1, made, one.trainer.agree(made)[0], 1e-4)
+    return {"form": one.in_words(), "captures": STATE.captures, "waits": STATE.waits, "operations": len(captured)}
+
+
+def fine_tune(task: str, architecture: str, precision: str) -> dict:
+    """The same of a fine-tuning."""
+    forget()
+    rows, labels = {
+        "ner": (finetuning.ner_rows, finetuning.NER_LABELS),
+        "re": (finetuning.re_rows, ["no", "yes"]),
+        "qa": (finetuning.qa_rows, []),
+    }[task]
+    folder = finetuning.write_model(FOLDER / architecture, architecture=architecture)
+    settings = finetuning.run_settings(task, labels, epochs=1, precision=precision)
+    parts = {name: Rows(rows(48, seed), labels or None) for name, seed in (("train", 1), ("test", 2))}
+    examples.read_rows = lambda folder, split, kind: parts.get(split)
+    dataset = examples.Dataset(FOLDER, settings, PieceTokenizer(folder))
+    run = one_run.OneRun(settings, folder, dataset, 1, 0, start_accelerator(precision))
+    run.validation_part = None
+    with pretended_gpu() as captured:
+        run.train(FOLDER / f"{task}-{architecture}-{precision}", deadline=None, stop=None)
+    form = f"packed {run.kernel}" if run.kernel else "padded"
+    return {"form": form, "captures": STATE.captures, "waits": STATE.waits, "operations": len(captured)}
+
+
+def broken(forward):
+    """A forward pass that reads a value of the device."""
+
+    def read(self, tensors, denominators):
+        loss = forward(self, tensors, denominators)
+        return loss * float(loss.detach() > 0)
+
+    return read
+
+
+def main() -> None:
+    """Take all steps."""
+    compactbio.kernels.map_programs = sys.modules["compactbio.kernels.map_programs"] = programs()
+    choice.trial = lambda *_: None
+    packed_attention.first_usable = lambda names, *_: (names[0], {})
+    capture.WARM_UPS = 1
+    build, seen = cases.build_models, one_run.SeenEmbeddings
+
+    def build_placed(case, dropout, seed):
+        student, _ = build(replace(case, teacher=False), dropout, seed)
+        teacher, _ = build(replace(case, architecture="bert", shape=TEACHER, teacher=False), dropout, seed)
+        return placed(student), placed(teacher) if case.teacher else None
+
+    class Placed(Distillation):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            if self.projection is not None:
+                placed(self.projection)
+
+    class PlacedEmbeddings(seen):
+        def __init__(self, model, *arguments):
+            super().__init__(model, *arguments)
+            placed(model)
+
+        def restore(self, step):
+            """There are no values to go on with."""
+
+    steps.build_models, steps.Distillation, one_run.SeenEmbeddings = build_placed, Placed, PlacedEmbeddings
+    Trainer.save = lambda self, step: setattr(self, "saved_step", step)
+    Trainer.log = lambda self, *_: self.sums.clear()
+    lines = [(take_step, case, "bf16", None) for case in CASES]
+    lines += [(take_step, case, "fp32", 2048) for case in ("compact", "tiny")]
+    lines += [(take_step, "distil", "fp16", 2048)]
+    lines += [
+        (fine_tune, *one) for one in (("ner", "bert", "bf16"), ("re", "distilbert", "fp16"), ("qa", "bert", "fp32"))
+    ]
+    for function, *arguments in lines:
+        print(json.dumps({"arguments": arguments, **function(*arguments)}), flush=True)
+    Distillation.forward = broken(Distillation.forward)
+    print(json.dumps({"arguments": ["broken"], **take_step("distil", "bf16", 2048)}), flush=True)
