@@ -41,7 +41,8 @@ def test_own_data(miniature_folder: Path) -> None:
         (mirror / "ner" / f"{split}.tsv").write_text(words * 8)
         (mirror / "sentences" / f"{split}.tsv").write_text(sentences * 8)
         (mirror / "questions" / f"{split}.json").write_text(json.dumps(squad))
-    run(miniature_folder, "own_data.yaml", "results/own_data/finetuning/BioBERT-v1.1/scores.tsv")
+    small = {"run": {"seeds": [42]}, "models": {"BioBERT-v1.1": {"optimisation": {"steps": 4, "warmup_steps": 1}}}}
+    run(miniature_folder, "own_data.yaml", "results/own_data/finetuning/BioBERT-v1.1/scores.tsv", change=small)
     scores = pd.read_csv(miniature_folder / "results/own_data/finetuning/BioBERT-v1.1/scores.tsv", sep="\t")
     assert set(scores.dataset) == {"my-ner", "my-sentences", "my-questions"}
     assert set(scores[scores.task == "ner"].metric) >= {"precision", "recall", "f1", "entities"}
