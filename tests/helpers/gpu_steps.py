@@ -14,7 +14,7 @@ from torch import nn
 from compactbio.architectures import ARCHITECTURES
 from compactbio.benchmarks import reference
 from compactbio.benchmarks.cases import QUIRKS
-from compactbio.benchmarks.random_tokens import SEED, draw_lengths, write_store
+from compactbio.benchmarks.random_tokens import SEED, SPECIAL_IDS, draw_lengths, write_store
 from compactbio.benchmarks.steps import MASKED_FRACTION, masking_of, padded_step
 from compactbio.pretraining.distillation import Distillation
 from compactbio.pretraining.layout import batches_of, sampled_steps
@@ -22,7 +22,7 @@ from compactbio.pretraining.micro_batches import PretrainingBatches
 from compactbio.pretraining.padded_classes import plan_classes
 from compactbio.pretraining.sampling import GlobalOrder
 from compactbio.pretraining.shape_sizes import plan_shapes
-from compactbio.students.models import random_masked_lm
+from compactbio.students.models import random_masked_lm, special_token_ids
 from compactbio.terms.objective import read_objective
 from compactbio.training.capture import MicroSteps
 from compactbio.training.gradients import Gradients
@@ -69,6 +69,7 @@ CASES: dict[str, tuple[str, list[dict[str, Any]], str | None, tuple[str, ...]]] 
     "distilbert": ("distilbert", MLM, None, ()),
     "electra": ("electra", MLM, None, ()),
     "mobilebert": ("mobilebert", MLM, None, ()),
+    "modernbert": ("modernbert", MLM, None, ()),
     "roberta": ("roberta", MLM, None, ()),
     "distil": ("bert", DISTIL, "distil", ()),
     "compact": ("bert", COMPACT, "compact", ()),
@@ -89,6 +90,8 @@ def shape_of(architecture: str, size: Size, *, narrow: bool = False) -> dict[str
         shape |= {"embedding_size": 32, "intra_bottleneck_size": width // 2}
     if architecture == "electra":
         shape |= {"embedding_size": 32}
+    if architecture == "modernbert":  # its second layer sees an eighth of the longest sequence on each side
+        shape |= {"local_attention": size.max_length // 4, **special_token_ids(architecture, SPECIAL_IDS)}
     if architecture == "roberta":
         shape |= {"type_vocab_size": 1, "pad_token_id": 0}  # as the random tokens have it
     return shape | wide
@@ -167,7 +170,7 @@ class Step:
         # on a CPU, the shapes of a GPU with the kernel that is none
         steps = sampled_steps(self.store, self.masking, 1)
         sizes: dict[str, Any] = {"most_positions": tokens, "max_length": longest, "fraction": MASKED_FRACTION}
-        if module.reads_attention:
+        if module.reads_attention or module.windowed:
             border = int(module.sees_neighbours)
             fixed: Any = plan_classes(steps, to_max_length=over_padding, border=border, **sizes)
         else:

@@ -7,9 +7,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from helpers import pretraining as tiny
+from helpers.objectives import distillation
 
 from compactbio.pretraining import packed_attention
 from compactbio.pretraining.attention import attention_dropout, install_attention, set_attention_dropout
+from compactbio.pretraining.layout import takes_map_kernels
 from compactbio.pretraining.packed_attention import packed_layout, variable_length_attention
 from compactbio.training.cuts import fewest_cuts
 
@@ -49,10 +51,24 @@ def tried(monkeypatch):
         ("cuda", {"reads_attention": True}, None),
         ("cuda", {"takes_fill": False}, None),
         ("cuda", {"over_padding": True}, None),
+        ("cpu", {"windowed": True}, "loop"),
+        ("cuda", {"windowed": True}, None),
     ],
 )
 def test_sequences_are_packed_where_that_changes_no_number(tried, device, changes, expected):
     assert packed_layout(torch.device(device), **(OPTIONS | changes)) == expected
+
+
+def test_layers_with_a_window_are_padded_on_a_gpu_and_the_log_says_why(tried, caplog):
+    caplog.set_level("INFO")
+    objective = [{"term": "attention_kl", "weight": 1.0, "layers": [[1, 1]]}]
+    module = distillation(tiny.modernbert("aw"), tiny.modernbert("aa"), objective, tiny.SOUND)
+    assert module.windowed and not distillation(tiny.modernbert("aa"), None, tiny.MLM, tiny.SOUND).windowed
+    assert packed_layout(torch.device("cuda"), **OPTIONS, windowed=module.windowed) is None
+    assert "micro-batches are padded: layers see a window only, which no kernel" in caplog.text
+    assert tried[0] == []
+    assert not takes_map_kernels(module, torch.device("cuda"), "bf16", 256)
+    assert "attention maps: written, for layers see a window only" in caplog.text
 
 
 def test_older_gpus_take_the_kernel_that_they_have(tried, monkeypatch):
