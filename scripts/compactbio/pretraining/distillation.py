@@ -105,7 +105,7 @@ class Distillation(StepModule):
     @property
     def windowed(self) -> bool:
         """Return whether some layers of the models see a window of each sequence only (ModernBERT)."""
-        return any(reach is not None for model in self.models for reach in architecture_of(model).reaches(model))
+        return any(side.windowed for side in (self.student_side, self.teacher_side) if side is not None)
 
     @property
     def takes_fill(self) -> bool:
@@ -206,6 +206,7 @@ class _Side:
         replace_dropout(model)
         self.capture: StateCapture = install_attention(model, attention, after_dropout=after_dropout)
         self.architecture = architecture_of(model)
+        self.windowed = any(reach is not None for reach in self.architecture.reaches(model))
         self.position_ids = self.architecture.position_ids(model)
         self.borders = self.architecture.borders(model, max_length)
 
@@ -231,6 +232,8 @@ class _Side:
             positions: Tensor | None = self.position_ids.packed(packed.pop("position_ids"))
         else:
             positions = self.position_ids.padded(tensors["input_ids"], tensors.get("real_tokens"))
+        if packed and self.windowed:  # attention does not read it; without one, a window over the whole row is made
+            real = torch.ones(1, 1, dtype=torch.bool, device=tensors["input_ids"].device)
         output = self.model.base_model(
             input_ids=tensors["input_ids"],
             position_ids=positions,
