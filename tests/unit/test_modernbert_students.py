@@ -76,6 +76,10 @@ def test_a_configuration_is_refused_before_anything_starts():
         configured({"shape": None, "teacher_layers": [1, 2]})
     configured({"shape": None, "teacher_layers": [0, 2]})
     configured({"shape": {"num_hidden_layers": 6, "layer_types": ["full_attention"] * 6}})
+    with pytest.raises(UserError, match=r"shape\.layer_types: 5 values for num_hidden_layers = 6; give one for each"):
+        configured({"shape": {"num_hidden_layers": 6, "layer_types": ["full_attention"] * 5}})
+    with pytest.raises(UserError, match=r"shape\.layer_types\.0: 'local' is not one of full_attention"):
+        configured({"shape": {"num_hidden_layers": 1, "layer_types": ["local"]}})
 
 
 def test_sizes_before_anything_is_there_are_those_of_its_shape():

@@ -83,6 +83,10 @@ def shape_faults(place: str, architecture: str, shape: dict[str, Any], max_lengt
     for key in shape:
         if key not in record.shape:
             yield f"{place}: unknown key `{key}` for {architecture}; known: {', '.join(record.shape)}"
+    depth = shape.get(record.sizes.depth, record.usual[record.sizes.depth])
+    for key, value in shape.items():
+        if isinstance(value, list) and len(value) != depth:  # what each layer has
+            yield f"{place}.{key}: {len(value)} values for {record.sizes.depth} = {depth}; give one for each layer"
     (width_key, width), (heads_key, heads) = record.attention_sizes(shape)
     if width % heads:
         yield f"{place}.{width_key}: {width} cannot be split over {heads_key} = {heads}; use a multiple of {heads}"
