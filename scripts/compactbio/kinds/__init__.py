@@ -6,6 +6,8 @@ scoring/kinds/<name>.py.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from compactbio.errors import UserError
 from compactbio.kinds import classification, multilabel, ner, qa, re, regression
 from compactbio.kinds.kind import SUPPORT, Kind
@@ -37,9 +39,8 @@ def kind_of(name: object, key: str = "task") -> Kind:
     return kind
 
 
-def scored_by(protocol: str) -> tuple[str, str]:
-    """Return which kinds of task have a protocol, by short names, and which of the paper's lack it, by titles."""
-    having = " and ".join(kind.short for kind in KINDS.values() if protocol in kind.protocol_names)
-    papers = (kind for kind in KINDS.values() if kind.paper_datasets and protocol not in kind.protocol_names)
-    lacking = " and ".join(kind.title.lower() for kind in papers)
-    return having, lacking
+def scored_by(protocol: str, tasks: Collection[str]) -> tuple[list[Kind], list[Kind]]:
+    """Return which of some kinds of task have a protocol and which lack it, each in the order of the tables."""
+    kinds = [kind for name, kind in KINDS.items() if name in tasks]
+    having = [kind for kind in kinds if protocol in kind.protocol_names]
+    return having, [kind for kind in kinds if kind not in having]

@@ -68,19 +68,25 @@ def _span_layout(name: str, reader: str, described: str, roles: tuple[str, ...] 
 
 
 _ENTITIES = """\
-entities, inside = [], False
-for word, found, start, end in pieces:
-    if not word.startswith("##"):  # a word has the label of its first piece
+entities, inside, began, before = [], False, None, None
+for found, start, end in pieces:
+    start += text[start : start + 1] == " "
+    # a word, which has the label of its first piece, ends at a blank or a punctuation mark
+    if start != began and (start != before or not text[start - 1 : start + 1].isalnum()):
         tag, _, name = found.partition("-")
         if tag != "O" and (tag == "B" or not inside or name != entities[-1][2]):
             entities.append([start, end, name])
         inside = tag != "O"
+    began, before = start, end
     if inside:
         entities[-1][1] = end
 for start, end, name in entities:
     print(text[start:end], name)
 """
-_TEXT = 'text = "A sentence of your own."\n'
+_TEXT = """\
+text = "A sentence of your own."
+text = f" {text}"  # a blank before the first word too, as in fine-tuning
+"""
 
 KIND = Kind(
     name="ner",
@@ -167,12 +173,12 @@ KIND = Kind(
         'folder = "."\n'
         'label = pipeline("token-classification", model=folder, ignore_labels=[])\n'
         + _TEXT
-        + 'pieces = [(one["word"], one["entity"], one["start"], one["end"]) for one in label(text)]\n'
+        + 'pieces = [(one["entity"], one["start"], one["end"]) for one in label(text)]\n'
         + _ENTITIES,
         encode=_TEXT + "encoded = tokenizer.encode(text)\n",
         decode="found = [labels[str(row.argmax())] for row in logits]\n"
-        "rows = zip(encoded.tokens, found, encoded.offsets, encoded.special_tokens_mask)\n"
-        "pieces = [(word, tag, *place) for word, tag, place, special in rows if not special]\n" + _ENTITIES,
+        "rows = zip(found, encoded.offsets, encoded.special_tokens_mask)\n"
+        "pieces = [(tag, *place) for tag, place, special in rows if not special]\n" + _ENTITIES,
     ),
     paper_datasets=("NCBI-disease", "BC5CDR-disease", "BC5CDR-chem", "BC2GM", "JNLPBA"),
 )

@@ -10,9 +10,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from compactbio.kinds import KINDS, scored_by
+from compactbio.kinds import scored_by
 from compactbio.kinds.kind import REFERENCE
 from compactbio.reporting.pages.deviations import differences, shown
+from compactbio.reporting.published import PAPER_DATASETS
 from compactbio.settings.selection import is_trained
 
 LARGE, SOME, SMALL = "large", "some", "small"
@@ -119,10 +120,9 @@ def _unavoidable(config: dict[str, Any]) -> Iterator[Effect]:
         SOME,
         "which grid the paper searched, and over how many runs it averaged, is not published",
     )
-    _, lacking = scored_by(REFERENCE)
-    if any(REFERENCE not in KINDS[kind].protocol_names for kind in kinds):
+    for kind in scored_by(REFERENCE, kinds & set(PAPER_DATASETS.values()))[1]:
         yield Effect(
-            f"recipe and scores of {lacking}",
+            f"recipe and scores of {kind.title.lower()}",
             "of the authors' next paper",
             SOME,
             "no code of this paper was released for it, so its values are not compared",

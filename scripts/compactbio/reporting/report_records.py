@@ -108,7 +108,7 @@ TABLES = (
         "Scores by class",
         TABLE_CATEGORY,
         "tables.class_scores.build",
-        holds="precision, recall, F1 and support of each class: types of entities, evaluated relations",
+        holds="precision, recall, F1 and support of each class: types of entities, evaluated relations, labels",
         columns=("kind", *PLACE, "class", "unit", "run", "mean", "std", "runs", "reason"),
         wide=True,
     ),

@@ -20,6 +20,7 @@ _NO_NUMBER = {
     "counts",
     "golden",
     "path",
+    "benchmark",
 }
 _NO_NUMBER |= {"log_every_steps", "checkpoint_every_steps", "checkpoint_every_minutes", "base_url"}
 _LIBRARIES = ("models", "checkpoints", "datasets", "tokenizers")  # definitions, of which a run uses some

@@ -102,12 +102,13 @@ def _definition(scored: ScoreCells, *, compared: bool) -> list[str]:
     ]
 
 
-def _scored_by(protocol: str) -> str:
-    """Return which kinds of task a protocol scores here."""
-    if protocol == STANDARD:
-        return "All tasks by the standard protocol."
-    having, lacking = scored_by(protocol)
-    return f"{having} by the {protocol} protocol; {lacking} has the standard one only."
+def _scored_by(protocol: str, tasks: Sequence[str]) -> str:
+    """Return which of a run's kinds of task a protocol scores."""
+    having, lacking = scored_by(protocol, tasks)
+    if not lacking:
+        return f"All tasks by the {protocol} protocol."
+    first = f"{' and '.join(kind.short for kind in having)} by the {protocol} protocol; " if having else ""
+    return f"{first}{', '.join(kind.short for kind in lacking)} by the {STANDARD} one, since there is no other."
 
 
 def summary_document(scored: ScoreCells, assignment: Assignment) -> Document:
@@ -127,7 +128,7 @@ def summary_document(scored: ScoreCells, assignment: Assignment) -> Document:
             _block("Averages", f"summary-{protocol}", table, columns, marked=True),
             _block(f"Percent of {scored.baseline}", f"retained-{protocol}", shares, columns, marked=False),
         ]
-        document.sections.append(Section(f"{protocol.capitalize()} protocol", [_scored_by(protocol)], blocks))
+        document.sections.append(Section(f"{protocol.capitalize()} protocol", [_scored_by(protocol, tasks)], blocks))
     return document
 
 

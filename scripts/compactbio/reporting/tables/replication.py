@@ -65,7 +65,7 @@ def _head(scored: ScoreCells, assignment: Assignment, comparisons: Sequence[Comp
     counts = count_verdicts(comparisons)
     total = len(comparable(comparisons))
     found = "; ".join(f"{verdict}: {count}" for verdict, count in counts.items()) or "none"
-    kinds, _ = scored_by(REFERENCE)
+    kinds = " and ".join(kind.short for kind in scored_by(REFERENCE, KINDS)[0])
     return [
         f"{filled} of {possible} cells (the paper's models in this run × its {kinds} datasets, headline metric) "
         "have a confirmed published value of a known model.",
