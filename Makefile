@@ -10,7 +10,7 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 	--custom-compile-command "make lock"
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help install demo test test-fast test-gpu benchmark-gpu gpu-quarter gpu-wheels test-cluster test-hostile \
+.PHONY: help install demo demo-more test test-fast test-gpu benchmark-gpu gpu-quarter gpu-wheels test-cluster test-hostile \
 	lint format benchmark benchmark-memory checkpoints tables verify status cost site docs lock ready clean-demo
 
 help:  ## list these targets
@@ -35,6 +35,12 @@ demo: $(INSTALLED)  ## the whole workflow in miniature; ends with what came out 
 	snakemake --profile profiles/demo --cores $(CORES)
 	python scripts/show_outcome.py --configfile config/demo.yaml \
 		--report "snakemake --report report.html --configfile config/demo.yaml"
+
+demo-more: $(INSTALLED)  ## a second miniature: other architectures and tokenizers, kinds of task and forms of data, a benchmark
+	python scripts/make_miniature.py --more --output results/demo_more/miniature
+	snakemake --profile profiles/demo --cores $(CORES) --configfile config/demo_more.yaml
+	python scripts/show_outcome.py --configfile config/demo_more.yaml \
+		--report "snakemake --report report.html --configfile config/demo_more.yaml"
 
 test: $(INSTALLED) lint  ## lint and every test: side by side those of functions, then those of programs; those on a SLURM
 	pytest -n auto $(FUNCTIONS)
@@ -113,5 +119,5 @@ benchmark: $(INSTALLED)  ## training step against the reference formulation; CAS
 benchmark-memory: $(INSTALLED)  ## peak memory of each program at 1, 4 and 16 times the input, in a few minutes
 	PYTHONPATH=scripts:tests python tests/hostile/load.py
 
-clean-demo:  ## remove the miniature's results
-	rm -rf results/demo
+clean-demo:  ## remove the results of both miniatures
+	rm -rf results/demo results/demo_more

@@ -1,5 +1,8 @@
 """Make the miniature: an artificial PubMed baseline, four datasets and tiny starting points, in official layouts.
 
+With --more the datasets and starting points are those of config/demo_more.yaml: other kinds of task, other forms of
+named entities, other architectures and tokenizers.
+
 The same seed and sizes give the same bytes. A folder that is complete for them is left as it is.
 """
 
@@ -23,6 +26,8 @@ HELP = {
     "chemprot_train": "training abstracts of ChemProt",
     "questions_train": "training questions of BioASQ",
     "questions_other": "golden questions of each kind that is not factoid",
+    "checkpoints": "write the starting points too",
+    "more": "the datasets and starting points of config/demo_more.yaml, whose sizes are fixed",
 }
 
 
@@ -35,7 +40,7 @@ def main() -> None:
         flag = f"--{field.name.replace('_', '-')}"
         if field.type == "bool":
             parser.add_argument(
-                flag, action=argparse.BooleanOptionalAction, default=field.default, help="write the starting points too"
+                flag, action=argparse.BooleanOptionalAction, default=field.default, help=HELP[field.name]
             )
         else:
             text = HELP.get(field.name, field.name.replace("_", " "))

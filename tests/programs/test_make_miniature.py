@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from helpers.configurations import ROOT, read
+import yaml
+from helpers.configurations import CONFIG, ROOT, read
 from helpers.miniature import SMALL, write_small_miniature
 
 from compactbio.errors import UserError
 from compactbio.miniature.assembly import LISTING, Sizes, make_miniature
 from compactbio.miniature.checkpoints import STARTING_POINTS
+from compactbio.miniature.encoders import ENCODERS
 from compactbio.students.tokenizers import build_tokenizer, check_tokenizer
+
+
+@pytest.fixture(scope="module")
+def more(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """The second miniature and its listing."""
+    folder = tmp_path_factory.mktemp("more") / "miniature"
+    return folder, make_miniature(folder, 0, Sizes(more=True))
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +114,74 @@ def test_demo_configuration_states_what_is_generated(tmp_path: Path) -> None:
         shape = STARTING_POINTS[Path(checkpoint["path"]).name].shape
         sizes = {*checkpoint["shape"].values()}
         assert sizes <= {*shape.values()}, name
+
+
+def test_the_second_miniature_is_the_same_bytes_in_another_process(more: tuple[Path, dict], tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        str(ROOT / "scripts" / "make_miniature.py"),
+        "--more",
+        "--output",
+        str(tmp_path / "data"),
+    ]
+    environment = {**os.environ, "PYTHONHASHSEED": "7"}
+    subprocess.run(command, check=True, capture_output=True, text=True, timeout=120, env=environment)
+    assert contents(tmp_path / "data") == contents(more[0])
+
+
+def test_its_configuration_states_what_is_generated(more: tuple[Path, dict]) -> None:
+    folder, listing = more
+    config = yaml.safe_load((CONFIG / "demo_more.yaml").read_text(encoding="utf-8"))
+    assert config["corpus"]["baseline"]["files"] <= listing["pubmed"]["files"]
+    for name in config["run"]["datasets"]:
+        entry = config["datasets"][name]
+        generated = listing["datasets"][Path(entry["folder"]).name]
+        assert entry["counts"] == generated, name
+        assert {Path(entry["folder"].format(mirror=folder)).is_dir()} == {True}
+    sources = [*config["checkpoints"].values(), config["models"]["ALBERT"]]
+    assert {Path(entry["path"]).name for entry in sources} == {*listing["checkpoints"]}
+    for entry in sources:
+        assert entry["architecture"] in ("auto", listing["checkpoints"][Path(entry["path"]).name]["architecture"])
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_its_starting_points_load_and_their_tokenizers_lose_nothing(more: tuple[Path, dict], name: str) -> None:
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    folder = more[0] / "checkpoints" / name
+    files = {path.name for path in folder.iterdir()}
+    assert ({"vocab.json", "merges.txt"} <= files) == (name == "roberta") == ("tokenizer.json" not in files)
+    model, tokenizer = AutoModelForMaskedLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    assert model.config.model_type == ENCODERS[name].architecture
+    assert model.config.vocab_size == len(tokenizer)
+    assert model.config.pad_token_id == tokenizer.pad_token_id != tokenizer.mask_token_id
+    rows = json.loads((more[0] / "pubmedqa" / "ori_pqal.json").read_text())
+    for row in [*rows.values()][:50]:
+        ids = tokenizer(row["QUESTION"], row["CONTEXTS"][0]).input_ids
+        assert tokenizer.unk_token_id not in ids and ids.count(tokenizer.sep_token_id) >= 2
+        text = row["CONTEXTS"][0] if name != "albert" else row["CONTEXTS"][0].lower()
+        again = tokenizer.decode(
+            tokenizer(text, add_special_tokens=False).input_ids, clean_up_tokenization_spaces=False
+        )
+        assert again.strip() == text
+
+
+def test_its_spans_are_where_brat_says_and_its_tags_are_legal(more: tuple[Path, dict]) -> None:
+    from seqeval.metrics.sequence_labeling import get_entities
+    from seqeval.scheme import IOBES, Entities
+
+    found = 0
+    for path in (more[0] / "brat" / "train").glob("*.ann"):
+        text = path.with_suffix(".txt").read_text()
+        for line in path.read_text().splitlines():
+            if line.startswith("T"):
+                _, place, surface = line.split("\t")
+                kind, _, spans = place.partition(" ")
+                parts = [text[int(start) : int(end)] for start, end in (span.split() for span in spans.split(";"))]
+                assert " ".join(parts) == surface
+                found += len(parts) == 1 and kind != "Gene"
+    assert found == more[1]["datasets"]["brat"]["train"]["entities"]
+    blocks = (more[0] / "columns" / "test.txt").read_text().strip().split("\n\n")[1:]
+    tags = [[line.split(" ")[3] for line in block.split("\n")] for block in blocks]
+    strict = sum(len(one) for one in Entities(tags, IOBES).entities)
+    assert strict == len(get_entities(tags)) == more[1]["datasets"]["columns"]["test"]["entities"]

@@ -242,7 +242,11 @@ def test_the_crate_is_a_workflow_run_crate(published, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["released.yaml", "sound.yaml", "demo.yaml", "examples/own_data.yaml", "examples/own_corpus.yaml"]
+    "name",
+    [
+        *("released.yaml", "sound.yaml", "demo.yaml", "demo_more.yaml"),
+        *("examples/own_data.yaml", "examples/own_corpus.yaml"),
+    ],
 )
 def test_every_dataset_and_checkpoint_of_a_configuration_is_listed(name):
     config = settings_of_files([CONFIG_FOLDER / name])

@@ -44,9 +44,9 @@ def jobs_of(done: subprocess.CompletedProcess[str]) -> dict[str, int]:
 
 
 def touch_mirror(folder: Path) -> None:
-    """Make the files, empty, that examples of configurations expect in a folder of the user's."""
+    """Make the files, empty, that examples of configurations and the second miniature expect in a folder."""
     names = []
-    for path in CONFIG.glob("examples/*.yaml"):
+    for path in (CONFIG / "demo_more.yaml", *CONFIG.glob("examples/*.yaml")):
         text = path.read_text(encoding="utf-8")
         names += re.findall(r'"\{mirror\}/([\w.]+\.(?:txt\.gz|jsonl))"', text)
         for dataset in yaml.safe_load(text).get("datasets", {}).values():

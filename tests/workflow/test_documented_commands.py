@@ -133,7 +133,8 @@ def test_the_tutorial_runs_what_ends_in_a_shipped_configuration() -> None:
         "config/config.yaml",
         "config/schema.yaml",
         "config/demo.yaml",
-    }  # of none, and of make demo
+        "config/demo_more.yaml",
+    }  # of none, and of make demo and make demo-more
 
 
 OTHERS = [command for command in COMMANDS if command not in of("make", "python", "snakemake")]

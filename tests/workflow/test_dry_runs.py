@@ -15,7 +15,7 @@ from helpers.configurations import CONFIG, ROOT
 from workflow.conftest import jobs_of, run_snakemake, touch_mirror
 
 _OWN = ("baseline_2022", "own_corpus", "own_data", "own_ner", "own_spans", "own_texts", "real_input", "bioasq_yesno")
-OWN_MIRROR = [f"examples/{name}.yaml" for name in _OWN]
+OWN_MIRROR = ["demo_more.yaml", *(f"examples/{name}.yaml" for name in _OWN)]
 SHIPPED = sorted(str(path.relative_to(CONFIG)) for path in CONFIG.rglob("*.yaml") if path.name != "schema.yaml")
 
 

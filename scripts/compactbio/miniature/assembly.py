@@ -12,19 +12,32 @@ from compactbio.files import file_facts, read_json, replacing_folder, sha256_of_
 from compactbio.miniature.benchmark_files import make_chemprot, make_gad, make_tagged_words
 from compactbio.miniature.checkpoints import STARTING_POINTS, make_wordpieces, write_checkpoint
 from compactbio.miniature.compressed_files import write_tar_gz, zip_bytes
+from compactbio.miniature.encoders import ENCODERS, write_encoder
+from compactbio.miniature.entity_files import make_brat, make_columns
 from compactbio.miniature.pubmed import AWKWARD, make_baseline
 from compactbio.miniature.questions import make_bioasq
+from compactbio.miniature.text_files import make_hallmarks, make_pubmedqa, make_similarities
 from compactbio.miniature.vocabulary import Lexicon, make_lexicon
 
 LISTING = "miniature.json"
 NER_FOLDER = "datasets/NER/NCBI-disease"
 GAD_FOLDER = "datasets/RE/GAD"
 QA_FOLDER = "datasets/QA/BioASQ"
+MORE = {  # what `more` makes, a folder each, and how much of it
+    "pubmedqa": (make_pubmedqa, {"train": 240, "test": 60}),
+    "hallmarks": (make_hallmarks, {"train": 60, "validation": 10, "test": 30}),
+    "similarities": (make_similarities, {"train": 120, "validation": 30, "test": 60}),
+    "brat": (make_brat, {"train": 50, "validation": 10, "test": 25}),
+    "columns": (make_columns, {"train": 200, "validation": 40, "test": 100}),
+}
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much of everything is made; the defaults are those of the demo."""
+    """How much of everything is made; the defaults are those of the demo.
+
+    `more`: instead of its four datasets and its starting points those of MORE and of other architectures.
+    """
 
     year: int = 2026
     files: int = 3
@@ -41,6 +54,7 @@ class Sizes:
     questions_test: int = 40
     questions_other: int = 4
     checkpoints: bool = True
+    more: bool = False
 
 
 def make_miniature(output: Path, seed: int, sizes: Sizes) -> dict[str, Any]:
@@ -84,9 +98,14 @@ def _write(folder: Path, seed: int, sizes: Sizes) -> dict[str, Any]:
         (folder / "pubmed" / "baseline" / name).write_bytes(content)
     contents: dict[str, Any] = {
         "pubmed": {"files": sizes.files, "citations": sizes.citations, "awkward_kinds": list(AWKWARD)},
-        "datasets": _write_tasks(folder, lexicon, seed, sizes),
+        "datasets": _write_more(folder, lexicon, seed) if sizes.more else _write_tasks(folder, lexicon, seed, sizes),
     }
-    if sizes.checkpoints:
+    if sizes.checkpoints and sizes.more:
+        contents["checkpoints"] = {
+            name: write_encoder(folder / "checkpoints" / name, encoder, texts, lexicon, seed + number)
+            for number, (name, encoder) in enumerate(ENCODERS.items())
+        }
+    elif sizes.checkpoints:
         contents |= _write_checkpoints(folder, lexicon, texts, seed)
     return contents
 
@@ -104,6 +123,17 @@ def _write_tasks(folder: Path, lexicon: Lexicon, seed: int, sizes: Sizes) -> dic
     (folder / "chemprot").mkdir()
     (folder / "chemprot" / "ChemProt_Corpus.zip").write_bytes(zip_bytes(chemprot))
     return {"NCBI-disease": ner_counts, "GAD": gad_counts, "ChemProt": chemprot_counts, "BioASQ-7b": bioasq_counts}
+
+
+def _write_more(folder: Path, lexicon: Lexicon, seed: int) -> dict[str, Any]:
+    """Write the folders of MORE and return the counts of each dataset."""
+    counts = {}
+    for name, (make, sizes) in MORE.items():
+        files, counts[name] = make(lexicon, seed, sizes)
+        for path, content in files.items():
+            (folder / name / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name / path).write_bytes(content)
+    return counts
 
 
 def _write_checkpoints(folder: Path, lexicon: Lexicon, texts: list[str], seed: int) -> dict[str, Any]:
