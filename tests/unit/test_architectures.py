@@ -22,7 +22,11 @@ from compactbio.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 # the miniature makes checkpoints, and the benchmark's cases choose among architectures as a configuration does
-CHOOSERS = ("scripts/compactbio/miniature/checkpoints.py", "scripts/compactbio/benchmarks/cases.py")
+CHOOSERS = (
+    "scripts/compactbio/miniature/checkpoints.py",
+    "scripts/compactbio/miniature/encoders.py",
+    "scripts/compactbio/benchmarks/cases.py",
+)
 RECORDS = pytest.mark.parametrize("record", ARCHITECTURES.values(), ids=list(ARCHITECTURES))
 
 
