@@ -6,8 +6,9 @@ import pytest
 import torch
 from helpers.map_terms import FORMULAS, attention_error, term_error
 
-from compactbio.kernels.attention_maps import Maps, draw_seed, dropped_attention, packed_layout
-from compactbio.kernels.choice import refusal, trial
+from compactbio.kernels.attention_maps import Maps, dropped_attention, packed_layout
+from compactbio.kernels.draws import draw_seed
+from compactbio.kernels.map_choice import map_refusal, trial
 from compactbio.pretraining.packed_attention import MASKED, candidates, first_usable, variable_length_attention
 from compactbio.training.devices import leave_out_cudnn_attention
 
@@ -41,7 +42,7 @@ def test_the_trial_agrees_and_the_kernels_are_taken(device):
     for sizes in SIZES if device.type == "cuda" else SIZES[2:]:
         for precision, dtype in precisions(device, sizes).items():
             assert trial(device, dtype, sizes, 256 if device.type == "cuda" else 16) is None
-            refused = refusal(device, precision=precision, longest=256, head_sizes=sizes)
+            refused = map_refusal(device, precision=precision, longest=256, head_sizes=sizes)
             assert refused == (None if device.type == "cuda" else "the kernels are for GPUs")
 
 

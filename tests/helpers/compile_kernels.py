@@ -1,4 +1,4 @@
-"""Compiles the kernels for attention maps for GPUs that are not here, and prints what their assembler says of each.
+"""Compiles the kernels for GPUs that are not here, and prints what their assembler says of each.
 
 A program of its own: Triton decides at its import whether it interprets.
 """
@@ -10,33 +10,35 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from compactbio.kernels import map_programs
 from compactbio.kernels.attention_maps import KEYS, QUERIES, WARPS
+from compactbio.kernels.programs import maps
 
 CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+# types of what is passed, where they are not the default of `type_of`
 POINTERS = {"STARTS": "*i32", "ROWS": "*i32", "KEYS": "*i32", "SEED": "*i64", "SEED_S": "*i64", "SEED_T": "*i64"}
 POINTERS |= dict.fromkeys(("SUMS", "LOGS", "LOGS_S", "LOGS_T", "MEANS"), "*fp32")
 COMMON = {"BQ": QUERIES, "PRECISION": "ieee"}
 ONE = {"SIZE": 64, "BLOCK": 64, **COMMON}
 TWO = {"SIZE_S": 64, "BLOCK_S": 64, "SIZE_T": 64, "BLOCK_T": 64, "FORMULA": 0, "BY_KEYS": False, **COMMON}
 TWO |= {"DROP_S": True, "DROP_T": True}
-PROGRAMS = {
-    "attend": {"N": 256, **ONE},
-    "attend_backward_queries": {"N": 256, **ONE},
-    "attend_backward_keys": {"BK": KEYS, **ONE},
-    "compare": {"N": 256, "BACKWARD": True, **TWO},
-    "compare_keys": {"BK": KEYS, **TWO},
-}
+# program, what it is compiled for, warps
+PROGRAMS = [
+    (maps.attend, {"N": 256, **ONE}, WARPS),
+    (maps.attend_backward_queries, {"N": 256, **ONE}, WARPS),
+    (maps.attend_backward_keys, {"BK": KEYS, **ONE}, WARPS),
+    (maps.compare, {"N": 256, "BACKWARD": True, **TWO}, WARPS),
+    (maps.compare_keys, {"BK": KEYS, **TWO}, WARPS),
+]
 
 
-def compiled(name: str, capability: int) -> dict[str, int | str]:
+def compiled(function: Any, constants: dict[str, Any], warps: int, capability: int) -> dict[str, int | str]:
     """Bytes of shared memory, and of the stack that registers are spilled to."""
-    function, constants = getattr(map_programs, name), PROGRAMS[name]
 
     def type_of(argument: str) -> str:
         if argument in constants:
@@ -54,17 +56,17 @@ def compiled(name: str, capability: int) -> dict[str, int | str]:
         constexprs={(names.index(argument),): value for argument, value in constants.items()},
         attrs={(names.index(argument),): [["tt.divisibility", 16]] for argument in aligned},
     )
-    made = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": WARPS})
+    made = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": warps})
     with tempfile.NamedTemporaryFile(suffix=".cubin") as stream:
         stream.write(made.asm["cubin"])
         stream.flush()
         command = [str(CUOBJDUMP), "-res-usage", stream.name]
         said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     stack = int(said.split("STACK:")[1].split()[0])
-    return {"program": name, "capability": capability, "shared": made.metadata.shared, "stack": stack}
+    return {"program": function.__name__, "capability": capability, "shared": made.metadata.shared, "stack": stack}
 
 
 if __name__ == "__main__":
     for capability in map(int, sys.argv[1:]):
-        for name in PROGRAMS:
-            print(json.dumps(compiled(name, capability)), flush=True)
+        for program in PROGRAMS:
+            print(json.dumps(compiled(*program, capability)), flush=True)

@@ -161,7 +161,7 @@ class _Program:
 
 def programs() -> ModuleType:
     """Return what stands in for the module of Triton's programs."""
-    module = ModuleType("compactbio.kernels.map_programs")
+    module = ModuleType("compactbio.kernels.programs.maps")
     for name in ("attend", "attend_backward_queries", "attend_backward_keys", "compare", "compare_keys"):
         setattr(module, name, _Program())
     return module

@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 from accelerate.state import AcceleratorState
 
-import compactbio.kernels
+import compactbio.kernels.programs
 from compactbio.benchmarks import cases, steps
 from compactbio.benchmarks.cases import CASES
 from compactbio.benchmarks.random_tokens import write_store
 from compactbio.finetuning import examples
 from compactbio.finetuning.features import PieceTokenizer
 from compactbio.finetuning.runs import one_run
-from compactbio.kernels import choice
+from compactbio.kernels import map_choice
 from compactbio.pretraining import packed_attention
 from compactbio.pretraining.distillation import Distillation
 from compactbio.tasks.rows import Rows
@@ -93,8 +93,8 @@ def broken(forward):
 
 def main() -> None:
     """Take all steps."""
-    compactbio.kernels.map_programs = sys.modules["compactbio.kernels.map_programs"] = programs()
-    choice.trial = lambda *_: None
+    compactbio.kernels.programs.maps = sys.modules["compactbio.kernels.programs.maps"] = programs()
+    map_choice.trial = lambda *_: None
     packed_attention.first_usable = lambda names, *_: (names[0], {})
     capture.WARM_UPS = 1
     build, seen = cases.build_models, one_run.SeenEmbeddings

@@ -10,15 +10,16 @@ import torch
 from helpers import map_dropout
 from helpers.map_terms import FORMULAS, INTERPRETED, attention_error, inputs, layout_of, term_error
 
-from compactbio.kernels import attention_maps, choice, map_programs
+from compactbio.kernels import attention_maps, choice, map_choice
 from compactbio.kernels.attention_maps import (
     Maps,
     compare_maps,
-    draw_seed,
     dropped_attention,
     packed_layout,
     padded_layout,
 )
+from compactbio.kernels.draws import draw_seed
+from compactbio.kernels.programs import maps as programs
 from compactbio.terms.attention_maps import MAP_EPSILON
 
 pytestmark = INTERPRETED
@@ -138,31 +139,31 @@ def test_seeds_come_from_the_generator_that_a_step_seeds():
 
 
 def test_the_epsilon_is_that_of_the_term():
-    assert map_programs.EPSILON.value == MAP_EPSILON
+    assert programs.EPSILON.value == MAP_EPSILON
 
 
 @pytest.mark.parametrize("sizes", [(32, 64)], ids=str)
 def test_a_trial_finds_what_differs(sizes, monkeypatch):
     device = torch.device("cpu")
     torch.manual_seed(0)
-    assert choice.trial(device, torch.float32, sizes, 16) is None
+    assert map_choice.trial(device, torch.float32, sizes, 16) is None
     counter = itertools.count()  # a term that does not see attention's draw
-    real = choice.compare_maps
+    real = map_choice.compare_maps
     monkeypatch.setattr(
-        choice,
+        map_choice,
         "compare_maps",
         lambda student, *others: real(
             Maps(student.query, student.key, student.scale, student.dropout, torch.tensor([next(counter)])), *others
         ),
     )
-    assert choice.trial(device, torch.float32, sizes, 16).startswith("in a trial, their term differ by")
+    assert map_choice.trial(device, torch.float32, sizes, 16).startswith("in a trial, their term differ by")
 
 
 def test_a_trial_compiles_what_a_training_runs(monkeypatch):
     """What does not fit on a chip does not at the training's length of sequences, however short the trial's are."""
     lengths, power = [], attention_maps._power
     monkeypatch.setattr(attention_maps, "_power", lambda size: lengths.append(size) or power(size))
-    assert choice.trial(torch.device("cpu"), torch.float32, (16, 16), 100) is None
+    assert map_choice.trial(torch.device("cpu"), torch.float32, (16, 16), 100) is None
     assert set(lengths) == {16, 100}
 
 
@@ -178,13 +179,13 @@ def test_a_trial_compiles_what_a_training_runs(monkeypatch):
 )
 def test_the_reason_for_the_plain_path_is_named(monkeypatch, changes, capability, reason):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    monkeypatch.setattr(choice, "trial", lambda *_: (_ for _ in ()).throw(ValueError("no such compiler\nmore")))
+    monkeypatch.setattr(map_choice, "trial", lambda *_: (_ for _ in ()).throw(ValueError("no such compiler\nmore")))
     options = {"precision": "bf16", "longest": 256, "head_sizes": (64, 64)} | changes
-    assert reason in choice.refusal(torch.device("cuda"), **options)
-    assert choice.refusal(torch.device("cpu"), **options) == "the kernels are for GPUs"
+    assert reason in map_choice.map_refusal(torch.device("cuda"), **options)
+    assert map_choice.map_refusal(torch.device("cpu"), **options) == "the kernels are for GPUs"
 
 
 def test_without_triton_the_plain_path_runs(monkeypatch):
     monkeypatch.setattr(choice.importlib.util, "find_spec", lambda name: None)
-    refused = choice.refusal(torch.device("cuda"), precision="bf16", longest=256, head_sizes=(64, 64))
+    refused = map_choice.map_refusal(torch.device("cuda"), precision="bf16", longest=256, head_sizes=(64, 64))
     assert refused == "Triton is not installed; a torch for GPUs brings it"

@@ -127,10 +127,10 @@ def test_what_an_objective_reads_decides(monkeypatch, terms, reads_maps, only_ma
     module = distillation(*models(32), terms, tiny.SOUND)
     assert (module.reads_maps, module.reads_only_maps) == (reads_maps, only_maps)
     asked = []
-    monkeypatch.setattr(layout, "refusal", lambda device, **options: asked.append(options))
+    monkeypatch.setattr(layout, "map_refusal", lambda device, **options: asked.append(options))
     assert layout.takes_map_kernels(module, torch.device("cuda"), "bf16", 24) is reads_maps
     assert asked == [{"precision": "bf16", "longest": 24, "head_sizes": (8, 8)}] * reads_maps
-    monkeypatch.setattr(layout, "refusal", lambda *_, **__: "no compiler")
+    monkeypatch.setattr(layout, "map_refusal", lambda *_, **__: "no compiler")
     assert not layout.takes_map_kernels(module, torch.device("cuda"), "bf16", 24)
     assert not layout.takes_map_kernels(module, torch.device("cpu"), "bf16", 24)
 
@@ -158,7 +158,7 @@ def test_micro_batches_on_a_gpu_have_fixed_shapes(terms, quirks, refused, form, 
     )
     module = distillation(*models(32), terms, quirks)
     accelerator = SimpleNamespace(device=torch.device("cuda"), num_processes=1, process_index=0, mixed_precision="bf16")
-    monkeypatch.setattr(layout, "refusal", lambda *_, **__: refused)
+    monkeypatch.setattr(layout, "map_refusal", lambda *_, **__: refused)
     monkeypatch.setattr(packed_attention, "candidates", lambda *_: ["flash"])
     monkeypatch.setattr(packed_attention, "first_usable", lambda *_: ("flash", {}))
     batches = layout.batches_of(store, masking, module, accelerator, 96)

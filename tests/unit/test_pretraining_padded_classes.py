@@ -14,7 +14,7 @@ from helpers.objectives import COUNT, assert_equal, distillation, masked_example
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compactbio.kernels import map_programs
+from compactbio.kernels.programs import maps as map_programs
 from compactbio.pretraining.padded_classes import PaddedClasses, plan_classes
 from compactbio.terms.objective import read_objective
 

@@ -8,10 +8,9 @@ missing, weight through denominator, comes with the backward pass; nothing is co
 Dropout. The reference compares the maps that transformers returns, which are those that multiply the values: after
 dropout. So one draw has two readers, attention's output and the term, in two models, and no kernel of a library tells
 its draw. Here a draw is a function of (seed; token's place in the micro-batch, head, key), which both kernels
-evaluate: `dropped_attention` gives the output, `compare_maps` the term, and they agree without a mask in memory. The
-seed is a number on the device that torch's generator draws for each layer (`draw_seed`): a function of (seed, step,
-process, order of the micro-batches) as all dropout is, and in a captured graph a new one at each replay. Where maps
-are compared before dropout (quirk `maps_after_dropout: sound`), or dropout is 0, any attention gives the output.
+evaluate: `dropped_attention` gives the output, `compare_maps` the term, and they agree without a mask in memory; each
+layer has a seed of its own (`draws.draw_seed`). Where maps are compared before dropout (quirk
+`maps_after_dropout: sound`), or dropout is 0, any attention gives the output.
 
 Padding. Keys of padding have probability 0, also after the 1e-12 of the reference is added on both sides: the
 logarithm's ratio is 0 there, so leaving them out is exact. Which queries count is the layout's to say.
@@ -26,7 +25,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-LEVELS = 2**24  # of the bits that dropout compares
+from compactbio.kernels.draws import threshold
+
 QUERIES, KEYS, WARPS = 16, 64, 8  # of a program: nothing is spilled on sm_80 and sm_90 (ptxas)
 
 
@@ -79,7 +79,7 @@ class Maps:
         query, key: (b, heads, length, size).
         scale: of their products.
         dropout: probability; 0 where maps are compared before it.
-        seed: (1,) int64 on the device, see `draw_seed`; None without dropout.
+        seed: (1,) int64 on the device, see `draws`; None without dropout.
     """
 
     query: Tensor
@@ -87,11 +87,6 @@ class Maps:
     scale: float
     dropout: float = 0.0
     seed: Tensor | None = None
-
-
-def draw_seed(device: torch.device) -> Tensor:
-    """Return a seed (1,) of the device's generator, for one layer in one micro-batch."""
-    return torch.randint(2**62, (1,), device=device)
 
 
 def dropped_attention(maps: Maps, value: Tensor, layout: Layout) -> Tensor:
@@ -122,13 +117,13 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, maps: Maps, layout: Layout) -> Tensor:
-        from compactbio.kernels import map_programs as programs
+        from compactbio.kernels.programs import maps as programs
 
         # zeros: what no sequence holds is read by nobody, yet has to be finite
         output, logs = _like(value, value.dtype), _like(query[..., 0])
         places = (layout.starts, layout.rows, layout.keys, maps.seed, query.shape[1])
         ctx.save_for_backward(query, key, value, logs)
-        ctx.layout, ctx.places, ctx.numbers = layout, places, (maps.scale, *_threshold(maps.dropout))
+        ctx.layout, ctx.places, ctx.numbers = layout, places, (maps.scale, *threshold(maps.dropout))
         ctx.constants = _constants(query)
         programs.attend[_grid(layout, query, QUERIES)](
             query, key, value, output, logs, *places, *_strides(query, key, value), *ctx.numbers,
@@ -139,7 +134,7 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        from compactbio.kernels import map_programs as programs
+        from compactbio.kernels.programs import maps as programs
 
         query, key, value, logs = ctx.saved_tensors
         gradient = gradient.to(value.dtype).contiguous()
@@ -164,7 +159,7 @@ class _Comparison(torch.autograd.Function):
         ctx: Any, query: Tensor, key: Tensor, other_query: Tensor, other_key: Tensor, student: Maps, teacher: Maps,
         layout: Layout, formula: str, by_keys: bool,
     ) -> Tensor:  # fmt: skip
-        from compactbio.kernels import map_programs as programs
+        from compactbio.kernels.programs import maps as programs
 
         wanted = any(ctx.needs_input_grad[:2])
         read = (query, key, other_query, other_key)
@@ -172,7 +167,7 @@ class _Comparison(torch.autograd.Function):
         kept = [torch.empty_like(sums) if wanted else sums for _ in range(3)]
         to_query, to_key = (_like(one, one.dtype) if wanted else sums for one in read[:2])
         seeds = [sums if one.seed is None else one.seed for one in (student, teacher)]
-        (threshold_s, kept_s), (threshold_t, kept_t) = _threshold(student.dropout), _threshold(teacher.dropout)
+        (threshold_s, kept_s), (threshold_t, kept_t) = threshold(student.dropout), threshold(teacher.dropout)
         common = (
             layout.starts, layout.rows, layout.keys, *seeds, query.shape[1], *_strides(*read),
             student.scale, teacher.scale, threshold_s, threshold_t, kept_s, kept_t,
@@ -199,7 +194,7 @@ class _Comparison(torch.autograd.Function):
 
 
 _BY_SIDE = ("SIZE", "BLOCK")
-_FORMULAS = {"kl": 0, "mse": 1, "score_mse": 2}  # numbers of `map_programs`
+_FORMULAS = {"kl": 0, "mse": 1, "score_mse": 2}  # numbers of `programs.maps`
 
 
 def _token_rows(tensor: Tensor) -> Tensor:
@@ -211,12 +206,6 @@ def _token_rows(tensor: Tensor) -> Tensor:
 def _strides(*rows: Tensor) -> tuple[int, ...]:
     """Return the strides of tokens and heads of each."""
     return tuple(stride for one in rows for stride in one.stride()[:2])
-
-
-def _threshold(probability: float) -> tuple[int, float]:
-    """Return below which of LEVELS a value is dropped, and what is kept multiplied with."""
-    threshold = round(probability * LEVELS)
-    return threshold, LEVELS / max(LEVELS - threshold, 1)
 
 
 def _power(size: int) -> int:

@@ -11,7 +11,8 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.masking_utils import sdpa_mask
 
 from compactbio.architectures import architecture_of
-from compactbio.kernels.attention_maps import Layout, Maps, draw_seed, dropped_attention
+from compactbio.kernels.attention_maps import Layout, Maps, dropped_attention
+from compactbio.kernels.draws import draw_seed
 from compactbio.pretraining.packed_attention import variable_length_attention, window
 from compactbio.terms.term import PROBABILITIES, SCORES
 from compactbio.training.dropout import dropout as drop

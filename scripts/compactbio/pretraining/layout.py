@@ -12,7 +12,7 @@ from accelerate import Accelerator
 
 from compactbio.architectures import architecture_of
 from compactbio.corpus.tokens import TokenStore
-from compactbio.kernels.choice import refusal
+from compactbio.kernels.map_choice import map_refusal
 from compactbio.pretraining.attention import attention_dropout
 from compactbio.pretraining.distillation import Distillation
 from compactbio.pretraining.fixed_shape import full_texts, shape_for, smallest_positions
@@ -119,7 +119,7 @@ def takes_map_kernels(module: Distillation, device: torch.device, precision: str
     if module.windowed:
         reason: str | None = "layers see a window only"
     else:
-        reason = refusal(device, precision=precision, longest=max_length, head_sizes=(student, teacher))
+        reason = map_refusal(device, precision=precision, longest=max_length, head_sizes=(student, teacher))
     logging.info("attention maps: %s", f"written, for {reason}" if reason else "compared on the chip, by Triton")
     return reason is None
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from compactbio.kernels.programs.draws import factors as drawn_factors
+
 EPSILON = tl.constexpr(1e-12)  # `terms.attention_maps.MAP_EPSILON`; a test holds the two together
 NOTHING = tl.constexpr(-1e30)  # the score of what is no key
 KL, MSE, SCORE_MSE = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
@@ -33,24 +35,6 @@ def _store_rows(pointer, values, positions, head, heads, inside, SIZE: tl.conste
     places = (positions.to(tl.int64)[:, None] * heads + head) * SIZE + column[None, :]
     mask = inside[:, None] & (column < SIZE)[None, :]
     tl.store(pointer + places, values.to(pointer.dtype.element_ty), mask=mask)
-
-
-@triton.jit
-def _factors(seed_pointer, places, number, threshold, kept):
-    """Return what dropout multiplies probabilities (places, number) with: 0, or `kept`.
-
-    Two words of Philox for each row, from (seed; token and head), and a mix of 32 bits for each key (`lowbias32`, with
-    the second word between its halves): Philox for each key would take ten times as many instructions.
-    """
-    first, second, _, _ = tl.randint4x(tl.load(seed_pointer), places)
-    bits = first.to(tl.uint32, bitcast=True)[:, None] ^ (number.to(tl.uint32) * 0x9E3779B9)[None, :]
-    bits ^= bits >> 16
-    bits *= 0x7FEB352D
-    bits ^= bits >> 15
-    bits += second.to(tl.uint32, bitcast=True)[:, None]
-    bits *= 0x846CA68B
-    bits ^= bits >> 16
-    return tl.where((bits >> 8).to(tl.int32) < threshold, 0.0, kept)
 
 
 @triton.jit
@@ -98,7 +82,7 @@ def attend(
         key = _rows(K, start + number, head, token_k, head_k, is_key, SIZE, BLOCK)
         scores = tl.dot(query, tl.trans(key), input_precision=PRECISION) * scale
         logs = _log_sums(scores, is_key)
-        dropped = _maps(scores, logs, is_key) * _factors(SEED, places, number, threshold, kept)
+        dropped = _maps(scores, logs, is_key) * drawn_factors(SEED, places, number, threshold, kept)
         value = _rows(V, start + number, head, token_v, head_v, is_key, SIZE, BLOCK)
         output = tl.dot(dropped.to(value.dtype), value, input_precision=PRECISION)
         _store_rows(OUT, output, start + row, head, heads, is_row, SIZE, BLOCK)
@@ -120,7 +104,7 @@ def attend_backward_queries(
         gradient = _rows(GRADIENT, start + row, head, token_g, head_g, is_row, SIZE, BLOCK)
         value = _rows(V, start + number, head, token_v, head_v, is_key, SIZE, BLOCK)
         slopes = tl.dot(gradient, tl.trans(value), input_precision=PRECISION)
-        slopes *= _factors(SEED, places, number, threshold, kept)
+        slopes *= drawn_factors(SEED, places, number, threshold, kept)
         query = _rows(Q, start + row, head, token_q, head_q, is_row, SIZE, BLOCK)
         key = _rows(K, start + number, head, token_k, head_k, is_key, SIZE, BLOCK)
         scores = tl.dot(query, tl.trans(key), input_precision=PRECISION) * scale
@@ -154,7 +138,7 @@ def attend_backward_keys(
             query = _rows(Q, start + row, head, token_q, head_q, is_row, SIZE, BLOCK)
             scores = tl.dot(query, tl.trans(key), input_precision=PRECISION) * scale
             maps = _maps(scores, tl.load(LOGS + places, mask=is_row, other=0.0), is_key)
-            factors = _factors(SEED, places, number, threshold, kept)
+            factors = drawn_factors(SEED, places, number, threshold, kept)
             gradient = _rows(GRADIENT, start + row, head, token_g, head_g, is_row, SIZE, BLOCK)
             to_value += tl.dot(tl.trans((maps * factors).to(value.dtype)), gradient, input_precision=PRECISION)
             slopes = tl.dot(gradient, tl.trans(value), input_precision=PRECISION) * factors
@@ -198,9 +182,9 @@ def compare(
             target, maps = _maps(teacher, logs_t, is_key), _maps(student, logs_s, is_key)
             factors = 1.0
             if DROP_T:
-                target *= _factors(SEED_T, places, number, threshold_t, kept_t)
+                target *= drawn_factors(SEED_T, places, number, threshold_t, kept_t)
             if DROP_S:
-                factors = _factors(SEED_S, places, number, threshold_s, kept_s)
+                factors = drawn_factors(SEED_S, places, number, threshold_s, kept_s)
             values, slopes = _formula(maps, target, factors, FORMULA)
             values = tl.where(is_key[None, :], values, 0.0)
             means = tl.sum(maps * slopes, 1)
@@ -252,9 +236,9 @@ def compare_keys(
                 maps = _maps(student, tl.load(LOGS_S + places, mask=is_row, other=0.0), is_key)
                 factors = 1.0
                 if DROP_T:
-                    target *= _factors(SEED_T, places, number, threshold_t, kept_t)
+                    target *= drawn_factors(SEED_T, places, number, threshold_t, kept_t)
                 if DROP_S:
-                    factors = _factors(SEED_S, places, number, threshold_s, kept_s)
+                    factors = drawn_factors(SEED_S, places, number, threshold_s, kept_s)
                 _, slopes = _formula(maps, target, factors, FORMULA)
                 to_scores = maps * (slopes - tl.load(MEANS + places, mask=is_row, other=0.0)[:, None])
             # rows that are none have a query of zeros and add nothing
