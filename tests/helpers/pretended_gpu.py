@@ -8,9 +8,11 @@ a shape that depends on values, a copy between host and device. Not whether a ke
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import ctypes
 import importlib.util
+import math
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -23,7 +25,8 @@ READS_VALUES = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "
 READS_VALUES |= {"repeat_interleave", "unique_consecutive", "unique_dim", "histc", "_pin_memory"}
 NUMBER = 4096  # that is read off the device, where a number is
 
-STATE = SimpleNamespace(capturing=False, captures=0, waits=Counter())
+# launched: of what is captured, (number of the capture, the program's name, bytes of its tensors) in order
+STATE = SimpleNamespace(capturing=False, captures=0, waits=Counter(), launched=[])
 
 
 def install(folder: Path) -> None:
@@ -147,7 +150,10 @@ def pretended_gpu():
 
 
 class _Program:
-    """Stands in for a Triton program: it takes what the GPU's would."""
+    """Stands in for a Triton program: it takes what the GPU's would, and notes what it is given."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def __getitem__(self, grid):
         return self
@@ -155,13 +161,28 @@ class _Program:
     def __call__(self, *arguments, **constants):
         import torch
 
-        for one in arguments:
-            assert one.device.type == "cuda" if isinstance(one, torch.Tensor) else type(one) in (int, float), one
+        given = {id(one): one for one in (*arguments, *constants.values()) if isinstance(one, torch.Tensor)}
+        for one in (*given.values(), *arguments):
+            assert one.device.type == "cuda" if id(one) in given else type(one) in (int, float, bool, type(None)), one
+        if STATE.capturing:
+            STATE.launched.append((STATE.captures, self.name, sum(bytes_of(one) for one in given.values())))
 
 
-def programs() -> ModuleType:
-    """Return what stands in for the module of Triton's programs."""
-    module = ModuleType("compactbio.kernels.programs.maps")
-    for name in ("attend", "attend_backward_queries", "attend_backward_keys", "compare", "compare_keys"):
-        setattr(module, name, _Program())
-    return module
+def bytes_of(tensor) -> int:
+    """Return the bytes of a tensor's elements: each once where it is repeated, nothing else of its memory."""
+    sizes = zip(tensor.shape, tensor.stride(), strict=True)
+    return math.prod(size for size, stride in sizes if stride or not size) * tensor.element_size()
+
+
+def programs() -> list[ModuleType]:
+    """Return what stands in for the modules of Triton's programs, all that their package has."""
+    package = importlib.util.find_spec("compactbio.kernels.programs")
+    made = []
+    for file in sorted(Path(package.origin).parent.glob("*.py")):
+        module = ModuleType(f"{package.name}.{file.stem}")
+        for one in ast.parse(file.read_text(encoding="utf-8")).body:
+            decorators = map(ast.unparse, getattr(one, "decorator_list", ()))
+            if any(name.startswith("triton.jit") for name in decorators):
+                setattr(module, one.name, _Program(f"{file.stem}.{one.name}"))
+        made.append(module)
+    return [module for module in made if any(isinstance(one, _Program) for one in vars(module).values())]
