@@ -183,9 +183,10 @@ def _ends(sizes: tuple[int, ...], device: torch.device) -> Tensor:
 def _as_rows(tensor: Tensor) -> Tensor:
     """Return (tokens, heads, size) of (1, heads, tokens, size), size filled up to what the kernels take.
 
-    Zeros behind change no product; the scale stays that of the true size.
+    It is a view, gradients come back as one too: `tensor[0]` would have its own copied into zeros. Zeros behind change
+    no product; the scale stays that of the true size.
     """
-    rows, missing = tensor[0].transpose(0, 1), -tensor.shape[-1] % HEAD_SIZE_MULTIPLE
+    rows, missing = tensor.transpose(1, 2).squeeze(0), -tensor.shape[-1] % HEAD_SIZE_MULTIPLE
     return F.pad(rows, (0, missing)) if missing else rows
 
 
