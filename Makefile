@@ -11,7 +11,7 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: help install demo demo-more test test-fast test-gpu benchmark-gpu gpu-quarter gpu-wheels test-cluster test-hostile \
-	lint format benchmark benchmark-memory checkpoints tables verify status cost site docs lock ready clean-demo
+	lint format benchmark census benchmark-memory checkpoints tables verify status cost site docs lock ready clean-demo
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -115,6 +115,10 @@ site: ready  ## drafts of what this SLURM site says of itself: profiles/slurm/pa
 
 benchmark: $(INSTALLED)  ## training step against the reference formulation; CASES=distil,tiny PRECISION=fp32 restrict it
 	python scripts/benchmark_training.py $(if $(CASES),--cases $(CASES)) $(if $(PRECISION),--precision $(PRECISION))
+
+census: ready  ## what a step on a GPU launches and moves, counted without one (needs g++); CASES=distil TOP=20 PRECISION=fp32
+	PYTHONPATH=scripts:tests python tests/helpers/step_census.py $(if $(CASES),--cases $(CASES)) \
+	  $(if $(TOP),--top $(TOP)) $(if $(PRECISION),--precision $(PRECISION))
 
 benchmark-memory: $(INSTALLED)  ## peak memory of each program at 1, 4 and 16 times the input, in a few minutes
 	PYTHONPATH=scripts:tests python tests/hostile/load.py

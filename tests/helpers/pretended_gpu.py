@@ -93,7 +93,32 @@ def _answer_for_cuda() -> None:
         return torch.zeros(made.shape, dtype=made.dtype, device=device)
 
     torch.tensor = tensor
+    torch.nn.functional.scaled_dot_product_attention = _attention(torch.nn.functional.scaled_dot_product_attention)
     torch.nn.Module.to = lambda self, *_, **__: self  # see `placed`
+
+
+def _attention(by_formula):
+    """Return attention by the kernels that torch takes on a GPU; without values it takes the formula."""
+    import torch
+
+    def attend(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, **others):
+        half = query.dtype != torch.float32
+        if query.device.type != "cuda" or query.is_nested or others or query.shape[-1] % (8 if half else 4):
+            options = {"attn_mask": attn_mask, "dropout_p": dropout_p, "is_causal": is_causal, "scale": scale}
+            return by_formula(query, key, value, **options, **others)
+        if attn_mask is None and half:
+            flash = torch.ops.aten._scaled_dot_product_flash_attention
+            return flash(query, key, value, dropout_p, is_causal, scale=scale)[0]
+        if attn_mask is not None:
+            if attn_mask.dtype == torch.bool:
+                added = torch.zeros(attn_mask.shape, dtype=query.dtype, device=query.device)
+                attn_mask = added.masked_fill(~attn_mask, float("-inf"))
+            attn_mask = attn_mask.expand(*query.shape[:-1], key.shape[-2])
+        wanted = torch.is_grad_enabled()
+        efficient = torch.ops.aten._scaled_dot_product_efficient_attention
+        return efficient(query, key, value, attn_mask, wanted, dropout_p, is_causal, scale=scale)[0]
+
+    return attend
 
 
 def placed(module):

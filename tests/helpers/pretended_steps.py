@@ -1,6 +1,6 @@
 """Takes a step of every case of the benchmark, and fine-tunes, on a pretended GPU; prints a line of JSON for each.
 
-For a program of its own, which has called `pretended_gpu.install` before this is imported; its argument is a folder.
+For a program of its own, which has called `pretended_gpu.install` before this is imported.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from compactbio.training.trainer import Trainer
 from helpers import finetuning
 from helpers.pretended_gpu import STATE, placed, pretended_gpu, programs
 
-FOLDER = Path(sys.argv[1])
+BUILD = cases.build_models
 BATCH, VOCABULARY = 8, 300
 SMALL = {"hidden_size": 32, "num_hidden_layers": 6, "num_attention_heads": 4, "intermediate_size": 32}
 SHAPES = {
@@ -48,10 +48,10 @@ def forget() -> None:
     STATE.launched.clear()
 
 
-def take_step(case: str, precision: str, tokens: int | None) -> dict:
+def take_step(folder: Path, case: str, precision: str, tokens: int | None) -> dict:
     """What a step of a case waits for, and how many passes are captured."""
     forget()
-    store = write_store(FOLDER / "tokens", np.full(8 * BATCH, 90), VOCABULARY)  # one shape is enough
+    store = write_store(folder / "tokens", np.full(8 * BATCH, 90), VOCABULARY)  # one shape is enough
     small = replace(CASES[case], shape=SHAPES.get(case, SMALL), vocabulary=VOCABULARY)
     with pretended_gpu() as captured:
         one = steps.OurStep(small, store, BATCH, 0.1, precision, tokens)
@@ -61,7 +61,7 @@ def take_step(case: str, precision: str, tokens: int | None) -> dict:
     return {"form": one.in_words(), "captures": STATE.captures, "waits": STATE.waits, "operations": len(captured)}
 
 
-def fine_tune(task: str, architecture: str, precision: str) -> dict:
+def fine_tune(folder: Path, task: str, architecture: str, precision: str) -> dict:
     """The same of a fine-tuning."""
     forget()
     rows, labels = {
@@ -69,15 +69,15 @@ def fine_tune(task: str, architecture: str, precision: str) -> dict:
         "re": (finetuning.re_rows, ["no", "yes"]),
         "qa": (finetuning.qa_rows, []),
     }[task]
-    folder = finetuning.write_model(FOLDER / architecture, architecture=architecture)
+    model = finetuning.write_model(folder / architecture, architecture=architecture)
     settings = finetuning.run_settings(task, labels, epochs=1, precision=precision)
     parts = {name: Rows(rows(48, seed), labels or None) for name, seed in (("train", 1), ("test", 2))}
-    examples.read_rows = lambda folder, split, kind: parts.get(split)
-    dataset = examples.Dataset(FOLDER, settings, PieceTokenizer(folder))
-    run = one_run.OneRun(settings, folder, dataset, 1, 0, start_accelerator(precision))
+    examples.read_rows = lambda _, split, kind: parts.get(split)
+    dataset = examples.Dataset(folder, settings, PieceTokenizer(model))
+    run = one_run.OneRun(settings, model, dataset, 1, 0, start_accelerator(precision))
     run.validation_part = None
     with pretended_gpu() as captured:
-        run.train(FOLDER / f"{task}-{architecture}-{precision}", deadline=None, stop=None)
+        run.train(folder / f"{task}-{architecture}-{precision}", deadline=None, stop=None)
     form = f"packed {run.kernel}" if run.kernel else "padded"
     return {"form": form, "captures": STATE.captures, "waits": STATE.waits, "operations": len(captured)}
 
@@ -92,20 +92,25 @@ def broken(forward):
     return read
 
 
-def main() -> None:
-    """Take all steps."""
+def small_models(case: cases.Case, dropout: float, seed: int):
+    """As `cases.build_models`, of the smallest size: the student as the case says, the teacher always a BERT."""
+    student, _ = BUILD(replace(case, teacher=False), dropout, seed)
+    teacher, _ = BUILD(replace(case, architecture="bert", shape=TEACHER, teacher=False), dropout, seed)
+    return student, teacher if case.teacher else None
+
+
+def prepare(build) -> None:
+    """Have steps run on the pretended GPU, with the models that `build` returns as `cases.build_models` does."""
     for module in programs():
         sys.modules[module.__name__] = module
         setattr(compactbio.kernels.programs, module.__name__.rpartition(".")[2], module)
     map_choice.trial = lambda *_: None
     packed_attention.first_usable = lambda names, *_: (names[0], {})
     capture.WARM_UPS = 1
-    build, seen = cases.build_models, one_run.SeenEmbeddings
+    seen = one_run.SeenEmbeddings
 
-    def build_placed(case, dropout, seed):
-        student, _ = build(replace(case, teacher=False), dropout, seed)
-        teacher, _ = build(replace(case, architecture="bert", shape=TEACHER, teacher=False), dropout, seed)
-        return placed(student), placed(teacher) if case.teacher else None
+    def build_placed(*arguments):
+        return [None if model is None else placed(model) for model in build(*arguments)]
 
     class Placed(Distillation):
         def __init__(self, *arguments, **options):
@@ -124,6 +129,11 @@ def main() -> None:
     steps.build_models, steps.Distillation, one_run.SeenEmbeddings = build_placed, Placed, PlacedEmbeddings
     Trainer.save = lambda self, step: setattr(self, "saved_step", step)
     Trainer.log = lambda self, *_: self.sums.clear()
+
+
+def main(folder: Path) -> None:
+    """Take all steps."""
+    prepare(small_models)
     lines = [(take_step, case, "bf16", None) for case in CASES]
     lines += [(take_step, case, "fp32", 2048) for case in ("compact", "tiny")]
     lines += [(take_step, "distil", "fp16", 2048)]
@@ -131,6 +141,6 @@ def main() -> None:
         (fine_tune, *one) for one in (("ner", "bert", "bf16"), ("re", "distilbert", "fp16"), ("qa", "bert", "fp32"))
     ]
     for function, *arguments in lines:
-        print(json.dumps({"arguments": arguments, **function(*arguments)}), flush=True)
+        print(json.dumps({"arguments": arguments, **function(folder, *arguments)}), flush=True)
     Distillation.forward = broken(Distillation.forward)
-    print(json.dumps({"arguments": ["broken"], **take_step("distil", "bf16", 2048)}), flush=True)
+    print(json.dumps({"arguments": ["broken"], **take_step(folder, "distil", "bf16", 2048)}), flush=True)

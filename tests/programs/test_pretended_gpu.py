@@ -19,7 +19,7 @@ from pathlib import Path
 from helpers import pretended_gpu
 pretended_gpu.install(Path(sys.argv[1]))
 from helpers import pretended_steps
-pretended_steps.main()
+pretended_steps.main(Path(sys.argv[1]))
 """
 
 
