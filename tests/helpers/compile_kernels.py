@@ -17,16 +17,21 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from compactbio.kernels.attention_maps import KEYS, QUERIES, WARPS
-from compactbio.kernels.programs import maps
+from compactbio.kernels.programs import maps, norms
+from compactbio.kernels.residual_norm import ROWS, VALUES
+from compactbio.kernels.residual_norm import WARPS as NORM_WARPS
 
 CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
 # types of what is passed, where they are not the default of `type_of`
 POINTERS = {"STARTS": "*i32", "ROWS": "*i32", "KEYS": "*i32", "SEED": "*i64", "SEED_S": "*i64", "SEED_T": "*i64"}
 POINTERS |= dict.fromkeys(("SUMS", "LOGS", "LOGS_S", "LOGS_T", "MEANS"), "*fp32")
+POINTERS |= dict.fromkeys(("RESIDUAL", "W", "B", "OUTPUT", "TO_OUTPUT", "TO_RESIDUAL", "TO_W", "TO_B"), "*fp32")
 COMMON = {"BQ": QUERIES, "PRECISION": "ieee"}
 ONE = {"SIZE": 64, "BLOCK": 64, **COMMON}
 TWO = {"SIZE_S": 64, "BLOCK_S": 64, "SIZE_T": 64, "BLOCK_T": 64, "FORMULA": 0, "BY_KEYS": False, **COMMON}
 TWO |= {"DROP_S": True, "DROP_T": True}
+NORM = {"WIDTH": 768, "BLOCK": 1024, "TILE": VALUES // 1024, "ADDS": True, "DROPS": True, "NORMALISES": True}
+NORM |= {"HALVES": True}
 # program, what it is compiled for, warps
 PROGRAMS = [
     (maps.attend, {"N": 256, **ONE}, WARPS),
@@ -34,18 +39,20 @@ PROGRAMS = [
     (maps.attend_backward_keys, {"BK": KEYS, **ONE}, WARPS),
     (maps.compare, {"N": 256, "BACKWARD": True, **TWO}, WARPS),
     (maps.compare_keys, {"BK": KEYS, **TWO}, WARPS),
+    (norms.forward, {**NORM, "KEEPS": True}, NORM_WARPS),
+    (norms.backward, {**NORM, "TILES": ROWS // NORM["TILE"], "WHOLE": True}, NORM_WARPS),
 ]
 
 
 def compiled(function: Any, constants: dict[str, Any], warps: int, capability: int) -> dict[str, int | str]:
-    """Bytes of shared memory, and of the stack that registers are spilled to."""
+    """Bytes of shared memory and of the stack that registers are spilled to, and the registers of a thread."""
 
     def type_of(argument: str) -> str:
         if argument in constants:
             return "constexpr"
         if argument.isupper():
             return POINTERS.get(argument, "*bf16")
-        return "fp32" if argument.startswith(("scale", "kept")) else "i32"
+        return "fp32" if argument.startswith(("scale", "kept", "epsilon")) else "i32"
 
     names = function.arg_names
     # what Triton finds at a call: addresses and strides are multiples of 16
@@ -62,8 +69,14 @@ def compiled(function: Any, constants: dict[str, Any], warps: int, capability: i
         stream.flush()
         command = [str(CUOBJDUMP), "-res-usage", stream.name]
         said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    stack = int(said.split("STACK:")[1].split()[0])
-    return {"program": function.__name__, "capability": capability, "shared": made.metadata.shared, "stack": stack}
+    stack, registers = (int(said.split(f"{name}:")[1].split()[0]) for name in ("STACK", "REG"))
+    return {
+        "program": function.__name__,
+        "capability": capability,
+        "shared": made.metadata.shared,
+        "stack": stack,
+        "registers": registers,
+    }
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from compactbio.architectures.record import NAME, POSITIVE, PROBABILITY, Architecture, meaning
+from compactbio.architectures.record import NAME, POSITIVE, PROBABILITY, Architecture, BlockEnd, Normed, meaning
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 def mlm_logits(model: Any, rows: Tensor) -> Tensor:
@@ -18,6 +19,16 @@ def mlm_logits(model: Any, rows: Tensor) -> Tensor:
 def _finish_layer(layer: Any, attended: Tensor, rows: Tensor) -> Tensor:
     """Return a layer's output from attention's and from its input."""
     return layer.feed_forward_chunk(layer.attention.output(attended, rows))
+
+
+def end_of_block(part: Any, normed: Normed, states: Tensor, residual: Tensor) -> Tensor:
+    """Return the output of a part with a last linear layer, a LayerNorm and, as a rule, dropout between them."""
+    return normed(part.dense(states), residual, part.LayerNorm, getattr(part, "dropout", None))
+
+
+def _block_ends(layer: Any) -> Mapping[nn.Module, BlockEnd]:
+    """Return the ends of attention and of the feed-forward part."""
+    return {layer.attention.output: end_of_block, layer.output: end_of_block}
 
 
 ARCHITECTURE = Architecture(
@@ -49,4 +60,5 @@ ARCHITECTURE = Architecture(
     dropouts=("hidden_dropout_prob", "attention_probs_dropout_prob"),
     mlm_logits=mlm_logits,
     finish_layer=_finish_layer,
+    block_ends=_block_ends,
 )

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from compactbio.architectures import bert
-from compactbio.architectures.record import NAME, PROBABILITY, SWITCH, Architecture, Sizes, meaning, no_pooler
+from compactbio.architectures.record import (
+    NAME,
+    PROBABILITY,
+    SWITCH,
+    Architecture,
+    BlockEnd,
+    Normed,
+    Sizes,
+    meaning,
+    no_pooler,
+)
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 def _mlm_logits(model: Any, rows: Tensor) -> Tensor:
@@ -20,6 +31,19 @@ def _finish_layer(layer: Any, attended: Tensor, rows: Tensor) -> Tensor:
     """Return a layer's output from attention's and from its input."""
     rows = layer.sa_layer_norm(layer.attention.out_lin(attended) + rows)
     return layer.output_layer_norm(layer.ffn(rows) + rows)
+
+
+def _layer(part: Any, normed: Normed, states: Tensor, attention_mask: Tensor | None = None, **options: Any) -> Tensor:
+    """Return a layer's output; both of its blocks end in the layer itself."""
+    attended, _ = part.attention(states, attention_mask=attention_mask, **options)
+    states = normed(attended, states, part.sa_layer_norm, None)
+    inner = part.ffn.activation(part.ffn.lin1(states))
+    return normed(part.ffn.lin2(inner), states, part.output_layer_norm, part.ffn.dropout)
+
+
+def _block_ends(layer: Any) -> Mapping[nn.Module, BlockEnd]:
+    """Return the layer, in which both of its blocks end."""
+    return {layer: _layer}
 
 
 ARCHITECTURE = Architecture(
@@ -48,4 +72,5 @@ ARCHITECTURE = Architecture(
     token_types=False,
     pooler=no_pooler,
     finish_layer=_finish_layer,
+    block_ends=_block_ends,
 )

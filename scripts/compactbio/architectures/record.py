@@ -41,6 +41,17 @@ class Borders(Protocol):
     positions: Tensor | None
 
 
+class Normed(Protocol):
+    """What normalises at the end of a block."""
+
+    def __call__(self, states: Tensor, residual: Tensor | None, norm: nn.Module, dropout: nn.Module | None) -> Tensor:
+        """Return norm(dropout(states) + residual), where both may be missing."""
+
+
+# the forward pass of a module in which a block ends, of the module, what normalises there, and the module's arguments
+BlockEnd = Callable[..., Any]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
     """The keys of a configuration that hold a model's sizes; BERT's are the names that all architectures answer to."""
@@ -136,6 +147,11 @@ def keep_depth(configuration: PretrainedConfig, layers: Sequence[int]) -> None:
     setattr(configuration, COMMON_SIZES.depth, len(layers))
 
 
+def no_block_ends(layer: Any) -> Mapping[nn.Module, BlockEnd]:
+    """Return nothing, where blocks do not end in a normalisation of what they add to their input."""
+    return {}
+
+
 def no_borders(model: PreTrainedModel, max_length: int) -> Borders | None:
     """Return nothing, where a token's embedding is a function of this token and its position."""
     return None
@@ -175,6 +191,8 @@ class Architecture:
         keep_layers: makes a teacher's configuration that of a student of these layers.
         finish_layer: returns the layer's output from the layer, attention's output and the layer's input, all tensors
             (1, m, hidden), so that a last layer can be computed for some positions only; None: it is not worth it.
+        block_ends: returns the modules of a layer in which blocks end, and their forward passes by way of a function
+            that normalises there, so that a kernel can do so.
         borders: returns what keeps packed sequences of at most `max_length` tokens apart, where embeddings see their
             neighbours' tokens.
         packs: whether its sequences can be packed and its word embeddings cut; else they are padded and whole.
@@ -208,6 +226,7 @@ class Architecture:
     refused_layers: Callable[[Sequence[int]], str | None] = any_layers
     keep_layers: Callable[[PretrainedConfig, Sequence[int]], None] = keep_depth
     finish_layer: Callable[[nn.Module, Tensor, Tensor], Tensor] | None = None
+    block_ends: Callable[[Any], Mapping[nn.Module, BlockEnd]] = no_block_ends
     borders: Callable[[PreTrainedModel, int], Borders | None] = no_borders
     packs: bool = True
 

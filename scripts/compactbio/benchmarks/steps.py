@@ -116,8 +116,9 @@ class OurStep:
         """Return the form of the micro-batches, and whether their passes are captured."""
         steps, record = self.trainer.micro_steps, self.batches.record()
         captured = f"not captured: {steps.why_plain}" if steps.why_plain else f"{len(steps.recorded)} captured"
-        maps = ", maps on the chip" if self.module.map_kernels else ""
-        return f"{record['layout']} {record.get('kernel', '')} {record['tokens']} tokens, {captured}{maps}"
+        kernels = {"maps on the chip": self.module.map_kernels, "ends of blocks fused": self.module.fused_norms}
+        used = "".join(f", {name}" for name, taken in kernels.items() if taken)
+        return f"{record['layout']} {record.get('kernel', '')} {record['tokens']} tokens, {captured}{used}"
 
 
 def reference_step(

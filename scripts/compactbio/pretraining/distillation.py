@@ -58,6 +58,7 @@ class Distillation(StepModule):
         self.objective = objective
         self.projection = _projection(objective, student, teacher, seed)
         self.map_kernels = False  # whether maps are compared without being written
+        self.fused_norms = False  # whether blocks end in a kernel
         after_dropout = quirks["maps_after_dropout"] == "reference"
         self.student_side = _Side(student, objective, 0, after_dropout=after_dropout, max_length=max_length)
         self.teacher_side: _Side | None = None

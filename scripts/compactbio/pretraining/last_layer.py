@@ -63,12 +63,12 @@ def install_last_layer(model: PreTrainedModel) -> bool:
     last = find_last_layer(model)
     if last is None:
         return False
-    ordinary = type(last.layer).forward
 
     def forward(
         states: Tensor, attention_mask: Tensor | None = None, *others: Any, masked_positions: Any = None, **options: Any
     ) -> Tensor:
         if masked_positions is None:
+            ordinary = type(last.layer).forward  # which kernels may have replaced meanwhile
             return ordinary(last.layer, states, attention_mask, *others, **options)
         return _at_masked(last, states, attention_mask, masked_positions, **options)
 

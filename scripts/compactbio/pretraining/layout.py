@@ -12,6 +12,7 @@ from accelerate import Accelerator
 
 from compactbio.architectures import architecture_of
 from compactbio.corpus.tokens import TokenStore
+from compactbio.kernels.fused_norms import fuse_norms
 from compactbio.kernels.map_choice import map_refusal
 from compactbio.pretraining.attention import attention_dropout
 from compactbio.pretraining.distillation import Distillation
@@ -48,6 +49,7 @@ def batches_of(
     over_padding = any(entry.term.over_padding for entry in module.objective)
     device, most = accelerator.device, micro_batch_tokens
     module.map_kernels = takes_map_kernels(module, device, precision_of(accelerator), masking.max_length)
+    module.fused_norms = fuse_norms(module.models, device, precision_of(accelerator))
     packed = packed_layout(
         device,
         precision=precision_of(accelerator),

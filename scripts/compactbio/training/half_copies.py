@@ -1,7 +1,8 @@
 """Copies of linear layers' weights in half precision, made once a step instead of in every forward pass.
 
 Autocast converts the weights in each pass. Here each pass reads the copies, and gradients go to the weights as they
-do with autocast: converted to fp32, then added. No number differs from autocast's.
+do with autocast: converted to fp32, then added. No number differs from autocast's. States may bring a copy of their own
+(`keep_half`), which is read in place of a conversion.
 """
 
 from __future__ import annotations
@@ -12,6 +13,19 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+_COPY = "compactbio_half"  # the attribute of a tensor
+
+
+def keep_half(states: Tensor, copy: Tensor) -> None:
+    """Have linear layers read a copy of states in half precision, which somebody made with them."""
+    setattr(states, _COPY, copy)
+
+
+def half_of(states: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the copy of states of this type where there is one, else the states."""
+    copy = getattr(states, _COPY, None)
+    return states if copy is None or copy.dtype != dtype else copy
 
 
 class HalfCopies:
@@ -44,6 +58,8 @@ class Linear(nn.Linear):
         """Return the layer's output; predictions, which weights that changed since may precede, read the weights."""
         kind = input.device.type
         half = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == self.copies[0].dtype
+        if half:
+            input = half_of(input, self.copies[0].dtype)
         trained = self.weight.requires_grad
         if not half or (trained and not torch.is_grad_enabled()):
             return super().forward(input)

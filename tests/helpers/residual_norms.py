@@ -1,0 +1,66 @@
+"""Ends of blocks: the kernel beside the plain formula in double precision, on any device."""
+
+from __future__ import annotations
+
+import torch
+
+from compactbio.kernels.residual_norm import Norm, residual_norm
+from compactbio.training.half_copies import half_of
+from helpers import map_dropout
+from helpers.map_terms import CPU, relative
+
+SEED = 2**61 + 7  # both halves of it count
+EPSILON = 1e-5
+
+
+def draw(*shape, seed=0, dtype=torch.float32, device=CPU):
+    drawn = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    return drawn.to(device, dtype).requires_grad_()
+
+
+def exact(tensors):
+    return [None if one is None else one.detach().double().requires_grad_() for one in tensors]
+
+
+def factors(rows: int, width: int, dropout: float) -> torch.Tensor:
+    """What dropout multiplies with, by the same draw in numpy: a row is a token with one head, a value a key."""
+    threshold = round(dropout * 2**24)
+    kept = (map_dropout.bits(SEED, rows, 1, width)[:, 0] >> 8) >= threshold
+    return torch.from_numpy(kept).double() * 2**24 / (2**24 - threshold)
+
+
+def plainly(states, residual, weight, bias, epsilon, dropout):
+    """The formula in double precision, of states (rows, width)."""
+    sums = states * factors(*states.shape, dropout).to(states.device) if dropout else states
+    sums = sums if residual is None else sums + residual
+    if epsilon is not None:
+        centred = sums - sums.mean(-1, keepdim=True)
+        sums = centred / (centred.square().mean(-1, keepdim=True) + epsilon).sqrt()
+    return sums * weight + bias
+
+
+def norm_error(width, epsilon, dropout, *, adds=True, rows=37, dtype=torch.float32, device=CPU) -> float:
+    """The largest relative difference of output, its copy and gradients; 37 is no multiple of what a program takes."""
+    half = None if dtype == torch.float32 else dtype
+    common = {"device": device}
+    states, weight, bias = (
+        draw(rows, width, dtype=dtype, **common),
+        draw(width, seed=1, **common),
+        draw(width, seed=2, **common),
+    )
+    residual = draw(rows, width, seed=3, **common) if adds else None
+    given = [states, residual, weight, bias]
+    doubles = exact(given)
+    seed = torch.tensor([SEED], device=device)
+    output = residual_norm(states, residual, Norm(weight, bias, epsilon), dropout=dropout, half=half, seed=seed)
+    assert output.dtype == torch.float32
+    outputs = [output] if half is None else [output, half_of(output, half)]
+    expected = plainly(*doubles, epsilon, dropout)
+    directions = draw(len(outputs), rows, width, seed=4, dtype=dtype, **common).detach()
+    total = sum((one * direction).float().sum() for one, direction in zip(outputs, directions, strict=True))
+    found = torch.autograd.grad(total, [one for one in given if one is not None])
+    assert [one.dtype for one in found] == [one.dtype for one in given if one is not None]
+    wanted = torch.autograd.grad(
+        (expected * directions.double().sum(0)).sum(), [one for one in doubles if one is not None]
+    )
+    return max(*(relative(one, expected) for one in outputs), *map(relative, found, wanted))
