@@ -1,8 +1,8 @@
 """Copies of linear layers' weights in half precision, made once a step instead of in every forward pass.
 
-Autocast converts the weights in each pass. Here each pass reads the copies, and gradients go to the weights as they
-do with autocast: converted to fp32, then added. No number differs from autocast's. States may bring a copy of their own
-(`keep_half`), which is read in place of a conversion.
+Autocast converts the weights in each pass. Here each pass reads the copies, and gradients are added to the weights' as
+they are with autocast, in fp32, without a converted one in memory. No number differs from autocast's. States may bring a
+copy of their own (`keep_half`), which is read in place of a conversion.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 _COPY = "compactbio_half"  # the attribute of a tensor
 
@@ -33,12 +34,18 @@ class HalfCopies:
 
     def __init__(self, modules: Iterable[nn.Module], dtype: torch.dtype) -> None:
         copies: dict[Tensor, Tensor] = {}
-        for layer in [layer for module in modules for layer in module.modules()]:
+        layers = [layer for module in modules for layer in module.modules()]
+        # an embedding's weight may be a linear layer's too: torch adds up what both give before it adds it to the rest
+        shared = {
+            one for layer in layers if not isinstance(layer, nn.Linear) for one in layer.parameters(recurse=False)
+        }
+        for layer in layers:
             if isinstance(layer, nn.Linear) and type(layer) in (nn.Linear, Linear):
                 own = [layer.weight] if layer.bias is None else [layer.weight, layer.bias]
                 copies |= {value: value.detach().to(dtype) for value in own if value not in copies}
                 layer.__class__ = Linear
                 layer.__dict__["copies"] = [copies[value] for value in own]  # no part of what is saved
+                layer.__dict__["alone"] = [value not in shared for value in own]
         self.trained = [(value, copy) for value, copy in copies.items() if value.requires_grad]
 
     @torch.no_grad()
@@ -53,6 +60,7 @@ class Linear(nn.Linear):
     """A linear layer that reads copies of its weights where autocast would make them."""
 
     copies: list[Tensor]
+    alone: list[bool]  # whether a weight is read by linear layers alone
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the layer's output; predictions, which weights that changed since may precede, read the weights."""
@@ -64,7 +72,7 @@ class Linear(nn.Linear):
         if not half or (trained and not torch.is_grad_enabled()):
             return super().forward(input)
         own: list[Any] = [self.weight] if self.bias is None else [self.weight, self.bias]
-        read = [_Read.apply(*pair) for pair in zip(own, self.copies, strict=True)] if trained else self.copies
+        read = [_Read.apply(*one) for one in zip(own, self.copies, self.alone, strict=True)] if trained else self.copies
         return F.linear(input, *read)
 
 
@@ -72,10 +80,15 @@ class _Read(torch.autograd.Function):
     """Returns a copy of a weight, and gives its gradient to the weight."""
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, copy: Tensor) -> Tensor:
-        ctx.dtype = weight.dtype
+    def forward(ctx: Any, weight: Tensor, copy: Tensor, alone: bool) -> Tensor:
+        ctx.weight, ctx.alone = weight, alone
         return copy.view_as(copy)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return gradient.to(ctx.dtype), None
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, None]:
+        sums = ctx.weight.grad
+        if sums is None or not ctx.alone:
+            return gradient.to(ctx.weight.dtype), None, None
+        sums.add_(gradient)
+        return None, None, None
