@@ -68,6 +68,27 @@ def test_the_numbers_are_those_of_plain_passes_to_the_bit(accelerator, cuts):
     assert module.calls == plain.calls + capture.WARM_UPS * len(set(cuts))
 
 
+@pytest.mark.parametrize("cuts", [(12,), (8, 4)], ids=str)
+def test_gradients_that_are_added_at_once_have_the_same_bits(accelerator, monkeypatch, cuts):
+    """As on a GPU, from the first recorded pass on."""
+    expected, plain_weights, _, _ = train(accelerator, cuts, fixed=False)
+    calls = []
+
+    def add_of(self, loss):
+        calls.append(self.buffer is not None)
+        if self.buffer is None:
+            loss.backward()
+        else:
+            self.add_at_once(loss)
+
+    monkeypatch.setattr(Gradients, "add_of", add_of)
+    losses, weights, module, _ = train(accelerator, cuts, fixed=True)
+    assert any(calls)
+    assert losses == expected
+    assert all(map(torch.equal, weights, plain_weights))
+    assert module.unused.grad is None
+
+
 def test_a_pass_that_cannot_be_captured_runs_plainly_and_the_log_says_why(accelerator, monkeypatch, caplog):
     def refuse(self, run):
         run()

@@ -113,7 +113,7 @@ class MicroSteps:
         half = self.dtype != torch.float32
         with torch.autocast(self.device.type, self.dtype if half else None, enabled=half, cache_enabled=keep_casts):
             loss = self.module(tensors, denominators)
-        (loss if self.scaler is None else loss * self.factor).backward()
+        self.gradients.add_of(loss if self.scaler is None else loss * self.factor)
         self.terms = list(self.module.last_terms)
         return torch.stack([loss.detach().float(), *(share.float() for share in self.module.last_terms.values())])
 
