@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import map_dropout
-from helpers.map_terms import FORMULAS, INTERPRETED, attention_error, inputs, layout_of, term_error
+from helpers.map_terms import FORMULAS, INTERPRETED, attention_error, inputs, layout_of, real_tokens, term_error
 
 from compactbio.kernels import attention_maps, choice, map_choice
 from compactbio.kernels.attention_maps import (
@@ -106,6 +106,35 @@ def test_a_row_that_counts_nothing_is_finite_and_gets_nothing():
     total = dropped_attention(maps, value, layout).sum() + compare_maps(maps, maps, layout, "kl")
     for gradient in torch.autograd.grad(total, (query, key, value)):
         assert gradient.isfinite().all() and gradient[1].abs().max() == 0
+
+
+@pytest.mark.parametrize("fill", [False, True])
+@pytest.mark.parametrize("form", ["packed", "padded", "whole"])
+def test_every_row_is_written_or_was_zero(form, fill, monkeypatch):
+    """Memory that holds no numbers at first gives the same results as zeros: `every_query` and `every_key` are true."""
+    lengths, longest = (5, 20, 7), 20
+    count = 1 if form == "packed" else 3
+    query, key, value = inputs((32 if form == "packed" else longest,) * count, 16, 0)
+    if form == "packed":
+        boundaries = torch.tensor([0, 5, 25, 32, 32], dtype=torch.int32)
+        real = torch.arange(32)[None] < 25 if fill else None
+        layout = packed_layout(boundaries, longest, real)
+    else:
+        real = real_tokens((*lengths[:2], 0) if fill else lengths) if form == "padded" else None
+        layout = padded_layout(count, longest, real, query.device)
+    maps = Maps(query, key, 0.25, 0.1, torch.tensor([1]))
+
+    def results() -> list[torch.Tensor]:
+        output = dropped_attention(maps, value, layout)
+        term = compare_maps(maps, maps, layout.counting(padding_queries=False), "mse")
+        everywhere = compare_maps(maps, maps, layout, "kl")
+        total = output.square().sum() + term + everywhere
+        return [output, term, everywhere, *torch.autograd.grad(total, (query, key, value))]
+
+    monkeypatch.setattr(torch, "empty", lambda *sizes, **options: torch.full(*sizes, float("nan"), **options))
+    found = results()
+    monkeypatch.setattr(torch, "empty", torch.zeros)
+    assert all(map(torch.equal, found, results()))
 
 
 def test_dropout_has_its_mean_its_variance_and_no_memory():

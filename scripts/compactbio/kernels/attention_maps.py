@@ -39,6 +39,7 @@ class Layout:
             have none.
         real: (s,) int32, its queries that are tokens of the corpus, the first ones.
         longest: the largest number of keys or queries that there may be, a constant of the run.
+        every_query, every_key: whether each token is one of them in its sequence, so that programs write its row.
     """
 
     starts: Tensor
@@ -46,21 +47,24 @@ class Layout:
     keys: Tensor
     real: Tensor
     longest: int
+    every_query: bool = False
+    every_key: bool = False
 
     def counting(self, *, padding_queries: bool) -> Layout:
         """Return the layout of a term: all queries count, or those of real tokens."""
-        return self if padding_queries else replace(self, rows=self.real)
+        return self if padding_queries else replace(self, rows=self.real, every_query=False)
 
 
 def packed_layout(boundaries: Tensor, longest: int, real_tokens: Tensor | None = None) -> Layout:
-    """Return the layout of sequences without padding, which begin and end at boundaries (s + 1,) int32.
+    """Return the layout of sequences without padding.
 
     Args:
+        boundaries: (s + 1,) int32, where they begin and end, the last one at the last token.
         real_tokens: (1, t) bool; sequences that begin behind the real tokens are fill. None: none is.
     """
     lengths, starts = boundaries.diff(), boundaries[:-1]
     real = lengths if real_tokens is None else lengths * (starts < real_tokens.sum())
-    return Layout(starts, lengths, lengths, real, longest)
+    return Layout(starts, lengths, lengths, real, longest, every_query=True, every_key=True)
 
 
 def padded_layout(count: int, length: int, real_tokens: Tensor | None, device: torch.device) -> Layout:
@@ -68,7 +72,7 @@ def padded_layout(count: int, length: int, real_tokens: Tensor | None, device: t
     starts = torch.arange(0, count * length, length, dtype=torch.int32, device=device)
     rows = torch.full_like(starts, length)
     keys = rows if real_tokens is None else real_tokens.sum(-1, dtype=torch.int32)
-    return Layout(starts, rows, keys, keys, length)
+    return Layout(starts, rows, keys, keys, length, every_query=True, every_key=real_tokens is None)
 
 
 @dataclass(frozen=True)
@@ -119,8 +123,9 @@ class _Attention(torch.autograd.Function):
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, maps: Maps, layout: Layout) -> Tensor:
         from compactbio.kernels.programs import maps as programs
 
-        # zeros: what no sequence holds is read by nobody, yet has to be finite
-        output, logs = _like(value, value.dtype), _like(query[..., 0])
+        # zeros where programs do not write: nobody reads that, yet it has to be finite
+        output = _like(value, value.dtype, written=layout.every_query)
+        logs = _like(query[..., 0], written=layout.every_query)
         places = (layout.starts, layout.rows, layout.keys, maps.seed, query.shape[1])
         ctx.save_for_backward(query, key, value, logs)
         ctx.layout, ctx.places, ctx.numbers = layout, places, (maps.scale, *threshold(maps.dropout))
@@ -139,7 +144,11 @@ class _Attention(torch.autograd.Function):
         query, key, value, logs = ctx.saved_tensors
         gradient = gradient.to(value.dtype).contiguous()
         read = (query, key, value, gradient)
-        to_query, to_key, to_value = (_like(one, one.dtype) for one in read[:3])
+        by_query, by_key = ctx.layout.every_query, ctx.layout.every_key
+        to_query, to_key, to_value = (
+            _like(one, one.dtype, written=written)
+            for one, written in zip(read, (by_query, by_key, by_key), strict=False)
+        )
         means = torch.empty_like(logs)
         common = (*ctx.places, *_strides(*read), *ctx.numbers)
         programs.attend_backward_queries[_grid(ctx.layout, query, QUERIES)](
@@ -163,9 +172,12 @@ class _Comparison(torch.autograd.Function):
 
         wanted = any(ctx.needs_input_grad[:2])
         read = (query, key, other_query, other_key)
-        sums = _like(query[..., 0])
+        sums = _like(query[..., 0], written=layout.every_query)
         kept = [torch.empty_like(sums) if wanted else sums for _ in range(3)]
-        to_query, to_key = (_like(one, one.dtype) if wanted else sums for one in read[:2])
+        to_query, to_key = (
+            _like(one, one.dtype, written=written) if wanted else sums
+            for one, written in zip(read, (layout.every_query, layout.every_key), strict=False)
+        )
         seeds = [sums if one.seed is None else one.seed for one in (student, teacher)]
         (threshold_s, kept_s), (threshold_t, kept_t) = threshold(student.dropout), threshold(teacher.dropout)
         common = (
@@ -213,9 +225,10 @@ def _power(size: int) -> int:
     return max(16, 1 << (size - 1).bit_length())
 
 
-def _like(tensor: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return contiguous zeros of a shape."""
-    return torch.zeros(tensor.shape, dtype=dtype, device=tensor.device)
+def _like(tensor: Tensor, dtype: torch.dtype = torch.float32, *, written: bool) -> Tensor:
+    """Return contiguous memory of a shape, zeros unless programs write all of it."""
+    make = torch.empty if written else torch.zeros
+    return make(tensor.shape, dtype=dtype, device=tensor.device)
 
 
 def _grid(layout: Layout, query: Tensor, block: int) -> tuple[int, int, int]:
