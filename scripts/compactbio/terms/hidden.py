@@ -41,7 +41,8 @@ def hidden_mse(student: Tensor, teacher: Tensor, real: Tensor | None = None) -> 
     student, teacher = student.float(), teacher.float()
     if real is None:
         return F.mse_loss(student, teacher, reduction="sum") / teacher.shape[-1]
-    return F.mse_loss(student, teacher, reduction="none").masked_fill(~real[:, None], 0.0).sum() / teacher.shape[-1]
+    sums = F.mse_loss(student, teacher, reduction="none").sum(-1)  # first: a mask over (n, hidden) is memory to move
+    return sums.masked_fill(~real, 0.0).sum() / teacher.shape[-1]
 
 
 def _same_width(student: Shape, teacher: Shape, options: Mapping[str, Any]) -> str | None:
