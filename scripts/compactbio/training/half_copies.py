@@ -1,8 +1,8 @@
 """Copies of linear layers' weights in half precision, made once a step instead of in every forward pass.
 
 Autocast converts the weights in each pass. Here each pass reads the copies, and gradients are added to the weights' as
-they are with autocast, in fp32, without a converted one in memory. No number differs from autocast's. States may bring a
-copy of their own (`keep_half`), which is read in place of a conversion.
+they are with autocast, in fp32, without a converted one in memory. No number differs from autocast's. States may bring
+a copy of their own (`keep_half`), which is read in place of a conversion.
 """
 
 from __future__ import annotations
