@@ -105,14 +105,14 @@ class _ResidualNorm(torch.autograd.Function):
         to_residual = None if other is None else torch.empty_like(sums, dtype=other)
         tiles = max(ROWS // ctx.constants["TILE"], 1)
         count = -(-ctx.numbers[0] // (ctx.constants["TILE"] * tiles))
-        to_weight, to_bias = torch.empty(2, count, len(weight), device=weight.device).unbind()
+        sums_of_rows = torch.empty(2, count, len(weight), device=weight.device)
         programs.backward[(count,)](
             weight if gradient is None else gradient, weight if of_copy is None else of_copy, sums, weight,
-            to_states, weight if to_residual is None else to_residual, to_weight, to_bias, seed, *ctx.numbers,
+            to_states, weight if to_residual is None else to_residual, *sums_of_rows.unbind(), seed, *ctx.numbers,
             **ctx.constants, TILES=tiles, WHOLE=gradient is not None, HALVES=of_copy is not None,
         )  # fmt: skip
-        to_norm = (one.sum(0).to(weight.dtype) for one in (to_weight, to_bias))
-        return to_states, to_residual, *to_norm, None, None, None, None
+        to_norm = sums_of_rows.sum(1).to(weight.dtype)
+        return to_states, to_residual, *to_norm.unbind(), None, None, None, None
 
 
 def _constants(width: int) -> dict[str, int]:
