@@ -17,21 +17,27 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from compactbio.kernels.attention_maps import KEYS, QUERIES, WARPS
-from compactbio.kernels.programs import maps, norms
+from compactbio.kernels.logits import MOST_COLUMNS
+from compactbio.kernels.logits import WARPS as LOGIT_WARPS
+from compactbio.kernels.programs import logits, maps, norms
 from compactbio.kernels.residual_norm import ROWS, VALUES
 from compactbio.kernels.residual_norm import WARPS as NORM_WARPS
 
 CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
 # types of what is passed, where they are not the default of `type_of`
 POINTERS = {"STARTS": "*i32", "ROWS": "*i32", "KEYS": "*i32", "SEED": "*i64", "SEED_S": "*i64", "SEED_T": "*i64"}
-POINTERS |= dict.fromkeys(("SUMS", "LOGS", "LOGS_S", "LOGS_T", "MEANS"), "*fp32")
+POINTERS |= dict.fromkeys(("SUMS", "LOGS", "LOGS_S", "LOGS_T", "MEANS", "VALUES", "WEIGHT"), "*fp32")
 POINTERS |= dict.fromkeys(("RESIDUAL", "W", "B", "OUTPUT", "TO_OUTPUT", "TO_RESIDUAL", "TO_W", "TO_B"), "*fp32")
+POINTERS |= {"LABEL": "*i64", "REAL": "*i1"}
 COMMON = {"BQ": QUERIES, "PRECISION": "ieee"}
 ONE = {"SIZE": 64, "BLOCK": 64, **COMMON}
 TWO = {"SIZE_S": 64, "BLOCK_S": 64, "SIZE_T": 64, "BLOCK_T": 64, "FORMULA": 0, "BY_KEYS": False, **COMMON}
 TWO |= {"DROP_S": True, "DROP_T": True}
 NORM = {"WIDTH": 768, "BLOCK": 1024, "TILE": VALUES // 1024, "ADDS": True, "DROPS": True, "NORMALISES": True}
 NORM |= {"HALVES": True}
+# the cased BERT's: rows of bf16 begin at multiples of 8 bytes, no more
+VOCABULARY = 28_996
+ROW = {"V": VOCABULARY, "BLOCK": MOST_COLUMNS, "STUDENT_STEP": 4, "TEACHER_STEP": 4}
 # program, what it is compiled for, warps
 PROGRAMS = [
     (maps.attend, {"N": 256, **ONE}, WARPS),
@@ -42,6 +48,12 @@ PROGRAMS = [
     (norms.forward, {**NORM, "KEEPS": True}, NORM_WARPS),
     (norms.backward, {**NORM, "TILES": ROWS // NORM["TILE"], "WHOLE": True}, NORM_WARPS),
 ]
+for formula in range(3):
+    of_formula = {"FORMULA": formula, "FILL": True, **ROW}
+    PROGRAMS += [
+        (logits.row_values, of_formula, LOGIT_WARPS),
+        (logits.row_gradients, {"GRADIENT_STEP": 4, **of_formula}, LOGIT_WARPS),
+    ]
 
 
 def compiled(function: Any, constants: dict[str, Any], warps: int, capability: int) -> dict[str, int | str]:
@@ -52,7 +64,7 @@ def compiled(function: Any, constants: dict[str, Any], warps: int, capability: i
             return "constexpr"
         if argument.isupper():
             return POINTERS.get(argument, "*bf16")
-        return "fp32" if argument.startswith(("scale", "kept", "epsilon")) else "i32"
+        return "fp32" if argument.startswith(("scale", "kept", "epsilon", "factor")) else "i32"
 
     names = function.arg_names
     # what Triton finds at a call: addresses and strides are multiples of 16
@@ -76,6 +88,7 @@ def compiled(function: Any, constants: dict[str, Any], warps: int, capability: i
         "shared": made.metadata.shared,
         "stack": stack,
         "registers": registers,
+        "wide_loads": made.asm["ptx"].count("ld.global.v2.b32"),  # of 8 bytes
     }
 
 

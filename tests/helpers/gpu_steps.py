@@ -162,7 +162,7 @@ class Step:
         over_padding = any(entry.term.over_padding for entry in module.objective)
         common: dict[str, Any] = {"cost": module.cost(), "border": int(module.sees_neighbours)}
         if padded:
-            module.map_kernels = False
+            module.map_kernels = module.logit_kernels = False
             common |= {"micro_batch_tokens": tokens, "to_max_length": over_padding}
             return PretrainingBatches(self.store, self.masking, **common)
         if self.device.type == "cuda":

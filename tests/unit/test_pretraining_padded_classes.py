@@ -14,6 +14,7 @@ from helpers.objectives import COUNT, assert_equal, distillation, masked_example
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from compactbio.kernels.programs import logits as logit_programs
 from compactbio.kernels.programs import maps as map_programs
 from compactbio.pretraining.padded_classes import PaddedClasses, plan_classes
 from compactbio.terms.objective import read_objective
@@ -93,10 +94,12 @@ def test_a_pass_reads_no_value_of_the_device(case, kernels, monkeypatch):
     """Which a capture does not bear: forward and backward on tensors that have shapes and no values."""
     for name in ("attend", "attend_backward_queries", "attend_backward_keys", "compare", "compare_keys"):
         monkeypatch.setattr(map_programs, name, NoProgram())
+    for name in ("row_values", "row_gradients"):
+        monkeypatch.setattr(logit_programs, name, NoProgram())
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # there is none for such tensors
     build, objective, quirks = CASES[case]
     module = distillation(build(dropout=0.1), tiny.bert(layers=4, dropout=0.1, seed=1), objective, quirks)
-    module.map_kernels = kernels
+    module.map_kernels = module.logit_kernels = kernels
     for one in module.computing_modules():
         one.to("meta")
     [batch] = filled_micro_batches(PaddedClasses((24,), 20 * 24, 200))

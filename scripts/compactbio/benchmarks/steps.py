@@ -116,7 +116,11 @@ class OurStep:
         """Return the form of the micro-batches, and whether their passes are captured."""
         steps, record = self.trainer.micro_steps, self.batches.record()
         captured = f"not captured: {steps.why_plain}" if steps.why_plain else f"{len(steps.recorded)} captured"
-        kernels = {"maps on the chip": self.module.map_kernels, "ends of blocks fused": self.module.fused_norms}
+        kernels = {
+            "maps on the chip": self.module.map_kernels,
+            "logits by kernels": self.module.logit_kernels,
+            "ends of blocks fused": self.module.fused_norms,
+        }
         used = "".join(f", {name}" for name, taken in kernels.items() if taken)
         return f"{record['layout']} {record.get('kernel', '')} {record['tokens']} tokens, {captured}{used}"
 

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from compactbio.architectures import architecture_of
 from compactbio.kernels.attention_maps import Layout, Maps, compare_maps, packed_layout, padded_layout
+from compactbio.kernels.logits import compare_logits
 from compactbio.pretraining.attention import StateCapture, install_attention
 from compactbio.pretraining.flops import BACKWARD, forward_cost, shape_of_model
 from compactbio.pretraining.hidden_states import HiddenStates
@@ -59,6 +60,7 @@ class Distillation(StepModule):
         self.projection = _projection(objective, student, teacher, seed)
         self.map_kernels = False  # whether maps are compared without being written
         self.fused_norms = False  # whether blocks end in a kernel
+        self.logit_kernels = False  # whether logits are compared without copies in fp32
         after_dropout = quirks["maps_after_dropout"] == "reference"
         self.student_side = _Side(student, objective, 0, after_dropout=after_dropout, max_length=max_length)
         self.teacher_side: _Side | None = None
@@ -150,6 +152,8 @@ class Distillation(StepModule):
     def _sum(self, entry: Entry, student: Outputs, teacher: Outputs | None, tensors: dict[str, Any]) -> Tensor:
         """Return a term's sum over the micro-batch, before weight and denominator."""
         term, function = entry.term, partial(entry.term.function, **entry.arguments)
+        if self.logit_kernels and not term.is_layered and term.on_chip is not None:
+            function = partial(compare_logits, **entry.arguments, **term.on_chip)
         if not term.needs_teacher:
             return function(student.logits, tensors["labels"])
         assert teacher is not None  # check_objective refused terms that lack one

@@ -13,10 +13,12 @@ from accelerate import Accelerator
 from compactbio.architectures import architecture_of
 from compactbio.corpus.tokens import TokenStore
 from compactbio.kernels.fused_norms import fuse_norms
+from compactbio.kernels.logit_choice import logit_refusal
 from compactbio.kernels.map_choice import map_refusal
 from compactbio.pretraining.attention import attention_dropout
 from compactbio.pretraining.distillation import Distillation
 from compactbio.pretraining.fixed_shape import full_texts, shape_for, smallest_positions
+from compactbio.pretraining.flops import shape_of_model
 from compactbio.pretraining.masking import Masking
 from compactbio.pretraining.memory_probe import probe_positions
 from compactbio.pretraining.micro_batches import PretrainingBatches, collate
@@ -50,6 +52,7 @@ def batches_of(
     device, most = accelerator.device, micro_batch_tokens
     module.map_kernels = takes_map_kernels(module, device, precision_of(accelerator), masking.max_length)
     module.fused_norms = fuse_norms(module.models, device, precision_of(accelerator))
+    module.logit_kernels = takes_logit_kernels(module, device, precision_of(accelerator))
     packed = packed_layout(
         device,
         precision=precision_of(accelerator),
@@ -123,6 +126,17 @@ def takes_map_kernels(module: Distillation, device: torch.device, precision: str
     else:
         reason = map_refusal(device, precision=precision, longest=max_length, head_sizes=(student, teacher))
     logging.info("attention maps: %s", f"written, for {reason}" if reason else "compared on the chip, by Triton")
+    return reason is None
+
+
+def takes_logit_kernels(module: Distillation, device: torch.device, precision: str) -> bool:
+    """Return whether kernels compare logits, of which else copies in fp32 are made; the log says why not."""
+    entries = [one for one in module.objective if not one.term.is_layered and one.term.on_chip is not None]
+    if not entries or device.type == "cpu":
+        return False
+    vocabulary = shape_of_model(module.student).vocabulary
+    reason = logit_refusal(device, precision=precision, vocabulary=vocabulary, entries=entries)
+    logging.info("terms on logits: %s", f"plain, for {reason}" if reason else "by kernels, in Triton")
     return reason is None
 
 

@@ -59,12 +59,21 @@ def _same_vocabulary(student: Shape, teacher: Shape, options: Mapping[str, Any])
 
 
 TERMS = (
-    Term("mlm", mlm, (LOGITS,), "masked", needs_teacher=False, title="masked language modelling"),
+    Term(
+        "mlm",
+        mlm,
+        (LOGITS,),
+        "masked",
+        needs_teacher=False,
+        on_chip={"formula": "labels"},
+        title="masked language modelling",
+    ),
     Term(
         "logit_kl",
         logit_kl,
         (LOGITS,),
         "masked",
+        on_chip={"formula": "kl"},
         mismatch=_same_vocabulary,
         title="KL divergence of logits",
         options={
@@ -78,6 +87,7 @@ TERMS = (
         soft_cross_entropy,
         (LOGITS,),
         "masked",
+        on_chip={"formula": "cross_entropy"},
         mismatch=_same_vocabulary,
         title="cross-entropy with soft labels",
     ),

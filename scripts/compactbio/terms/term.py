@@ -75,7 +75,9 @@ class Term:
         over_padding: padding positions count too, so sequences are padded to max_length.
         projects: the student's states are mapped to the teacher's hidden size where the two differ.
         sound: by quirk, the fields that are different where it is `sound`.
-        on_chip: arguments of `kernels.attention_maps.compare_maps` where it gives the term; None: maps are written.
+        on_chip: arguments of the kernel that gives the term where one does, beside options and `arguments`: of
+            `kernels.logits.compare_logits` for logits, of `kernels.attention_maps.compare_maps` for maps, which takes
+            no others. None: `function` runs everywhere.
         mismatch: returns why the shapes of student and teacher do not fit under these options, and the fix, or None.
         title: in words, for figures.
         cost: returns the FLOPs of a forward pass for one pair of layers, of student and teacher, beyond the models'.

@@ -1,0 +1,99 @@
+"""Terms on logits that are read once forward and once backward, in place of copies in fp32.
+
+The plain formulas (`terms.logits`) read and write the logits (m, vocabulary) of both models in fp32, their log-softmax,
+products and gradients: some 60 bytes for each bf16 value of a student with the terms `mlm` and `logit_kl`. Here a
+program goes over a row and leaves its value and the logarithm of its sum, with which the backward pass forms the
+probabilities again and writes the gradient alone, in the logits' type. Arithmetic is fp32.
+
+Each row's value is written, and torch adds them up: a step has the same bits each time. Nothing is read by the host, so
+that a pass can be captured.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+# of a program: nothing is spilled on sm_80 and sm_90 (ptxas); no GPU has compared others
+MOST_COLUMNS, WARPS = 2048, 4
+
+
+def compare_logits(
+    student: Tensor, other: Tensor, formula: str, *, temperature: float = 1.0, real: Tensor | None = None
+) -> Tensor:
+    """Return a term's sum over rows of student logits (m, v), a scalar in fp32; gradients go to these logits alone.
+
+    Args:
+        other: labels (m,), -100 marks what does not count; else the teacher's logits (m, v).
+        formula: `labels`, -log softmax(student)[label]; `kl`, T^2 KL(teacher || student) of logits divided by T;
+            `cross_entropy`, -sum p_teacher log p_student.
+        temperature: T, of `kl` alone.
+        real: (m,) bool, the rows that count; None for all. What others hold reaches nothing.
+    """
+    total: Tensor = _Comparison.apply(_rows(student), _rows(other.detach()), real, formula, temperature)
+    return total
+
+
+class _Comparison(torch.autograd.Function):
+    """See `compare_logits`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, student: Tensor, other: Tensor, real: Tensor | None, formula: str, temperature: float
+    ) -> Tensor:
+        from compactbio.kernels.programs import logits as programs
+
+        # tensors of their own, for Triton compiles once more where an address is no multiple of 16
+        values, logs, logs_t = (torch.empty(len(student), dtype=torch.float32, device=student.device) for _ in range(3))
+        # arguments that a formula does not read are given any tensor
+        teacher, labels = (values, other) if formula == "labels" else (other, values)
+        read = (student, teacher, labels, values if real is None else real)
+        ctx.steps, aligned = zip(*map(_steps, (student, teacher)), strict=True)
+        ctx.scale, ctx.factor = math.log2(math.e) / temperature, temperature
+        ctx.constants = {"V": student.shape[1], "BLOCK": _block(student.shape[1]), "num_warps": WARPS}
+        ctx.constants |= {"STUDENT_STEP": aligned[0], "TEACHER_STEP": aligned[1]}
+        ctx.constants |= {"FORMULA": _FORMULAS[formula], "FILL": real is not None}
+        programs.row_values[(len(student),)](
+            *read, values, logs, logs_t, *ctx.steps, ctx.scale, temperature**2 * math.log(2.0), **ctx.constants
+        )
+        ctx.save_for_backward(*read, logs, logs_t)
+        return values.sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        from compactbio.kernels.programs import logits as programs
+
+        *read, logs, logs_t = ctx.saved_tensors
+        to_student = torch.empty_like(read[0], memory_format=torch.contiguous_format)
+        steps, aligned = _steps(to_student)
+        # T^2 of the formula, divided by T for that of the logits
+        programs.row_gradients[(len(to_student),)](
+            *read, gradient, to_student, logs, logs_t, *ctx.steps, steps, ctx.scale, ctx.factor, **ctx.constants,
+            GRADIENT_STEP=aligned,
+        )  # fmt: skip
+        return to_student, *[None] * 4
+
+
+_FORMULAS = {"labels": 0, "kl": 1, "cross_entropy": 2}  # numbers of `programs.logits`
+
+
+def _rows(tensor: Tensor) -> Tensor:
+    """Return a tensor whose last dimension is contiguous."""
+    return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
+
+
+def _steps(rows: Tensor) -> tuple[int, int]:
+    """Return the stride of rows in steps, and a step: the largest power of two, at most 16, that divides the stride."""
+    stride = rows.stride(0)
+    step = math.gcd(stride, 16)
+    return stride // step, step
+
+
+def _block(columns: int) -> int:
+    """Return the columns of a block, a power of two."""
+    return min(MOST_COLUMNS, 1 << (columns - 1).bit_length())
