@@ -11,6 +11,7 @@ from helpers.residual_norms import EPSILON, draw, exact, norm_error, plainly
 from torch import nn
 
 from compactbio.kernels import residual_norm as kernel
+from compactbio.kernels.programs import norms as programs
 from compactbio.kernels.residual_norm import Norm, residual_norm
 from compactbio.training.half_copies import HalfCopies, half_of
 
@@ -46,12 +47,16 @@ def test_a_gradient_may_come_by_one_of_both_outputs(read):
     assert max(map(relative, found, torch.autograd.grad(expected.square().sum(), doubles))) < 2e-3
 
 
-def test_without_gradients_nothing_is_kept_and_rows_may_have_any_shape():
+def test_without_gradients_nothing_is_kept_and_rows_may_have_any_shape(monkeypatch):
     states, norm = draw(2, 3, 32), Norm(draw(32, seed=1), draw(32, seed=2), EPSILON)
+    kept, run = [], programs.forward.run
+    monkeypatch.setattr(
+        programs.forward, "run", lambda *given, **more: kept.append(more["KEEPS"]) or run(*given, **more)
+    )
     with torch.no_grad():
         output = residual_norm(states.transpose(0, 1), states.transpose(0, 1), norm)
     expected = nn.functional.layer_norm(2 * states, (32,), norm.weight, norm.bias, EPSILON).transpose(0, 1)
-    assert not output.requires_grad
+    assert kept == [False] and not output.requires_grad
     torch.testing.assert_close(output, expected.detach())
 
 

@@ -52,7 +52,9 @@ def residual_norm(
     """
     if dropout > 0.0 and seed is None:
         seed = draw_seed(states.device)
-    output, copy = _ResidualNorm.apply(states, residual, norm.weight, norm.bias, norm.epsilon, dropout, half, seed)
+    given = (states, residual, norm.weight, norm.bias)
+    wanted = torch.is_grad_enabled() and any(one is not None and one.requires_grad for one in given)
+    output, copy = _ResidualNorm.apply(*given, norm.epsilon, dropout, half, seed, wanted)
     if copy is not None:
         keep_half(output, copy)
     return output
@@ -64,7 +66,7 @@ class _ResidualNorm(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, states: Tensor, residual: Tensor | None, weight: Tensor, bias: Tensor,
-        epsilon: float | None, dropout: float, half: torch.dtype | None, seed: Tensor | None,
+        epsilon: float | None, dropout: float, half: torch.dtype | None, seed: Tensor | None, wanted: bool,
     ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
         from compactbio.kernels.programs import norms as programs
 
@@ -72,7 +74,6 @@ class _ResidualNorm(torch.autograd.Function):
         residual = None if residual is None else residual.contiguous()
         output = torch.empty_like(states, dtype=torch.float32)
         copy = None if half is None else torch.empty_like(states, dtype=half)
-        wanted = any(ctx.needs_input_grad)
         changed = residual is not None or dropout > 0.0  # else what is normalised are the states
         sums = torch.empty_like(output) if wanted and changed else states
         constants = _constants(states.shape[-1]) | {
@@ -112,7 +113,7 @@ class _ResidualNorm(torch.autograd.Function):
             **ctx.constants, TILES=tiles, WHOLE=gradient is not None, HALVES=of_copy is not None,
         )  # fmt: skip
         to_norm = sums_of_rows.sum(1).to(weight.dtype)
-        return to_states, to_residual, *to_norm.unbind(), None, None, None, None
+        return to_states, to_residual, *to_norm.unbind(), *[None] * 5
 
 
 def _constants(width: int) -> dict[str, int]:
