@@ -11,6 +11,7 @@ from helpers.objectives import assert_equal, distillation, micro_batches, ours, 
 
 from compactbio.benchmarks import reference as plain
 from compactbio.errors import UserError
+from compactbio.terms.hidden import hidden_cosine
 from compactbio.terms.objective import read_objective
 
 torch.set_num_threads(1)
@@ -149,6 +150,22 @@ def test_equal_models_have_no_distance():
     ]
     loss, _, _ = ours(copy.deepcopy(teacher), teacher, objective, tiny.REFERENCE, [2, 5])
     assert abs(loss) < 1e-5
+
+
+@pytest.mark.parametrize("counted", [False, True])
+def test_the_cosine_and_its_gradient_are_the_formulas(counted):
+    """In float64; rows of zeros, which fill may be, are no exception."""
+    generator = torch.Generator().manual_seed(0)
+    student, teacher = torch.randn(2, 40, 24, generator=generator)
+    student[:2], teacher[1:3] = 0.0, 0.0
+    real = torch.arange(40) % 3 != 0 if counted else None
+    exact, leaf = student.double().requires_grad_(), student.requires_grad_()
+    distances = torch.nn.functional.cosine_embedding_loss(exact, teacher.double(), torch.ones(40), reduction="none")
+    expected = (distances if real is None else distances[real]).sum()
+    found = hidden_cosine(leaf, teacher, real)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=0.0)
+    [gradient], [wanted] = torch.autograd.grad(0.25 * found, leaf), torch.autograd.grad(0.25 * expected, exact)
+    torch.testing.assert_close(gradient.double(), wanted, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,9 @@ def hidden_cosine(student: Tensor, teacher: Tensor, real: Tensor | None = None) 
     Args:
         real: (n,) bool, the tokens that count; None for all.
     """
-    student, teacher = student.float(), teacher.float()
-    product = (student * teacher).sum(-1)
-    norms = (student.square().sum(-1) + COSINE_EPSILON) * (teacher.square().sum(-1) + COSINE_EPSILON)
-    distances = 1.0 - product * norms.rsqrt()
+    from compactbio.terms.cosines import cosines
+
+    distances = 1.0 - cosines(student.float(), teacher.float(), COSINE_EPSILON)
     return (distances if real is None else distances.masked_fill(~real, 0.0)).sum()
 
 
