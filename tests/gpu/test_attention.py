@@ -46,6 +46,12 @@ def test_the_trial_agrees_and_the_kernels_are_taken(device):
             assert refused == (None if device.type == "cuda" else "the kernels are for GPUs")
 
 
+def test_a_kernel_takes_layers_that_see_a_window(device):
+    names = candidates(device, "bf16", windowed=True) if device.type == "cuda" else [MASKED]
+    precision = "bf16" if device.type == "cuda" else "fp32"
+    assert first_usable(names, device, precision, DROPOUT, [64], windowed=True) == (names[0], {})
+
+
 def dropped_maps(attention, count: int, length: int, device, dtype) -> torch.Tensor:
     """Maps after dropout (rows, heads, keys) of packed sequences: values are unit vectors, so that output is maps."""
     generator = torch.Generator().manual_seed(2)

@@ -170,7 +170,7 @@ class Step:
         # on a CPU, the shapes of a GPU with the kernel that is none
         steps = sampled_steps(self.store, self.masking, 1)
         sizes: dict[str, Any] = {"most_positions": tokens, "max_length": longest, "fraction": MASKED_FRACTION}
-        if module.reads_attention or module.windowed:
+        if module.reads_attention:
             border = int(module.sees_neighbours)
             fixed: Any = plan_classes(steps, to_max_length=over_padding, border=border, **sizes)
         else:

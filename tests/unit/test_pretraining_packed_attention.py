@@ -27,7 +27,7 @@ def tried(monkeypatch):
     names: list[str] = []
     refused: set[str] = set()
 
-    def trial(name, device, dtype, dropout, size):
+    def trial(name, device, dtype, dropout, size, **options):
         names.append(name)
         if name in refused:
             raise RuntimeError(f"no {name} here")
@@ -52,23 +52,48 @@ def tried(monkeypatch):
         ("cuda", {"takes_fill": False}, None),
         ("cuda", {"over_padding": True}, None),
         ("cpu", {"windowed": True}, "loop"),
-        ("cuda", {"windowed": True}, None),
+        ("cuda", {"windowed": True}, "flash"),
+        ("cuda", {"windowed": True, "precision": "tf32"}, None),
     ],
 )
 def test_sequences_are_packed_where_that_changes_no_number(tried, device, changes, expected):
     assert packed_layout(torch.device(device), **(OPTIONS | changes)) == expected
 
 
-def test_layers_with_a_window_are_padded_on_a_gpu_and_the_log_says_why(tried, caplog):
+def test_layers_with_a_window_are_padded_where_no_kernel_knows_windows_and_the_log_says_so(tried, caplog):
     caplog.set_level("INFO")
     objective = [{"term": "attention_kl", "weight": 1.0, "layers": [[1, 1]]}]
     module = distillation(tiny.modernbert("aw"), tiny.modernbert("aa"), objective, tiny.SOUND)
     assert module.windowed and not distillation(tiny.modernbert("aa"), None, tiny.MLM, tiny.SOUND).windowed
-    assert packed_layout(torch.device("cuda"), **OPTIONS, windowed=module.windowed) is None
-    assert "micro-batches are padded: layers see a window only, which no kernel" in caplog.text
+    assert packed_layout(torch.device("cuda"), **OPTIONS | {"precision": "fp32"}, windowed=True) is None
+    assert "none, so micro-batches are padded, layers see a window only" in caplog.text
     assert tried[0] == []
     assert not takes_map_kernels(module, torch.device("cuda"), "bf16", 256)
     assert "attention maps: written, for layers see a window only" in caplog.text
+
+
+@pytest.mark.parametrize("window", [3, 50])
+def test_each_query_sees_the_keys_of_its_window_in_its_own_sequence(window):
+    lengths, size = (5, 0, 9, 3), 8
+    states = torch.randn(3, 1, 2, sum(lengths), size, generator=torch.Generator().manual_seed(0))
+    ends = torch.tensor([0, *np.cumsum(lengths)], dtype=torch.int32)
+    got = variable_length_attention("masked", *states, ends, ends, 9, 0.0, size**-0.5, window)
+    expected = []
+    for query, key, value in zip(*(one.split(lengths, 2) for one in states), strict=True):
+        places = np.arange(query.shape[2])
+        seen = torch.from_numpy(np.abs(places[:, None] - places) < window)
+        if len(places):
+            expected.append(F.scaled_dot_product_attention(query, key, value, attn_mask=seen).transpose(1, 2))
+    torch.testing.assert_close(got, torch.cat(expected, 1))
+
+
+def test_a_kernel_that_does_not_know_windows_is_refused(monkeypatch):
+    whole = packed_attention.KERNELS["masked"]
+    monkeypatch.setitem(packed_attention.KERNELS, "flash", lambda *given, reach=None: whole(*given))
+    options = (torch.device("cpu"), "fp32", 0.0, [16])
+    assert packed_attention.first_usable(["flash"], *options)[0] == "flash"
+    found, reasons = packed_attention.first_usable(["flash", "masked"], *options, windowed=True)
+    assert found == "masked" and "differs from plain attention by" in reasons["flash"]
 
 
 def test_older_gpus_take_the_kernel_that_they_have(tried, monkeypatch):
@@ -120,16 +145,18 @@ def test_nested_tensors_give_the_same_on_a_processor():
     assert packed_attention.try_kernel("nested", torch.device("cpu"), torch.float32, 0.0, 24) < 1e-5
 
 
-@pytest.mark.parametrize("kernel", ["flash", "efficient"])
-@pytest.mark.parametrize("rows", [12, 5], ids=["all tokens", "some"])
-def test_the_kernels_of_this_torch_take_these_arguments_and_differentiate(kernel, rows):
+@pytest.mark.parametrize(
+    ("kernel", "rows", "window"),
+    [("flash", 12, None), ("flash", 12, 4), ("flash", 5, None), ("efficient", 12, None), ("efficient", 5, None)],
+)
+def test_the_kernels_of_this_torch_take_these_arguments_and_differentiate(kernel, rows, window):
     """Their shapes alone, without numbers, which takes no GPU; a size of heads that is filled up."""
     ends = torch.zeros(5, dtype=torch.int32, device="meta")
     query, key, value = states = [
         torch.zeros(1, 3, count, 26, dtype=torch.bfloat16, device="meta", requires_grad=True)
         for count in (rows, 12, 12)
     ]
-    output = variable_length_attention(kernel, query, key, value, ends, ends, 9, 0.1, 0.2)
+    output = variable_length_attention(kernel, query, key, value, ends, ends, 9, 0.1, 0.2, window)
     assert output.shape == (1, rows, 3, 26)
     if kernel == "flash":
         gradients = torch.autograd.grad(output, states, torch.ones_like(output))

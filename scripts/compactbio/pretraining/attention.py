@@ -132,11 +132,10 @@ def captured_attention(
             flagged = None
     if kernel is not None:
         assert flagged is None  # maps are not computed
-        assert sliding_window is None  # such models are padded: see `packed_layout`
         assert boundaries is not None  # every packed micro-batch for a kernel has them
         asking = boundaries if query_boundaries is None else query_boundaries
-        by_kernel = variable_length_attention(kernel, query, key, value, asking, boundaries, longest, dropout, scaling)
-        return by_kernel, None
+        options = (longest, dropout, scaling, sliding_window)
+        return variable_length_attention(kernel, query, key, value, asking, boundaries, *options), None
     if lengths is None:
         seen = window(key.shape[2], sliding_window, key.device)
         mask = attention_mask if seen is None else _both(attention_mask, seen)

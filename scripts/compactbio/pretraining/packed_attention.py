@@ -4,6 +4,7 @@ On a GPU all sequences go through one kernel with dropout. Three are known, and 
 start of a training: torch's flash attention (half precision, compute capability 8.0), its memory-efficient attention
 (any precision and GPU), both called as torch's own nested tensors call them, and nested tensors themselves, whose
 names are public. `masked` is plain attention with a mask between sequences: what the kernels are compared with.
+Layers that see a window of each sequence only (ModernBERT) are flash attention's alone.
 """
 
 from __future__ import annotations
@@ -24,8 +25,12 @@ HEAD_SIZE_MULTIPLE = 8  # of what the kernels take
 AGREEMENT = {torch.float32: 2e-3, torch.float16: 0.02, torch.bfloat16: 0.04}  # to plain attention, of unit values
 TRIED_LENGTHS, TRIED_ROWS = (37, 64, 5, 22, 0, 0), (6, 9, 1, 1, 0, 0)  # of the trial's sequences; 0: an empty slot
 
-# of (tokens, heads, size): queries, keys, values; boundaries of the queries and of the keys; longest, dropout, scaling
-Kernel = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, int, float, float], Tensor]
+TRIED_WINDOW = 8
+WINDOWED = (FLASH, MASKED)  # which know windows
+
+# of (tokens, heads, size): queries, keys, values; boundaries of the queries and of the keys; longest, dropout, scaling;
+# and, for those that know windows, how many keys each query sees on each side, None: all
+Kernel = Callable[..., Tensor]
 
 
 def packed_layout(
@@ -48,7 +53,7 @@ def packed_layout(
         reads_attention, over_padding: whether a term compares states of attention, or averages over padding.
         maps_packed: states of attention can be compared in packed sequences on a GPU.
         takes_fill: whether all terms can leave out the fill of micro-batches of fixed shape.
-        windowed: whether some layers see a window of each sequence only, which no kernel here knows.
+        windowed: whether some layers see a window of each sequence only.
         head_sizes: of the models' attention.
 
     Returns:
@@ -61,16 +66,17 @@ def packed_layout(
     if device.type == "cpu":
         return LOOP
     reasons = {
-        "layers see a window only, which no kernel of packed sequences knows": windowed,
         "a term compares states of attention": reads_attention and not maps_packed,
         "a term's function does not know of fill": not takes_fill,
     }
     if why := next((reason for reason, holds in reasons.items() if holds), None):
         logging.info("micro-batches are padded: %s", why)
         return None
-    kernel, failures = first_usable(candidates(device, precision), device, precision, attention_dropout, head_sizes)
+    names = candidates(device, precision, windowed=windowed)
+    kernel, failures = first_usable(names, device, precision, attention_dropout, head_sizes, windowed=windowed)
     refused = "".join(f"; not {name}: {reason}" for name, reason in failures.items())
-    logging.info("attention of packed sequences: %s%s", kernel or "none, so micro-batches are padded", refused)
+    seen = ", layers see a window only" if windowed else ""
+    logging.info("attention of packed sequences: %s%s%s", kernel or "none, so micro-batches are padded", seen, refused)
     return kernel
 
 
@@ -86,22 +92,28 @@ def window(length: int, sliding_window: int | None, device: torch.device) -> Ten
     return (places[:, None] - places).abs() < sliding_window
 
 
-def candidates(device: torch.device, precision: str) -> list[str]:
+def candidates(device: torch.device, precision: str, *, windowed: bool = False) -> list[str]:
     """Return the kernels that a GPU may have for a precision, the fastest first."""
     half = tensor_type(precision) != torch.float32
     flash = [FLASH] if half and torch.cuda.get_device_capability(device) >= (8, 0) else []
-    return [*flash, EFFICIENT, NESTED]
+    return [name for name in (*flash, EFFICIENT, NESTED) if not windowed or name in WINDOWED]
 
 
 def first_usable(
-    names: list[str], device: torch.device, precision: str, dropout: float, head_sizes: Collection[int]
+    names: list[str],
+    device: torch.device,
+    precision: str,
+    dropout: float,
+    head_sizes: Collection[int],
+    *,
+    windowed: bool = False,
 ) -> tuple[str | None, dict[str, str]]:
     """Return the first kernel that passes its trial, and why those before it did not."""
     reasons: dict[str, str] = {}
     for name in names:
         try:
             for size in sorted(set(head_sizes)):
-                difference = try_kernel(name, device, tensor_type(precision), dropout, size)
+                difference = try_kernel(name, device, tensor_type(precision), dropout, size, windowed=windowed)
                 if not difference <= AGREEMENT[tensor_type(precision)]:
                     raise ValueError(f"it differs from plain attention by {difference:.2g}")
         except (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError) as error:
@@ -113,21 +125,26 @@ def first_usable(
     return None, reasons
 
 
-def try_kernel(name: str, device: torch.device, dtype: torch.dtype, dropout: float, size: int) -> float:
+def try_kernel(
+    name: str, device: torch.device, dtype: torch.dtype, dropout: float, size: int, *, windowed: bool = False
+) -> float:
     """Return the largest difference of a kernel to plain attention in fp32, of output and gradients, without dropout.
 
-    Queries are those of all tokens and of some. With dropout it has to run, and to give numbers.
+    Queries are those of all tokens and of some or, where it has to know windows, of all tokens through one. With
+    dropout it has to run, and to give numbers.
     """
     worst, longest = 0.0, max(TRIED_LENGTHS)
     generator = torch.Generator().manual_seed(0)  # torch's own is left as it is
-    for rows in (TRIED_LENGTHS, TRIED_ROWS):
+    cases: list[tuple[tuple[int, ...], int | None]] = [(TRIED_LENGTHS, None)]
+    cases.append((TRIED_LENGTHS, TRIED_WINDOW) if windowed else (TRIED_ROWS, None))
+    for rows, reach in cases:
         made = [torch.randn(1, 2, sum(sizes), size, generator=generator) for sizes in (rows, *[TRIED_LENGTHS] * 2)]
         results = []
         # plainly on a CPU, where fp32 is fp32
         for kernel, place, kind in ((name, device, dtype), (MASKED, torch.device("cpu"), torch.float32)):
             ends = _ends(rows, place), _ends(TRIED_LENGTHS, place)
             query, key, value = states = [one.to(dtype).to(place, kind).requires_grad_() for one in made]
-            output = variable_length_attention(kernel, query, key, value, *ends, longest, 0.0, size**-0.5)
+            output = variable_length_attention(kernel, query, key, value, *ends, longest, 0.0, size**-0.5, reach)
             results.append([one.detach().float().cpu() for one in (output, *_gradients(output, states))])
         for got, wanted in zip(*results, strict=True):
             worst = max(worst, float((got - wanted).abs().max() / wanted.abs().max().clamp_min(1.0)))
@@ -135,7 +152,7 @@ def try_kernel(name: str, device: torch.device, dtype: torch.dtype, dropout: flo
             ends = _ends(rows, device), _ends(TRIED_LENGTHS, device)
             query, key, value = states = [one.to(device, dtype).requires_grad_() for one in made]
             with drawing_apart(device):
-                output = variable_length_attention(name, query, key, value, *ends, longest, dropout, size**-0.5)
+                output = variable_length_attention(name, query, key, value, *ends, longest, dropout, size**-0.5, reach)
                 gradients = _gradients(output, states)
             if not all(bool(torch.isfinite(one).all()) for one in (output, *gradients)):
                 raise ValueError("with dropout it gives what is no number")
@@ -152,6 +169,7 @@ def variable_length_attention(
     longest: int,
     dropout: float,
     scaling: float,
+    sliding_window: int | None = None,
 ) -> Tensor:
     """Return attention's output (1, rows, heads, size) of packed sequences, by one kernel.
 
@@ -163,10 +181,12 @@ def variable_length_attention(
             each sequence; empty ones have neither.
         longest: no sequence has more tokens or rows.
         dropout: of the probabilities.
+        sliding_window: see `window`; then queries are those of all tokens, and the kernel is one of `WINDOWED`.
     """
     size = query.shape[-1]
     states = _as_rows(query), _as_rows(key), _as_rows(value)
-    output = KERNELS[name](*states, query_boundaries, boundaries, longest, dropout, scaling)
+    seen = {} if sliding_window is None else {"reach": sliding_window - 1}
+    output = KERNELS[name](*states, query_boundaries, boundaries, longest, dropout, scaling, **seen)
     return output[None, ..., :size].contiguous()
 
 
@@ -191,10 +211,20 @@ def _as_rows(tensor: Tensor) -> Tensor:
 
 
 def _flash(
-    query: Tensor, key: Tensor, value: Tensor, rows: Tensor, ends: Tensor, longest: int, dropout: float, scaling: float
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    rows: Tensor,
+    ends: Tensor,
+    longest: int,
+    dropout: float,
+    scaling: float,
+    reach: int | None = None,
 ) -> Tensor:
     """Return attention's output (rows, heads, size) by torch's flash attention."""
     options: dict[str, Any] = {"return_debug_mask": False, "scale": scaling}
+    if reach is not None:
+        options |= {"window_size_left": reach, "window_size_right": reach}
     return torch.ops.aten._flash_attention_forward(
         query, key, value, rows, ends, longest, longest, dropout, False, **options
     )[0]
@@ -231,7 +261,15 @@ def _nested(
 
 
 def _masked(
-    query: Tensor, key: Tensor, value: Tensor, rows: Tensor, ends: Tensor, longest: int, dropout: float, scaling: float
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    rows: Tensor,
+    ends: Tensor,
+    longest: int,
+    dropout: float,
+    scaling: float,
+    reach: int | None = None,
 ) -> Tensor:
     """Return attention's output (rows, heads, size) by a whole map with a mask between sequences."""
     asking, asked = (
@@ -241,7 +279,11 @@ def _masked(
         for states, boundaries in ((query, rows), (key, ends))
     )
     scores = torch.einsum("qhd,khd->hqk", query * scaling, key)
-    scores = scores.masked_fill(asking[:, None] != asked, torch.finfo(scores.dtype).min)
+    unseen = asking[:, None] != asked
+    if reach is not None:
+        places = torch.arange(len(query), device=query.device)
+        unseen |= (places[:, None] - places).abs() > reach
+    scores = scores.masked_fill(unseen, torch.finfo(scores.dtype).min)
     return torch.einsum("hqk,khd->qhd", drop(torch.softmax(scores, dim=-1), dropout), value)
 
 

@@ -51,9 +51,8 @@ def grouped_attention(
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     if kernel is not None:
         assert boundaries is not None  # every packed micro-batch for a kernel has them
-        assert sliding_window is None  # such models are padded: see `packed_layout`
-        ends = (boundaries, boundaries)
-        return variable_length_attention(kernel, query, key, value, *ends, longest, dropout, scaling), None
+        options = (longest, dropout, scaling, sliding_window)
+        return variable_length_attention(kernel, query, key, value, boundaries, boundaries, *options), None
     if packing is None:
         output = F.scaled_dot_product_attention(
             query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling
