@@ -12,17 +12,19 @@ from pathlib import Path
 
 import numpy as np
 from accelerate.state import AcceleratorState
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 import compactbio.kernels.programs
 from compactbio.benchmarks import cases, steps
 from compactbio.benchmarks.cases import CASES
-from compactbio.benchmarks.random_tokens import write_store
+from compactbio.benchmarks.random_tokens import SPECIAL_IDS, write_store
 from compactbio.finetuning import examples
 from compactbio.finetuning.features import PieceTokenizer
 from compactbio.finetuning.runs import one_run
 from compactbio.kernels import fused_norms, logit_choice, map_choice
 from compactbio.pretraining import packed_attention
 from compactbio.pretraining.distillation import Distillation
+from compactbio.students.models import special_token_ids
 from compactbio.tasks.rows import Rows
 from compactbio.training import capture
 from compactbio.training.processes import start_accelerator
@@ -37,7 +39,9 @@ SHAPES = {
     "mlm_6l_768": {"dim": 24, "n_layers": 2, "n_heads": 4, "hidden_dim": 32},
     "mlm_mobilebert": {**SMALL, "num_hidden_layers": 2, "embedding_size": 16, "intra_bottleneck_size": 16},
 }
+SHAPES["modernbert"] = {**SMALL, "local_attention": 16, **special_token_ids("modernbert", SPECIAL_IDS)}
 SHAPES |= {name: {**SMALL, "num_hidden_layers": 4, "hidden_size": 24} for name in ("tiny", "tiny_sound", "mlm_4l_312")}
+MODERN = cases.Case("modernbert", {}, VOCABULARY, cases.MLM)  # no case of the benchmark, but its layers see windows
 TEACHER = {**SMALL, "num_hidden_layers": 12}
 
 
@@ -52,7 +56,7 @@ def take_step(folder: Path, case: str, precision: str, tokens: int | None) -> di
     """What a step of a case waits for, and how many passes are captured."""
     forget()
     store = write_store(folder / "tokens", np.full(8 * BATCH, 90), VOCABULARY)  # one shape is enough
-    small = replace(CASES[case], shape=SHAPES.get(case, SMALL), vocabulary=VOCABULARY)
+    small = replace(CASES.get(case, MODERN), shape=SHAPES.get(case, SMALL), vocabulary=VOCABULARY)
     with pretended_gpu() as captured:
         one = steps.OurStep(small, store, BATCH, 0.1, precision, tokens)
         made = one.batches(1)
@@ -94,8 +98,9 @@ def broken(forward):
 
 def small_models(case: cases.Case, dropout: float, seed: int):
     """As `cases.build_models`, of the smallest size: the student as the case says, the teacher always a BERT."""
-    student, _ = BUILD(replace(case, teacher=False), dropout, seed)
-    teacher, _ = BUILD(replace(case, architecture="bert", shape=TEACHER, teacher=False), dropout, seed)
+    with unset_fake_temporarily():  # ModernBERT reads values while it is built
+        student, _ = BUILD(replace(case, teacher=False), dropout, seed)
+        teacher, _ = BUILD(replace(case, architecture="bert", shape=TEACHER, teacher=False), dropout, seed)
     return student, teacher if case.teacher else None
 
 
@@ -105,7 +110,7 @@ def prepare(build) -> None:
         sys.modules[module.__name__] = module
         setattr(compactbio.kernels.programs, module.__name__.rpartition(".")[2], module)
     map_choice.trial = logit_choice.trial = fused_norms.trial = lambda *_: None
-    packed_attention.first_usable = lambda names, *_: (names[0], {})
+    packed_attention.first_usable = lambda names, *_, **__: (names[0], {})
     capture.WARM_UPS = 1
     seen = one_run.SeenEmbeddings
 
@@ -134,11 +139,17 @@ def prepare(build) -> None:
 def main(folder: Path) -> None:
     """Take all steps."""
     prepare(small_models)
-    lines = [(take_step, case, "bf16", None) for case in CASES]
+    lines = [(take_step, case, "bf16", None) for case in (*CASES, "modernbert")]
     lines += [(take_step, case, "fp32", 2048) for case in ("compact", "tiny")]
     lines += [(take_step, "distil", "fp16", 2048)]
     lines += [
-        (fine_tune, *one) for one in (("ner", "bert", "bf16"), ("re", "distilbert", "fp16"), ("qa", "bert", "fp32"))
+        (fine_tune, *one)
+        for one in (
+            ("ner", "bert", "bf16"),
+            ("re", "distilbert", "fp16"),
+            ("qa", "bert", "fp32"),
+            ("re", "modernbert", "bf16"),
+        )
     ]
     for function, *arguments in lines:
         print(json.dumps({"arguments": arguments, **function(folder, *arguments)}), flush=True)
