@@ -87,7 +87,7 @@ def launch_of(function: Any, arguments: tuple[Any, ...], options: dict[str, Any]
     elif name.startswith("new_") or name.endswith("_like"):
         read, written = [], fresh
     else:
-        overwrites = name.removesuffix("_") in OVERWRITES
+        overwrites = name.removesuffix("_") in OVERWRITES or any(one.is_out for one in function._schema.arguments)
         read = [one for one in given if not (overwrites and _among(one, changed))]
         written = [*changed, *fresh]
     if name in SHAPE_ONLY:

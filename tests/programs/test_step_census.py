@@ -75,6 +75,7 @@ def test_what_is_overwritten_is_not_read() -> None:
     assert total(counted(lambda: values.zero_()))[:2] == (1, size * FLOAT)
     assert total(counted(lambda: values.add_(1.0)))[:2] == (1, 2 * size * FLOAT)
     assert total(counted(lambda: values.copy_(other)))[:2] == (1, size * (FLOAT + HALF))
+    assert total(counted(lambda: torch.mul(values, 2.0, out=other)))[:2] == (1, size * (FLOAT + HALF))
     assert total(counted(lambda: torch.zeros_like(values)))[:2] == (1, size * FLOAT)
     assert total(counted(lambda: torch.empty_like(values).view(-1)[3:].detach()))[:2] == (0, 0)
     # each once where it is repeated, and nothing else of the memory behind it

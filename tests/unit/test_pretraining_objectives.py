@@ -11,7 +11,7 @@ from helpers.objectives import assert_equal, distillation, micro_batches, ours, 
 
 from compactbio.benchmarks import reference as plain
 from compactbio.errors import UserError
-from compactbio.terms.hidden import hidden_cosine
+from compactbio.terms.hidden import hidden_cosine, hidden_mse
 from compactbio.terms.objective import read_objective
 
 torch.set_num_threads(1)
@@ -166,6 +166,21 @@ def test_the_cosine_and_its_gradient_are_the_formulas(counted):
     torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=0.0)
     [gradient], [wanted] = torch.autograd.grad(0.25 * found, leaf), torch.autograd.grad(0.25 * expected, exact)
     torch.testing.assert_close(gradient.double(), wanted, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16], ids=str)
+def test_the_squared_error_and_its_gradient_are_the_formulas(kind):
+    """In float64; a projected state is of half precision, and so is its gradient."""
+    generator = torch.Generator().manual_seed(0)
+    student, teacher = torch.randn(2, 40, 24, generator=generator)
+    leaf = student.to(kind).requires_grad_()
+    exact, real = leaf.detach().double().requires_grad_(), torch.arange(40) % 3 != 0
+    expected = (exact - teacher.double())[real].square().mean(-1).sum()
+    found = hidden_mse(leaf, teacher, real)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=0.0)
+    [gradient], [wanted] = torch.autograd.grad(0.25 * found, leaf), torch.autograd.grad(0.25 * expected, exact)
+    assert gradient.dtype == kind
+    torch.testing.assert_close(gradient.double(), wanted, rtol=1e-6 if kind == torch.float32 else 2**-8, atol=0.0)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def hidden_cosine(student: Tensor, teacher: Tensor, real: Tensor | None = None) 
     Args:
         real: (n,) bool, the tokens that count; None for all.
     """
-    from compactbio.terms.cosines import cosines
+    from compactbio.terms.distances import cosines
 
     distances = 1.0 - cosines(student.float(), teacher.float(), COSINE_EPSILON)
     return (distances if real is None else distances.masked_fill(~real, 0.0)).sum()
@@ -37,11 +37,11 @@ def hidden_mse(student: Tensor, teacher: Tensor, real: Tensor | None = None) -> 
     """
     import torch.nn.functional as F
 
-    student, teacher = student.float(), teacher.float()
+    from compactbio.terms.distances import squared_distances
+
     if real is None:
-        return F.mse_loss(student, teacher, reduction="sum") / teacher.shape[-1]
-    sums = F.mse_loss(student, teacher, reduction="none").sum(-1)  # first: a mask over (n, hidden) is memory to move
-    return sums.masked_fill(~real, 0.0).sum() / teacher.shape[-1]
+        return F.mse_loss(student.float(), teacher.float(), reduction="sum") / teacher.shape[-1]
+    return squared_distances(student, teacher).masked_fill(~real, 0.0).sum() / teacher.shape[-1]
 
 
 def _same_width(student: Shape, teacher: Shape, options: Mapping[str, Any]) -> str | None:

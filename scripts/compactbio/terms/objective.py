@@ -12,7 +12,7 @@ import compactbio.terms
 from compactbio.errors import UserError
 from compactbio.terms.term import Option, Shape, Term
 
-_WITHOUT_TERMS = {"cosines", "cost", "objective", "term"}  # every other module of the package has TERMS
+_WITHOUT_TERMS = {"cost", "distances", "objective", "term"}  # every other module of the package has TERMS
 
 
 def _find_terms() -> dict[str, Term]:
