@@ -16,6 +16,7 @@ from compactbio.benchmarks import reference
 from compactbio.benchmarks.cases import QUIRKS
 from compactbio.benchmarks.random_tokens import SEED, SPECIAL_IDS, draw_lengths, write_store
 from compactbio.benchmarks.steps import MASKED_FRACTION, masking_of, padded_step
+from compactbio.kernels.fused_norms import block_ends, install
 from compactbio.pretraining.distillation import Distillation
 from compactbio.pretraining.layout import batches_of, sampled_steps
 from compactbio.pretraining.micro_batches import PretrainingBatches
@@ -128,13 +129,14 @@ class Step:
         return masking
 
     def ours(
-        self, precision: str, *, padded: bool = False, captured: bool = True
+        self, precision: str, *, padded: bool = False, captured: bool = True, interpreted: bool = False
     ) -> tuple[float, dict[str, torch.Tensor], MicroSteps]:
         """Loss, gradients by name, and what ran the passes.
 
         Args:
             padded: in padded micro-batches of any shape, with written maps.
             captured: passes of fixed shape are captured.
+            interpreted: on a CPU, every kernel of Triton that the objective has a use for takes its place.
         """
         module = self.module()
         accelerator = start_accelerator(precision)
@@ -142,6 +144,9 @@ class Step:
             accelerator.scaler = torch.amp.GradScaler("cuda", init_scale=64.0)
         module.place_teacher(accelerator.device)
         module.to(accelerator.device).train()
+        if interpreted:
+            module.logit_kernels, module.map_kernels = True, module.reads_maps
+            install([end for model in module.models for end in block_ends(model)])
         batches = self._batches(module, accelerator, padded=padded)
         made = batches(STEP)
         gradients = Gradients([value for value in module.parameters() if value.requires_grad])
@@ -170,7 +175,7 @@ class Step:
         # on a CPU, the shapes of a GPU with the kernel that is none
         steps = sampled_steps(self.store, self.masking, 1)
         sizes: dict[str, Any] = {"most_positions": tokens, "max_length": longest, "fraction": MASKED_FRACTION}
-        if module.reads_attention:
+        if over_padding or (module.reads_attention and not (module.map_kernels and module.reads_only_maps)):
             border = int(module.sees_neighbours)
             fixed: Any = plan_classes(steps, to_max_length=over_padding, border=border, **sizes)
         else:
