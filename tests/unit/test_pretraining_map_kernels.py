@@ -161,7 +161,7 @@ def test_micro_batches_on_a_gpu_have_fixed_shapes(terms, quirks, refused, form, 
     monkeypatch.setattr(layout, "map_refusal", lambda *_, **__: refused)
     monkeypatch.setattr(layout, "fuse_norms", lambda *_: False)
     monkeypatch.setattr(layout, "logit_refusal", lambda *_, **__: "no compiler")
-    monkeypatch.setattr(packed_attention, "candidates", lambda *_: ["flash"])
+    monkeypatch.setattr(packed_attention, "candidates", lambda *_, **__: ["flash"])
     monkeypatch.setattr(packed_attention, "first_usable", lambda *_, **__: ("flash", {}))
     batches = layout.batches_of(store, masking, module, accelerator, 96)
     assert isinstance(batches.fixed, form)
