@@ -116,8 +116,8 @@ def test_the_choice_is_made_before_memory_is_measured_and_the_log_says_it(refuse
     monkeypatch.setattr(layout, "logit_refusal", lambda *_, **__: refused)
     monkeypatch.setattr(layout, "fuse_norms", lambda *_: False)
     monkeypatch.setattr(layout, "probe_positions", lambda *_, **__: seen.append(module.logit_kernels) or 96)
-    monkeypatch.setattr(packed_attention, "candidates", lambda *_: ["flash"])
-    monkeypatch.setattr(packed_attention, "first_usable", lambda *_: ("flash", {}))
+    monkeypatch.setattr(packed_attention, "candidates", lambda *_, **__: ["flash"])
+    monkeypatch.setattr(packed_attention, "first_usable", lambda *_, **__: ("flash", {}))
     layout.batches_of(store, masking, module, accelerator, None)
     assert seen == [refused is None] == [module.logit_kernels]
     assert caplog.text.count("terms on logits: ") == 1
