@@ -27,6 +27,7 @@ CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuob
 # types of what is passed, where they are not the default of `type_of`
 POINTERS = {"STARTS": "*i32", "ROWS": "*i32", "KEYS": "*i32", "SEED": "*i64", "SEED_S": "*i64", "SEED_T": "*i64"}
 POINTERS |= dict.fromkeys(("SUMS", "LOGS", "LOGS_S", "LOGS_T", "MEANS", "VALUES", "WEIGHT"), "*fp32")
+POINTERS |= dict.fromkeys(("HIGHEST", "HIGHEST_T"), "*fp32")
 POINTERS |= dict.fromkeys(("RESIDUAL", "W", "B", "OUTPUT", "TO_OUTPUT", "TO_RESIDUAL", "TO_W", "TO_B"), "*fp32")
 POINTERS |= {"LABEL": "*i64", "REAL": "*i1"}
 COMMON = {"BQ": QUERIES, "PRECISION": "ieee"}

@@ -50,7 +50,7 @@ def test_half_precision_is_as_near_as_its_numbers_allow(case, dtype, limit):
 
 @EVERY_FORMULA
 # 1e4: one probability is 1, all others are 0; 0.1: a small KL, of probabilities that are nearly the same
-@pytest.mark.parametrize(("spread", "limit"), [(0.1, 1e-4), (50.0, 1e-5), (1e4, 1e-6)])
+@pytest.mark.parametrize(("spread", "limit"), [(0.1, 1e-4), (50.0, 2e-6), (1e4, 1e-6)])
 def test_logits_may_be_near_or_far(case, spread, limit):
     student, teacher = (logits(4, 2 * MOST_COLUMNS + 7, seed, spread=spread) for seed in (0, 1))
     assert max(errors(student, teacher, case)) < limit
@@ -59,7 +59,7 @@ def test_logits_may_be_near_or_far(case, spread, limit):
 @EVERY_FORMULA
 def test_what_all_logits_of_a_row_share_changes_nothing(case):
     student, teacher = (logits(4, 3000, seed) for seed in (0, 1))
-    assert max(errors(student - 50.0, teacher + 100.0, case)) < 2e-5
+    assert max(errors(student - 50.0, teacher + 100.0, case)) < 3e-6
 
 
 def test_columns_that_cannot_be_are_left_out():

@@ -2,8 +2,8 @@
 
 The plain formulas (`terms.logits`) read and write the logits (m, vocabulary) of both models in fp32, their log-softmax,
 products and gradients: some 60 bytes for each bf16 value of a student with the terms `mlm` and `logit_kl`. Here a
-program goes over a row and leaves its value and the logarithm of its sum, with which the backward pass forms the
-probabilities again and writes the gradient alone, in the logits' type. Arithmetic is fp32.
+program goes over a row and leaves its value, its highest logit and the logarithm of its sum of powers, with which the
+backward pass forms the probabilities again and writes the gradient alone, in the logits' type. Arithmetic is fp32.
 
 Each row's value is written, and torch adds them up: a step has the same bits each time. Nothing is read by the host, so
 that a pass can be captured.
@@ -48,7 +48,7 @@ class _Comparison(torch.autograd.Function):
         from compactbio.kernels.programs import logits as programs
 
         # tensors of their own, for Triton compiles once more where an address is no multiple of 16
-        values, logs, logs_t = (torch.empty(len(student), dtype=torch.float32, device=student.device) for _ in range(3))
+        values, *sums = (torch.empty(len(student), dtype=torch.float32, device=student.device) for _ in range(5))
         # arguments that a formula does not read are given any tensor
         teacher, labels = (values, other) if formula == "labels" else (other, values)
         read = (student, teacher, labels, values if real is None else real)
@@ -58,9 +58,9 @@ class _Comparison(torch.autograd.Function):
         ctx.constants |= {"STUDENT_STEP": aligned[0], "TEACHER_STEP": aligned[1]}
         ctx.constants |= {"FORMULA": _FORMULAS[formula], "FILL": real is not None}
         programs.row_values[(len(student),)](
-            *read, values, logs, logs_t, *ctx.steps, ctx.scale, temperature**2 * math.log(2.0), **ctx.constants
+            *read, values, *sums, *ctx.steps, ctx.scale, temperature**2 * math.log(2.0), **ctx.constants
         )
-        ctx.save_for_backward(*read, logs, logs_t)
+        ctx.save_for_backward(*read, *sums)
         return values.sum()
 
     @staticmethod
@@ -68,12 +68,12 @@ class _Comparison(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         from compactbio.kernels.programs import logits as programs
 
-        *read, logs, logs_t = ctx.saved_tensors
+        read, sums = ctx.saved_tensors[:4], ctx.saved_tensors[4:]
         to_student = torch.empty_like(read[0], memory_format=torch.contiguous_format)
         steps, aligned = _steps(to_student)
         # T^2 of the formula, divided by T for that of the logits
         programs.row_gradients[(len(to_student),)](
-            *read, gradient, to_student, logs, logs_t, *ctx.steps, steps, ctx.scale, ctx.factor, **ctx.constants,
+            *read, gradient, to_student, *sums, *ctx.steps, steps, ctx.scale, ctx.factor, **ctx.constants,
             GRADIENT_STEP=aligned,
         )  # fmt: skip
         return to_student, *[None] * 4

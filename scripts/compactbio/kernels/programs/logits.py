@@ -2,8 +2,9 @@
 
 A program has one row, which it reads block by block. It keeps the highest value so far, and sums of powers below that,
 which a higher one makes smaller (online softmax: Milakov and Gimelshein 2018). Logits are read in their type, all else
-is fp32. They are multiplied by log2(e) / temperature when they are read: powers and logarithms have base 2, for which
-a GPU has instructions. Each row's value is written: no sum is left to the order in which programs end.
+is fp32. What lies between two logits is multiplied by log2(e) / temperature: powers and logarithms have base 2, for
+which a GPU has instructions, and an offset that a row's logits share costs no digits. Each row's value is written: no
+sum is left to the order in which programs end.
 
 Sizes: m rows, V columns, the last dimension contiguous. A row begins a multiple of STUDENT_STEP values (TEACHER_STEP,
 GRADIENT_STEP) behind the first, a power of two that the compiler knows: else it would read each value by itself.
@@ -26,11 +27,10 @@ def _start(pointer, row, steps, STEP: tl.constexpr):
 
 
 @triton.jit
-def _scaled(start, column, scale, V: tl.constexpr):
-    """Return a block of a row's logits times scale, NOTHING behind the last one."""
+def _block(start, column, V: tl.constexpr):
+    """Return a block of a row's logits, NOTHING behind the last one."""
     inside = column < V
-    logits = tl.load(start + column, mask=inside, other=0.0).to(tl.float32)
-    return tl.where(inside, logits * scale, NOTHING)
+    return tl.where(inside, tl.load(start + column, mask=inside, other=0.0).to(tl.float32), NOTHING)
 
 
 @triton.jit
@@ -46,11 +46,12 @@ def _counts(LABEL, REAL, row, FORMULA: tl.constexpr, FILL: tl.constexpr):
 
 @triton.jit
 def row_values(
-    STUDENT, TEACHER, LABEL, REAL, VALUES, LOGS, LOGS_T, student_steps, teacher_steps, scale, factor,
+    STUDENT, TEACHER, LABEL, REAL, VALUES, HIGHEST, LOGS, HIGHEST_T, LOGS_T,
+    student_steps, teacher_steps, scale, factor,
     V: tl.constexpr, BLOCK: tl.constexpr, STUDENT_STEP: tl.constexpr, TEACHER_STEP: tl.constexpr,
     FORMULA: tl.constexpr, FILL: tl.constexpr,
 ):  # fmt: skip
-    """Write a row's value times factor, VALUES (m,), and logarithms of sums, LOGS and LOGS_T (m,)."""
+    """Write a row's value times factor, VALUES (m,), its highest logits, and logarithms of its sums of powers, (m,)."""
     row = tl.program_id(0).to(tl.int64)
     value = 0.0
     if _counts(LABEL, REAL, row, FORMULA, FILL):
@@ -59,38 +60,41 @@ def row_values(
         highest_t, total_t, product = tl.full((), NOTHING, tl.float32), 0.0, 0.0
         for first in range(0, V, BLOCK):
             column = first + tl.arange(0, BLOCK)
-            ours = _scaled(student, column, scale, V)
+            ours = _block(student, column, V)
             higher = tl.maximum(highest, tl.max(ours, 0))
-            total = total * tl.exp2(highest - higher) + tl.sum(tl.exp2(ours - higher), 0)
+            total = total * tl.exp2((highest - higher) * scale) + tl.sum(tl.exp2((ours - higher) * scale), 0)
             highest = higher
             if FORMULA != LABELS:
-                theirs = _scaled(_start(TEACHER, row, teacher_steps, TEACHER_STEP), column, scale, V)
+                theirs = _block(_start(TEACHER, row, teacher_steps, TEACHER_STEP), column, V)
                 higher = tl.maximum(highest_t, tl.max(theirs, 0))
-                shrink, powers = tl.exp2(highest_t - higher), tl.exp2(theirs - higher)
-                difference = theirs - ours if FORMULA == KL else -ours
+                shrink, powers = tl.exp2((highest_t - higher) * scale), tl.exp2((theirs - higher) * scale)
+                difference = theirs - ours if FORMULA == KL else tl.where(column < V, -ours, 0.0)
                 total_t = total_t * shrink + tl.sum(powers, 0)
                 product = product * shrink + tl.sum(powers * difference, 0)
                 highest_t = higher
-        logs = highest + tl.log2(total)
+        logs = tl.log2(total)
+        tl.store(HIGHEST + row, highest)
         tl.store(LOGS + row, logs)
         if FORMULA == LABELS:
             label = tl.load(LABEL + row)
             # a label that is no column makes the loss no number
             chosen = tl.load(student + label, mask=(label >= 0) & (label < V), other=float("nan"))
-            value = (logs - chosen.to(tl.float32) * scale) * factor
+            value = ((highest - chosen.to(tl.float32)) * scale + logs) * factor
         else:
-            logs_t = highest_t + tl.log2(total_t)
-            tl.store(LOGS_T + row, logs_t)
-            # where the models agree, a difference of two logarithms would be all rounding
-            rest = highest - highest_t + tl.log2(total / total_t) if FORMULA == KL else logs
-            value = (product / total_t + rest) * factor
+            tl.store(HIGHEST_T + row, highest_t)
+            tl.store(LOGS_T + row, tl.log2(total_t))
+            if FORMULA == KL:  # where the models agree, a difference of two logarithms would be all rounding
+                rest, logs = highest - highest_t, tl.log2(total / total_t)
+            else:
+                rest = highest
+            value = ((product / total_t + rest) * scale + logs) * factor
     tl.store(VALUES + row, value)
 
 
 @triton.jit
 def row_gradients(
-    STUDENT, TEACHER, LABEL, REAL, WEIGHT, TO_STUDENT, LOGS, LOGS_T, student_steps, teacher_steps, gradient_steps,
-    scale, factor,
+    STUDENT, TEACHER, LABEL, REAL, WEIGHT, TO_STUDENT, HIGHEST, LOGS, HIGHEST_T, LOGS_T,
+    student_steps, teacher_steps, gradient_steps, scale, factor,
     V: tl.constexpr, BLOCK: tl.constexpr, STUDENT_STEP: tl.constexpr, TEACHER_STEP: tl.constexpr,
     GRADIENT_STEP: tl.constexpr, FORMULA: tl.constexpr, FILL: tl.constexpr,
 ):  # fmt: skip
@@ -99,15 +103,15 @@ def row_gradients(
     gradients = _start(TO_STUDENT, row, gradient_steps, GRADIENT_STEP)
     if _counts(LABEL, REAL, row, FORMULA, FILL):
         student = _start(STUDENT, row, student_steps, STUDENT_STEP)
-        weight, logs = tl.load(WEIGHT) * factor, tl.load(LOGS + row)
+        weight, highest, logs = tl.load(WEIGHT) * factor, tl.load(HIGHEST + row), tl.load(LOGS + row)
         for first in range(0, V, BLOCK):
             column = first + tl.arange(0, BLOCK)
-            ours = tl.exp2(_scaled(student, column, scale, V) - logs)
+            ours = tl.exp2((_block(student, column, V) - highest) * scale - logs)
             if FORMULA == LABELS:
                 target = tl.where(column == tl.load(LABEL + row), 1.0, 0.0)
             else:
-                theirs = _scaled(_start(TEACHER, row, teacher_steps, TEACHER_STEP), column, scale, V)
-                target = tl.exp2(theirs - tl.load(LOGS_T + row))
+                theirs = _block(_start(TEACHER, row, teacher_steps, TEACHER_STEP), column, V)
+                target = tl.exp2((theirs - tl.load(HIGHEST_T + row)) * scale - tl.load(LOGS_T + row))
             gradient = weight * (ours - target)
             tl.store(gradients + column, gradient.to(TO_STUDENT.dtype.element_ty), mask=column < V)
     else:
