@@ -34,7 +34,15 @@ COMMON = {"BQ": QUERIES, "PRECISION": "ieee"}
 ONE = {"SIZE": 64, "BLOCK": 64, **COMMON}
 TWO = {"SIZE_S": 64, "BLOCK_S": 64, "SIZE_T": 64, "BLOCK_T": 64, "FORMULA": 0, "BY_KEYS": False, **COMMON}
 TWO |= {"DROP_S": True, "DROP_T": True}
-NORM = {"WIDTH": 768, "BLOCK": 1024, "TILE": VALUES // 1024, "ADDS": True, "DROPS": True, "NORMALISES": True}
+NORM = {
+    "WIDTH": 768,
+    "BLOCK": 1024,
+    "TILE": VALUES // 1024,
+    "ADDS": True,
+    "DROPS": True,
+    "NORMALISES": True,
+    "DROPS_LATE": False,
+}
 NORM |= {"HALVES": True}
 # the cased BERT's: rows of bf16 begin at multiples of 8 bytes, no more
 VOCABULARY = 28_996

@@ -29,17 +29,19 @@ def factors(rows: int, width: int, dropout: float) -> torch.Tensor:
     return torch.from_numpy(kept).double() * 2**24 / (2**24 - threshold)
 
 
-def plainly(states, residual, weight, bias, epsilon, dropout):
+def plainly(states, residual, weight, bias, epsilon, dropout, *, late=False):
     """The formula in double precision, of states (rows, width)."""
-    sums = states * factors(*states.shape, dropout).to(states.device) if dropout else states
+    drawn = factors(*states.shape, dropout).to(states.device) if dropout else 1.0
+    sums = states if late else states * drawn
     sums = sums if residual is None else sums + residual
     if epsilon is not None:
         centred = sums - sums.mean(-1, keepdim=True)
         sums = centred / (centred.square().mean(-1, keepdim=True) + epsilon).sqrt()
-    return sums * weight + bias
+    output = sums * weight + bias
+    return output * drawn if late else output
 
 
-def norm_error(width, epsilon, dropout, *, adds=True, rows=37, dtype=torch.float32, device=CPU) -> float:
+def norm_error(width, epsilon, dropout, *, adds=True, late=False, rows=37, dtype=torch.float32, device=CPU) -> float:
     """The largest relative difference of output, its copy and gradients; 37 is no multiple of what a program takes."""
     half = None if dtype == torch.float32 else dtype
     common = {"device": device}
@@ -52,10 +54,12 @@ def norm_error(width, epsilon, dropout, *, adds=True, rows=37, dtype=torch.float
     given = [states, residual, weight, bias]
     doubles = exact(given)
     seed = torch.tensor([SEED], device=device)
-    output = residual_norm(states, residual, Norm(weight, bias, epsilon), dropout=dropout, half=half, seed=seed)
+    output = residual_norm(
+        states, residual, Norm(weight, bias, epsilon), dropout=dropout, late=late, half=half, seed=seed
+    )
     assert output.dtype == torch.float32
     outputs = [output] if half is None else [output, half_of(output, half)]
-    expected = plainly(*doubles, epsilon, dropout)
+    expected = plainly(*doubles, epsilon, dropout, late=late)
     directions = draw(len(outputs), rows, width, seed=4, dtype=dtype, **common).detach()
     total = sum((one * direction).float().sum() for one, direction in zip(outputs, directions, strict=True))
     found = torch.autograd.grad(total, [one for one in given if one is not None])

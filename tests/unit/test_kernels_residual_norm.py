@@ -30,6 +30,12 @@ def test_output_and_gradients_are_the_formulas(width, epsilon, dropout, adds):
     assert norm_error(width, epsilon, dropout, adds=adds) < 2e-6
 
 
+@pytest.mark.parametrize("dropout", [0.3, 0.0])
+@pytest.mark.parametrize("adds", [False, True])
+def test_embeddings_drop_behind_their_norm(dropout, adds):
+    assert norm_error(128, EPSILON, dropout, adds=adds, late=True) < 2e-6
+
+
 def test_half_precision_is_as_near_as_its_numbers_allow():
     assert norm_error(64, EPSILON, 0.1, dtype=torch.float16) < 2e-3
 

@@ -193,6 +193,8 @@ class Architecture:
             (1, m, hidden), so that a last layer can be computed for some positions only; None: it is not worth it.
         block_ends: returns the modules of a layer in which blocks end, and their forward passes by way of a function
             that normalises there, so that a kernel can do so.
+        embeddings_end: paths of the normalisation, and of the dropout behind it, with which embeddings end where blocks
+            have such ends.
         borders: returns what keeps packed sequences of at most `max_length` tokens apart, where embeddings see their
             neighbours' tokens.
         packs: whether its sequences can be packed and its word embeddings cut; else they are padded and whole.
@@ -227,6 +229,7 @@ class Architecture:
     keep_layers: Callable[[PretrainedConfig, Sequence[int]], None] = keep_depth
     finish_layer: Callable[[nn.Module, Tensor, Tensor], Tensor] | None = None
     block_ends: Callable[[Any], Mapping[nn.Module, BlockEnd]] = no_block_ends
+    embeddings_end: tuple[str, str] = ("embeddings.LayerNorm", "embeddings.dropout")
     borders: Callable[[PreTrainedModel, int], Borders | None] = no_borders
     packs: bool = True
 

@@ -40,6 +40,7 @@ def residual_norm(
     norm: Norm,
     *,
     dropout: float = 0.0,
+    late: bool = False,
     half: torch.dtype | None = None,
     seed: Tensor | None = None,
 ) -> Tensor:
@@ -47,6 +48,7 @@ def residual_norm(
 
     Args:
         residual: None: nothing is added.
+        late: dropout(normalised(states + residual)), as embeddings end.
         half: of the copy that `training.half_copies.half_of` returns for the result; None: it has none.
         seed: of dropout (see `draws`); None: one is drawn.
     """
@@ -54,7 +56,7 @@ def residual_norm(
         seed = draw_seed(states.device)
     given = (states, residual, norm.weight, norm.bias)
     wanted = torch.is_grad_enabled() and any(one is not None and one.requires_grad for one in given)
-    output, copy = _ResidualNorm.apply(*given, norm.epsilon, dropout, half, seed, wanted)
+    output, copy = _ResidualNorm.apply(*given, norm.epsilon, dropout, late, half, seed, wanted)
     if copy is not None:
         keep_half(output, copy)
     return output
@@ -66,7 +68,7 @@ class _ResidualNorm(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, states: Tensor, residual: Tensor | None, weight: Tensor, bias: Tensor,
-        epsilon: float | None, dropout: float, half: torch.dtype | None, seed: Tensor | None, wanted: bool,
+        epsilon: float | None, dropout: float, late: bool, half: torch.dtype | None, seed: Tensor | None, wanted: bool,
     ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
         from compactbio.kernels.programs import norms as programs
 
@@ -74,10 +76,11 @@ class _ResidualNorm(torch.autograd.Function):
         residual = None if residual is None else residual.contiguous()
         output = torch.empty_like(states, dtype=torch.float32)
         copy = None if half is None else torch.empty_like(states, dtype=half)
-        changed = residual is not None or dropout > 0.0  # else what is normalised are the states
+        early, late = dropout > 0.0 and not late, dropout > 0.0 and late
+        changed = residual is not None or early  # else what is normalised are the states
         sums = torch.empty_like(output) if wanted and changed else states
         constants = _constants(states.shape[-1]) | {
-            "ADDS": residual is not None, "DROPS": dropout > 0.0, "NORMALISES": epsilon is not None,
+            "ADDS": residual is not None, "DROPS": early, "DROPS_LATE": late, "NORMALISES": epsilon is not None,
         }  # fmt: skip
         rows = states.numel() // states.shape[-1]
         numbers = (rows, epsilon or 0.0, *threshold(dropout))
@@ -113,7 +116,7 @@ class _ResidualNorm(torch.autograd.Function):
             **ctx.constants, TILES=tiles, WHOLE=gradient is not None, HALVES=of_copy is not None,
         )  # fmt: skip
         to_norm = sums_of_rows.sum(1).to(weight.dtype)
-        return to_states, to_residual, *to_norm.unbind(), *[None] * 5
+        return to_states, to_residual, *to_norm.unbind(), *[None] * 6
 
 
 def _constants(width: int) -> dict[str, int]:

@@ -37,9 +37,12 @@ def _normalised(sums, inside, epsilon, WIDTH: tl.constexpr):
 def forward(
     X, RESIDUAL, W, B, OUTPUT, HALF, SUMS, SEED, rows, epsilon, threshold, kept,
     WIDTH: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr, ADDS: tl.constexpr, DROPS: tl.constexpr,
-    NORMALISES: tl.constexpr, HALVES: tl.constexpr, KEEPS: tl.constexpr,
+    DROPS_LATE: tl.constexpr, NORMALISES: tl.constexpr, HALVES: tl.constexpr, KEEPS: tl.constexpr,
 ):  # fmt: skip
-    """Write OUTPUT (n, WIDTH), HALF, the same in half precision, and SUMS, what was normalised, for TILE rows."""
+    """Write OUTPUT (n, WIDTH), HALF, the same in half precision, and SUMS, what was normalised, for TILE rows.
+
+    Dropout is of X where DROPS, of the output where DROPS_LATE.
+    """
     row, column = tl.program_id(0) * TILE + tl.arange(0, TILE), tl.arange(0, BLOCK)
     inside = (row < rows)[:, None] & (column < WIDTH)[None, :]
     places = row.to(tl.int64)[:, None] * WIDTH + column[None, :]
@@ -54,6 +57,8 @@ def forward(
         sums, _ = _normalised(sums, inside, epsilon, WIDTH)
     weight, bias = _tile(W, column, column < WIDTH), _tile(B, column, column < WIDTH)
     output = sums * weight[None, :] + bias[None, :]
+    if DROPS_LATE:
+        output *= drawn_factors(SEED, row, column, threshold, kept)
     _store(OUTPUT, places, output, inside)
     if HALVES:
         _store(HALF, places, output, inside)
@@ -63,7 +68,7 @@ def forward(
 def backward(
     TO_OUTPUT, TO_HALF, SUMS, W, TO_X, TO_RESIDUAL, TO_W, TO_B, SEED, rows, epsilon, threshold, kept,
     WIDTH: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr, TILES: tl.constexpr, ADDS: tl.constexpr,
-    DROPS: tl.constexpr, NORMALISES: tl.constexpr, WHOLE: tl.constexpr, HALVES: tl.constexpr,
+    DROPS: tl.constexpr, DROPS_LATE: tl.constexpr, NORMALISES: tl.constexpr, WHOLE: tl.constexpr, HALVES: tl.constexpr,
 ):  # fmt: skip
     """Write TO_X and TO_RESIDUAL (n, WIDTH), TO_W and TO_B (programs, WIDTH), for TILES x TILE rows.
 
@@ -81,6 +86,8 @@ def backward(
             gradient += _tile(TO_OUTPUT, places, inside)
         if HALVES:
             gradient += _tile(TO_HALF, places, inside)
+        if DROPS_LATE:
+            gradient *= drawn_factors(SEED, row, column, threshold, kept)
         normed = _tile(SUMS, places, inside)
         to_sums = gradient * weight[None, :]
         if NORMALISES:
