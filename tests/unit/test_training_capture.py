@@ -213,7 +213,7 @@ def test_a_graph_is_captured_after_warm_ups_on_its_stream_and_replayed(accelerat
     steps.begin({"rows": 12.0})
     [batch] = micro_batches(1, (12,), fixed=True)
     values = [steps(batch)[0].item() for _ in range(2)]
-    assert events == ["wait", "wait", "capture", "replay", "replay"]
+    assert events == [*["wait", "wait"] * capture.WARM_UPS, "capture", "replay", "replay"]
     assert module.calls == capture.WARM_UPS + 1
     assert values[0] == values[1]  # the buffer that the capture left
 
@@ -225,8 +225,36 @@ def test_all_shapes_are_warmed_up_before_the_first_capture(accelerator, monkeypa
     steps = MicroSteps(module, Gradients(list(module.parameters())), accelerator)
     steps.recorder = capture.CudaRecorder(torch.device("cpu"))
     steps.record(micro_batches(99, (8, 4), fixed=True))
-    assert events == [*["wait", "wait"] * 2, "capture", "capture"]
+    assert events == [*["wait", "wait"] * 2 * capture.WARM_UPS, "capture", "capture"]
     assert [len(one.inputs["x"]) for one in steps.recorded.values()] == [8, 4]
+
+
+def test_the_last_warm_up_of_each_shape_adds_gradients_as_the_capture_does(accelerator, monkeypatch):
+    """A kernel that is launched for the first time has to be loaded, which a capture may refuse."""
+    passes = []
+    plain = Gradients.add_of
+
+    def add_of(self, loss):
+        passes.append(self.buffer is not None)
+        plain(self, loss)
+
+    monkeypatch.setattr(Gradients, "add_of", add_of)
+    stand_in_for_a_gpu(monkeypatch)
+    module = Regression()
+    steps = MicroSteps(module, Gradients(list(module.parameters())), accelerator)
+    steps.recorder = capture.CudaRecorder(torch.device("cpu"))
+    steps.record(micro_batches(99, (8, 4), fixed=True))
+    assert passes == [False, False, True, True, True, True]  # two of each shape to warm up, one to capture
+
+
+def test_gradients_may_all_have_been_added_in_the_pass(accelerator):
+    module = Regression()
+    gradients = Gradients(list(module.parameters()))
+    for value in module.parameters():
+        value.grad = torch.ones_like(value)
+    gradients.flatten()
+    gradients.add_at_once(torch.ones((), requires_grad=True) * 2.0)
+    assert all(torch.equal(value.grad, torch.ones_like(value)) for value in module.parameters())
 
 
 def test_a_capture_that_breaks_off_leaves_generator_and_stream_as_they_were(accelerator, monkeypatch, caplog):
@@ -237,7 +265,7 @@ def test_a_capture_that_breaks_off_leaves_generator_and_stream_as_they_were(acce
     steps.begin({"rows": 12.0})
     [batch] = micro_batches(1, (12,), fixed=True)
     loss = steps(batch)[0].item()
-    assert events[2:] == ["capture", "set stream", "generator healthy", "synchronize"]
+    assert events[2 * capture.WARM_UPS :] == ["capture", "set stream", "generator healthy", "synchronize"]
     assert steps.why_plain == "capture invalidated"
     expected = (module.layers(batch.tensors["x"]).squeeze(-1) - batch.tensors["y"]).square().sum() / 12.0
     assert loss == pytest.approx(expected.item(), rel=1e-6)

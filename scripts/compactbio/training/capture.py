@@ -23,7 +23,8 @@ from compactbio.training.half_copies import HalfCopies
 from compactbio.training.interface import MicroBatch, StepModule
 from compactbio.training.processes import precision_of
 
-WARM_UPS = 2  # passes before a capture: libraries set themselves up, kernels are chosen and compiled
+# passes before a capture: libraries set themselves up, kernels are chosen, compiled and loaded, which a capture may not
+WARM_UPS = 2
 Pass = Callable[[], Tensor]
 
 
@@ -121,15 +122,17 @@ class MicroSteps:
         """Capture the passes of micro-batches like these, by key, or note why that is not possible.
 
         All are warmed up before the first is captured: a capture's memory is its own, and a warm-up beside it would
-        need as much again.
+        need as much again. Behind the first warm-up gradients are in their buffer: the second one adds to them by the
+        kernels that are captured.
         """
         passes = {key: self._between_buffers(batch) for key, batch in batches.items()}
         before = self.gradients.kept()
         try:
             with drawing_apart(self.device):
-                for _, run in passes.values():
-                    self.recorder.warm_up(run)
-                self.gradients.flatten()
+                for _ in range(WARM_UPS):
+                    for _, run in passes.values():
+                        self.recorder.warm_up(run)
+                    self.gradients.flatten()
                 self.gradients.restore(before)
                 for key, (inputs, run) in passes.items():
                     self.recorded[key] = Recorded(inputs, self.recorder.record(run))
@@ -173,9 +176,8 @@ class Recorder:
     what = "called between fixed buffers"
 
     def warm_up(self, run: Pass) -> None:
-        """Run a pass as often as a capture needs it before."""
-        for _ in range(WARM_UPS):
-            run()
+        """Run a pass as a capture will."""
+        run()
 
     def record(self, run: Pass) -> Pass:
         """Return what repeats a pass."""
@@ -197,7 +199,7 @@ class CudaRecorder(Recorder):
         current = torch.cuda.current_stream(self.device)
         self.stream.wait_stream(current)
         with torch.cuda.stream(self.stream):
-            super().warm_up(run)
+            run()
         current.wait_stream(self.stream)
 
     def record(self, run: Pass) -> Pass:

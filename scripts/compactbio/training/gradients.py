@@ -60,7 +60,8 @@ class Gradients:
             elif gradient is not None:
                 own.append(one.grad)
                 others.append(gradient)
-        torch._foreach_add_(own, others)
+        if own:  # all others may have been added in the pass itself (see `half_copies`)
+            torch._foreach_add_(own, others)
 
     def kept(self) -> list[Tensor | None]:
         """Return copies of the gradients, for `restore`."""
