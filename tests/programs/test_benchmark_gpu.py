@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import sys
 import time
 
@@ -12,7 +13,7 @@ import torch
 
 from compactbio.benchmarks import gpu_finetunings, gpu_rows
 from compactbio.benchmarks.cases import CASES, MLM, Case
-from compactbio.benchmarks.gpu_rows import COLUMNS, OURS, REFERENCE, Row, Scale
+from compactbio.benchmarks.gpu_rows import COLUMNS, OURS, PLAIN, REFERENCE, Row, Scale
 from compactbio.benchmarks.measuring import append_rows
 from compactbio.errors import UserError
 
@@ -48,6 +49,19 @@ def test_no_row_is_begun_that_would_end_too_late(caplog):
     assert "no time for 2 rows: small ours fp32, small reference fp32" in caplog.text
 
 
+def test_rows_without_triton_are_built_without_it(tmp_path, monkeypatch):
+    monkeypatch.delenv("COMPACTBIO_TRITON", raising=False)
+    seen = []
+    step = gpu_rows.OurStep
+    monkeypatch.setattr(
+        gpu_rows, "OurStep", lambda *given: seen.append(os.environ.get("COMPACTBIO_TRITON")) or step(*given)
+    )
+    rows = [Row("small", OURS, "fp32"), Row("small", PLAIN, "fp32")]
+    measured = list(gpu_rows.measure_rows(rows, CASE, SCALE, "a CPU", deadline=soon()))
+    assert [line["side"] for line in measured] == ["ours", "ours without Triton"]
+    assert seen == [None, "0"] and "COMPACTBIO_TRITON" not in os.environ
+
+
 def test_every_case_has_its_rows_the_important_ones_first():
     rows = gpu_rows.planned_rows("bf16")
     assert {row.case for row in rows[: len(CASES)]} == set(CASES)
@@ -55,6 +69,7 @@ def test_every_case_has_its_rows_the_important_ones_first():
         *((OURS, precision, 0.1) for precision in ("bf16", "fp32", "tf32")),
         *((REFERENCE, precision, 0.1) for precision in ("bf16", "fp32")),
         (OURS, "bf16", 0.0),
+        (PLAIN, "bf16", 0.1),
     }
     assert len(set(rows)) == len(rows)
     assert set(gpu_rows.MODELS.values()) <= set(CASES)

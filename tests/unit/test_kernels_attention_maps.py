@@ -214,6 +214,13 @@ def test_the_reason_for_the_plain_path_is_named(monkeypatch, changes, capability
     assert map_choice.map_refusal(torch.device("cpu"), **options) == "the kernels are for GPUs"
 
 
+def test_a_variable_switches_all_kernels_off(monkeypatch):
+    monkeypatch.setenv("COMPACTBIO_TRITON", "0")
+    asked = []
+    assert choice.refusal(torch.device("cuda"), lambda: asked.append(1)) == "COMPACTBIO_TRITON=0 is set"
+    assert not asked
+
+
 def test_without_triton_the_plain_path_runs(monkeypatch):
     monkeypatch.setattr(choice.importlib.util, "find_spec", lambda name: None)
     refused = map_choice.map_refusal(torch.device("cuda"), precision="bf16", longest=256, head_sizes=(64, 64))

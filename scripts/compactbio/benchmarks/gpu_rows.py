@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gc
 import logging
+import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from compactbio.benchmarks.steps import Measurement, OurStep, reference_step
 from compactbio.corpus.tokens import TokenStore
 from compactbio.errors import UserError
 from compactbio.files import read_yaml
+from compactbio.kernels.choice import SWITCH
 from compactbio.training.devices import known_peak
 
 COLUMNS = (
@@ -29,6 +32,8 @@ COLUMNS = (
     *("mfu_percent", "peak_mb", "start_seconds", "loss", "form"),
 )
 OURS, REFERENCE = "ours", "reference"
+PLAIN = "ours without Triton"  # operation by operation where kernels in Triton would be
+WITHOUT_TRITON = ("distil", "mlm_4l_312", "mlm_mobilebert")  # what the kernels gain, from the widest to the thinnest
 WARM_UPS, ROUNDS = 3, 5
 STEPS_OF_TEXTS = 8  # global batches in the store
 # the case that a model of the paper is trained like
@@ -59,6 +64,7 @@ def planned_rows(half: str) -> list[Row]:
     return [
         *(Row(name, OURS, half) for name in CASES),
         *(Row(name, REFERENCE, half) for name in of_teachers),
+        *(Row(name, PLAIN, half) for name in WITHOUT_TRITON),
         *(Row(name, OURS, "fp32") for name in of_teachers),
         *(Row(name, OURS, "tf32") for name in of_teachers),
         *(Row(name, REFERENCE, "fp32") for name in of_teachers),
@@ -96,7 +102,7 @@ def measure_rows(
                 left = ", ".join(f"{one.case} {one.side} {one.precision}" for one in rows[number:])
                 logging.warning("no time for %d rows: %s", len(rows) - number, left)
                 return
-            batch = scale.batch if row.side == OURS else scale.reference_batch
+            batch = scale.reference_batch if row.side == REFERENCE else scale.batch
             line: dict[str, Any] = {
                 "hardware": hardware,
                 "torch": torch.__version__,
@@ -148,17 +154,17 @@ def _measured(row: Row, case: Case, scale: Scale, folder: Path, batch: int, flop
     store = TokenStore([folder]) if folder.is_dir() else _store(folder, batch, case.vocabulary)
     _forget()
     began = time.perf_counter()
-    take: Callable[[int], Measurement]
-    take = (OurStep if row.side == OURS else reference_step)(
-        case, store, batch, row.dropout, row.precision, *([None] if row.side == OURS else [])
-    )  # fmt: skip
+    common = (case, store, batch, row.dropout, row.precision)
+    with _without_triton() if row.side == PLAIN else contextlib.nullcontext():
+        take: Callable[[int], Measurement]
+        take = reference_step(*common) if row.side == REFERENCE else OurStep(*common, None)
     first = take(1)
     started = time.perf_counter() - began
     for step in range(2, WARM_UPS + 1):
         take(step)
     taken = [take(WARM_UPS + number) for number in range(1, scale.rounds + 1)]
     seconds = statistics.median(one.seconds for one in taken)
-    if row.side == OURS:
+    if row.side != REFERENCE:
         flops[row.case] = statistics.fmean(one.flops for one in taken) / batch
     peak = known_peak(torch.cuda.get_device_name(), row.precision) if torch.cuda.is_available() else None
     known = peak is not None and row.case in flops
@@ -174,6 +180,20 @@ def _measured(row: Row, case: Case, scale: Scale, folder: Path, batch: int, flop
         "loss": f"{first.loss:.4f}",
         "form": form,
     }
+
+
+@contextlib.contextmanager
+def _without_triton() -> Iterator[None]:
+    """Have what is built inside take no kernel of Triton."""
+    before = os.environ.get(SWITCH)
+    os.environ[SWITCH] = "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SWITCH]
+        else:
+            os.environ[SWITCH] = before
 
 
 def _store(folder: Path, batch: int, vocabulary: int) -> TokenStore:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
 
 import torch
 
+SWITCH = "COMPACTBIO_TRITON"  # an environment variable; 0: none of the kernels is taken
 LEAST_CAPABILITY = (8, 0)  # Triton's products of matrices use tensor cores from there on
 
 
@@ -19,6 +21,8 @@ def refusal(device: torch.device, trial: Callable[[], str | None], unfit: str | 
     """
     if device.type != "cuda":
         return "the kernels are for GPUs"
+    if os.environ.get(SWITCH) == "0":
+        return f"{SWITCH}=0 is set"
     if importlib.util.find_spec("triton") is None:
         return "Triton is not installed; a torch for GPUs brings it"
     capability = torch.cuda.get_device_capability(device)
