@@ -31,9 +31,9 @@ POINTERS |= dict.fromkeys(("HIGHEST", "HIGHEST_T"), "*fp32")
 POINTERS |= dict.fromkeys(("RESIDUAL", "W", "B", "OUTPUT", "TO_OUTPUT", "TO_RESIDUAL", "TO_W", "TO_B"), "*fp32")
 POINTERS |= {"LABEL": "*i64", "REAL": "*i1"}
 COMMON = {"BQ": QUERIES, "PRECISION": "ieee"}
-ONE = {"SIZE": 64, "BLOCK": 64, **COMMON}
+ONE = {"SIZE": 64, "BLOCK": 64, "STEP": 16, **COMMON}
 TWO = {"SIZE_S": 64, "BLOCK_S": 64, "SIZE_T": 64, "BLOCK_T": 64, "FORMULA": 0, "BY_KEYS": False, **COMMON}
-TWO |= {"DROP_S": True, "DROP_T": True}
+TWO |= {"STEP_S": 16, "STEP_T": 16, "DROP_S": True, "DROP_T": True}
 NORM = {
     "WIDTH": 768,
     "BLOCK": 1024,
@@ -76,8 +76,8 @@ def compiled(function: Any, constants: dict[str, Any], warps: int, capability: i
         return "fp32" if argument.startswith(("scale", "kept", "epsilon", "factor")) else "i32"
 
     names = function.arg_names
-    # what Triton finds at a call: addresses and strides are multiples of 16
-    aligned = [one for one in names if one not in constants and (one.isupper() or one.startswith(("token", "head_")))]
+    # what Triton finds at a call: addresses are multiples of 16
+    aligned = [one for one in names if one not in constants and one.isupper()]
     source = ASTSource(
         fn=function,
         signature={argument: type_of(argument) for argument in names},

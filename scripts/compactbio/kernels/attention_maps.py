@@ -18,6 +18,7 @@ logarithm's ratio is 0 there, so leaving them out is exact. Which queries count 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -130,9 +131,10 @@ class _Attention(torch.autograd.Function):
         ctx.save_for_backward(query, key, value, logs)
         ctx.layout, ctx.places, ctx.numbers = layout, places, (maps.scale, *threshold(maps.dropout))
         ctx.constants = _constants(query)
+        steps, step = _steps(query, key, value)
         programs.attend[_grid(layout, query, QUERIES)](
-            query, key, value, output, logs, *places, *_strides(query, key, value), *ctx.numbers,
-            **ctx.constants, N=_power(layout.longest), BQ=QUERIES,
+            query, key, value, output, logs, *places, *steps, *ctx.numbers,
+            **ctx.constants, STEP=step, N=_power(layout.longest), BQ=QUERIES,
         )  # fmt: skip
         return output
 
@@ -150,12 +152,13 @@ class _Attention(torch.autograd.Function):
             for one, written in zip(read, (by_query, by_key, by_key), strict=False)
         )
         means = torch.empty_like(logs)
-        common = (*ctx.places, *_strides(*read), *ctx.numbers)
+        steps, step = _steps(*read)
+        common, constants = (*ctx.places, *steps, *ctx.numbers), {**ctx.constants, "STEP": step}
         programs.attend_backward_queries[_grid(ctx.layout, query, QUERIES)](
-            *read, to_query, logs, means, *common, **ctx.constants, N=_power(ctx.layout.longest), BQ=QUERIES
+            *read, to_query, logs, means, *common, **constants, N=_power(ctx.layout.longest), BQ=QUERIES
         )
         programs.attend_backward_keys[_grid(ctx.layout, query, KEYS)](
-            *read, to_key, to_value, logs, means, *common, **ctx.constants, BK=KEYS, BQ=QUERIES
+            *read, to_key, to_value, logs, means, *common, **constants, BK=KEYS, BQ=QUERIES
         )
         return to_query, to_key, to_value, None, None
 
@@ -180,13 +183,14 @@ class _Comparison(torch.autograd.Function):
         )
         seeds = [sums if one.seed is None else one.seed for one in (student, teacher)]
         (threshold_s, kept_s), (threshold_t, kept_t) = threshold(student.dropout), threshold(teacher.dropout)
+        (steps_s, step_s), (steps_t, step_t) = _steps(query, key), _steps(other_query, other_key)
         common = (
-            layout.starts, layout.rows, layout.keys, *seeds, query.shape[1], *_strides(*read),
+            layout.starts, layout.rows, layout.keys, *seeds, query.shape[1], *steps_s, *steps_t,
             student.scale, teacher.scale, threshold_s, threshold_t, kept_s, kept_t,
         )  # fmt: skip
         constants = {f"{name}_S" if name in _BY_SIDE else name: value for name, value in _constants(query).items()}
         constants |= {f"{name}_T": _constants(other_query)[name] for name in _BY_SIDE}
-        constants |= {"FORMULA": _FORMULAS[formula], "BY_KEYS": by_keys}
+        constants |= {"STEP_S": step_s, "STEP_T": step_t, "FORMULA": _FORMULAS[formula], "BY_KEYS": by_keys}
         constants |= {"DROP_S": student.dropout > 0.0, "DROP_T": teacher.dropout > 0.0}
         programs.compare[_grid(layout, query, QUERIES)](
             *read, sums, to_query, *kept, *common, **constants, N=_power(layout.longest), BQ=QUERIES, BACKWARD=wanted
@@ -215,9 +219,11 @@ def _token_rows(tensor: Tensor) -> Tensor:
     return rows if rows.stride(-1) == 1 else rows.contiguous()
 
 
-def _strides(*rows: Tensor) -> tuple[int, ...]:
-    """Return the strides of tokens and heads of each."""
-    return tuple(stride for one in rows for stride in one.stride()[:2])
+def _steps(*rows: Tensor) -> tuple[tuple[int, ...], int]:
+    """Return the strides of tokens and heads of each in steps, and a step: see `logits`, here of all of them."""
+    strides = [stride for one in rows for stride in one.stride()[:2]]
+    step = math.gcd(16, *strides)
+    return tuple(stride // step for stride in strides), step
 
 
 def _power(size: int) -> int:

@@ -5,7 +5,9 @@ rows' logarithms of sums and gradients' means stay behind, (t, a) each, from whi
 the same probabilities again and adds up what the keys get. No sum is left to the order in which programs end.
 
 Sizes: t tokens of all sequences, one behind the other; a heads; d size of a head. Queries, keys and values are
-(t, a, d), d contiguous. Sequence s begins at STARTS[s], has ROWS[s] queries and KEYS[s] keys, all from its start on.
+(t, a, d), d contiguous; tokens and heads are multiples of STEP values apart, a power of two that the compiler knows:
+else it would read each value of a head of 26 by itself. Sequence s begins at STARTS[s], has ROWS[s] queries and KEYS[s]
+keys, all from its start on.
 """
 
 from __future__ import annotations
@@ -21,10 +23,14 @@ KL, MSE, SCORE_MSE = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
 
 
 @triton.jit
-def _rows(pointer, positions, head, token_stride, head_stride, inside, SIZE: tl.constexpr, BLOCK: tl.constexpr):
+def _rows(
+    pointer, positions, head, token_steps, head_steps, inside,
+    SIZE: tl.constexpr, BLOCK: tl.constexpr, STEP: tl.constexpr,
+):  # fmt: skip
     """Return (positions, BLOCK) of one head, zeros where nothing is inside or beyond the head's size."""
     column = tl.arange(0, BLOCK)
-    places = positions.to(tl.int64)[:, None] * token_stride + head * head_stride + column[None, :]
+    starts = (positions.to(tl.int64)[:, None] * token_steps + head * head_steps) * STEP
+    places = starts + column[None, :]
     return tl.load(pointer + places, mask=inside[:, None] & (column < SIZE)[None, :], other=0.0)
 
 
@@ -70,7 +76,8 @@ def _formula(maps, target, factors, FORMULA: tl.constexpr):
 def attend(
     Q, K, V, OUT, LOGS, STARTS, ROWS, KEYS, SEED, heads, token_q, head_q, token_k, head_k, token_v, head_v,
     scale, threshold, kept,
-    SIZE: tl.constexpr, BLOCK: tl.constexpr, N: tl.constexpr, BQ: tl.constexpr, PRECISION: tl.constexpr,
+    SIZE: tl.constexpr, BLOCK: tl.constexpr, STEP: tl.constexpr,
+    N: tl.constexpr, BQ: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Write attention's output with dropout, OUT (t, a, d), and LOGS (t, a), for BQ queries."""
     sequence, head, first = tl.program_id(0), tl.program_id(1), tl.program_id(2) * BQ
@@ -78,12 +85,12 @@ def attend(
     if first < rows:
         number, row = tl.arange(0, N), first + tl.arange(0, BQ)
         is_row, is_key, places = row < rows, number < keys, (start + row) * heads + head
-        query = _rows(Q, start + row, head, token_q, head_q, is_row, SIZE, BLOCK)
-        key = _rows(K, start + number, head, token_k, head_k, is_key, SIZE, BLOCK)
+        query = _rows(Q, start + row, head, token_q, head_q, is_row, SIZE, BLOCK, STEP)
+        key = _rows(K, start + number, head, token_k, head_k, is_key, SIZE, BLOCK, STEP)
         scores = tl.dot(query, tl.trans(key), input_precision=PRECISION) * scale
         logs = _log_sums(scores, is_key)
         dropped = _maps(scores, logs, is_key) * drawn_factors(SEED, places, number, threshold, kept)
-        value = _rows(V, start + number, head, token_v, head_v, is_key, SIZE, BLOCK)
+        value = _rows(V, start + number, head, token_v, head_v, is_key, SIZE, BLOCK, STEP)
         output = tl.dot(dropped.to(value.dtype), value, input_precision=PRECISION)
         _store_rows(OUT, output, start + row, head, heads, is_row, SIZE, BLOCK)
         tl.store(LOGS + places, logs, mask=is_row)
@@ -93,7 +100,8 @@ def attend(
 def attend_backward_queries(
     Q, K, V, GRADIENT, DQ, LOGS, MEANS, STARTS, ROWS, KEYS, SEED, heads,
     token_q, head_q, token_k, head_k, token_v, head_v, token_g, head_g, scale, threshold, kept,
-    SIZE: tl.constexpr, BLOCK: tl.constexpr, N: tl.constexpr, BQ: tl.constexpr, PRECISION: tl.constexpr,
+    SIZE: tl.constexpr, BLOCK: tl.constexpr, STEP: tl.constexpr,
+    N: tl.constexpr, BQ: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Write DQ (t, a, d) and MEANS (t, a), a row's probabilities times their gradients, for BQ queries."""
     sequence, head, first = tl.program_id(0), tl.program_id(1), tl.program_id(2) * BQ
@@ -101,12 +109,12 @@ def attend_backward_queries(
     if first < rows:
         number, row = tl.arange(0, N), first + tl.arange(0, BQ)
         is_row, is_key, places = row < rows, number < keys, (start + row) * heads + head
-        gradient = _rows(GRADIENT, start + row, head, token_g, head_g, is_row, SIZE, BLOCK)
-        value = _rows(V, start + number, head, token_v, head_v, is_key, SIZE, BLOCK)
+        gradient = _rows(GRADIENT, start + row, head, token_g, head_g, is_row, SIZE, BLOCK, STEP)
+        value = _rows(V, start + number, head, token_v, head_v, is_key, SIZE, BLOCK, STEP)
         slopes = tl.dot(gradient, tl.trans(value), input_precision=PRECISION)
         slopes *= drawn_factors(SEED, places, number, threshold, kept)
-        query = _rows(Q, start + row, head, token_q, head_q, is_row, SIZE, BLOCK)
-        key = _rows(K, start + number, head, token_k, head_k, is_key, SIZE, BLOCK)
+        query = _rows(Q, start + row, head, token_q, head_q, is_row, SIZE, BLOCK, STEP)
+        key = _rows(K, start + number, head, token_k, head_k, is_key, SIZE, BLOCK, STEP)
         scores = tl.dot(query, tl.trans(key), input_precision=PRECISION) * scale
         maps = _maps(scores, tl.load(LOGS + places, mask=is_row, other=0.0), is_key)
         means = tl.sum(maps * slopes, 1)
@@ -120,7 +128,8 @@ def attend_backward_queries(
 def attend_backward_keys(
     Q, K, V, GRADIENT, DK, DV, LOGS, MEANS, STARTS, ROWS, KEYS, SEED, heads,
     token_q, head_q, token_k, head_k, token_v, head_v, token_g, head_g, scale, threshold, kept,
-    SIZE: tl.constexpr, BLOCK: tl.constexpr, BK: tl.constexpr, BQ: tl.constexpr, PRECISION: tl.constexpr,
+    SIZE: tl.constexpr, BLOCK: tl.constexpr, STEP: tl.constexpr,
+    BK: tl.constexpr, BQ: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Write DK and DV (t, a, d) for BK keys, BQ queries at a time."""
     sequence, head, begin = tl.program_id(0), tl.program_id(1), tl.program_id(2) * BK
@@ -128,18 +137,18 @@ def attend_backward_keys(
     if begin < keys:
         number = begin + tl.arange(0, BK)
         is_key = number < keys
-        key = _rows(K, start + number, head, token_k, head_k, is_key, SIZE, BLOCK)
-        value = _rows(V, start + number, head, token_v, head_v, is_key, SIZE, BLOCK)
+        key = _rows(K, start + number, head, token_k, head_k, is_key, SIZE, BLOCK, STEP)
+        value = _rows(V, start + number, head, token_v, head_v, is_key, SIZE, BLOCK, STEP)
         to_key, to_value = tl.zeros((BK, BLOCK), tl.float32), tl.zeros((BK, BLOCK), tl.float32)
         first = rows * 0  # `range` to a number of the device fails in Triton 3.6's interpreter with numpy 2.4
         while first < rows:
             row = first + tl.arange(0, BQ)
             is_row, places = row < rows, (start + row) * heads + head
-            query = _rows(Q, start + row, head, token_q, head_q, is_row, SIZE, BLOCK)
+            query = _rows(Q, start + row, head, token_q, head_q, is_row, SIZE, BLOCK, STEP)
             scores = tl.dot(query, tl.trans(key), input_precision=PRECISION) * scale
             maps = _maps(scores, tl.load(LOGS + places, mask=is_row, other=0.0), is_key)
             factors = drawn_factors(SEED, places, number, threshold, kept)
-            gradient = _rows(GRADIENT, start + row, head, token_g, head_g, is_row, SIZE, BLOCK)
+            gradient = _rows(GRADIENT, start + row, head, token_g, head_g, is_row, SIZE, BLOCK, STEP)
             to_value += tl.dot(tl.trans((maps * factors).to(value.dtype)), gradient, input_precision=PRECISION)
             slopes = tl.dot(gradient, tl.trans(value), input_precision=PRECISION) * factors
             means = tl.load(MEANS + places, mask=is_row, other=0.0)
@@ -155,7 +164,8 @@ def compare(
     QS, KS, QT, KT, SUMS, DQ, LOGS_S, LOGS_T, MEANS, STARTS, ROWS, KEYS, SEED_S, SEED_T, heads,
     token_qs, head_qs, token_ks, head_ks, token_qt, head_qt, token_kt, head_kt,
     scale_s, scale_t, threshold_s, threshold_t, kept_s, kept_t,
-    SIZE_S: tl.constexpr, BLOCK_S: tl.constexpr, SIZE_T: tl.constexpr, BLOCK_T: tl.constexpr,
+    SIZE_S: tl.constexpr, BLOCK_S: tl.constexpr, STEP_S: tl.constexpr,
+    SIZE_T: tl.constexpr, BLOCK_T: tl.constexpr, STEP_T: tl.constexpr,
     N: tl.constexpr, BQ: tl.constexpr, PRECISION: tl.constexpr, FORMULA: tl.constexpr, BY_KEYS: tl.constexpr,
     DROP_S: tl.constexpr, DROP_T: tl.constexpr, BACKWARD: tl.constexpr,
 ):  # fmt: skip
@@ -165,11 +175,11 @@ def compare(
     if first < rows:
         number, row = tl.arange(0, N), first + tl.arange(0, BQ)
         is_row, is_key, places = row < rows, number < keys, (start + row) * heads + head
-        query_t = _rows(QT, start + row, head, token_qt, head_qt, is_row, SIZE_T, BLOCK_T)
-        key_t = _rows(KT, start + number, head, token_kt, head_kt, is_key, SIZE_T, BLOCK_T)
+        query_t = _rows(QT, start + row, head, token_qt, head_qt, is_row, SIZE_T, BLOCK_T, STEP_T)
+        key_t = _rows(KT, start + number, head, token_kt, head_kt, is_key, SIZE_T, BLOCK_T, STEP_T)
         teacher = tl.dot(query_t, tl.trans(key_t), input_precision=PRECISION) * scale_t
-        query_s = _rows(QS, start + row, head, token_qs, head_qs, is_row, SIZE_S, BLOCK_S)
-        key_s = _rows(KS, start + number, head, token_ks, head_ks, is_key, SIZE_S, BLOCK_S)
+        query_s = _rows(QS, start + row, head, token_qs, head_qs, is_row, SIZE_S, BLOCK_S, STEP_S)
+        key_s = _rows(KS, start + number, head, token_ks, head_ks, is_key, SIZE_S, BLOCK_S, STEP_S)
         student = tl.dot(query_s, tl.trans(key_s), input_precision=PRECISION) * scale_s
         weight = 1.0
         if BY_KEYS:
@@ -205,7 +215,8 @@ def compare_keys(
     QS, KS, QT, KT, DK, LOGS_S, LOGS_T, MEANS, STARTS, ROWS, KEYS, SEED_S, SEED_T, heads,
     token_qs, head_qs, token_ks, head_ks, token_qt, head_qt, token_kt, head_kt,
     scale_s, scale_t, threshold_s, threshold_t, kept_s, kept_t,
-    SIZE_S: tl.constexpr, BLOCK_S: tl.constexpr, SIZE_T: tl.constexpr, BLOCK_T: tl.constexpr,
+    SIZE_S: tl.constexpr, BLOCK_S: tl.constexpr, STEP_S: tl.constexpr,
+    SIZE_T: tl.constexpr, BLOCK_T: tl.constexpr, STEP_T: tl.constexpr,
     BK: tl.constexpr, BQ: tl.constexpr, PRECISION: tl.constexpr, FORMULA: tl.constexpr, BY_KEYS: tl.constexpr,
     DROP_S: tl.constexpr, DROP_T: tl.constexpr,
 ):  # fmt: skip
@@ -215,8 +226,8 @@ def compare_keys(
     if begin < keys:
         number = begin + tl.arange(0, BK)
         is_key = number < keys
-        key_s = _rows(KS, start + number, head, token_ks, head_ks, is_key, SIZE_S, BLOCK_S)
-        key_t = _rows(KT, start + number, head, token_kt, head_kt, is_key, SIZE_T, BLOCK_T)
+        key_s = _rows(KS, start + number, head, token_ks, head_ks, is_key, SIZE_S, BLOCK_S, STEP_S)
+        key_t = _rows(KT, start + number, head, token_kt, head_kt, is_key, SIZE_T, BLOCK_T, STEP_T)
         to_key = tl.zeros((BK, BLOCK_S), tl.float32)
         weight = 1.0
         if BY_KEYS:
@@ -225,9 +236,9 @@ def compare_keys(
         while first < rows:
             row = first + tl.arange(0, BQ)
             is_row, places = row < rows, (start + row) * heads + head
-            query_t = _rows(QT, start + row, head, token_qt, head_qt, is_row, SIZE_T, BLOCK_T)
+            query_t = _rows(QT, start + row, head, token_qt, head_qt, is_row, SIZE_T, BLOCK_T, STEP_T)
             teacher = tl.dot(query_t, tl.trans(key_t), input_precision=PRECISION) * scale_t
-            query_s = _rows(QS, start + row, head, token_qs, head_qs, is_row, SIZE_S, BLOCK_S)
+            query_s = _rows(QS, start + row, head, token_qs, head_qs, is_row, SIZE_S, BLOCK_S, STEP_S)
             student = tl.dot(query_s, tl.trans(key_s), input_precision=PRECISION) * scale_s
             if FORMULA == SCORE_MSE:
                 to_scores = 2.0 * (student - teacher)
