@@ -71,4 +71,4 @@ def test_neither_needs_more_than_torch_transformers_accelerate_and_pytest(tmp_pa
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
     assert "fine-tuning writes its predictions with pyarrow" in done.stdout
     [passed] = re.findall(r"(\d+) passed", done.stdout)
-    assert int(passed) == 8
+    assert int(passed) >= 11
