@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers.residual_norms import EPSILON, norm_error
 
-from compactbio.kernels.fused_norms import trial
+from compactbio.kernels.fused_blocks import trial
 from compactbio.kernels.residual_norm import Norm, residual_norm
 
 DROPOUT, SIGMAS = 0.1, 6.0
@@ -33,7 +33,7 @@ def test_output_and_gradients_are_the_formulas(device, width):
 def test_the_trial_agrees(device):
     for width in WIDTHS if device.type == "cuda" else WIDTHS[3:]:
         for dtype in types(device, width):
-            assert trial(device, dtype, [width]) is None, (width, dtype)
+            assert trial(device, dtype, [width], []) is None, (width, dtype)
 
 
 def test_dropout_has_its_mean_and_no_memory(device):

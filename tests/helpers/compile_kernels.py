@@ -16,10 +16,11 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from compactbio.kernels import activated
 from compactbio.kernels.attention_maps import KEYS, QUERIES, WARPS
 from compactbio.kernels.logits import MOST_COLUMNS
 from compactbio.kernels.logits import WARPS as LOGIT_WARPS
-from compactbio.kernels.programs import logits, maps, norms
+from compactbio.kernels.programs import activations, logits, maps, norms
 from compactbio.kernels.residual_norm import ROWS, VALUES
 from compactbio.kernels.residual_norm import WARPS as NORM_WARPS
 
@@ -28,7 +29,8 @@ CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuob
 POINTERS = {"STARTS": "*i32", "ROWS": "*i32", "KEYS": "*i32", "SEED": "*i64", "SEED_S": "*i64", "SEED_T": "*i64"}
 POINTERS |= dict.fromkeys(("SUMS", "LOGS", "LOGS_S", "LOGS_T", "MEANS", "VALUES", "WEIGHT"), "*fp32")
 POINTERS |= dict.fromkeys(("HIGHEST", "HIGHEST_T"), "*fp32")
-POINTERS |= dict.fromkeys(("RESIDUAL", "W", "B", "OUTPUT", "TO_OUTPUT", "TO_RESIDUAL", "TO_W", "TO_B"), "*fp32")
+POINTERS |= dict.fromkeys(("RESIDUAL", "W", "B", "OUTPUT", "TO_OUTPUT", "TO_RESIDUAL"), "*fp32")
+POINTERS |= dict.fromkeys(("TO_W", "TO_B", "TO_X_BIAS", "TO_BIAS"), "*fp32")
 POINTERS |= {"LABEL": "*i64", "REAL": "*i1"}
 COMMON = {"BQ": QUERIES, "PRECISION": "ieee"}
 ONE = {"SIZE": 64, "BLOCK": 64, "STEP": 16, **COMMON}
@@ -57,6 +59,9 @@ PROGRAMS = [
     (norms.forward, {**NORM, "KEEPS": True}, NORM_WARPS),
     (norms.backward, {**NORM, "TILES": ROWS // NORM["TILE"], "WHOLE": True}, NORM_WARPS),
 ]
+INNER = {"BLOCK": activated.BLOCK, "TILE": activated.TILE, "TILES": activated.TILES}
+for formula in activated.FORMULAS.values():
+    PROGRAMS.append((activations.backward, {"FORMULA": formula, **INNER}, activated.WARPS))
 for formula in range(3):
     of_formula = {"FORMULA": formula, "FILL": True, **ROW}
     PROGRAMS += [
@@ -76,8 +81,8 @@ def compiled(function: Any, constants: dict[str, Any], warps: int, capability: i
         return "fp32" if argument.startswith(("scale", "kept", "epsilon", "factor")) else "i32"
 
     names = function.arg_names
-    # what Triton finds at a call: addresses are multiples of 16
-    aligned = [one for one in names if one not in constants and one.isupper()]
+    # what Triton finds at a call: addresses are multiples of 16, and so are feed-forward parts' widths
+    aligned = [one for one in names if one not in constants and (one.isupper() or one == "width")]
     source = ASTSource(
         fn=function,
         signature={argument: type_of(argument) for argument in names},
@@ -97,7 +102,7 @@ def compiled(function: Any, constants: dict[str, Any], warps: int, capability: i
         "shared": made.metadata.shared,
         "stack": stack,
         "registers": registers,
-        "wide_loads": made.asm["ptx"].count("ld.global.v2.b32"),  # of 8 bytes
+        "wide_loads": made.asm["ptx"].count("ld.global.v"),  # of 8 or 16 bytes
     }
 
 

@@ -16,7 +16,7 @@ from compactbio.benchmarks import reference
 from compactbio.benchmarks.cases import QUIRKS
 from compactbio.benchmarks.random_tokens import SEED, SPECIAL_IDS, draw_lengths, write_store
 from compactbio.benchmarks.steps import MASKED_FRACTION, masking_of, padded_step
-from compactbio.kernels.fused_norms import has_ends, install
+from compactbio.kernels.fused_blocks import has_parts, install
 from compactbio.pretraining.distillation import Distillation
 from compactbio.pretraining.layout import batches_of, sampled_steps
 from compactbio.pretraining.micro_batches import PretrainingBatches
@@ -146,7 +146,7 @@ class Step:
         module.to(accelerator.device).train()
         if interpreted:
             module.logit_kernels, module.map_kernels = True, module.reads_maps
-            for model in filter(has_ends, module.models):
+            for model in filter(has_parts, module.models):
                 install(model)
         batches = self._batches(module, accelerator, padded=padded)
         made = batches(STEP)

@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 from helpers.pretended_gpu import bytes_of
 
 NOTHING = {"_unsafe_view", "lift_fresh", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
-PRODUCTS = {"mm", "addmm", "bmm", "baddbmm"}
+PRODUCTS = {"mm", "addmm", "_addmm_activation", "bmm", "baddbmm"}
 ROWS = {"embedding", "index_select", "index", "gather"}  # of the first tensor as much is read as is returned
 OVERWRITES = {"copy", "_foreach_copy", "fill", "zero", "_foreach_zero", "random", "uniform", "normal", "bernoulli"}
 PLACES = {"index_add_", "index_copy_", "index_put_", "scatter_", "scatter_add_"}  # what comes last goes to some places

@@ -21,7 +21,7 @@ from compactbio.benchmarks.random_tokens import SPECIAL_IDS, write_store
 from compactbio.finetuning import examples
 from compactbio.finetuning.features import PieceTokenizer
 from compactbio.finetuning.runs import one_run
-from compactbio.kernels import fused_norms, logit_choice, map_choice
+from compactbio.kernels import fused_blocks, logit_choice, map_choice
 from compactbio.pretraining import packed_attention
 from compactbio.pretraining.distillation import Distillation
 from compactbio.students.models import special_token_ids
@@ -109,7 +109,7 @@ def prepare(build) -> None:
     for module in programs():
         sys.modules[module.__name__] = module
         setattr(compactbio.kernels.programs, module.__name__.rpartition(".")[2], module)
-    map_choice.trial = logit_choice.trial = fused_norms.trial = lambda *_: None
+    map_choice.trial = logit_choice.trial = fused_blocks.trial = lambda *_: None
     packed_attention.first_usable = lambda names, *_, **__: (names[0], {})
     capture.WARM_UPS = 1
     seen = one_run.SeenEmbeddings

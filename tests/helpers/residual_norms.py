@@ -51,15 +51,17 @@ def norm_error(width, epsilon, dropout, *, adds=True, late=False, rows=37, dtype
         draw(width, seed=2, **common),
     )
     residual = draw(rows, width, seed=3, **common) if adds else None
-    given = [states, residual, weight, bias]
+    states_bias = draw(width, seed=5, **common)
+    given = [states, residual, weight, bias, states_bias]
     doubles = exact(given)
     seed = torch.tensor([SEED], device=device)
-    output = residual_norm(
-        states, residual, Norm(weight, bias, epsilon), dropout=dropout, late=late, half=half, seed=seed
-    )
+    norm = Norm(weight, bias, epsilon)
+    output = residual_norm(states, residual, norm, dropout=dropout, late=late, half=half, seed=seed, bias=states_bias)
     assert output.dtype == torch.float32
     outputs = [output] if half is None else [output, half_of(output, half)]
-    expected = plainly(*doubles, epsilon, dropout, late=late)
+    # a bias that is in the states already
+    states_with = doubles[0] + doubles[4] - doubles[4].detach()
+    expected = plainly(states_with, *doubles[1:4], epsilon, dropout, late=late)
     directions = draw(len(outputs), rows, width, seed=4, dtype=dtype, **common).detach()
     total = sum((one * direction).float().sum() for one, direction in zip(outputs, directions, strict=True))
     found = torch.autograd.grad(total, [one for one in given if one is not None])

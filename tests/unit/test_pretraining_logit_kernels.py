@@ -114,7 +114,7 @@ def test_the_choice_is_made_before_memory_is_measured_and_the_log_says_it(refuse
     accelerator = SimpleNamespace(device=torch.device("cuda"), num_processes=1, process_index=0, mixed_precision="bf16")
     seen = []
     monkeypatch.setattr(layout, "logit_refusal", lambda *_, **__: refused)
-    monkeypatch.setattr(layout, "fuse_norms", lambda *_: False)
+    monkeypatch.setattr(layout, "fuse_blocks", lambda *_: False)
     monkeypatch.setattr(layout, "probe_positions", lambda *_, **__: seen.append(module.logit_kernels) or 96)
     monkeypatch.setattr(packed_attention, "candidates", lambda *_, **__: ["flash"])
     monkeypatch.setattr(packed_attention, "first_usable", lambda *_, **__: ("flash", {}))

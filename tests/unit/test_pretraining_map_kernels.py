@@ -159,7 +159,7 @@ def test_micro_batches_on_a_gpu_have_fixed_shapes(terms, quirks, refused, form, 
     module = distillation(*models(32), terms, quirks)
     accelerator = SimpleNamespace(device=torch.device("cuda"), num_processes=1, process_index=0, mixed_precision="bf16")
     monkeypatch.setattr(layout, "map_refusal", lambda *_, **__: refused)
-    monkeypatch.setattr(layout, "fuse_norms", lambda *_: False)
+    monkeypatch.setattr(layout, "fuse_blocks", lambda *_: False)
     monkeypatch.setattr(layout, "logit_refusal", lambda *_, **__: "no compiler")
     monkeypatch.setattr(packed_attention, "candidates", lambda *_, **__: ["flash"])
     monkeypatch.setattr(packed_attention, "first_usable", lambda *_, **__: ("flash", {}))

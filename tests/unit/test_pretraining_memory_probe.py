@@ -136,7 +136,7 @@ def test_on_a_gpu_shape_and_size_follow_from_memory_and_corpus(tmp_path, monkeyp
     module = distillation(tiny.bert(), None, tiny.MLM, tiny.SOUND)
     accelerator = SimpleNamespace(device=torch.device("cuda"), num_processes=1, process_index=0, mixed_precision="bf16")
     monkeypatch.setattr(layout, "packed_layout", lambda device, **options: "flash")
-    monkeypatch.setattr(layout, "fuse_norms", lambda *_: False)
+    monkeypatch.setattr(layout, "fuse_blocks", lambda *_: False)
     monkeypatch.setattr(layout, "logit_refusal", lambda *_, **__: "no compiler")
     for fits in (10**6, 96):
         monkeypatch.setattr(layout, "probe_positions", lambda *arguments, fits=fits, **options: fits)

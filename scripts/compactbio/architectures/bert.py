@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from compactbio.architectures.record import NAME, POSITIVE, PROBABILITY, Architecture, BlockEnd, Normed, meaning
+from compactbio.architectures.record import NAME, POSITIVE, PROBABILITY, Architecture, BlockKernels, BlockPart, meaning
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -21,14 +21,19 @@ def _finish_layer(layer: Any, attended: Tensor, rows: Tensor) -> Tensor:
     return layer.feed_forward_chunk(layer.attention.output(attended, rows))
 
 
-def end_of_block(part: Any, normed: Normed, states: Tensor, residual: Tensor) -> Tensor:
+def end_of_block(part: Any, kernels: BlockKernels, states: Tensor, residual: Tensor) -> Tensor:
     """Return the output of a part with a last linear layer, a LayerNorm and, as a rule, dropout between them."""
-    return normed(part.dense(states), residual, part.LayerNorm, getattr(part, "dropout", None))
+    return kernels.normed(part.dense, states, residual, part.LayerNorm, getattr(part, "dropout", None))
 
 
-def _block_ends(layer: Any) -> Mapping[nn.Module, BlockEnd]:
-    """Return the ends of attention and of the feed-forward part."""
-    return {layer.attention.output: end_of_block, layer.output: end_of_block}
+def inner_states(part: Any, kernels: BlockKernels, states: Tensor) -> Tensor:
+    """Return the values between the two matrices of a feed-forward part."""
+    return kernels.activated(part.dense, states, part.intermediate_act_fn)
+
+
+def _block_parts(layer: Any) -> Mapping[nn.Module, BlockPart]:
+    """Return the ends of attention and of the feed-forward part, and the beginning of the latter."""
+    return {layer.attention.output: end_of_block, layer.intermediate: inner_states, layer.output: end_of_block}
 
 
 ARCHITECTURE = Architecture(
@@ -60,5 +65,5 @@ ARCHITECTURE = Architecture(
     dropouts=("hidden_dropout_prob", "attention_probs_dropout_prob"),
     mlm_logits=mlm_logits,
     finish_layer=_finish_layer,
-    block_ends=_block_ends,
+    block_parts=_block_parts,
 )

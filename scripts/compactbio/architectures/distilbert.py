@@ -11,8 +11,8 @@ from compactbio.architectures.record import (
     PROBABILITY,
     SWITCH,
     Architecture,
-    BlockEnd,
-    Normed,
+    BlockKernels,
+    BlockPart,
     Sizes,
     meaning,
     no_pooler,
@@ -33,15 +33,17 @@ def _finish_layer(layer: Any, attended: Tensor, rows: Tensor) -> Tensor:
     return layer.output_layer_norm(layer.ffn(rows) + rows)
 
 
-def _layer(part: Any, normed: Normed, states: Tensor, attention_mask: Tensor | None = None, **options: Any) -> Tensor:
+def _layer(
+    part: Any, kernels: BlockKernels, states: Tensor, attention_mask: Tensor | None = None, **options: Any
+) -> Tensor:
     """Return a layer's output; both of its blocks end in the layer itself."""
     attended, _ = part.attention(states, attention_mask=attention_mask, **options)
-    states = normed(attended, states, part.sa_layer_norm, None)
-    inner = part.ffn.activation(part.ffn.lin1(states))
-    return normed(part.ffn.lin2(inner), states, part.output_layer_norm, part.ffn.dropout)
+    states = kernels.normed(None, attended, states, part.sa_layer_norm, None)
+    inner = kernels.activated(part.ffn.lin1, states, part.ffn.activation)
+    return kernels.normed(part.ffn.lin2, inner, states, part.output_layer_norm, part.ffn.dropout)
 
 
-def _block_ends(layer: Any) -> Mapping[nn.Module, BlockEnd]:
+def _block_parts(layer: Any) -> Mapping[nn.Module, BlockPart]:
     """Return the layer, in which both of its blocks end."""
     return {layer: _layer}
 
@@ -72,5 +74,5 @@ ARCHITECTURE = Architecture(
     token_types=False,
     pooler=no_pooler,
     finish_layer=_finish_layer,
-    block_ends=_block_ends,
+    block_parts=_block_parts,
 )

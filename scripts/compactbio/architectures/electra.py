@@ -38,5 +38,5 @@ ARCHITECTURE = Architecture(
     mlm_logits=_mlm_logits,
     pooler=no_pooler,
     finish_layer=bert.ARCHITECTURE.finish_layer,
-    block_ends=bert.ARCHITECTURE.block_ends,
+    block_parts=bert.ARCHITECTURE.block_parts,
 )

@@ -13,8 +13,8 @@ from compactbio.architectures.record import (
     NAME,
     SWITCH,
     Architecture,
-    BlockEnd,
-    Normed,
+    BlockKernels,
+    BlockPart,
     Sizes,
     meaning,
     no_pooler,
@@ -72,26 +72,29 @@ class TrigramBorders:
         return (torch.cat([following, own, previous.masked_fill(first, 0.0)], dim=-1),)
 
 
-def _narrowed(part: Any, normed: Normed, states: Tensor) -> Tensor:
+def _narrowed(part: Any, kernels: BlockKernels, states: Tensor) -> Tensor:
     """Return what a layer's bottleneck makes of its input."""
-    return normed(part.dense(states), None, part.LayerNorm, None)
+    return kernels.normed(part.dense, states, None, part.LayerNorm, None)
 
 
-def _end_of_layer(part: Any, normed: Normed, states: Tensor, residual: Tensor, around: Tensor) -> Tensor:
+def _end_of_layer(part: Any, kernels: BlockKernels, states: Tensor, residual: Tensor, around: Tensor) -> Tensor:
     """Return a layer's output, behind the last feed-forward part and the bottleneck's way back."""
-    states = bert.end_of_block(part, normed, states, residual)
+    states = bert.end_of_block(part, kernels, states, residual)
     return part.bottleneck(states, around) if part.use_bottleneck else states
 
 
-def _block_ends(layer: Any) -> Mapping[nn.Module, BlockEnd]:
-    """Return the ends of attention, of the feed-forward parts, and of the ways into and out of the bottleneck."""
-    ends = [layer.attention.output, *(one.output for one in getattr(layer, "ffn", ()))]
+def _block_parts(layer: Any) -> Mapping[nn.Module, BlockPart]:
+    """Return the ends of attention, of the feed-forward parts, whose beginnings too, and of the bottleneck's ways."""
+    further = list(getattr(layer, "ffn", ()))
+    ends = [layer.attention.output, *(one.output for one in further)]
+    inner = [layer.intermediate, *(one.intermediate for one in further)]
     narrowed = []
     if layer.use_bottleneck:
         ends.append(layer.output.bottleneck)
         narrowed = list(layer.bottleneck.children())
     return {
         **dict.fromkeys(ends, bert.end_of_block),
+        **dict.fromkeys(inner, bert.inner_states),
         **dict.fromkeys(narrowed, _narrowed),
         layer.output: _end_of_layer,
     }
@@ -128,6 +131,6 @@ ARCHITECTURE = Architecture(
     attention_width=_attention_width,
     norms_of_its_own=True,
     pooler=_pooler,
-    block_ends=_block_ends,
+    block_parts=_block_parts,
     borders=_borders,  # no finish_layer: one of its 24 thin layers is less than 3 % of a step
 )

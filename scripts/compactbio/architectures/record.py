@@ -41,15 +41,20 @@ class Borders(Protocol):
     positions: Tensor | None
 
 
-class Normed(Protocol):
-    """What normalises at the end of a block."""
+class BlockKernels(Protocol):
+    """What computes parts of a layer in fewer passes over memory."""
 
-    def __call__(self, states: Tensor, residual: Tensor | None, norm: nn.Module, dropout: nn.Module | None) -> Tensor:
-        """Return norm(dropout(states) + residual), where both may be missing."""
+    def normed(
+        self, dense: Any, states: Tensor, residual: Tensor | None, norm: nn.Module, dropout: nn.Module | None
+    ) -> Tensor:
+        """Return norm(dropout(dense(states)) + residual), where all but the norm may be missing."""
+
+    def activated(self, dense: Any, states: Tensor, activation: Any) -> Tensor:
+        """Return activation(dense(states)) of a linear layer."""
 
 
-# the forward pass of a module in which a block ends, of the module, what normalises there, and the module's arguments
-BlockEnd = Callable[..., Any]
+# the forward pass of a part of a layer, of its module, the kernels, and the module's arguments
+BlockPart = Callable[..., Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,8 +152,8 @@ def keep_depth(configuration: PretrainedConfig, layers: Sequence[int]) -> None:
     setattr(configuration, COMMON_SIZES.depth, len(layers))
 
 
-def no_block_ends(layer: Any) -> Mapping[nn.Module, BlockEnd]:
-    """Return nothing, where blocks do not end in a normalisation of what they add to their input."""
+def no_block_parts(layer: Any) -> Mapping[nn.Module, BlockPart]:
+    """Return nothing, where blocks neither end in a normalisation nor begin with an activation that kernels know."""
     return {}
 
 
@@ -191,8 +196,8 @@ class Architecture:
         keep_layers: makes a teacher's configuration that of a student of these layers.
         finish_layer: returns the layer's output from the layer, attention's output and the layer's input, all tensors
             (1, m, hidden), so that a last layer can be computed for some positions only; None: it is not worth it.
-        block_ends: returns the modules of a layer in which blocks end, and their forward passes by way of a function
-            that normalises there, so that a kernel can do so.
+        block_parts: returns the modules of a layer in which blocks end, or that an activation ends, and their forward
+            passes by way of functions for both, so that kernels can take their place.
         embeddings_end: paths of the normalisation, and of the dropout behind it, with which embeddings end where blocks
             have such ends.
         borders: returns what keeps packed sequences of at most `max_length` tokens apart, where embeddings see their
@@ -228,7 +233,7 @@ class Architecture:
     refused_layers: Callable[[Sequence[int]], str | None] = any_layers
     keep_layers: Callable[[PretrainedConfig, Sequence[int]], None] = keep_depth
     finish_layer: Callable[[nn.Module, Tensor, Tensor], Tensor] | None = None
-    block_ends: Callable[[Any], Mapping[nn.Module, BlockEnd]] = no_block_ends
+    block_parts: Callable[[Any], Mapping[nn.Module, BlockPart]] = no_block_parts
     embeddings_end: tuple[str, str] = ("embeddings.LayerNorm", "embeddings.dropout")
     borders: Callable[[PreTrainedModel, int], Borders | None] = no_borders
     packs: bool = True

@@ -38,5 +38,5 @@ ARCHITECTURE = Architecture(
     token_types=False,  # a table of one, which every token has
     first_position=_first_position,
     finish_layer=bert.ARCHITECTURE.finish_layer,
-    block_ends=bert.ARCHITECTURE.block_ends,
+    block_parts=bert.ARCHITECTURE.block_parts,
 )

@@ -119,7 +119,7 @@ class OurStep:
         kernels = {
             "maps on the chip": self.module.map_kernels,
             "logits by kernels": self.module.logit_kernels,
-            "ends of blocks fused": self.module.fused_norms,
+            "blocks fused": self.module.fused_blocks,
         }
         used = "".join(f", {name}" for name, taken in kernels.items() if taken)
         return f"{record['layout']} {record.get('kernel', '')} {record['tokens']} tokens, {captured}{used}"

@@ -22,7 +22,7 @@ from compactbio.training.half_copies import keep_half
 
 WIDEST = 1024  # values of a row: more are not held on the chip
 VALUES, WARPS = 4096, 8  # of a program at a time: nothing is spilled on sm_80 and sm_90 (ptxas)
-ROWS = 32  # that a program of the backward pass goes through, so that sums for weight and bias are few
+ROWS = 32  # that a program of the backward pass goes through, so that sums for weight and biases are few
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ def residual_norm(
     late: bool = False,
     half: torch.dtype | None = None,
     seed: Tensor | None = None,
+    bias: Tensor | None = None,
 ) -> Tensor:
     """Return normalised(dropout(states) + residual), fp32, of the shape (..., width) of the states.
 
@@ -51,10 +52,11 @@ def residual_norm(
         late: dropout(normalised(states + residual)), as embeddings end.
         half: of the copy that `training.half_copies.half_of` returns for the result; None: it has none.
         seed: of dropout (see `draws`); None: one is drawn.
+        bias: which somebody added to all rows of the states; it gets its gradient here.
     """
     if dropout > 0.0 and seed is None:
         seed = draw_seed(states.device)
-    given = (states, residual, norm.weight, norm.bias)
+    given = (states, residual, norm.weight, norm.bias, bias)
     wanted = torch.is_grad_enabled() and any(one is not None and one.requires_grad for one in given)
     output, copy = _ResidualNorm.apply(*given, norm.epsilon, dropout, late, half, seed, wanted)
     if copy is not None:
@@ -67,7 +69,7 @@ class _ResidualNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, states: Tensor, residual: Tensor | None, weight: Tensor, bias: Tensor,
+        ctx: Any, states: Tensor, residual: Tensor | None, weight: Tensor, bias: Tensor, states_bias: Tensor | None,
         epsilon: float | None, dropout: float, late: bool, half: torch.dtype | None, seed: Tensor | None, wanted: bool,
     ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
         from compactbio.kernels.programs import norms as programs
@@ -109,14 +111,15 @@ class _ResidualNorm(torch.autograd.Function):
         to_residual = None if other is None else torch.empty_like(sums, dtype=other)
         tiles = max(ROWS // ctx.constants["TILE"], 1)
         count = -(-ctx.numbers[0] // (ctx.constants["TILE"] * tiles))
-        sums_of_rows = torch.empty(2, count, len(weight), device=weight.device)
+        sums_of_rows = torch.empty(3, count, len(weight), device=weight.device)
         programs.backward[(count,)](
             weight if gradient is None else gradient, weight if of_copy is None else of_copy, sums, weight,
             to_states, weight if to_residual is None else to_residual, *sums_of_rows.unbind(), seed, *ctx.numbers,
             **ctx.constants, TILES=tiles, WHOLE=gradient is not None, HALVES=of_copy is not None,
         )  # fmt: skip
-        to_norm = sums_of_rows.sum(1).to(weight.dtype)
-        return to_states, to_residual, *to_norm.unbind(), *[None] * 6
+        to_weight, to_bias, to_states_bias = sums_of_rows.sum(1).to(weight.dtype).unbind()
+        of_states = to_states_bias if ctx.needs_input_grad[4] else None
+        return to_states, to_residual, to_weight, to_bias, of_states, *[None] * 6
 
 
 def _constants(width: int) -> dict[str, int]:

@@ -59,7 +59,7 @@ class Distillation(StepModule):
         self.objective = objective
         self.projection = _projection(objective, student, teacher, seed)
         self.map_kernels = False  # whether maps are compared without being written
-        self.fused_norms = False  # whether blocks end in a kernel
+        self.fused_blocks = False  # whether kernels compute parts of blocks
         self.logit_kernels = False  # whether logits are compared without copies in fp32
         after_dropout = quirks["maps_after_dropout"] == "reference"
         self.student_side = _Side(student, objective, 0, after_dropout=after_dropout, max_length=max_length)

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 
 from compactbio.architectures import architecture_of
 from compactbio.corpus.tokens import TokenStore
-from compactbio.kernels.fused_norms import fuse_norms
+from compactbio.kernels.fused_blocks import fuse_blocks
 from compactbio.kernels.logit_choice import logit_refusal
 from compactbio.kernels.map_choice import map_refusal
 from compactbio.pretraining.attention import attention_dropout
@@ -51,7 +51,7 @@ def batches_of(
     over_padding = any(entry.term.over_padding for entry in module.objective)
     device, most = accelerator.device, micro_batch_tokens
     module.map_kernels = takes_map_kernels(module, device, precision_of(accelerator), masking.max_length)
-    module.fused_norms = fuse_norms(module.models, device, precision_of(accelerator))
+    module.fused_blocks = fuse_blocks(module.models, device, precision_of(accelerator))
     module.logit_kernels = takes_logit_kernels(module, device, precision_of(accelerator))
     packed = packed_layout(
         device,

@@ -63,17 +63,44 @@ class Linear(nn.Linear):
     alone: list[bool]  # whether a weight is read by linear layers alone
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return the layer's output; predictions, which weights that changed since may precede, read the weights."""
-        kind = input.device.type
-        half = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == self.copies[0].dtype
-        if half:
-            input = half_of(input, self.copies[0].dtype)
-        trained = self.weight.requires_grad
-        if not half or (trained and not torch.is_grad_enabled()):
+        """Return the layer's output."""
+        if not self.halves(input):
             return super().forward(input)
+        read = self.read()
+        input = half_of(input, self.copies[0].dtype)
+        return super().forward(input) if read is None else F.linear(input, *read)
+
+    def halves(self, input: Tensor) -> bool:
+        """Return whether autocast would take the type of the copies."""
+        kind = input.device.type
+        return torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == self.copies[0].dtype
+
+    def read(self) -> list[Tensor] | None:
+        """Return the copies, by which gradients come to weight and bias.
+
+        None: predictions, which weights that changed since may precede, read the weights.
+        """
+        if not self.weight.requires_grad:
+            return self.copies
+        if not torch.is_grad_enabled():
+            return None
         own: list[Any] = [self.weight] if self.bias is None else [self.weight, self.bias]
-        read = [_Read.apply(*one) for one in zip(own, self.copies, self.alone, strict=True)] if trained else self.copies
-        return F.linear(input, *read)
+        return [_Read.apply(*one) for one in zip(own, self.copies, self.alone, strict=True)]
+
+
+def operands(layer: nn.Linear, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return states, weight and bias of a linear layer that has one, as it multiplies and adds them.
+
+    The bias gets no gradient by what is returned: who asks gives it that, and spares a sum over all rows.
+    """
+    kind = states.device.type
+    weight, bias = layer.weight, layer.bias.detach()
+    if not torch.is_autocast_enabled(kind):
+        return states, weight, bias
+    dtype = torch.get_autocast_dtype(kind)
+    read = layer.read() if isinstance(layer, Linear) and layer.halves(states) else None
+    weight, bias = (weight, bias) if read is None else (read[0], read[1].detach())
+    return half_of(states, dtype).to(dtype), weight.to(dtype), bias.to(dtype)
 
 
 class _Read(torch.autograd.Function):

@@ -30,7 +30,7 @@ from compactbio.finetuning.packed.batching import (
 from compactbio.finetuning.packed.fixed_shapes import FixedShapes, kernel_for, plan_shapes
 from compactbio.finetuning.runs.best_epoch import EARLY, BestEpoch
 from compactbio.finetuning.runs.records import METRICS, PREDICTIONS, EpochLine, RunFacts, write_epochs
-from compactbio.kernels.fused_norms import fuse_norms
+from compactbio.kernels.fused_blocks import fuse_blocks
 from compactbio.settings.runs import FinetuningRun
 from compactbio.students.models import quiet_transformers
 from compactbio.training.checkpoints import CheckpointFolder
@@ -86,7 +86,7 @@ class OneRun:
                 "%s has no file in architectures/: sequences are padded, all word embeddings trained, which is slower",
                 self.step.architecture.title,
             )
-        fuse_norms([model], accelerator.device, precision_of(accelerator))
+        fuse_blocks([model], accelerator.device, precision_of(accelerator))
         self.kernel = kernel_for(model, accelerator) if known and on_gpu and self.length is None else None
         self.fixed = known and on_gpu
         self.grouped = known and not on_gpu and self.length is None

@@ -2,7 +2,7 @@
 
 A program holds whole rows: at most 1,024 values, as wide as hidden states are here, fit on the chip. Sizes: n rows
 (tokens) of WIDTH values, contiguous. Nothing is left to the order in which programs end: what rows give weight and
-bias is summed up within a program, in their order, and over programs by torch.
+biases is summed up within a program, in their order, and over programs by torch.
 """
 
 from __future__ import annotations
@@ -66,17 +66,18 @@ def forward(
 
 @triton.jit
 def backward(
-    TO_OUTPUT, TO_HALF, SUMS, W, TO_X, TO_RESIDUAL, TO_W, TO_B, SEED, rows, epsilon, threshold, kept,
+    TO_OUTPUT, TO_HALF, SUMS, W, TO_X, TO_RESIDUAL, TO_W, TO_B, TO_X_BIAS, SEED, rows, epsilon, threshold, kept,
     WIDTH: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr, TILES: tl.constexpr, ADDS: tl.constexpr,
     DROPS: tl.constexpr, DROPS_LATE: tl.constexpr, NORMALISES: tl.constexpr, WHOLE: tl.constexpr, HALVES: tl.constexpr,
 ):  # fmt: skip
-    """Write TO_X and TO_RESIDUAL (n, WIDTH), TO_W and TO_B (programs, WIDTH), for TILES x TILE rows.
+    """Write TO_X and TO_RESIDUAL (n, WIDTH), TO_W, TO_B and TO_X_BIAS (programs, WIDTH), for TILES x TILE rows.
 
-    TO_OUTPUT is the output's gradient where WHOLE, TO_HALF its copy's where HALVES.
+    TO_OUTPUT is the output's gradient where WHOLE, TO_HALF its copy's where HALVES; TO_X_BIAS are sums of TO_X.
     """
     column = tl.arange(0, BLOCK)
     weight = _tile(W, column, column < WIDTH)
     to_weight, to_bias = tl.zeros((BLOCK,), tl.float32), tl.zeros((BLOCK,), tl.float32)
+    to_x_bias = tl.zeros((BLOCK,), tl.float32)
     for number in range(TILES):
         row = (tl.program_id(0) * TILES + number) * TILE + tl.arange(0, TILE)
         inside = (row < rows)[:, None] & (column < WIDTH)[None, :]
@@ -100,7 +101,9 @@ def backward(
             _store(TO_RESIDUAL, places, to_sums, inside)
         if DROPS:
             to_sums *= drawn_factors(SEED, row, column, threshold, kept)
+        to_x_bias += tl.sum(to_sums, 0)
         _store(TO_X, places, to_sums, inside)
     place = tl.program_id(0).to(tl.int64) * WIDTH + column
     tl.store(TO_W + place, to_weight, mask=column < WIDTH)
     tl.store(TO_B + place, to_bias, mask=column < WIDTH)
+    tl.store(TO_X_BIAS + place, to_x_bias, mask=column < WIDTH)
