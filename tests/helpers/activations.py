@@ -17,12 +17,18 @@ def plainly(states, weight, bias, formula):
     return values * (values > 0) if formula == "relu" else values / 2 * (1 + torch.erf(values / 2**0.5))
 
 
+def whole(*shape, seed):
+    return torch.randint(-2, 3, shape, generator=torch.Generator().manual_seed(seed))
+
+
 def activation_error(width, formula, *, rows=(37,), dtype=torch.float32, device=CPU) -> float:
-    """The largest relative difference of output and gradients; 37 is no multiple of what a program takes."""
-    states = draw(*rows, INPUTS, dtype=dtype, device=device)
-    weight = draw(width, INPUTS, seed=1, dtype=dtype, device=device)
-    # rounded, or values near 0 would change their sign
-    bias = draw(width, seed=2, dtype=dtype, device=device).detach().float().requires_grad_()
+    """The largest relative difference of output and gradients; 37 is no multiple of what a program takes.
+
+    The layer's sums are exact, and none is 0 or near it: by a rounding it would change its sign, and ReLU's gradient.
+    """
+    states = whole(*rows, INPUTS, seed=0).to(device, dtype).requires_grad_()
+    weight = (whole(width, INPUTS, seed=1) / 8).to(device, dtype).requires_grad_()
+    bias = ((2 * whole(width, seed=2) + 1) / 16).to(device).requires_grad_()
     given = [states, weight, bias]
     doubles = exact(given)
     output = activated(states, weight, bias.detach().to(dtype), bias, formula)

@@ -173,16 +173,24 @@ def _try_norm(device: torch.device, dtype: torch.dtype, width: int, epsilon: flo
 
 
 def _try_activation(device: torch.device, dtype: torch.dtype, width: int, formula: str) -> str | None:
-    """Return what of a linear layer with its activation differs, or None."""
+    """Return what of a linear layer with its activation differs, or None.
+
+    The products are exact in any type, and none is near 0: by a rounding its sign and ReLU's gradient would change.
+    """
     generator = torch.Generator().manual_seed(width)
-    states = torch.randn(TRIAL_ROWS, TRIAL_INPUTS, generator=generator)
-    weight = torch.randn(width, TRIAL_INPUTS, generator=generator) / TRIAL_INPUTS**0.5
-    direction, bias = torch.randn(TRIAL_ROWS + 1, width, generator=generator).to(device).split([TRIAL_ROWS, 1])
-    leaves = [*(one.to(device, dtype).requires_grad_() for one in (states, weight)), bias[0].requires_grad_()]
-    states = F.linear(leaves[0], leaves[1], leaves[2].to(dtype))
+    states, weight, bias = (
+        torch.randint(-2, 3, shape, generator=generator).to(device)
+        for shape in ((TRIAL_ROWS, TRIAL_INPUTS), (width, TRIAL_INPUTS), (width,))
+    )
+    direction = torch.randn(TRIAL_ROWS, width, generator=generator).to(device)
+    leaves = [states.to(dtype), weight.to(dtype) / 16, (2.0 * bias + 1.0) / 32]
+    for one in leaves:
+        one.requires_grad_()
+    added = leaves[2].to(dtype)
+    product = F.linear(leaves[0], leaves[1], added)
     outputs = [
-        activated(leaves[0], leaves[1], leaves[2].detach().to(dtype), leaves[2], formula),
-        F.relu(states) if formula == RELU else F.gelu(states),
+        activated(leaves[0], leaves[1], added.detach(), leaves[2], formula),
+        F.relu(product) if formula == RELU else F.gelu(product),
     ]
     results = [[one.detach(), *torch.autograd.grad((one * direction).sum(), leaves)] for one in outputs]
     names = ("output", *(f"gradient of {name}" for name in ("states", "weight", "bias")))
