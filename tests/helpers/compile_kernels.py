@@ -1,112 +1,176 @@
-"""Compiles the kernels for GPUs that are not here, and prints what their assembler says of each.
+"""Compiles what calls of the kernels launch, of the types and sizes of trainings, for a GPU that is not here.
 
-A program of its own: Triton decides at its import whether it interprets.
+    python -m helpers.compile_kernels CAPABILITY [trials]
+
+`trials`: prints only what a training launches whose programs the trials before it have not compiled.
+
+A program of its own: Triton decides at its import whether it interprets. Nothing is computed: tensors lie on the CPU,
+and a launch ends where its program is compiled. So types, addresses and constants are those of real calls.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import torch
 import triton
+from torch import Tensor
 from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
+from triton.runtime import driver
+from triton.runtime.jit import JITFunction
 
-from compactbio.kernels import activated
-from compactbio.kernels.attention_maps import KEYS, QUERIES, WARPS
-from compactbio.kernels.logits import MOST_COLUMNS
-from compactbio.kernels.logits import WARPS as LOGIT_WARPS
-from compactbio.kernels.programs import activations, logits, maps, norms
-from compactbio.kernels.residual_norm import ROWS, VALUES
-from compactbio.kernels.residual_norm import WARPS as NORM_WARPS
+from compactbio.kernels import fused_blocks, map_choice
+from compactbio.kernels.activated import FORMULAS, activated
+from compactbio.kernels.attention_maps import Maps, compare_maps, dropped_attention, packed_layout
+from compactbio.kernels.logits import compare_logits
+from compactbio.kernels.residual_norm import Norm, residual_norm
+from compactbio.training.half_copies import half_of
 
 CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
-# types of what is passed, where they are not the default of `type_of`
-POINTERS = {"STARTS": "*i32", "ROWS": "*i32", "KEYS": "*i32", "SEED": "*i64", "SEED_S": "*i64", "SEED_T": "*i64"}
-POINTERS |= dict.fromkeys(("SUMS", "LOGS", "LOGS_S", "LOGS_T", "MEANS", "VALUES", "WEIGHT"), "*fp32")
-POINTERS |= dict.fromkeys(("HIGHEST", "HIGHEST_T"), "*fp32")
-POINTERS |= dict.fromkeys(("RESIDUAL", "W", "B", "OUTPUT", "TO_OUTPUT", "TO_RESIDUAL"), "*fp32")
-POINTERS |= dict.fromkeys(("TO_W", "TO_B", "TO_X_BIAS", "TO_BIAS"), "*fp32")
-POINTERS |= {"LABEL": "*i64", "REAL": "*i1"}
-COMMON = {"BQ": QUERIES, "PRECISION": "ieee"}
-ONE = {"SIZE": 64, "BLOCK": 64, "STEP": 16, **COMMON}
-TWO = {"SIZE_S": 64, "BLOCK_S": 64, "SIZE_T": 64, "BLOCK_T": 64, "FORMULA": 0, "BY_KEYS": False, **COMMON}
-TWO |= {"STEP_S": 16, "STEP_T": 16, "DROP_S": True, "DROP_T": True}
-NORM = {
-    "WIDTH": 768,
-    "BLOCK": 1024,
-    "TILE": VALUES // 1024,
-    "ADDS": True,
-    "DROPS": True,
-    "NORMALISES": True,
-    "DROPS_LATE": False,
-}
-NORM |= {"HALVES": True}
-# the cased BERT's: rows of bf16 begin at multiples of 8 bytes, no more
-VOCABULARY = 28_996
-ROW = {"V": VOCABULARY, "BLOCK": MOST_COLUMNS, "STUDENT_STEP": 4, "TEACHER_STEP": 4}
-# program, what it is compiled for, warps
-PROGRAMS = [
-    (maps.attend, {"N": 256, **ONE}, WARPS),
-    (maps.attend_backward_queries, {"N": 256, **ONE}, WARPS),
-    (maps.attend_backward_keys, {"BK": KEYS, **ONE}, WARPS),
-    (maps.compare, {"N": 256, "BACKWARD": True, **TWO}, WARPS),
-    (maps.compare_keys, {"BK": KEYS, **TWO}, WARPS),
-    (norms.forward, {**NORM, "KEEPS": True}, NORM_WARPS),
-    (norms.backward, {**NORM, "TILES": ROWS // NORM["TILE"], "WHOLE": True}, NORM_WARPS),
-]
-INNER = {"BLOCK": activated.BLOCK, "TILE": activated.TILE, "TILES": activated.TILES}
-for formula in activated.FORMULAS.values():
-    PROGRAMS.append((activations.backward, {"FORMULA": formula, **INNER}, activated.WARPS))
-for formula in range(3):
-    of_formula = {"FORMULA": formula, "FILL": True, **ROW}
-    PROGRAMS += [
-        (logits.row_values, of_formula, LOGIT_WARPS),
-        (logits.row_gradients, {"GRADIENT_STEP": 4, **of_formula}, LOGIT_WARPS),
-    ]
+BF16, FP16, FP32 = torch.bfloat16, torch.float16, torch.float32
+TYPES = (BF16, FP16, FP32)
+# ends by width: epsilon (None: not normalised), whether something is added, dropout
+LAYER_NORMS: list[Any] = [(1e-12, True, {"dropout": 0.1}), (1e-12, False, {"dropout": 0.1, "late": True})]
+MOBILEBERT: list[Any] = [(None, True, {"dropout": 0.1}), (None, False, {"dropout": 0.1, "late": True})]
+BOTTLENECKS: list[Any] = [(None, True, {}), (None, False, {})]
+ENDS = {768: LAYER_NORMS, 312: LAYER_NORMS, 512: MOBILEBERT, 128: BOTTLENECKS}
+INNER = (3072, 1200, 512)  # of the paper's models
+VOCABULARIES = (28_996, 30_522)  # rows of bf16 begin at multiples of 8 and of 4 bytes
+HEADS, TOKENS, LONGEST, DROPOUT = 12, 512, 256, 0.1
+HEAD_SIZES = ((64, 64), (26, 64), (32, 32))  # of student and teacher
 
 
-def compiled(function: Any, constants: dict[str, Any], warps: int, capability: int) -> dict[str, int | str]:
-    """Bytes of shared memory and of the stack that registers are spilled to, and the registers of a thread."""
+def norms() -> Iterator[Tensor]:
+    """The ends of blocks and of embeddings: all types at one width, as each is compiled."""
+    for width, variants in ENDS.items():
+        for dtype in TYPES if width == next(iter(ENDS)) else (BF16, FP32):
+            half = None if dtype == FP32 else dtype
+            for epsilon, adds, options in variants:
+                states = _leaf(TOKENS, width, dtype=FP32 if options.get("late") else dtype)
+                residual = _leaf(TOKENS, width) if adds else None
+                norm = Norm(_leaf(width), _leaf(width), epsilon)
+                output = residual_norm(states, residual, norm, half=half, **options)
+                yield output.sum() if half is None else output.sum() + half_of(output, half).float().sum()
 
-    def type_of(argument: str) -> str:
-        if argument in constants:
-            return "constexpr"
-        if argument.isupper():
-            return POINTERS.get(argument, "*bf16")
-        return "fp32" if argument.startswith(("scale", "kept", "epsilon", "factor")) else "i32"
 
-    names = function.arg_names
-    # what Triton finds at a call: addresses are multiples of 16, and so are feed-forward parts' widths
-    aligned = [one for one in names if one not in constants and (one.isupper() or one == "width")]
-    source = ASTSource(
-        fn=function,
-        signature={argument: type_of(argument) for argument in names},
-        constexprs={(names.index(argument),): value for argument, value in constants.items()},
-        attrs={(names.index(argument),): [["tt.divisibility", 16]] for argument in aligned},
-    )
-    made = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": warps})
+def activations() -> Iterator[Tensor]:
+    """The layers before activations."""
+    for width in INNER:
+        for dtype in (BF16, FP32):
+            for formula in FORMULAS:
+                bias = _leaf(width)
+                states, weight = _leaf(TOKENS, 64, dtype=dtype), _leaf(width, 64, dtype=dtype)
+                yield activated(states, weight, bias.detach().to(dtype), bias, formula).float().sum()
+
+
+def logits() -> Iterator[Tensor]:
+    """The terms on logits."""
+    for vocabulary in VOCABULARIES:
+        for dtype in TYPES if vocabulary == VOCABULARIES[0] else (BF16,):
+            for formula in ("labels", "kl", "cross_entropy"):
+                student, teacher = _leaf(8, vocabulary, dtype=dtype), torch.zeros(8, vocabulary, dtype=dtype)
+                if formula == "labels":
+                    yield compare_logits(student, torch.zeros(8, dtype=torch.int64), formula)
+                else:
+                    yield compare_logits(student, teacher, formula, temperature=2.0, real=torch.ones(8).bool())
+
+
+def maps(*, by_keys: bool = True) -> Iterator[Tensor]:
+    """Attention and the terms on its maps, of packed sequences that read the projections in place."""
+    layout = packed_layout(torch.tensor([0, LONGEST, TOKENS], dtype=torch.int32), LONGEST)
+    seed = torch.ones(1, dtype=torch.int64)
+    torch.set_float32_matmul_precision("high")
+    for sizes in HEAD_SIZES:
+        for dtype in TYPES if sizes == HEAD_SIZES[0] else (BF16,):
+            (query, key, value), others = (_projections(size, dtype) for size in sizes)
+            student, teacher = Maps(query, key, 0.125, DROPOUT, seed), Maps(*others[:2], 0.125, DROPOUT, seed)
+            yield dropped_attention(student, value, layout).float().sum()
+            yield compare_maps(student, teacher, layout, "kl", by_keys=by_keys)
+            yield compare_maps(student, teacher, layout, "mse")
+            yield compare_maps(Maps(query, key, 0.125), Maps(*others[:2], 0.125), layout, "score_mse")
+
+
+def training() -> Iterator[Tensor]:
+    """What CompactBioBERT's training launches of norms and maps."""
+    states, residual = _leaf(TOKENS, 768, dtype=BF16), _leaf(TOKENS, 768)
+    output = residual_norm(states, residual, Norm(_leaf(768), _leaf(768), 1e-12), half=BF16, dropout=DROPOUT)
+    yield output.sum() + half_of(output, BF16).float().sum()
+    yield from itertools.islice(maps(by_keys=False), 2)
+
+
+def trials() -> None:
+    """Try norms and maps as at the start of a training, and find no difference."""
+    fused_blocks.difference = map_choice.difference = lambda *_: None
+    place = torch.device("cpu")
+    torch.set_float32_matmul_precision("high")
+    assert fused_blocks.trial(place, BF16, [768], []) is None
+    assert map_choice.trial(place, BF16, HEAD_SIZES[0], LONGEST) is None
+
+
+CASES: tuple[Callable[[], Iterator[Tensor]], ...] = (norms, activations, logits, maps)
+
+
+def _leaf(*shape: int, dtype: torch.dtype = FP32) -> Tensor:
+    return torch.zeros(shape, dtype=dtype, requires_grad=True)
+
+
+def _projections(size: int, dtype: torch.dtype) -> list[Tensor]:
+    rows = [_leaf(1, TOKENS, HEADS * size, dtype=dtype) for _ in range(3)]
+    return [one.unflatten(-1, (HEADS, size)).transpose(1, 2) for one in rows]
+
+
+def compile_launches(capability: int) -> dict[int, tuple[str, dict[str, Any], Any]]:
+    """Have launches compile from now on; return where their name, constants and program will be, each once."""
+    answers: dict[str, Any] = {
+        "get_current_target": lambda: GPUTarget("cuda", capability, 32),
+        "get_current_device": lambda: 0,
+        "get_current_stream": lambda device: 0,
+    }
+    driver.set_active(SimpleNamespace(**answers))
+    compiled: dict[int, tuple[str, dict[str, Any], Any]] = {}
+    seen: set[int] = set()
+    run = JITFunction.run
+
+    def compile_only(self: Any, *arguments: Any, grid: Any, warmup: bool, **constants: Any) -> None:
+        made = run(self, *arguments, grid=grid, warmup=True, **constants)
+        if id(made) not in seen:
+            compiled[id(made)] = self.fn.__name__, constants, made
+        seen.add(id(made))
+
+    JITFunction.run = compile_only
+    return compiled
+
+
+def assembled(name: str, constants: dict[str, Any], made: Any) -> dict[str, Any]:
+    """Bytes of shared memory and of the stack that registers are spilled to, and loads of two bytes."""
     with tempfile.NamedTemporaryFile(suffix=".cubin") as stream:
         stream.write(made.asm["cubin"])
         stream.flush()
         command = [str(CUOBJDUMP), "-res-usage", stream.name]
         said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    stack, registers = (int(said.split(f"{name}:")[1].split()[0]) for name in ("STACK", "REG"))
-    return {
-        "program": function.__name__,
-        "capability": capability,
-        "shared": made.metadata.shared,
-        "stack": stack,
-        "registers": registers,
-        "wide_loads": made.asm["ptx"].count("ld.global.v"),  # of 8 or 16 bytes
-    }
+    stack = int(said.split("STACK:")[1].split()[0])
+    narrow = len(re.findall(r"ld\.global(?:\.\w+)*\.b16", made.asm["ptx"]))
+    return {"program": name, "shared": made.metadata.shared, "stack": stack, "narrow_loads": narrow, **constants}
 
 
 if __name__ == "__main__":
-    for capability in map(int, sys.argv[1:]):
-        for program in PROGRAMS:
-            print(json.dumps(compiled(*program, capability)), flush=True)
+    found = compile_launches(int(sys.argv[1]))
+    cases = CASES
+    if sys.argv[2:]:
+        trials()
+        found.clear()
+        cases = (training,)
+    for case in cases:
+        for total in case():
+            total.backward()
+    for one in found.values():
+        print(json.dumps(assembled(*one)))

@@ -14,7 +14,7 @@ ROOT = tl.constexpr(0.7071067811865476)  # of 1/2
 DENSITY = tl.constexpr(0.3989422804014327)  # 1 / sqrt(2 pi): the normal distribution's at 0
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])  # see `maps`
 def backward(
     TO_ACTIVATED, KEPT, TO_PRODUCT, TO_BIAS, rows, width,
     BLOCK: tl.constexpr, TILE: tl.constexpr, TILES: tl.constexpr, FORMULA: tl.constexpr,

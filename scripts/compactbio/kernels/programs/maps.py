@@ -20,6 +20,9 @@ from compactbio.kernels.programs.draws import factors as drawn_factors
 EPSILON = tl.constexpr(1e-12)  # `terms.attention_maps.MAP_EPSILON`; a test holds the two together
 NOTHING = tl.constexpr(-1e30)  # the score of what is no key
 KL, MSE, SCORE_MSE = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
+# numbers of which the compiler has nothing to know: a program for each multiple of 16 would cost a trial seconds more
+ANY = ["heads", "threshold", "threshold_s", "threshold_t"]
+ANY += [f"{what}_{of}" for what in ("token", "head") for of in ("q", "k", "v", "g", "qs", "ks", "qt", "kt")]
 
 
 @triton.jit
@@ -72,7 +75,7 @@ def _formula(maps, target, factors, FORMULA: tl.constexpr):
     return values, slopes * factors
 
 
-@triton.jit
+@triton.jit(do_not_specialize=ANY)
 def attend(
     Q, K, V, OUT, LOGS, STARTS, ROWS, KEYS, SEED, heads, token_q, head_q, token_k, head_k, token_v, head_v,
     scale, threshold, kept,
@@ -96,7 +99,7 @@ def attend(
         tl.store(LOGS + places, logs, mask=is_row)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=ANY)
 def attend_backward_queries(
     Q, K, V, GRADIENT, DQ, LOGS, MEANS, STARTS, ROWS, KEYS, SEED, heads,
     token_q, head_q, token_k, head_k, token_v, head_v, token_g, head_g, scale, threshold, kept,
@@ -124,7 +127,7 @@ def attend_backward_queries(
         tl.store(MEANS + places, means, mask=is_row)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=ANY)
 def attend_backward_keys(
     Q, K, V, GRADIENT, DK, DV, LOGS, MEANS, STARTS, ROWS, KEYS, SEED, heads,
     token_q, head_q, token_k, head_k, token_v, head_v, token_g, head_g, scale, threshold, kept,
@@ -159,7 +162,7 @@ def attend_backward_keys(
         _store_rows(DV, to_value, start + number, head, heads, is_key, SIZE, BLOCK)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=ANY)
 def compare(
     QS, KS, QT, KT, SUMS, DQ, LOGS_S, LOGS_T, MEANS, STARTS, ROWS, KEYS, SEED_S, SEED_T, heads,
     token_qs, head_qs, token_ks, head_ks, token_qt, head_qt, token_kt, head_kt,
@@ -210,7 +213,7 @@ def compare(
             _store_rows(DQ, to_query, start + row, head, heads, is_row, SIZE_S, BLOCK_S)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=ANY)
 def compare_keys(
     QS, KS, QT, KT, DK, LOGS_S, LOGS_T, MEANS, STARTS, ROWS, KEYS, SEED_S, SEED_T, heads,
     token_qs, head_qs, token_ks, head_ks, token_qt, head_qt, token_kt, head_kt,

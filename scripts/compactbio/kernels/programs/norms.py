@@ -12,6 +12,8 @@ import triton.language as tl
 
 from compactbio.kernels.programs.draws import factors as drawn_factors
 
+ANY = ["rows", "threshold"]  # numbers of which the compiler has nothing to know: see `maps`
+
 
 @triton.jit
 def _tile(pointer, places, inside):
@@ -33,7 +35,7 @@ def _normalised(sums, inside, epsilon, WIDTH: tl.constexpr):
     return centred * scale[:, None], scale
 
 
-@triton.jit
+@triton.jit(do_not_specialize=ANY)
 def forward(
     X, RESIDUAL, W, B, OUTPUT, HALF, SUMS, SEED, rows, epsilon, threshold, kept,
     WIDTH: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr, ADDS: tl.constexpr, DROPS: tl.constexpr,
@@ -64,7 +66,7 @@ def forward(
         _store(HALF, places, output, inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=ANY)
 def backward(
     TO_OUTPUT, TO_HALF, SUMS, W, TO_X, TO_RESIDUAL, TO_W, TO_B, TO_X_BIAS, SEED, rows, epsilon, threshold, kept,
     WIDTH: tl.constexpr, BLOCK: tl.constexpr, TILE: tl.constexpr, TILES: tl.constexpr, ADDS: tl.constexpr,
