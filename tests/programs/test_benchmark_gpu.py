@@ -49,6 +49,20 @@ def test_no_row_is_begun_that_would_end_too_late(caplog):
     assert "no time for 2 rows: small ours fp32, small reference fp32" in caplog.text
 
 
+def test_a_slow_start_costs_no_later_row(monkeypatch):
+    """Rows of 10 seconds after one of 50: the last one begins when it just fits."""
+    clock = [0.0]
+
+    def take(*_):
+        clock[0] += 50.0 if clock[0] == 0.0 else 10.0
+        return {}
+
+    monkeypatch.setattr(gpu_rows.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(gpu_rows, "_measured", take)
+    rows = [gpu_rows.Row("small", gpu_rows.OURS, "fp32")] * 9
+    assert len(list(gpu_rows.measure_rows(rows, CASE, SCALE, "a CPU", deadline=100.0))) == 6
+
+
 def test_rows_without_triton_are_built_without_it(tmp_path, monkeypatch):
     monkeypatch.delenv("COMPACTBIO_TRITON", raising=False)
     seen = []
