@@ -28,11 +28,12 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
-from compactbio.kernels import fused_blocks, map_choice
+from compactbio.kernels import fused_blocks, logit_choice, map_choice
 from compactbio.kernels.activated import FORMULAS, activated
 from compactbio.kernels.attention_maps import Maps, compare_maps, dropped_attention, packed_layout
 from compactbio.kernels.logits import compare_logits
 from compactbio.kernels.residual_norm import Norm, residual_norm
+from compactbio.terms.objective import read_objective
 from compactbio.training.half_copies import half_of
 
 CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
@@ -100,20 +101,25 @@ def maps(*, by_keys: bool = True) -> Iterator[Tensor]:
 
 
 def training() -> Iterator[Tensor]:
-    """What CompactBioBERT's training launches of norms and maps."""
+    """What CompactBioBERT's training launches: where its blocks end, in activations, and for maps and logits."""
     states, residual = _leaf(TOKENS, 768, dtype=BF16), _leaf(TOKENS, 768)
     output = residual_norm(states, residual, Norm(_leaf(768), _leaf(768), 1e-12), half=BF16, dropout=DROPOUT)
     yield output.sum() + half_of(output, BF16).float().sum()
     yield from itertools.islice(maps(by_keys=False), 2)
+    yield from itertools.islice(logits(), 2)
+    yield from itertools.islice(activations(), 2)
 
 
 def trials() -> None:
-    """Try norms and maps as at the start of a training, and find no difference."""
-    fused_blocks.difference = map_choice.difference = lambda *_: None
+    """Try all as at the start of a training, and find no difference."""
+    fused_blocks.difference = map_choice.difference = logit_choice.difference = lambda *_: None
     place = torch.device("cpu")
     torch.set_float32_matmul_precision("high")
-    assert fused_blocks.trial(place, BF16, [768], []) is None
+    assert fused_blocks.trial(place, BF16, [768], [(INNER[0], formula) for formula in FORMULAS]) is None
     assert map_choice.trial(place, BF16, HEAD_SIZES[0], LONGEST) is None
+    terms: list[dict[str, Any]] = [{"term": "mlm"}, {"term": "logit_kl", "temperature": 2.0}]
+    entries = read_objective([{"weight": 1.0, **term} for term in terms], {})
+    assert logit_choice.trial(place, BF16, VOCABULARIES[0], entries) is None
 
 
 CASES: tuple[Callable[[], Iterator[Tensor]], ...] = (norms, activations, logits, maps)
