@@ -88,14 +88,14 @@ def test_what_an_objective_reads_decides(terms, logits, monkeypatch):
     module = distillation(tiny.bert(hidden=32), tiny.bert(layers=4), terms, tiny.SOUND)
     asked = []
     monkeypatch.setattr(layout, "logit_refusal", lambda device, **options: asked.append(options))
-    assert layout.takes_logit_kernels(module, torch.device("cuda"), "fp32") is bool(logits)
+    assert layout.takes_logit_kernels(module, torch.device("cuda"), "fp32", 120) is bool(logits)
     if logits:
         [options] = asked
         assert (options["precision"], options["vocabulary"]) == ("fp32", tiny.VOCABULARY)
         assert [entry.term.name for entry in options["entries"]] == logits
     monkeypatch.setattr(layout, "logit_refusal", lambda *_, **__: "no compiler")
-    assert not layout.takes_logit_kernels(module, torch.device("cuda"), "fp32")
-    assert not layout.takes_logit_kernels(module, torch.device("cpu"), "fp32")
+    assert not layout.takes_logit_kernels(module, torch.device("cuda"), "fp32", 120)
+    assert not layout.takes_logit_kernels(module, torch.device("cpu"), "fp32", 120)
 
 
 @pytest.mark.parametrize("refused", [None, "no compiler"])

@@ -64,6 +64,7 @@ ARCHITECTURE = Architecture(
     },
     dropouts=("hidden_dropout_prob", "attention_probs_dropout_prob"),
     mlm_logits=mlm_logits,
+    logits_layer="cls.predictions.decoder",
     finish_layer=_finish_layer,
     block_parts=_block_parts,
 )

@@ -70,6 +70,7 @@ ARCHITECTURE = Architecture(
     usual={"dim": 768, "n_layers": 6, "n_heads": 12, "max_position_embeddings": 512},
     dropouts=("dropout", "attention_dropout"),
     mlm_logits=_mlm_logits,
+    logits_layer="vocab_projector",
     sizes=Sizes(width="dim", depth="n_layers", heads="n_heads"),
     token_types=False,
     pooler=no_pooler,

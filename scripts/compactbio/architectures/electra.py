@@ -36,6 +36,7 @@ ARCHITECTURE = Architecture(
     },
     dropouts=bert.ARCHITECTURE.dropouts,
     mlm_logits=_mlm_logits,
+    logits_layer="generator_lm_head",
     pooler=no_pooler,
     finish_layer=bert.ARCHITECTURE.finish_layer,
     block_parts=bert.ARCHITECTURE.block_parts,

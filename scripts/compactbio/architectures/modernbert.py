@@ -108,6 +108,7 @@ ARCHITECTURE = Architecture(
     },
     dropouts=("embedding_dropout", "mlp_dropout", "attention_dropout"),
     mlm_logits=_mlm_logits,
+    logits_layer="decoder",
     behind=("final_norm",),
     attention_dropout="attention_dropout",
     head_size="head_dim",

@@ -176,6 +176,7 @@ class Architecture:
         usual: what transformers takes for sizes, and others of these keys, that a shape leaves out.
         dropouts: configuration keys of the dropout of hidden states and of attention maps.
         mlm_logits: returns the masked-language-model head's logits (m, vocabulary) of hidden states (m, hidden).
+        logits_layer: path in the model of the linear layer, with a bias, that the head ends with; None: it has none.
         embeddings: names of the encoder's modules before its layers.
         behind: names of the encoder's modules behind its layers, which count as layers.
         projections: names of the query, key and value projections inside self-attention; None: it has one for all.
@@ -214,6 +215,7 @@ class Architecture:
     usual: Mapping[str, int]
     dropouts: tuple[str, ...]
     mlm_logits: Callable[[PreTrainedModel, Tensor], Tensor]
+    logits_layer: str | None = None
     embeddings: tuple[str, ...] = (EMBEDDINGS,)
     behind: tuple[str, ...] = ()
     projections: tuple[str, str, str] | None = None

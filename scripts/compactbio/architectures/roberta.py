@@ -35,6 +35,7 @@ ARCHITECTURE = Architecture(
     usual=bert.ARCHITECTURE.usual,
     dropouts=bert.ARCHITECTURE.dropouts,
     mlm_logits=_mlm_logits,
+    logits_layer="lm_head.decoder",
     token_types=False,  # a table of one, which every token has
     first_position=_first_position,
     finish_layer=bert.ARCHITECTURE.finish_layer,

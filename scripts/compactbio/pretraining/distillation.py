@@ -33,7 +33,7 @@ MASKED = ("masked_positions", "masked_lengths", "masked_boundaries")  # for a la
 class Outputs:
     """What one model gave for a micro-batch, as far as the terms need it."""
 
-    logits: Tensor | None  # (m, vocabulary)
+    logits: Tensor | None  # (m, vocabulary), which `layout.fill_vocabulary` may have filled up
     hidden: dict[int, Tensor]  # (b, length, hidden) by index, 0 = embeddings
     attention: dict[tuple[int, str], list[Tensor]]  # by (layer from 1, state): see `attention.StateCapture`
     maps: dict[int, Maps]  # by layer, in place of written maps
@@ -75,6 +75,12 @@ class Distillation(StepModule):
     def models(self) -> list[PreTrainedModel]:
         """Return the student and, where the terms need one, the teacher."""
         return [self.student] if self.teacher_side is None else [self.student, self.teacher_side.model]
+
+    @property
+    def logit_models(self) -> list[PreTrainedModel]:
+        """Return the models whose logits the terms read."""
+        sides = [side for side in (self.student_side, self.teacher_side) if side is not None]
+        return [side.model for side in sides if side.logits]
 
     def computing_modules(self) -> list[nn.Module]:
         """Return this module and, where the terms need one, the teacher."""

@@ -26,6 +26,8 @@ from compactbio.pretraining.packed_attention import LOOP, packed_layout
 from compactbio.pretraining.padded_classes import PaddedClasses, plan_classes
 from compactbio.pretraining.sampling import share_of_process
 from compactbio.pretraining.shape_sizes import PackedShapes, full_batch, plan_shapes
+from compactbio.training.devices import tensor_type
+from compactbio.training.half_copies import fill_rows, filled_rows
 from compactbio.training.interface import MicroBatch
 from compactbio.training.processes import precision_of
 
@@ -52,7 +54,8 @@ def batches_of(
     device, most = accelerator.device, micro_batch_tokens
     module.map_kernels = takes_map_kernels(module, device, precision_of(accelerator), masking.max_length)
     module.fused_blocks = fuse_blocks(module.models, device, precision_of(accelerator))
-    module.logit_kernels = takes_logit_kernels(module, device, precision_of(accelerator))
+    vocabulary = fill_vocabulary(module, device, precision_of(accelerator))
+    module.logit_kernels = takes_logit_kernels(module, device, precision_of(accelerator), vocabulary)
     packed = packed_layout(
         device,
         precision=precision_of(accelerator),
@@ -129,12 +132,34 @@ def takes_map_kernels(module: Distillation, device: torch.device, precision: str
     return reason is None
 
 
-def takes_logit_kernels(module: Distillation, device: torch.device, precision: str) -> bool:
-    """Return whether kernels compare logits, of which else copies in fp32 are made; the log says why not."""
+def fill_vocabulary(module: Distillation, device: torch.device, precision: str) -> int:
+    """Have rows of logits filled up in half precision on a GPU, where every term on them is one of a softmax.
+
+    Returns:
+        The values of a row.
+    """
+    vocabulary = shape_of_model(module.student).vocabulary
+    terms = [entry.term for entry in module.objective if not entry.term.is_layered]
+    paths = [(model, architecture_of(model).logits_layer) for model in module.logit_models]
+    if device.type == "cpu" or tensor_type(precision) == torch.float32 or not paths:
+        return vocabulary
+    if any(term.on_chip is None for term in terms) or any(path is None for _, path in paths):
+        return vocabulary
+    for model, path in paths:
+        layer: Any = model.get_submodule(str(path))
+        fill_rows(layer)
+    return filled_rows(vocabulary)
+
+
+def takes_logit_kernels(module: Distillation, device: torch.device, precision: str, vocabulary: int) -> bool:
+    """Return whether kernels compare logits, of which else copies in fp32 are made; the log says why not.
+
+    Args:
+        vocabulary: values of a row of logits.
+    """
     entries = [one for one in module.objective if not one.term.is_layered and one.term.on_chip is not None]
     if not entries or device.type == "cpu":
         return False
-    vocabulary = shape_of_model(module.student).vocabulary
     reason = logit_refusal(device, precision=precision, vocabulary=vocabulary, entries=entries)
     logging.info("terms on logits: %s", f"plain, for {reason}" if reason else "by kernels, in Triton")
     return reason is None

@@ -3,6 +3,9 @@
 Autocast converts the weights in each pass. Here each pass reads the copies, and gradients are added to the weights' as
 they are with autocast, in fp32, without a converted one in memory. No number differs from autocast's. States may bring
 a copy of their own (`keep_half`), which is read in place of a conversion.
+
+The layer that gives logits may have rows filled up (`fill_rows`): a GPU multiplies fast where rows of its operands
+begin at multiples of 16 bytes, which those of BERT's vocabularies do not.
 """
 
 from __future__ import annotations
@@ -16,6 +19,19 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 _COPY = "compactbio_half"  # the attribute of a tensor
+
+ROWS = 64  # a multiple of it is what rows are filled up to, as NVIDIA's guide for tensor cores has it
+ABSENT = -3e4  # the logit of what is no token, in the range of fp16: softmax gives it 0
+
+
+def fill_rows(layer: nn.Linear) -> None:
+    """Have copies of a layer with a bias, which are made later, filled up: it gives `filled_rows`, ABSENT behind."""
+    layer.__dict__["fills"] = True
+
+
+def filled_rows(count: int) -> int:
+    """Return how many values a filled layer gives in place of so many."""
+    return -(-count // ROWS) * ROWS
 
 
 def keep_half(states: Tensor, copy: Tensor) -> None:
@@ -42,11 +58,12 @@ class HalfCopies:
         for layer in layers:
             if isinstance(layer, nn.Linear) and type(layer) in (nn.Linear, Linear):
                 own = [layer.weight] if layer.bias is None else [layer.weight, layer.bias]
-                copies |= {value: value.detach().to(dtype) for value in own if value not in copies}
+                fills = "fills" in layer.__dict__
+                copies |= {value: _copied(value, dtype, fills=fills) for value in own if value not in copies}
                 layer.__class__ = Linear
                 layer.__dict__["copies"] = [copies[value] for value in own]  # no part of what is saved
                 layer.__dict__["alone"] = [value not in shared for value in own]
-        self.trained = [(value, copy) for value, copy in copies.items() if value.requires_grad]
+        self.trained = [(value, copy[: len(value)]) for value, copy in copies.items() if value.requires_grad]
 
     @torch.no_grad()
     def refresh(self) -> None:
@@ -54,6 +71,16 @@ class HalfCopies:
         if self.trained:
             weights, copies = zip(*self.trained, strict=True)
             torch._foreach_copy_(list(copies), list(weights))
+
+
+def _copied(value: Tensor, dtype: torch.dtype, *, fills: bool) -> Tensor:
+    """Return a copy of a weight or a bias, with more rows where it fills."""
+    if not fills:
+        return value.detach().to(dtype)
+    absent = 0.0 if value.dim() > 1 else ABSENT
+    copy = value.new_full((filled_rows(len(value)), *value.shape[1:]), absent, dtype=dtype)
+    copy[: len(value)] = value.detach()
+    return copy
 
 
 class Linear(nn.Linear):
@@ -114,7 +141,7 @@ class _Read(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, None]:
-        sums = ctx.weight.grad
+        sums, gradient = ctx.weight.grad, gradient[: len(ctx.weight)]
         if sums is None or not ctx.alone:
             return gradient.to(ctx.weight.dtype), None, None
         sums.add_(gradient)
