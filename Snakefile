@@ -3,9 +3,9 @@
 import os
 import re
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
+from zipfile import ZipFile
 
 from snakemake.settings.types import ExecMode
 from snakemake.sourcecache import LocalGitFile, LocalSourceFile
@@ -29,11 +29,11 @@ def local_folder(source):
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as unpacked:
-            packed = Path(unpacked, "tree.tar")
+            packed = Path(unpacked, "tree.zip")
             with packed.open("wb") as file:
-                repository.archive(file, commit)
-            with tarfile.open(packed) as archive:
-                archive.extractall(Path(unpacked, "tree"), filter="data")
+                repository.archive(file, commit, format="zip")
+            with ZipFile(packed) as archive:  # stays inside of the folder in every Python; tarfile from 3.11.4 on
+                archive.extractall(Path(unpacked, "tree"))
             try:
                 Path(unpacked, "tree").rename(folder)
             except OSError:
