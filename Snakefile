@@ -32,7 +32,8 @@ def local_folder(source):
             packed = Path(unpacked, "tree.zip")
             with packed.open("wb") as file:
                 repository.archive(file, commit, format="zip")
-            with ZipFile(packed) as archive:  # stays inside of the folder in every Python; tarfile from 3.11.4 on
+            # a zip file stays inside of its folder in every Python, a tar file from 3.11.4 on
+            with ZipFile(packed) as archive:
                 archive.extractall(Path(unpacked, "tree"))
             try:
                 Path(unpacked, "tree").rename(folder)
