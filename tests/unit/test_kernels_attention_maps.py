@@ -190,8 +190,8 @@ def test_a_trial_finds_what_differs(sizes, monkeypatch):
 
 def test_a_trial_compiles_what_a_training_runs(monkeypatch):
     """What does not fit on a chip does not at the training's length of sequences, however short the trial's are."""
-    lengths, power = [], attention_maps._power
-    monkeypatch.setattr(attention_maps, "_power", lambda size: lengths.append(size) or power(size))
+    lengths, power = [], attention_maps.power_of_two
+    monkeypatch.setattr(attention_maps, "power_of_two", lambda size: lengths.append(size) or power(size))
     assert map_choice.trial(torch.device("cpu"), torch.float32, (16, 16), 100) is None
     assert set(lengths) == {16, 100}
 

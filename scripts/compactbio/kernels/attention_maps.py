@@ -18,7 +18,6 @@ logarithm's ratio is 0 there, so leaving them out is exact. Which queries count 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +26,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from compactbio.kernels.draws import threshold
+from compactbio.kernels.sizes import in_steps, power_of_two
 
 QUERIES, KEYS, WARPS = 16, 64, 8  # of a program: nothing is spilled on sm_80 and sm_90 (ptxas)
 
@@ -134,7 +134,7 @@ class _Attention(torch.autograd.Function):
         steps, step = _steps(query, key, value)
         programs.attend[_grid(layout, query, QUERIES)](
             query, key, value, output, logs, *places, *steps, *ctx.numbers,
-            **ctx.constants, STEP=step, N=_power(layout.longest), BQ=QUERIES,
+            **ctx.constants, STEP=step, N=power_of_two(layout.longest), BQ=QUERIES,
         )  # fmt: skip
         return output
 
@@ -155,7 +155,7 @@ class _Attention(torch.autograd.Function):
         steps, step = _steps(*read)
         common, constants = (*ctx.places, *steps, *ctx.numbers), {**ctx.constants, "STEP": step}
         programs.attend_backward_queries[_grid(ctx.layout, query, QUERIES)](
-            *read, to_query, logs, means, *common, **constants, N=_power(ctx.layout.longest), BQ=QUERIES
+            *read, to_query, logs, means, *common, **constants, N=power_of_two(ctx.layout.longest), BQ=QUERIES
         )
         programs.attend_backward_keys[_grid(ctx.layout, query, KEYS)](
             *read, to_key, to_value, logs, means, *common, **constants, BK=KEYS, BQ=QUERIES
@@ -193,7 +193,15 @@ class _Comparison(torch.autograd.Function):
         constants |= {"STEP_S": step_s, "STEP_T": step_t, "FORMULA": _FORMULAS[formula], "BY_KEYS": by_keys}
         constants |= {"DROP_S": student.dropout > 0.0, "DROP_T": teacher.dropout > 0.0}
         programs.compare[_grid(layout, query, QUERIES)](
-            *read, sums, to_query, *kept, *common, **constants, N=_power(layout.longest), BQ=QUERIES, BACKWARD=wanted
+            *read,
+            sums,
+            to_query,
+            *kept,
+            *common,
+            **constants,
+            N=power_of_two(layout.longest),
+            BQ=QUERIES,
+            BACKWARD=wanted,
         )
         if wanted:
             programs.compare_keys[_grid(layout, query, KEYS)](
@@ -220,15 +228,8 @@ def _token_rows(tensor: Tensor) -> Tensor:
 
 
 def _steps(*rows: Tensor) -> tuple[tuple[int, ...], int]:
-    """Return the strides of tokens and heads of each in steps, and a step: see `logits`, here of all of them."""
-    strides = [stride for one in rows for stride in one.stride()[:2]]
-    step = math.gcd(16, *strides)
-    return tuple(stride // step for stride in strides), step
-
-
-def _power(size: int) -> int:
-    """Return the power of two, at least 16, that holds a size."""
-    return max(16, 1 << (size - 1).bit_length())
+    """Return the strides of tokens and heads of each in steps, and the step of all of them."""
+    return in_steps(*(stride for one in rows for stride in one.stride()[:2]))
 
 
 def _like(tensor: Tensor, dtype: torch.dtype = torch.float32, *, written: bool) -> Tensor:
@@ -246,4 +247,4 @@ def _constants(query: Tensor) -> dict[str, Any]:
     """Return what every program is compiled for, and its warps."""
     tf32 = query.dtype is torch.float32 and torch.get_float32_matmul_precision() != "highest"
     size = query.shape[-1]
-    return {"SIZE": size, "BLOCK": _power(size), "PRECISION": "tf32" if tf32 else "ieee", "num_warps": WARPS}
+    return {"SIZE": size, "BLOCK": power_of_two(size), "PRECISION": "tf32" if tf32 else "ieee", "num_warps": WARPS}

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from compactbio.kernels.sizes import in_steps, power_of_two
+
 # of a program: nothing is spilled on sm_80 and sm_90 (ptxas); no GPU has compared others
 MOST_COLUMNS, WARPS = 2048, 4
 
@@ -52,10 +54,11 @@ class _Comparison(torch.autograd.Function):
         # arguments that a formula does not read are given any tensor
         teacher, labels = (values, other) if formula == "labels" else (other, values)
         read = (student, teacher, labels, values if real is None else real)
-        ctx.steps, aligned = zip(*map(_steps, (student, teacher)), strict=True)
+        (ours, our_step), (theirs, their_step) = (in_steps(one.stride(0)) for one in (student, teacher))
+        ctx.steps = *ours, *theirs
         ctx.scale, ctx.factor = math.log2(math.e) / temperature, temperature
-        ctx.constants = {"V": student.shape[1], "BLOCK": _block(student.shape[1]), "num_warps": WARPS}
-        ctx.constants |= {"STUDENT_STEP": aligned[0], "TEACHER_STEP": aligned[1]}
+        ctx.constants = {"V": student.shape[1], "STUDENT_STEP": our_step, "TEACHER_STEP": their_step}
+        ctx.constants |= {"BLOCK": min(MOST_COLUMNS, power_of_two(student.shape[1])), "num_warps": WARPS}
         ctx.constants |= {"FORMULA": _FORMULAS[formula], "FILL": real is not None}
         programs.row_values[(len(student),)](
             *read, values, *sums, *ctx.steps, ctx.scale, temperature**2 * math.log(2.0), **ctx.constants
@@ -70,11 +73,11 @@ class _Comparison(torch.autograd.Function):
 
         read, sums = ctx.saved_tensors[:4], ctx.saved_tensors[4:]
         to_student = torch.empty_like(read[0], memory_format=torch.contiguous_format)
-        steps, aligned = _steps(to_student)
+        steps, step = in_steps(to_student.stride(0))
         # T^2 of the formula, divided by T for that of the logits
         programs.row_gradients[(len(to_student),)](
-            *read, gradient, to_student, *sums, *ctx.steps, steps, ctx.scale, ctx.factor, **ctx.constants,
-            GRADIENT_STEP=aligned,
+            *read, gradient, to_student, *sums, *ctx.steps, *steps, ctx.scale, ctx.factor, **ctx.constants,
+            GRADIENT_STEP=step,
         )  # fmt: skip
         return to_student, *[None] * 4
 
@@ -85,15 +88,3 @@ _FORMULAS = {"labels": 0, "kl": 1, "cross_entropy": 2}  # numbers of `programs.l
 def _rows(tensor: Tensor) -> Tensor:
     """Return a tensor whose last dimension is contiguous."""
     return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
-
-
-def _steps(rows: Tensor) -> tuple[int, int]:
-    """Return the stride of rows in steps, and a step: the largest power of two, at most 16, that divides the stride."""
-    stride = rows.stride(0)
-    step = math.gcd(stride, 16)
-    return stride // step, step
-
-
-def _block(columns: int) -> int:
-    """Return the columns of a block, a power of two."""
-    return min(MOST_COLUMNS, 1 << (columns - 1).bit_length())

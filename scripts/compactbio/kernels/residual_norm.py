@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from compactbio.kernels.draws import draw_seed, threshold
+from compactbio.kernels.sizes import power_of_two
 from compactbio.training.half_copies import keep_half
 
 WIDEST = 1024  # values of a row: more are not held on the chip
@@ -124,5 +125,5 @@ class _ResidualNorm(torch.autograd.Function):
 
 def _constants(width: int) -> dict[str, int]:
     """Return what programs for rows of a width are compiled for, and their warps."""
-    block = max(16, 1 << (width - 1).bit_length())
+    block = power_of_two(width)
     return {"WIDTH": width, "BLOCK": block, "TILE": max(VALUES // block, 1), "num_warps": WARPS}

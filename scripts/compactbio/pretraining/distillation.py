@@ -74,13 +74,17 @@ class Distillation(StepModule):
     @property
     def models(self) -> list[PreTrainedModel]:
         """Return the student and, where the terms need one, the teacher."""
-        return [self.student] if self.teacher_side is None else [self.student, self.teacher_side.model]
+        return [side.model for side in self.sides]
+
+    @property
+    def sides(self) -> list[_Side]:
+        """Return what is computed from each of the models."""
+        return [self.student_side] if self.teacher_side is None else [self.student_side, self.teacher_side]
 
     @property
     def logit_models(self) -> list[PreTrainedModel]:
         """Return the models whose logits the terms read."""
-        sides = [side for side in (self.student_side, self.teacher_side) if side is not None]
-        return [side.model for side in sides if side.logits]
+        return [side.model for side in self.sides if side.logits]
 
     def computing_modules(self) -> list[nn.Module]:
         """Return this module and, where the terms need one, the teacher."""
@@ -89,7 +93,7 @@ class Distillation(StepModule):
     @property
     def sees_neighbours(self) -> bool:
         """Whether a token's embedding in one of the models holds those of the tokens beside it (MobileBERT)."""
-        return any(side.borders is not None for side in (self.student_side, self.teacher_side) if side is not None)
+        return any(side.borders is not None for side in self.sides)
 
     @property
     def reads_attention(self) -> bool:
@@ -114,7 +118,7 @@ class Distillation(StepModule):
     @property
     def windowed(self) -> bool:
         """Return whether some layers of the models see a window of each sequence only (ModernBERT)."""
-        return any(side.windowed for side in (self.student_side, self.teacher_side) if side is not None)
+        return any(side.windowed for side in self.sides)
 
     @property
     def takes_fill(self) -> bool:
