@@ -25,6 +25,7 @@ from transformers import (
 
 from compactbio.corpus.tokens import TokenStore, TokenStoreWriter
 from compactbio.files import write_manifest
+from compactbio.pretraining.masking import Masking
 
 VOCABULARY = 120
 MAX_LENGTH = 24
@@ -167,6 +168,18 @@ def write_store(folder: Path, count: int = 40, seed: int = 0) -> Path:
 
 def open_store(folder: Path, count: int = 40, seed: int = 0) -> TokenStore:
     return TokenStore([write_store(folder, count, seed)])
+
+
+def masking() -> Masking:
+    """Of global batches of 8 sequences."""
+    return Masking(
+        fraction=0.15,
+        vocabulary_size=VOCABULARY,
+        special_ids=SPECIAL_IDS,
+        batch_size=8,
+        max_length=MAX_LENGTH,
+        seed=1,
+    )
 
 
 def write_checkpoint(folder: Path, model: PreTrainedModel, digest: str = TOKENIZER_DIGEST) -> Path:

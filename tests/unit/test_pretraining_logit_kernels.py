@@ -13,7 +13,6 @@ from helpers.objectives import CLOSE, ROOMY, assert_equal, distillation, micro_b
 
 from compactbio.pretraining import distillation as step
 from compactbio.pretraining import layout, packed_attention
-from compactbio.pretraining.masking import Masking
 
 pytestmark = INTERPRETED
 SOFT = [{"term": "soft_cross_entropy", "weight": 2.0}, {"term": "logit_kl", "weight": 3.0, "temperature": 2.0}]
@@ -102,14 +101,6 @@ def test_what_an_objective_reads_decides(terms, logits, monkeypatch):
 def test_the_choice_is_made_before_memory_is_measured_and_the_log_says_it(refused, tmp_path, monkeypatch, caplog):
     caplog.set_level("INFO")
     store = tiny.open_store(tmp_path / "store")
-    masking = Masking(
-        fraction=0.15,
-        vocabulary_size=tiny.VOCABULARY,
-        special_ids=tiny.SPECIAL_IDS,
-        batch_size=8,
-        max_length=tiny.MAX_LENGTH,
-        seed=1,
-    )
     module = distillation(tiny.bert(hidden=32), tiny.bert(layers=4), tiny.DISTIL, tiny.REFERENCE)
     accelerator = SimpleNamespace(device=torch.device("cuda"), num_processes=1, process_index=0, mixed_precision="bf16")
     seen = []
@@ -118,7 +109,7 @@ def test_the_choice_is_made_before_memory_is_measured_and_the_log_says_it(refuse
     monkeypatch.setattr(layout, "probe_positions", lambda *_, **__: seen.append(module.logit_kernels) or 96)
     monkeypatch.setattr(packed_attention, "candidates", lambda *_, **__: ["flash"])
     monkeypatch.setattr(packed_attention, "first_usable", lambda *_, **__: ("flash", {}))
-    layout.batches_of(store, masking, module, accelerator, None)
+    layout.batches_of(store, tiny.masking(), module, accelerator, None)
     assert seen == [refused is None] == [module.logit_kernels]
     assert caplog.text.count("terms on logits: ") == 1
     assert f"terms on logits: {'by kernels, in Triton' if refused is None else 'plain, for no compiler'}" in caplog.text

@@ -14,7 +14,6 @@ from helpers.map_terms import INTERPRETED
 from helpers.objectives import CLOSE, assert_equal, distillation, micro_batches
 
 from compactbio.pretraining import attention, layout, packed_attention
-from compactbio.pretraining.masking import Masking
 from compactbio.pretraining.padded_classes import PaddedClasses
 from compactbio.pretraining.shape_sizes import PackedShapes
 from compactbio.terms.objective import read_objective
@@ -148,14 +147,6 @@ def test_what_an_objective_reads_decides(monkeypatch, terms, reads_maps, only_ma
 def test_micro_batches_on_a_gpu_have_fixed_shapes(terms, quirks, refused, form, tmp_path, monkeypatch, caplog):
     caplog.set_level("INFO")
     store = tiny.open_store(tmp_path / "store")
-    masking = Masking(
-        fraction=0.15,
-        vocabulary_size=tiny.VOCABULARY,
-        special_ids=tiny.SPECIAL_IDS,
-        batch_size=8,
-        max_length=tiny.MAX_LENGTH,
-        seed=1,
-    )
     module = distillation(*models(32), terms, quirks)
     accelerator = SimpleNamespace(device=torch.device("cuda"), num_processes=1, process_index=0, mixed_precision="bf16")
     monkeypatch.setattr(layout, "map_refusal", lambda *_, **__: refused)
@@ -163,7 +154,7 @@ def test_micro_batches_on_a_gpu_have_fixed_shapes(terms, quirks, refused, form, 
     monkeypatch.setattr(layout, "logit_refusal", lambda *_, **__: "no compiler")
     monkeypatch.setattr(packed_attention, "candidates", lambda *_, **__: ["flash"])
     monkeypatch.setattr(packed_attention, "first_usable", lambda *_, **__: ("flash", {}))
-    batches = layout.batches_of(store, masking, module, accelerator, 96)
+    batches = layout.batches_of(store, tiny.masking(), module, accelerator, 96)
     assert isinstance(batches.fixed, form)
     assert module.map_kernels is (refused is None)
     reason = "compared on the chip, by Triton" if refused is None else "written, for no compiler"

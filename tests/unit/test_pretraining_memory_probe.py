@@ -12,7 +12,6 @@ from helpers.objectives import distillation
 
 from compactbio.pretraining import layout
 from compactbio.pretraining.layout import full_micro_batch
-from compactbio.pretraining.masking import Masking
 from compactbio.pretraining.memory_probe import fitting_positions, probe_positions
 from compactbio.training.processes import start_accelerator
 from compactbio.training.submissions import Submissions
@@ -62,21 +61,10 @@ def test_too_little_for_the_first_pass_is_an_error_and_for_the_second_is_not():
     assert fitting_positions(memory, smallest=4096, largest=10**6, budget=60 * GB) == 4096
 
 
-def masking():
-    return Masking(
-        fraction=0.15,
-        vocabulary_size=tiny.VOCABULARY,
-        special_ids=tiny.SPECIAL_IDS,
-        batch_size=8,
-        max_length=tiny.MAX_LENGTH,
-        seed=1,
-    )
-
-
 @pytest.mark.parametrize("kernel", ["masked", None])
 def test_a_full_micro_batch_is_as_large_as_it_says(tmp_path, kernel):
     store = tiny.open_store(tmp_path / "store")
-    batch = full_micro_batch(192, kernel=kernel, store=store, masking=masking())
+    batch = full_micro_batch(192, kernel=kernel, store=store, masking=tiny.masking())
     assert batch.tensors["input_ids"].numel() == 192
     assert batch.counts["tokens"] > 0.8 * 192
     assert batch.counts["masked"] > 0
@@ -118,7 +106,7 @@ def test_a_probe_leaves_weights_gradients_and_random_numbers_alone(tmp_path, mon
 
     def make(positions):
         made.append(positions)
-        return full_micro_batch(positions, kernel="masked", store=store, masking=masking())
+        return full_micro_batch(positions, kernel="masked", store=store, masking=tiny.masking())
 
     before = copy.deepcopy(module.state_dict())
     torch.manual_seed(3)
@@ -140,10 +128,10 @@ def test_on_a_gpu_shape_and_size_follow_from_memory_and_corpus(tmp_path, monkeyp
     monkeypatch.setattr(layout, "logit_refusal", lambda *_, **__: "no compiler")
     for fits in (10**6, 96):
         monkeypatch.setattr(layout, "probe_positions", lambda *arguments, fits=fits, **options: fits)
-        record = layout.batches_of(store, masking(), module, accelerator, None).record()
+        record = layout.batches_of(store, tiny.masking(), module, accelerator, None).record()
         assert (record["layout"], record["kernel"], record["tokens"]) == ("fixed", "flash", fits)
         assert max(one["positions"] for one in record["shapes"]) <= min(fits, 8 * tiny.MAX_LENGTH + 64)
-    told = layout.batches_of(store, masking(), module, accelerator, 64)
+    told = layout.batches_of(store, tiny.masking(), module, accelerator, 64)
     assert told.record()["shapes"][0]["positions"] == 64
     assert told.examples()[0].tensors["input_ids"].shape == (1, 64)
     batches = [batch for step in (1, 2, 3) for batch in told(step)]
