@@ -1,4 +1,5 @@
-// A device `cuda` for a torch without CUDA: it is there, it has one stream, and it does nothing.
+// A device `cuda` for any build of torch: it is there, it has one stream, and it does nothing.
+// A build with CUDA brings hooks and a guard of its own when it is loaded, which is after this library.
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 
@@ -30,9 +31,8 @@ struct Guard final : public c10::impl::DeviceGuardImplInterface {
 
 }  // namespace
 
-namespace c10::impl {
-C10_REGISTER_GUARD_IMPL(CUDA, Guard)
-}
+// The last guard that is registered is the one that is asked.
+extern "C" void register_guard() { c10::impl::DeviceGuardImplRegistrar(CUDA, new Guard()); }
 
 namespace at {
 
@@ -53,6 +53,6 @@ struct PretendedHooks final : public CUDAHooksInterface {
   void deviceSynchronize(DeviceIndex) const override {}
 };
 
-C10_REGISTER_TYPED_CLASS(CUDAHooksRegistry, "CUDAHooks", PretendedHooks)
+C10_REGISTER_TYPED_CLASS_WITH_PRIORITY(CUDAHooksRegistry, "CUDAHooks", c10::REGISTRY_PREFERRED, PretendedHooks)
 
 }  // namespace at

@@ -39,8 +39,9 @@ def install(folder: Path) -> None:
     )
     for name in ("libtorch_global_deps.so", "libtorch_cpu.so"):
         ctypes.CDLL(str(package / "lib" / name), mode=ctypes.RTLD_GLOBAL)
-    ctypes.CDLL(str(library))
+    device = ctypes.CDLL(str(library))
     _answer_for_cuda()
+    device.register_guard()
 
 
 def _waits(name: str):
@@ -81,6 +82,7 @@ def _answer_for_cuda() -> None:
     for name in ("synchronize", "empty_cache", "reset_peak_memory_stats"):
         setattr(torch.cuda, name, _waits(name))
     torch.cuda.graph, torch.cuda.default_generators, torch.cuda.Stream = _graph, (generator,), stream
+    torch.cuda.is_current_stream_capturing = lambda: STATE.capturing
     torch.cuda.CUDAGraph = type("CUDAGraph", (), {"replay": lambda self: None})
     torch.Tensor.pin_memory = lambda self: (_waits("pin_memory")(), self)[1]
     own = torch.tensor
@@ -141,7 +143,7 @@ def placed(module):
 def pretended_gpu():
     """Yield a counter of the operations that are captured; inside, tensors have no values."""
     import torch
-    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch._subclasses import fake_tensor
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_leaves
 
@@ -170,7 +172,8 @@ def pretended_gpu():
                 self.captured[str(function)] += 1
             return made
 
-    with FakeTensorMode(allow_non_fake_inputs=True), Watch() as watch:
+    fake_tensor.init_gpu_context = lambda device: None  # it asks CUDA for a true tensor
+    with fake_tensor.FakeTensorMode(allow_non_fake_inputs=True), Watch() as watch:
         yield watch.captured
 
 
