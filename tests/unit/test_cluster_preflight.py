@@ -17,6 +17,7 @@ from compactbio.settings.selection import trained_models
 CPU = Partition("cpu", default=True, nodes=2, cpus=16, memory_mb=64000, max_minutes=1440)
 GPU = Partition("gpu", nodes=2, cpus=16, memory_mb=64000, max_minutes=2880, gpus={"a100": 4})
 PROBE = {"host": "gpu1", "partition": "gpu", "visible": "0", "gpus": ["A100"], "sees_folder": True, "waited_seconds": 3}
+PROBE["without_kernels"] = None
 
 
 def verdicts(checks):
@@ -117,7 +118,10 @@ def test_downloads_and_network() -> None:
 
 
 def test_the_short_job() -> None:
-    assert verdicts(preflight.check_probe(PROBE, "", gpus=1)) == [GOOD, GOOD]
+    assert verdicts(preflight.check_probe(PROBE, "", gpus=1)) == [GOOD, GOOD, GOOD]
+    *others, triton = preflight.check_probe(PROBE | {"without_kernels": "no compiler"}, "", gpus=1)
+    assert verdicts(others) == [GOOD, GOOD]
+    assert (triton.verdict, triton.text) == (UNSURE, "not used, trainings are slower: no compiler")
     assert verdicts(preflight.check_probe(PROBE, "", gpus=0)) == [GOOD]
     assert verdicts(preflight.check_probe(PROBE | {"gpus": []}, "", gpus=1)) == [GOOD, BAD]
     assert verdicts(preflight.check_probe(PROBE | {"sees_folder": False}, "", gpus=0)) == [GOOD, BAD]

@@ -10,7 +10,7 @@ import torch
 from helpers import map_dropout
 from helpers.map_terms import FORMULAS, INTERPRETED, attention_error, inputs, layout_of, real_tokens, term_error
 
-from compactbio.kernels import attention_maps, choice, map_choice
+from compactbio.kernels import attention_maps, map_choice
 from compactbio.kernels.attention_maps import (
     Maps,
     compare_maps,
@@ -212,16 +212,3 @@ def test_the_reason_for_the_plain_path_is_named(monkeypatch, changes, capability
     options = {"precision": "bf16", "longest": 256, "head_sizes": (64, 64)} | changes
     assert reason in map_choice.map_refusal(torch.device("cuda"), **options)
     assert map_choice.map_refusal(torch.device("cpu"), **options) == "the kernels are for GPUs"
-
-
-def test_a_variable_switches_all_kernels_off(monkeypatch):
-    monkeypatch.setenv("COMPACTBIO_TRITON", "0")
-    asked = []
-    assert choice.refusal(torch.device("cuda"), lambda: asked.append(1)) == "COMPACTBIO_TRITON=0 is set"
-    assert not asked
-
-
-def test_without_triton_the_plain_path_runs(monkeypatch):
-    monkeypatch.setattr(choice.importlib.util, "find_spec", lambda name: None)
-    refused = map_choice.map_refusal(torch.device("cuda"), precision="bf16", longest=256, head_sizes=(64, 64))
-    assert refused == "Triton is not installed; a torch for GPUs brings it"

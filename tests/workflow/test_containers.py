@@ -60,6 +60,11 @@ def test_both_images_have_one_base_and_one_recipe() -> None:
     [base] = re.findall(r"^FROM (\S+)$", docker, re.MULTILINE)
     assert re.findall(r"^From: (\S+)$", apptainer, re.MULTILINE) == [base]
     assert re.fullmatch(r"docker\.io/library/python:3\.11\.\d+-slim-bookworm@sha256:[0-9a-f]{64}", base)
-    steps = [re.findall(r"python -m pip .*?(?= \\?$|$)", text, re.MULTILINE) for text in (docker, apptainer)]
+    steps = [
+        re.findall(r"(?:python -m pip|apt-get update) .*?(?= \\?$|$)", text, re.MULTILINE)
+        for text in (docker, apptainer)
+    ]
     assert steps[0] == steps[1]
+    compiler, *steps[0] = steps[0]
+    assert re.search(r" install .* gcc libc6-dev ", compiler), "Triton has nothing to build with"
     assert "--require-hashes --no-deps -r /opt/requirements.lock" in steps[0][0]

@@ -210,6 +210,9 @@ def check_probe(probe: dict[str, Any] | None, why_not: str, gpus: int) -> list[C
         return checks
     if probe["gpus"]:
         checks.append(Check("GPU", GOOD, ", ".join(probe["gpus"])))
+        without = probe["without_kernels"]
+        text = f"not used, trainings are slower: {without}" if without else "a kernel was built there, and is right"
+        checks.append(Check("Triton", UNSURE if without else GOOD, text))
     else:
         text = f"torch sees none (CUDA_VISIBLE_DEVICES={probe['visible'] or 'not set'}): does the torch wheel fit the "
         checks.append(Check("GPU", BAD, text + "driver? nvidia-smi in a job prints the driver's version"))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
+import sysconfig
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
@@ -33,7 +36,19 @@ def refusal(device: torch.device, trial: Callable[[], str | None], unfit: str | 
     try:
         return trial()
     except Exception as error:  # compilers and drivers fail in many ways, and the plain path needs neither
-        return f"the trial ended with {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        said = f"the trial ended with {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        lacking = toolchain_gap()
+        return f"{said} ({lacking})" if lacking else said
+
+
+def toolchain_gap() -> str | None:
+    """Return what is not here of that with which Triton builds, once, the small libraries that launch its programs."""
+    if not (os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")):
+        return "Triton needs a C compiler: no gcc or clang is on PATH, and CC names none"
+    headers = Path(sysconfig.get_path("include", "posix_prefix"))  # of a virtual environment's own Python too
+    if not (headers / "Python.h").is_file():
+        return f"Triton needs Python's headers: no Python.h in {headers}, which a package such as python3-dev brings"
+    return None
 
 
 def difference(
