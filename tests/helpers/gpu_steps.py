@@ -180,7 +180,7 @@ class Step:
             border = int(module.sees_neighbours)
             fixed: Any = plan_classes(steps, to_max_length=over_padding, border=border, **sizes)
         else:
-            fixed = plan_shapes(steps, kernel="masked", **sizes)
+            fixed = plan_shapes(steps, kernel="unpacked", **sizes)
         return PretrainingBatches(self.store, self.masking, micro_batch_tokens=tokens, fixed=fixed, **common)
 
     def plain(self, dtype: torch.dtype | None = None) -> tuple[float, dict[str, torch.Tensor]]:

@@ -17,7 +17,7 @@ from helpers import pretraining as tiny
 COUNT = 9  # sequences
 # one shape for any part of them: the first is half fill, the second nearly full where all are in one micro-batch
 ROOMY, CLOSE = (
-    shape_for(positions, COUNT, max_length=tiny.MAX_LENGTH, fraction=0.2, kernel="masked") for positions in (320, 128)
+    shape_for(positions, COUNT, max_length=tiny.MAX_LENGTH, fraction=0.2, kernel="unpacked") for positions in (320, 128)
 )
 
 

@@ -29,7 +29,7 @@ from compactbio.finetuning.runs.grid import choose_point, plan_trials
 from compactbio.finetuning.runs.one_run import OneRun
 from compactbio.finetuning.runs.outputs import publish
 from compactbio.finetuning.runs.planning import plan_runs
-from compactbio.pretraining.packed_attention import MASKED
+from compactbio.pretraining.packed_attention import UNPACKED
 from compactbio.training.processes import start_accelerator
 
 LABELS = {"ner": NER_LABELS, "re": ["no", "yes"], "qa": []}
@@ -281,7 +281,7 @@ def test_micro_batches_of_fixed_shape_train_a_run_to_the_same_scores(model, task
         settings = run_settings(task, LABELS[task], epochs=1)
         dataset = Dataset(tasks / task, settings, PieceTokenizer(without))
         logits = []
-        for kernel in ("", MASKED, None):
+        for kernel in ("", UNPACKED, None):
             run = OneRun(settings, without, dataset, 1, 0, start_accelerator())
             if kernel != "":
                 run.fixed, run.grouped, run.kernel = True, False, kernel

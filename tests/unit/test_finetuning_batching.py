@@ -25,7 +25,7 @@ from compactbio.finetuning.packed.batching import (
 )
 from compactbio.finetuning.packed.fixed_shapes import plan_shapes
 from compactbio.kinds import KINDS
-from compactbio.pretraining.packed_attention import FLASH, MASKED
+from compactbio.pretraining.packed_attention import FLASH, UNPACKED
 from compactbio.training.capture import _key
 from compactbio.training.cuts import cheapest_cuts, fewest_cuts
 from compactbio.training.dropout import replace_dropout
@@ -53,7 +53,7 @@ def batches_of(features, task, seed=3, layout="padded", class_weights=None, toke
     if layout in ("kernel", "rows"):
         shapes = plan_shapes(
             batch_lengths(features, batch_size=8, seed=seed, epochs=2),
-            kernel=MASKED if layout == "kernel" else None,
+            kernel=UNPACKED if layout == "kernel" else None,
             batch_size=8,
             pad=0,
             token_types=token_types,
@@ -220,7 +220,7 @@ def test_weighted_losses_are_torch_s_weighted_mean_over_the_whole_batch(task, la
     assert "class_weights" not in step.state_dict()
 
 
-@pytest.mark.parametrize("kernel", [MASKED, None])
+@pytest.mark.parametrize("kernel", [UNPACKED, None])
 @pytest.mark.parametrize("task", ["ner", "re", "qa"])
 def test_all_steps_have_one_of_the_shapes_that_are_captured_at_the_start(task, kernel):
     features = sorted(random_features(51, task), key=lambda feature: len(feature.ids))  # the first are the shortest

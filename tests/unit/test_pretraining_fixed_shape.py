@@ -111,7 +111,7 @@ def test_all_micro_batches_have_one_shape_and_hold_nothing_of_the_host():
         for batch in batches
     }
     assert len(forms) == 1
-    assert {(batch.tensors["kernel"], batch.tensors["longest"]) for batch in batches} == {("masked", tiny.MAX_LENGTH)}
+    assert {(batch.tensors["kernel"], batch.tensors["longest"]) for batch in batches} == {("unpacked", tiny.MAX_LENGTH)}
 
 
 LENGTHS = st.lists(st.integers(2, 24), min_size=1, max_size=30)
@@ -122,7 +122,7 @@ LENGTHS = st.lists(st.integers(2, 24), min_size=1, max_size=30)
     lengths=LENGTHS, positions=st.integers(1, 6), fraction=st.sampled_from([0.05, 0.15, 1.0]), seed=st.integers(0, 9)
 )
 def test_every_sequence_is_held_once_and_no_sequence_is_too_long_or_asked_nothing(lengths, positions, fraction, seed):
-    shape = shape_for(64 * positions, 7, max_length=24, fraction=fraction, kernel="masked")
+    shape = shape_for(64 * positions, 7, max_length=24, fraction=fraction, kernel="unpacked")
     lengths = np.array(sorted(lengths, reverse=True))
     tokens, sequences, rows = shape.capacity
     random = np.random.default_rng(seed)
@@ -195,7 +195,7 @@ def test_sizes_follow_from_the_steps_and_memory(most, parts):
 
 
 def test_a_step_of_one_long_sequence_is_taken():
-    shapes = plan_shapes([np.array([24])], most_positions=24, max_length=24, fraction=0.15, kernel="masked")
+    shapes = plan_shapes([np.array([24])], most_positions=24, max_length=24, fraction=0.15, kernel="unpacked")
     for shape in shapes.shapes:
         assert shape.capacity[0] >= 24
         assert shape.capacity[2] >= 24

@@ -11,8 +11,8 @@ from helpers import pretraining as tiny
 from helpers.map_terms import INTERPRETED
 from helpers.objectives import CLOSE, ROOMY, assert_equal, distillation, micro_batches
 
+from compactbio.pretraining import attention_choice, layout
 from compactbio.pretraining import distillation as step
-from compactbio.pretraining import layout, packed_attention
 
 pytestmark = INTERPRETED
 SOFT = [{"term": "soft_cross_entropy", "weight": 2.0}, {"term": "logit_kl", "weight": 3.0, "temperature": 2.0}]
@@ -107,8 +107,8 @@ def test_the_choice_is_made_before_memory_is_measured_and_the_log_says_it(refuse
     monkeypatch.setattr(layout, "logit_refusal", lambda *_, **__: refused)
     monkeypatch.setattr(layout, "fuse_blocks", lambda *_: False)
     monkeypatch.setattr(layout, "probe_positions", lambda *_, **__: seen.append(module.logit_kernels) or 96)
-    monkeypatch.setattr(packed_attention, "candidates", lambda *_, **__: ["flash"])
-    monkeypatch.setattr(packed_attention, "first_usable", lambda *_, **__: ("flash", {}))
+    monkeypatch.setattr(attention_choice, "candidates", lambda *_, **__: ["flash"])
+    monkeypatch.setattr(attention_choice, "first_usable", lambda *_, **__: ("flash", {}))
     layout.batches_of(store, tiny.masking(), module, accelerator, None)
     assert seen == [refused is None] == [module.logit_kernels]
     assert caplog.text.count("terms on logits: ") == 1

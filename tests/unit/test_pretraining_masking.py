@@ -157,7 +157,7 @@ def test_a_step_is_the_same_whatever_the_split(tmp_path, processes, tokens, layo
     """Every token, label and count of the global batch is there once, whoever computes it."""
     store = tiny.open_store(tmp_path / "store")
 
-    sizes = {"max_length": tiny.MAX_LENGTH, "fraction": 0.15, "kernel": "masked"}
+    sizes = {"max_length": tiny.MAX_LENGTH, "fraction": 0.15, "kernel": "unpacked"}
 
     def content(processes: int, tokens: int, layout: str):
         rows, counts = [], dict.fromkeys(("masked", "tokens", "sequences", "token_pairs", "key_rows"), 0.0)

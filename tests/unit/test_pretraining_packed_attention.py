@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from helpers import pretraining as tiny
 from helpers.objectives import distillation
 
-from compactbio.pretraining import packed_attention
+from compactbio.pretraining import attention_choice, packed_attention
 from compactbio.pretraining.attention import attention_dropout, install_attention, set_attention_dropout
+from compactbio.pretraining.attention_choice import packed_layout
 from compactbio.pretraining.layout import takes_map_kernels
-from compactbio.pretraining.packed_attention import packed_layout, variable_length_attention
+from compactbio.pretraining.packed_attention import variable_length_attention
 from compactbio.training.cuts import fewest_cuts
 
 LENGTHS = (5, 9, 3)
@@ -33,7 +34,7 @@ def tried(monkeypatch):
             raise RuntimeError(f"no {name} here")
         return 0.0
 
-    monkeypatch.setattr(packed_attention, "try_kernel", trial)
+    monkeypatch.setattr(attention_choice, "try_kernel", trial)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
     return names, refused
 
@@ -53,21 +54,21 @@ def tried(monkeypatch):
         ("cuda", {"over_padding": True}, None),
         ("cpu", {"windowed": True}, "loop"),
         ("cuda", {"windowed": True}, "flash"),
-        ("cuda", {"windowed": True, "precision": "tf32"}, None),
+        ("cuda", {"windowed": True, "precision": "tf32"}, "unpacked"),
     ],
 )
 def test_sequences_are_packed_where_that_changes_no_number(tried, device, changes, expected):
     assert packed_layout(torch.device(device), **(OPTIONS | changes)) == expected
 
 
-def test_layers_with_a_window_are_padded_where_no_kernel_knows_windows_and_the_log_says_so(tried, caplog):
+def test_layers_with_a_window_take_a_kernel_that_knows_windows_and_the_log_says_so(tried, caplog):
     caplog.set_level("INFO")
     objective = [{"term": "attention_kl", "weight": 1.0, "layers": [[1, 1]]}]
     module = distillation(tiny.modernbert("aw"), tiny.modernbert("aa"), objective, tiny.SOUND)
     assert module.windowed and not distillation(tiny.modernbert("aa"), None, tiny.MLM, tiny.SOUND).windowed
-    assert packed_layout(torch.device("cuda"), **OPTIONS | {"precision": "fp32"}, windowed=True) is None
-    assert "none, so micro-batches are padded, layers see a window only" in caplog.text
-    assert tried[0] == []
+    assert packed_layout(torch.device("cuda"), **OPTIONS | {"precision": "fp32"}, windowed=True) == "unpacked"
+    assert "packed sequences: unpacked, layers see a window only" in caplog.text
+    assert tried[0] == ["unpacked"]
     assert not takes_map_kernels(module, torch.device("cuda"), "bf16", 256)
     assert "attention maps: written, for layers see a window only" in caplog.text
 
@@ -77,7 +78,7 @@ def test_each_query_sees_the_keys_of_its_window_in_its_own_sequence(window):
     lengths, size = (5, 0, 9, 3), 8
     states = torch.randn(3, 1, 2, sum(lengths), size, generator=torch.Generator().manual_seed(0))
     ends = torch.tensor([0, *np.cumsum(lengths)], dtype=torch.int32)
-    got = variable_length_attention("masked", *states, ends, ends, 9, 0.0, size**-0.5, window)
+    got = variable_length_attention("unpacked", *states, ends, ends, 9, 0.0, size**-0.5, window)
     expected = []
     for query, key, value in zip(*(one.split(lengths, 2) for one in states), strict=True):
         places = np.arange(query.shape[2])
@@ -88,12 +89,12 @@ def test_each_query_sees_the_keys_of_its_window_in_its_own_sequence(window):
 
 
 def test_a_kernel_that_does_not_know_windows_is_refused(monkeypatch):
-    whole = packed_attention.KERNELS["masked"]
+    whole = packed_attention.KERNELS["unpacked"]
     monkeypatch.setitem(packed_attention.KERNELS, "flash", lambda *given, reach=None: whole(*given))
     options = (torch.device("cpu"), "fp32", 0.0, [16])
-    assert packed_attention.first_usable(["flash"], *options)[0] == "flash"
-    found, reasons = packed_attention.first_usable(["flash", "masked"], *options, windowed=True)
-    assert found == "masked" and "differs from plain attention by" in reasons["flash"]
+    assert attention_choice.first_usable(["flash"], *options)[0] == "flash"
+    found, reasons = attention_choice.first_usable(["flash", "unpacked"], *options, windowed=True)
+    assert found == "unpacked" and "differs from plain attention by" in reasons["flash"]
 
 
 def test_older_gpus_take_the_kernel_that_they_have(tried, monkeypatch):
@@ -106,11 +107,11 @@ def test_a_kernel_that_fails_gives_way_to_the_next_and_the_log_says_why(tried, c
     names, refused = tried
     caplog.set_level("INFO")
     refused |= {"flash", "efficient"}
-    assert packed_layout(torch.device("cuda"), **OPTIONS) == "nested"
-    assert names == ["flash", "efficient", "nested"]
-    refused.add("nested")
+    assert packed_layout(torch.device("cuda"), **OPTIONS) == "unpacked"
+    assert names == ["flash", "efficient", "unpacked"]
+    refused.add("unpacked")
     assert packed_layout(torch.device("cuda"), **OPTIONS) is None
-    assert "packed sequences: nested; not flash: no flash here; not efficient: no efficient here" in caplog.text
+    assert "packed sequences: unpacked; not flash: no flash here; not efficient: no efficient here" in caplog.text
     assert "micro-batches are padded; not flash" in caplog.text
 
 
@@ -120,8 +121,8 @@ def test_a_kernel_that_mixes_sequences_is_refused(monkeypatch):
         return F.scaled_dot_product_attention(*states)[0].transpose(0, 1)
 
     monkeypatch.setitem(packed_attention.KERNELS, "flash", mixing)
-    found, reasons = packed_attention.first_usable(["flash", "masked"], torch.device("cpu"), "fp32", 0.0, [16])
-    assert found == "masked"
+    found, reasons = attention_choice.first_usable(["flash", "unpacked"], torch.device("cpu"), "fp32", 0.0, [16])
+    assert found == "unpacked"
     assert "differs from plain attention by" in reasons["flash"]
 
 
@@ -134,15 +135,71 @@ def test_plain_attention_of_packed_sequences_is_each_ones_own(size):
     for asking in (rows, lengths):
         query = torch.randn(1, 2, sum(asking), size, generator=generator)
         ends = [torch.tensor([0, *np.cumsum(sizes)], dtype=torch.int32) for sizes in (asking, lengths)]
-        got = variable_length_attention("masked", query, key, value, *ends, 9, 0.0, size**-0.5)
+        got = variable_length_attention("unpacked", query, key, value, *ends, 9, 0.0, size**-0.5)
         assert got.shape == (1, sum(asking), 2, size)
         parts = zip(query.split(asking, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True)
         expected = [F.scaled_dot_product_attention(*one).transpose(1, 2) for one in parts if one[0].shape[2]]
         torch.testing.assert_close(got, torch.cat(expected, 1))
 
 
-def test_nested_tensors_give_the_same_on_a_processor():
-    assert packed_attention.try_kernel("nested", torch.device("cpu"), torch.float32, 0.0, 24) < 1e-5
+class Broken(torch.autograd.Function):
+    """Attention of one sequence whose backward pass has drawn other probabilities than its forward pass."""
+
+    @staticmethod
+    def forward(ctx, *given):
+        ctx.given = given
+        return packed_attention.KERNELS["unpacked"](*given)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        states, others = ctx.given[:3], ctx.given[3:]
+        leaves = [one.detach().requires_grad_() for one in states]
+        with torch.enable_grad():
+            output = packed_attention.KERNELS["unpacked"](*leaves, *others)
+        return *torch.autograd.grad(output, leaves, gradient), *[None] * len(others)
+
+
+def as_torch_draws(query, key, value, rows, ends, longest, dropout, scaling):
+    """Every head and every call has one draw, as torch's memory-efficient attention of packed sequences."""
+    whole = packed_attention.KERNELS["unpacked"]
+    heads = []
+    for head in range(query.shape[1]):
+        torch.manual_seed(7)
+        states = [one[:, head : head + 1] for one in (query, key, value)]
+        heads.append(whole(*states, rows, ends, longest, dropout, scaling))
+    return torch.cat(heads, 1)
+
+
+def less_dropout(*given):
+    *others, dropout, scaling = given
+    return packed_attention.KERNELS["unpacked"](*others, 0.5 * dropout, scaling)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "reason"),
+    [
+        (Broken.apply, "differs from plain attention by"),
+        (as_torch_draws, "share one draw of dropout"),
+        (less_dropout, "of the probabilities where 0.25 is asked for"),
+    ],
+    ids=["backward draws anew", "one draw", "another share"],
+)
+def test_a_kernel_with_a_dropout_of_its_own_is_refused(monkeypatch, kernel, reason):
+    monkeypatch.setitem(packed_attention.KERNELS, "efficient", kernel)
+    options = (["efficient", "unpacked"], torch.device("cpu"), "fp32")
+    assert attention_choice.first_usable(*options, 0.0, [16])[0] == "efficient"
+    state = torch.get_rng_state()
+    found, reasons = attention_choice.first_usable(*options, 0.1, [16])
+    assert found == "unpacked" and reason in reasons["efficient"]
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("windowed", [False, True])
+@pytest.mark.parametrize("size", [26, 64])
+def test_what_runs_everywhere_is_plain_attention_with_and_without_dropout(dtype, windowed, size):
+    limit = {torch.float32: 5e-6, torch.float16: 2e-3, torch.bfloat16: 2e-2}[dtype]
+    assert attention_choice.try_kernel("unpacked", torch.device("cpu"), dtype, 0.1, size, windowed=windowed) < limit
 
 
 @pytest.mark.parametrize(
@@ -172,8 +229,8 @@ def test_dropout_of_plain_attention_keeps_the_mean():
     states = torch.randn(3, 1, 2, 40, 8, generator=generator)
     ends = torch.tensor([0, 15, 40], dtype=torch.int32)
     torch.manual_seed(0)
-    drawn = [variable_length_attention("masked", *states, ends, ends, 25, 0.3, 0.35) for _ in range(400)]
-    plain = variable_length_attention("masked", *states, ends, ends, 25, 0.0, 0.35)
+    drawn = [variable_length_attention("unpacked", *states, ends, ends, 25, 0.3, 0.35) for _ in range(400)]
+    plain = variable_length_attention("unpacked", *states, ends, ends, 25, 0.0, 0.35)
     assert not torch.equal(drawn[0], drawn[1])
     assert (torch.stack(drawn).mean(0) - plain).abs().max() < 0.15
 

@@ -13,7 +13,7 @@ from transformers.masking_utils import sdpa_mask
 from compactbio.architectures import architecture_of
 from compactbio.kernels.attention_maps import Layout, Maps, dropped_attention
 from compactbio.kernels.draws import draw_seed
-from compactbio.pretraining.packed_attention import variable_length_attention, window
+from compactbio.pretraining.packed_attention import both_masks, variable_length_attention, window
 from compactbio.terms.term import PROBABILITIES, SCORES
 from compactbio.training.dropout import dropout as drop
 
@@ -138,7 +138,7 @@ def captured_attention(
         return variable_length_attention(kernel, query, key, value, asking, boundaries, *options), None
     if lengths is None:
         seen = window(key.shape[2], sliding_window, key.device)
-        mask = attention_mask if seen is None else _both(attention_mask, seen)
+        mask = attention_mask if seen is None else both_masks(attention_mask, seen)
         return _attend(flagged, query, key, value, mask, dropout, scaling, seen).contiguous(), None
     queries, keys, values = query.split(query_lengths or lengths, 2), key.split(lengths, 2), value.split(lengths, 2)
     outputs = []
@@ -146,18 +146,6 @@ def captured_attention(
         seen = window(k.shape[2], sliding_window, k.device)
         outputs.append(_attend(flagged, q, k, v, seen, dropout, scaling, seen))
     return torch.cat(outputs, dim=1), None
-
-
-def _both(mask: Tensor | None, seen: Tensor) -> Tensor:
-    """Return a mask of keys and a window (length, length) as one mask; a query that would see nothing sees itself.
-
-    Such queries are padding's, which nothing reads, but softmax needs a key.
-    """
-    if mask is None:
-        return seen
-    both = mask & seen
-    itself = torch.eye(len(seen), dtype=torch.bool, device=seen.device)
-    return both | (itself & ~both.any(-1, keepdim=True))
 
 
 def _attend(

@@ -1,83 +1,32 @@
 """Packed micro-batches: sequences one behind the other in one row, without padding, and the attention that takes them.
 
-On a GPU all sequences go through one kernel with dropout. Three are known, and which one is taken is tried at the
-start of a training: torch's flash attention (half precision, compute capability 8.0), its memory-efficient attention
-(any precision and GPU), both called as torch's own nested tensors call them, and nested tensors themselves, whose
-names are public. `masked` is plain attention with a mask between sequences: what the kernels are compared with.
-Layers that see a window of each sequence only (ModernBERT) are flash attention's alone.
+On a GPU all sequences go through one kernel with dropout. Three are known (`attention_choice` says which one is taken):
+torch's flash attention (half precision, compute capability 8.0), its memory-efficient attention, both called as torch's
+own nested tensors call them, and `unpacked`, which pads the sequences for torch's scaled_dot_product_attention and for
+nothing else: it runs everywhere, also on a CPU, with whatever torch has for a mask.
+
+torch's memory-efficient attention of packed sequences has no dropout that one can train with, up to 2.13 at least: its
+forward pass does not know how many keys there are, and starts the draws of all heads and sequences at one place; its
+backward pass knows, and drops other probabilities.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from compactbio.training.devices import drawing_apart, tensor_type
-from compactbio.training.dropout import dropout as drop
-
-LOOP, FLASH, EFFICIENT, NESTED, MASKED = "loop", "flash", "efficient", "nested", "masked"
+LOOP, FLASH, EFFICIENT, UNPACKED = "loop", "flash", "efficient", "unpacked"
 HEAD_SIZE_MULTIPLE = 8  # of what the kernels take
-AGREEMENT = {torch.float32: 2e-3, torch.float16: 0.02, torch.bfloat16: 0.04}  # to plain attention, of unit values
-TRIED_LENGTHS, TRIED_ROWS = (37, 64, 5, 22, 0, 0), (6, 9, 1, 1, 0, 0)  # of the trial's sequences; 0: an empty slot
-
-TRIED_WINDOW = 8
-WINDOWED = (FLASH, MASKED)  # which know windows
+WINDOWED = (FLASH, UNPACKED)  # which know windows
 
 # of (tokens, heads, size): queries, keys, values; boundaries of the queries and of the keys; longest, dropout, scaling;
 # and, for those that know windows, how many keys each query sees on each side, None: all
 Kernel = Callable[..., Tensor]
-
-
-def packed_layout(
-    device: torch.device,
-    *,
-    precision: str,
-    attention_dropout: float,
-    reads_attention: bool,
-    over_padding: bool,
-    maps_packed: bool = False,
-    takes_fill: bool = True,
-    windowed: bool = False,
-    head_sizes: Collection[int] = (64,),
-) -> str | None:
-    """Return how attention takes packed sequences here, or None where micro-batches have to be padded.
-
-    Args:
-        precision: as `processes.precision_of` gives it.
-        attention_dropout: the largest of the models'.
-        reads_attention, over_padding: whether a term compares states of attention, or averages over padding.
-        maps_packed: states of attention can be compared in packed sequences on a GPU.
-        takes_fill: whether all terms can leave out the fill of micro-batches of fixed shape.
-        windowed: whether some layers see a window of each sequence only.
-        head_sizes: of the models' attention.
-
-    Returns:
-        `loop`: one after the other (on a CPU, where each is work enough). The name of a kernel: all at once, in
-        micro-batches of one shape. None: a term averages over padding or, on a GPU, no kernel does the work, which
-        the log gives the reason for.
-    """
-    if over_padding:
-        return None
-    if device.type == "cpu":
-        return LOOP
-    reasons = {
-        "a term compares states of attention": reads_attention and not maps_packed,
-        "a term's function does not know of fill": not takes_fill,
-    }
-    if why := next((reason for reason, holds in reasons.items() if holds), None):
-        logging.info("micro-batches are padded: %s", why)
-        return None
-    names = candidates(device, precision, windowed=windowed)
-    kernel, failures = first_usable(names, device, precision, attention_dropout, head_sizes, windowed=windowed)
-    refused = "".join(f"; not {name}: {reason}" for name, reason in failures.items())
-    seen = ", layers see a window only" if windowed else ""
-    logging.info("attention of packed sequences: %s%s%s", kernel or "none, so micro-batches are padded", seen, refused)
-    return kernel
 
 
 def window(length: int, sliding_window: int | None, device: torch.device) -> Tensor | None:
@@ -92,71 +41,16 @@ def window(length: int, sliding_window: int | None, device: torch.device) -> Ten
     return (places[:, None] - places).abs() < sliding_window
 
 
-def candidates(device: torch.device, precision: str, *, windowed: bool = False) -> list[str]:
-    """Return the kernels that a GPU may have for a precision, the fastest first."""
-    half = tensor_type(precision) != torch.float32
-    flash = [FLASH] if half and torch.cuda.get_device_capability(device) >= (8, 0) else []
-    return [name for name in (*flash, EFFICIENT, NESTED) if not windowed or name in WINDOWED]
+def both_masks(mask: Tensor | None, seen: Tensor) -> Tensor:
+    """Return a mask of keys and a window (length, length) as one mask; a query that would see nothing sees itself.
 
-
-def first_usable(
-    names: list[str],
-    device: torch.device,
-    precision: str,
-    dropout: float,
-    head_sizes: Collection[int],
-    *,
-    windowed: bool = False,
-) -> tuple[str | None, dict[str, str]]:
-    """Return the first kernel that passes its trial, and why those before it did not."""
-    reasons: dict[str, str] = {}
-    for name in names:
-        try:
-            for size in sorted(set(head_sizes)):
-                difference = try_kernel(name, device, tensor_type(precision), dropout, size, windowed=windowed)
-                if not difference <= AGREEMENT[tensor_type(precision)]:
-                    raise ValueError(f"it differs from plain attention by {difference:.2g}")
-        except (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError) as error:
-            if isinstance(error, torch.OutOfMemoryError):
-                raise
-            reasons[name] = str(error).strip().split("\n")[0][:200]
-        else:
-            return name, reasons
-    return None, reasons
-
-
-def try_kernel(
-    name: str, device: torch.device, dtype: torch.dtype, dropout: float, size: int, *, windowed: bool = False
-) -> float:
-    """Return the largest difference of a kernel to plain attention in fp32, of output and gradients, without dropout.
-
-    Queries are those of all tokens and of some or, where it has to know windows, of all tokens through one. With
-    dropout it has to run, and to give numbers.
+    Such queries are padding's, which nothing reads, but softmax needs a key.
     """
-    worst, longest = 0.0, max(TRIED_LENGTHS)
-    generator = torch.Generator().manual_seed(0)  # torch's own is left as it is
-    cases: list[tuple[tuple[int, ...], int | None]] = [(TRIED_LENGTHS, None)]
-    cases.append((TRIED_LENGTHS, TRIED_WINDOW) if windowed else (TRIED_ROWS, None))
-    for rows, reach in cases:
-        made = [torch.randn(1, 2, sum(sizes), size, generator=generator) for sizes in (rows, *[TRIED_LENGTHS] * 2)]
-        results = []
-        # plainly on a CPU, where fp32 is fp32
-        for kernel, place, kind in ((name, device, dtype), (MASKED, torch.device("cpu"), torch.float32)):
-            ends = _ends(rows, place), _ends(TRIED_LENGTHS, place)
-            query, key, value = states = [one.to(dtype).to(place, kind).requires_grad_() for one in made]
-            output = variable_length_attention(kernel, query, key, value, *ends, longest, 0.0, size**-0.5, reach)
-            results.append([one.detach().float().cpu() for one in (output, *_gradients(output, states))])
-        for got, wanted in zip(*results, strict=True):
-            worst = max(worst, float((got - wanted).abs().max() / wanted.abs().max().clamp_min(1.0)))
-        if dropout > 0.0:
-            ends = _ends(rows, device), _ends(TRIED_LENGTHS, device)
-            query, key, value = states = [one.to(device, dtype).requires_grad_() for one in made]
-            with drawing_apart(device):
-                output = variable_length_attention(name, query, key, value, *ends, longest, dropout, size**-0.5, reach)
-                gradients = _gradients(output, states)
-            if not all(bool(torch.isfinite(one).all()) for one in (output, *gradients)):
-                raise ValueError("with dropout it gives what is no number")
-    return worst
+    if mask is None:
+        return seen
+    both = mask & seen
+    itself = torch.eye(len(seen), dtype=torch.bool, device=seen.device)
+    return both | (itself & ~both.any(-1, keepdim=True))
 
 
 def variable_length_attention(
@@ -188,16 +82,6 @@ def variable_length_attention(
     seen = {} if sliding_window is None else {"reach": sliding_window - 1}
     output = KERNELS[name](*states, query_boundaries, boundaries, longest, dropout, scaling, **seen)
     return output[None, ..., :size].contiguous()
-
-
-def _gradients(output: Tensor, states: list[Tensor]) -> tuple[Tensor, ...]:
-    """Return the gradients of the sum of an output's squares."""
-    return torch.autograd.grad(output.square().sum(), states)
-
-
-def _ends(sizes: tuple[int, ...], device: torch.device) -> Tensor:
-    """Return the running sum of sizes from 0, int32."""
-    return torch.tensor((0, *sizes)).cumsum(0).to(device, torch.int32)
 
 
 def _as_rows(tensor: Tensor) -> Tensor:
@@ -243,24 +127,7 @@ def _efficient(
     )[0][0]
 
 
-def _nested(
-    query: Tensor, key: Tensor, value: Tensor, rows: Tensor, ends: Tensor, longest: int, dropout: float, scaling: float
-) -> Tensor:
-    """Return attention's output (rows, heads, size) by torch's nested tensors.
-
-    Lengths are said to be from 1 on, empty ones too, so that nothing is read from the device.
-    """
-
-    def jagged(states: Tensor, offsets: Tensor) -> Tensor:
-        nested = torch.nested.nested_tensor_from_jagged(states.contiguous(), offsets, min_seqlen=1, max_seqlen=longest)
-        return nested.transpose(1, 2)
-
-    queries, keys = jagged(query, rows), jagged(key, ends)
-    output = F.scaled_dot_product_attention(queries, keys, jagged(value, ends), dropout_p=dropout, scale=scaling)
-    return output.transpose(1, 2).values()
-
-
-def _masked(
+def _unpacked(
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -271,20 +138,74 @@ def _masked(
     scaling: float,
     reach: int | None = None,
 ) -> Tensor:
-    """Return attention's output (rows, heads, size) by a whole map with a mask between sequences."""
-    asking, asked = (
-        torch.bucketize(
-            torch.arange(states.shape[0], device=states.device, dtype=boundaries.dtype), boundaries[1:], right=True
-        )
-        for states, boundaries in ((query, rows), (key, ends))
+    """Return attention's output (rows, heads, size) by torch's attention of padded sequences, (slots, longest)."""
+    places = _Places.of(ends, longest, len(key))
+    asking = places if rows is ends else _Places.of(rows, longest, len(query))
+    real = places.real.view(-1, longest)
+    mask = (real | ~real.any(1, keepdim=True))[:, None, None]  # softmax needs a key, in an empty slot too
+    seen = window(longest, None if reach is None else reach + 1, ends.device)
+    if seen is not None:
+        mask = both_masks(mask, seen)
+    queries, keys, values = (
+        _Pad.apply(one, where).view(-1, longest, *one.shape[1:]).transpose(1, 2)
+        for one, where in ((query, asking), (key, places), (value, places))
     )
-    scores = torch.einsum("qhd,khd->hqk", query * scaling, key)
-    unseen = asking[:, None] != asked
-    if reach is not None:
-        places = torch.arange(len(query), device=query.device)
-        unseen |= (places[:, None] - places).abs() > reach
-    scores = scores.masked_fill(unseen, torch.finfo(scores.dtype).min)
-    return torch.einsum("hqk,khd->qhd", drop(torch.softmax(scores, dim=-1), dropout), value)
+    output = F.scaled_dot_product_attention(queries, keys, values, mask, dropout, scale=scaling)
+    packed: Tensor = _Pack.apply(output.transpose(1, 2).flatten(0, 1), asking)
+    return packed
 
 
-KERNELS: dict[str, Kernel] = {FLASH: _flash, EFFICIENT: _efficient, NESTED: _nested, MASKED: _masked}
+class _Places(NamedTuple):
+    """Where packed rows are among padded ones: the row at each padded place, whether it has one, each row's place."""
+
+    rows: Tensor
+    real: Tensor
+    padded: Tensor
+
+    @classmethod
+    def of(cls, ends: Tensor, longest: int, count: int) -> _Places:
+        """Return the places of sequences between `ends`, padded to `longest`, which hold all of `count` rows."""
+        rows = ends[:-1, None] + torch.arange(longest, dtype=ends.dtype, device=ends.device)
+        numbers = torch.arange(count, dtype=ends.dtype, device=ends.device)
+        slots = torch.bucketize(numbers, ends[1:], right=True)
+        padded = slots * longest + numbers - ends.index_select(0, slots)
+        return cls(rows.clamp(max=count - 1).flatten(), (rows < ends[1:, None]).flatten(), padded)
+
+    def pad(self, packed: Tensor) -> Tensor:
+        """Return packed rows at their padded places, zeros between."""
+        return packed.index_select(0, self.rows).masked_fill_(~self.real.view(-1, *[1] * (packed.dim() - 1)), 0.0)
+
+    def pack(self, padded: Tensor) -> Tensor:
+        """Return the rows at their padded places."""
+        return padded.index_select(0, self.padded)
+
+
+class _Pad(torch.autograd.Function):
+    """Pads; its gradient is read at the places, in one order, where that of an indexed tensor would be added up."""
+
+    @staticmethod
+    def forward(ctx: Any, packed: Tensor, places: _Places) -> Tensor:
+        ctx.places = places
+        return places.pad(packed)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return ctx.places.pack(gradient), None
+
+
+class _Pack(torch.autograd.Function):
+    """Packs; see `_Pad`."""
+
+    @staticmethod
+    def forward(ctx: Any, padded: Tensor, places: _Places) -> Tensor:
+        ctx.places = places
+        return places.pack(padded)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return ctx.places.pad(gradient), None
+
+
+KERNELS: dict[str, Kernel] = {FLASH: _flash, EFFICIENT: _efficient, UNPACKED: _unpacked}

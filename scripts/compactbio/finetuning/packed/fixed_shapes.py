@@ -17,8 +17,8 @@ from transformers import PreTrainedModel
 
 from compactbio.architectures import architecture_of
 from compactbio.finetuning.features import IGNORED, Feature, collate, join
+from compactbio.pretraining.attention_choice import packed_layout
 from compactbio.pretraining.fixed_shape import rounded_up, running_sums, shared_equally
-from compactbio.pretraining.packed_attention import packed_layout
 from compactbio.pretraining.shape_sizes import few_sizes
 from compactbio.training.cuts import fewest_cuts
 from compactbio.training.processes import precision_of
