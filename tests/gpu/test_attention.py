@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.map_entries import map_entries
 from helpers.map_terms import FORMULAS, attention_error, term_error
 
 from compactbio.kernels.attention_maps import Maps, dropped_attention, packed_layout
 from compactbio.kernels.draws import draw_seed
 from compactbio.kernels.map_choice import map_refusal, trial
-from compactbio.pretraining.packed_attention import MASKED, candidates, first_usable, variable_length_attention
+from compactbio.pretraining.attention_choice import candidates, first_usable
+from compactbio.pretraining.packed_attention import UNPACKED, variable_length_attention
 from compactbio.training.devices import leave_out_cudnn_attention
 
 DROPOUT, SIGMAS = 0.1, 6.0
-TYPES = {"tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+TYPES = {"tf32": torch.float32, "bf16": torch.bfloat16}
 LIMITS = {"tf32": 5e-3, "bf16": 2e-2, "fp16": 5e-3}
 SIZES = [(64, 64), (26, 64), (32, 32)]
 
 
 def precisions(device, sizes):
-    """What the kernels are for on a GPU, all of them at one size, as each is compiled; the interpreter has no bf16."""
+    """What the kernels are for on a GPU, all of them at one size, as each is compiled; interpreted: fp16."""
     if device.type == "cpu":
         return {"fp16": torch.float16}
     return TYPES if sizes == SIZES[0] else {"bf16": torch.bfloat16}
@@ -41,13 +43,13 @@ def test_the_trial_agrees_and_the_kernels_are_taken(device):
     torch.set_float32_matmul_precision("high")
     for sizes in SIZES if device.type == "cuda" else SIZES[2:]:
         for precision, dtype in precisions(device, sizes).items():
-            assert trial(device, dtype, sizes, 256 if device.type == "cuda" else 16) is None
-            refused = map_refusal(device, precision=precision, longest=256, head_sizes=sizes)
+            assert trial(device, dtype, sizes, 256 if device.type == "cuda" else 16, map_entries()) is None
+            refused = map_refusal(device, precision=precision, longest=256, head_sizes=sizes, entries=map_entries())
             assert refused == (None if device.type == "cuda" else "the kernels are for GPUs")
 
 
 def test_a_kernel_takes_layers_that_see_a_window(device):
-    names = candidates(device, "bf16", windowed=True) if device.type == "cuda" else [MASKED]
+    names = candidates(device, "bf16", windowed=True) if device.type == "cuda" else [UNPACKED]
     precision = "bf16" if device.type == "cuda" else "fp32"
     assert first_usable(names, device, precision, DROPOUT, [64], windowed=True) == (names[0], {})
 
@@ -84,9 +86,9 @@ def test_dropout_has_its_mean_and_variance(device):
     on_gpu = device.type == "cuda"
     dtype, precision = (torch.bfloat16, "bf16") if on_gpu else (torch.float32, "fp32")
     count, length = (64, 64) if on_gpu else (3, 16)
-    names = candidates(device, precision) if on_gpu else [MASKED]
+    names = candidates(device, precision) if on_gpu else [UNPACKED]
     usable = [name for name in names if first_usable([name], device, precision, DROPOUT, [length])[0]]
-    assert usable
+    assert UNPACKED in usable
     torch.manual_seed(3)
 
     def packed(name, dropout):

@@ -35,6 +35,7 @@ from compactbio.kernels.logits import compare_logits
 from compactbio.kernels.residual_norm import Norm, residual_norm
 from compactbio.terms.objective import read_objective
 from compactbio.training.half_copies import half_of
+from helpers.map_entries import map_entries
 
 CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
 BF16, FP16, FP32 = torch.bfloat16, torch.float16, torch.float32
@@ -85,7 +86,7 @@ def logits() -> Iterator[Tensor]:
                     yield compare_logits(student, teacher, formula, temperature=2.0, real=torch.ones(8).bool())
 
 
-def maps(*, by_keys: bool = True) -> Iterator[Tensor]:
+def maps() -> Iterator[Tensor]:
     """Attention and the terms on its maps, of packed sequences that read the projections in place."""
     layout = packed_layout(torch.tensor([0, LONGEST, TOKENS], dtype=torch.int32), LONGEST)
     seed = torch.ones(1, dtype=torch.int64)
@@ -95,17 +96,21 @@ def maps(*, by_keys: bool = True) -> Iterator[Tensor]:
             (query, key, value), others = (_projections(size, dtype) for size in sizes)
             student, teacher = Maps(query, key, 0.125, DROPOUT, seed), Maps(*others[:2], 0.125, DROPOUT, seed)
             yield dropped_attention(student, value, layout).float().sum()
-            yield compare_maps(student, teacher, layout, "kl", by_keys=by_keys)
+            yield compare_maps(student, teacher, layout, "kl")
+            yield compare_maps(student, teacher, layout, "kl", by_keys=True)
             yield compare_maps(student, teacher, layout, "mse")
-            yield compare_maps(Maps(query, key, 0.125), Maps(*others[:2], 0.125), layout, "score_mse")
+            yield compare_maps(student, teacher, layout, "score_mse")
 
 
 def training() -> Iterator[Tensor]:
-    """What CompactBioBERT's training launches: where its blocks end, in activations, and for maps and logits."""
-    states, residual = _leaf(TOKENS, 768, dtype=BF16), _leaf(TOKENS, 768)
-    output = residual_norm(states, residual, Norm(_leaf(768), _leaf(768), 1e-12), half=BF16, dropout=DROPOUT)
-    yield output.sum() + half_of(output, BF16).float().sum()
-    yield from itertools.islice(maps(by_keys=False), 2)
+    """What a distillation to layers of 768 launches: ends of blocks and embeddings, activations, maps and logits."""
+    ends: list[Any] = [({"dropout": DROPOUT}, True), ({}, True), ({"dropout": DROPOUT, "late": True}, False)]
+    for options, adds in ends:
+        states = _leaf(TOKENS, 768, dtype=BF16)
+        residual = _leaf(TOKENS, 768) if adds else None
+        output = residual_norm(states, residual, Norm(_leaf(768), _leaf(768), 1e-12), half=BF16, **options)
+        yield output.sum() + half_of(output, BF16).float().sum()
+    yield from itertools.islice(maps(), 5)
     yield from itertools.islice(logits(), 2)
     yield from itertools.islice(activations(), 2)
 
@@ -116,7 +121,7 @@ def trials() -> None:
     place = torch.device("cpu")
     torch.set_float32_matmul_precision("high")
     assert fused_blocks.trial(place, BF16, [768], [(INNER[0], formula) for formula in FORMULAS]) is None
-    assert map_choice.trial(place, BF16, HEAD_SIZES[0], LONGEST) is None
+    assert map_choice.trial(place, BF16, HEAD_SIZES[0], LONGEST, map_entries()) is None
     terms: list[dict[str, Any]] = [{"term": "mlm"}, {"term": "logit_kl", "temperature": 2.0}]
     entries = read_objective([{"weight": 1.0, **term} for term in terms], {})
     assert logit_choice.trial(place, BF16, VOCABULARIES[0], entries) is None

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import map_dropout
+from helpers.map_entries import map_entries
 from helpers.map_terms import FORMULAS, INTERPRETED, attention_error, inputs, layout_of, real_tokens, term_error
 
 from compactbio.kernels import attention_maps, map_choice
@@ -175,24 +176,28 @@ def test_the_epsilon_is_that_of_the_term():
 def test_a_trial_finds_what_differs(sizes, monkeypatch):
     device = torch.device("cpu")
     torch.manual_seed(0)
-    assert map_choice.trial(device, torch.float32, sizes, 16) is None
+    assert map_choice.trial(device, torch.float32, sizes, 16, map_entries()) is None
     counter = itertools.count()  # a term that does not see attention's draw
     real = map_choice.compare_maps
     monkeypatch.setattr(
         map_choice,
         "compare_maps",
-        lambda student, *others: real(
-            Maps(student.query, student.key, student.scale, student.dropout, torch.tensor([next(counter)])), *others
+        lambda student, *others, **options: real(
+            Maps(student.query, student.key, student.scale, student.dropout, torch.tensor([next(counter)])),
+            *others,
+            **options,
         ),
     )
-    assert map_choice.trial(device, torch.float32, sizes, 16).startswith("in a trial, their term differ by")
+    assert map_choice.trial(device, torch.float32, sizes, 16, map_entries()).startswith(
+        "in a trial, their attention_kl differ by"
+    )
 
 
 def test_a_trial_compiles_what_a_training_runs(monkeypatch):
     """What does not fit on a chip does not at the training's length of sequences, however short the trial's are."""
     lengths, power = [], attention_maps.power_of_two
     monkeypatch.setattr(attention_maps, "power_of_two", lambda size: lengths.append(size) or power(size))
-    assert map_choice.trial(torch.device("cpu"), torch.float32, (16, 16), 100) is None
+    assert map_choice.trial(torch.device("cpu"), torch.float32, (16, 16), 100, map_entries()) is None
     assert set(lengths) == {16, 100}
 
 
@@ -201,6 +206,7 @@ def test_a_trial_compiles_what_a_training_runs(monkeypatch):
     [
         ({}, (7, 0), "compute capability is 7.0, the kernels need 8.0"),
         ({"precision": "fp32"}, (8, 0), "in fp32 the kernels have no tensor cores"),
+        ({"precision": "fp16"}, (8, 0), "in fp16 their gradients would be rounded before the loss is scaled"),
         ({"longest": 512}, (8, 0), "up to 512 tokens are longer than the 256"),
         ({"head_sizes": (64, 256)}, (8, 0), "heads of 256 values"),
         ({}, (9, 0), "the trial ended with ValueError: no such compiler"),
@@ -209,6 +215,13 @@ def test_a_trial_compiles_what_a_training_runs(monkeypatch):
 def test_the_reason_for_the_plain_path_is_named(monkeypatch, changes, capability, reason):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     monkeypatch.setattr(map_choice, "trial", lambda *_: (_ for _ in ()).throw(ValueError("no such compiler\nmore")))
-    options = {"precision": "bf16", "longest": 256, "head_sizes": (64, 64)} | changes
+    options = {"precision": "bf16", "longest": 256, "head_sizes": (64, 64), "entries": []} | changes
     assert reason in map_choice.map_refusal(torch.device("cuda"), **options)
     assert map_choice.map_refusal(torch.device("cpu"), **options) == "the kernels are for GPUs"
+
+
+def test_maps_of_other_shapes_are_refused():
+    """A kernel would read beside what there is."""
+    student, teacher = (Maps(*inputs(lengths, 16, 0)[:2], 0.25) for lengths in ((8, 8), (8, 9)))
+    with pytest.raises(ValueError, match="their shapes differ"):
+        compare_maps(student, teacher, layout_of((8, 8)), "kl")

@@ -179,3 +179,12 @@ def test_the_reason_for_the_plain_path_is_named(monkeypatch):
     monkeypatch.setattr(choice.importlib.util, "find_spec", lambda name: None)
     refused = logit_choice.logit_refusal(torch.device("cuda"), precision="bf16", **options)
     assert refused == "Triton is not installed; a torch for GPUs brings it"
+
+
+@pytest.mark.parametrize(
+    ("formula", "shape"), [("labels", (2,)), ("labels", (3, 20)), ("kl", (3, 19)), ("cross_entropy", (2, 20))]
+)
+def test_shapes_that_do_not_fit_are_refused(formula, shape):
+    """A kernel would read beside what there is."""
+    with pytest.raises(ValueError, match="their shapes differ"):
+        compare_logits(torch.zeros(3, 20), torch.zeros(shape), formula)

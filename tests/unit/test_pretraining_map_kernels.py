@@ -13,7 +13,7 @@ from helpers import pretraining as tiny
 from helpers.map_terms import INTERPRETED
 from helpers.objectives import CLOSE, assert_equal, distillation, micro_batches
 
-from compactbio.pretraining import attention, layout, packed_attention
+from compactbio.pretraining import attention, attention_choice, layout
 from compactbio.pretraining.padded_classes import PaddedClasses
 from compactbio.pretraining.shape_sizes import PackedShapes
 from compactbio.terms.objective import read_objective
@@ -128,7 +128,8 @@ def test_what_an_objective_reads_decides(monkeypatch, terms, reads_maps, only_ma
     asked = []
     monkeypatch.setattr(layout, "map_refusal", lambda device, **options: asked.append(options))
     assert layout.takes_map_kernels(module, torch.device("cuda"), "bf16", 24) is reads_maps
-    assert asked == [{"precision": "bf16", "longest": 24, "head_sizes": (8, 8)}] * reads_maps
+    entries = [entry for entry in module.objective if entry.term.reads_attention]
+    assert asked == [{"precision": "bf16", "longest": 24, "head_sizes": (8, 8), "entries": entries}] * reads_maps
     monkeypatch.setattr(layout, "map_refusal", lambda *_, **__: "no compiler")
     assert not layout.takes_map_kernels(module, torch.device("cuda"), "bf16", 24)
     assert not layout.takes_map_kernels(module, torch.device("cpu"), "bf16", 24)
@@ -152,8 +153,8 @@ def test_micro_batches_on_a_gpu_have_fixed_shapes(terms, quirks, refused, form, 
     monkeypatch.setattr(layout, "map_refusal", lambda *_, **__: refused)
     monkeypatch.setattr(layout, "fuse_blocks", lambda *_: False)
     monkeypatch.setattr(layout, "logit_refusal", lambda *_, **__: "no compiler")
-    monkeypatch.setattr(packed_attention, "candidates", lambda *_, **__: ["flash"])
-    monkeypatch.setattr(packed_attention, "first_usable", lambda *_, **__: ("flash", {}))
+    monkeypatch.setattr(attention_choice, "candidates", lambda *_, **__: ["flash"])
+    monkeypatch.setattr(attention_choice, "first_usable", lambda *_, **__: ("flash", {}))
     batches = layout.batches_of(store, tiny.masking(), module, accelerator, 96)
     assert isinstance(batches.fixed, form)
     assert module.map_kernels is (refused is None)

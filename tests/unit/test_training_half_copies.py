@@ -12,7 +12,7 @@ from helpers.objectives import assert_equal, distillation, micro_batches
 
 from compactbio.architectures import ARCHITECTURES
 from compactbio.pretraining.layout import fill_vocabulary
-from compactbio.training.half_copies import HalfCopies
+from compactbio.training.half_copies import HalfCopies, half_of, keep_half
 
 HALF = torch.bfloat16
 
@@ -128,3 +128,16 @@ def test_rows_are_filled_only_where_all_terms_are_of_a_softmax_and_all_heads_end
     assert width(tiny.bert(), both, device=cpu) == width(tiny.bert(), both, precision="tf32") == 120
     assert width(tiny.mobilebert(), both) == width(tiny.mobilebert(), tiny.MLM) == 120
     assert width(tiny.bert(), [{"term": "hidden_mse", "weight": 1.0, "layers": [[1, 1]]}]) == 120
+
+
+def test_a_copy_is_not_read_where_the_states_have_changed():
+    states = torch.ones(3, 4)
+    copy = states.half()
+    keep_half(states, copy)
+    assert half_of(states, torch.float16) is copy
+    states.add_(1.0)
+    assert half_of(states, torch.float16) is states
+    with torch.inference_mode():
+        states = torch.ones(3, 4)
+        keep_half(states, copy)
+        assert half_of(states, torch.float16) is copy

@@ -110,7 +110,12 @@ def compare_maps(student: Maps, teacher: Maps, layout: Layout, formula: str, *, 
         formula: `kl`, KL(teacher || student) of probabilities, each plus 1e-12; `mse`, squared differences of
             probabilities; `score_mse`, of scaled products before softmax and dropout.
         by_keys: each row is divided by its number of keys.
+
+    Raises:
+        ValueError: the shapes do not fit, which a kernel would read beside them for.
     """
+    if len({one.shape[:3] for maps in (student, teacher) for one in (maps.query, maps.key)}) != 1:
+        raise ValueError(f"maps of {tuple(student.query.shape)} and {tuple(teacher.query.shape)}: their shapes differ")
     others = [_token_rows(tensor.detach()) for tensor in (teacher.query, teacher.key)]
     rows = [_token_rows(tensor) for tensor in (student.query, student.key)]
     total: Tensor = _Comparison.apply(*rows, *others, student, teacher, layout, formula, by_keys)

@@ -24,7 +24,9 @@ from compactbio.training.devices import tensor_type
 from compactbio.training.half_copies import half_of, operands
 
 AGREEMENT = {torch.float32: 1e-4, torch.float16: 0.01, torch.bfloat16: 0.03}  # of results, relative to their norms
-TRIAL_ROWS, TRIAL_DROPOUT, TRIAL_EPSILON, TRIAL_INPUTS = 45, 0.25, 1e-5, 64
+TRIAL_ROWS, TRIAL_INPUTS = 45, 64
+# ends of blocks and of embeddings: epsilon (None: not normalised), dropout, whether that comes last
+TRIAL_NORMS = ((1e-5, 0.25, False), (1e-5, 0.0, False), (1e-5, 0.25, True), (None, 0.25, False))
 
 
 class Kernels:
@@ -133,8 +135,8 @@ def trial(
         inner: widths of layers before activations, and the formulas of these.
     """
     for width in sorted(widths):
-        for epsilon, late in ((TRIAL_EPSILON, False), (TRIAL_EPSILON, True), (None, False)):
-            if why := _try_norm(device, dtype, width, epsilon, late=late):
+        for epsilon, dropout, late in TRIAL_NORMS:
+            if why := _try_norm(device, dtype, width, epsilon, dropout, late=late):
                 return f"{why} (rows of {width})"
     for width, formula in sorted(inner):
         if why := _try_activation(device, dtype, width, formula):
@@ -142,33 +144,38 @@ def trial(
     return None
 
 
-def _try_norm(device: torch.device, dtype: torch.dtype, width: int, epsilon: float | None, *, late: bool) -> str | None:
-    """Return what of an end of a block, or of embeddings, differs, or None."""
+def _try_norm(
+    device: torch.device, dtype: torch.dtype, width: int, epsilon: float | None, dropout: float, *, late: bool
+) -> str | None:
+    """Return what of an end of a block or, where that is late, of embeddings differs, or None."""
     half = None if dtype == torch.float32 else dtype
     generator = torch.Generator().manual_seed(width)
-    drawn = torch.randn(3, TRIAL_ROWS, width, generator=generator).to(device)
-    weight, bias, added = (torch.randn(3, width, generator=generator).to(device) + 1.0).requires_grad_().unbind()
-    product, residual = drawn[0].to(dtype).requires_grad_(), drawn[1].requires_grad_()
-    leaves = [product, residual, weight, bias, added]
-    options: dict[str, Any] = {"dropout": TRIAL_DROPOUT, "seed": torch.tensor([width], device=device)}
-    # of ones, not normalised: the very draw
-    kept = Norm(torch.ones_like(weight), torch.zeros_like(bias), None)
-    factors = residual_norm(torch.ones_like(product), None, kept, **options).detach()
+    # tensors of their own, for Triton compiles once more where an address is no multiple of 16
+    drawn = [torch.randn(TRIAL_ROWS, width, generator=generator).to(device) for _ in range(3)]
+    product, residual = drawn[0].to(dtype), None if late else drawn[1]
+    weight, bias, added = (torch.randn(width, generator=generator).to(device) + 1.0 for _ in range(3))
+    given = {"states": product, "residual": residual, "weight": weight, "bias": bias, "states' bias": added}
+    leaves = {name: one.requires_grad_() for name, one in given.items() if one is not None}
+    options: dict[str, Any] = {}
+    factors = torch.ones(TRIAL_ROWS, width, device=device)
+    if dropout > 0.0:  # of ones, not normalised: the very draw
+        options = {"dropout": dropout, "seed": torch.tensor([width], device=device)}
+        kept = Norm(torch.ones_like(weight), torch.zeros_like(bias), None)
+        factors = residual_norm(torch.ones_like(product), None, kept, **options).detach()
     norm = Norm(weight, bias, epsilon)
     states = product + added.detach().to(dtype)
     found = residual_norm(states, residual, norm, late=late, half=half, bias=added, **options)
     states = (product + added.to(dtype)).float()
-    sums = (states if late else states * factors) + residual
+    sums = states if late else states * factors + drawn[1]
     if epsilon is not None:
         sums = F.layer_norm(sums, (width,), eps=epsilon)
     expected = (sums * weight + bias) * (factors if late else 1.0)
     copy = found if half is None else half_of(found, half)
     results = [
-        [one.detach(), other.detach(), *torch.autograd.grad(((one + other) * drawn[2]).sum(), leaves)]
+        [one.detach(), other.detach(), *torch.autograd.grad(((one + other) * drawn[2]).sum(), [*leaves.values()])]
         for one, other in ((found, copy), (expected, expected))
     ]
-    of = ("states", "residual", "weight", "bias", "states' bias")
-    names = ("output", "copy", *(f"gradient of {name}" for name in of))
+    names = ("output", "copy", *(f"gradient of {name}" for name in leaves))
     return difference(names, results[0], results[1], AGREEMENT[dtype])
 
 

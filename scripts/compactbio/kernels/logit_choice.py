@@ -38,8 +38,9 @@ def trial(device: torch.device, dtype: torch.dtype, vocabulary: int, entries: Se
     are given numbers that are none in the row that does not count.
     """
     generator = torch.Generator().manual_seed(0)
-    random = 4.0 * torch.randn(2, len(TRIAL_COUNTS), vocabulary, generator=generator)
-    student, teacher = random.to(device, dtype)
+    student, teacher = (
+        (4.0 * torch.randn(len(TRIAL_COUNTS), vocabulary, generator=generator)).to(device, dtype) for _ in range(2)
+    )
     real = torch.tensor(TRIAL_COUNTS, device=device)
     labels = torch.tensor([0, -100, vocabulary // 2, vocabulary - 1], device=device)
     broken = torch.where(real[:, None], student, torch.full_like(student, torch.nan))

@@ -35,7 +35,12 @@ def compare_logits(
             `cross_entropy`, -sum p_teacher log p_student.
         temperature: T, of `kl` alone.
         real: (m,) bool, the rows that count; None for all. What others hold reaches nothing.
+
+    Raises:
+        ValueError: the shapes do not fit, which a kernel would read beside them for.
     """
+    if (student.shape[:1] if formula == "labels" else student.shape) != other.shape:
+        raise ValueError(f"{formula} of logits {tuple(student.shape)} and {tuple(other.shape)}: their shapes differ")
     total: Tensor = _Comparison.apply(_rows(student), _rows(other.detach()), real, formula, temperature)
     return total
 

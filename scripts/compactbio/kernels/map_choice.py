@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -10,7 +11,8 @@ from torch import Tensor
 from compactbio.kernels.attention_maps import Layout, Maps, compare_maps, dropped_attention, padded_layout
 from compactbio.kernels.choice import difference, refusal
 from compactbio.kernels.draws import draw_seed
-from compactbio.terms.attention_maps import attention_kl
+from compactbio.terms.objective import Entry
+from compactbio.terms.term import SCORES
 from compactbio.training.devices import tensor_type
 
 MOST_KEYS = 256  # a row of student's and teacher's probabilities fits into the registers of a program
@@ -19,26 +21,32 @@ AGREEMENT = 0.03  # largest relative difference of a trial's results in half pre
 TRIAL_LENGTHS, TRIAL_HEADS, TRIAL_DROPOUT = (16, 7, 0), 2, 0.25
 
 
-def map_refusal(device: torch.device, *, precision: str, longest: int, head_sizes: tuple[int, int]) -> str | None:
+def map_refusal(
+    device: torch.device, *, precision: str, longest: int, head_sizes: tuple[int, int], entries: Sequence[Entry]
+) -> str | None:
     """Return why maps have to be written out, or None where the kernels take their place.
 
     Args:
         precision: fp32, tf32, bf16 or fp16.
         longest: the largest number of tokens of a sequence.
         head_sizes: of student and teacher.
+        entries: of the objective, those on maps that a kernel can give.
     """
     reasons = {
         "in fp32 the kernels have no tensor cores to multiply with": precision == "fp32",
+        "in fp16 their gradients would be rounded before the loss is scaled": precision == "fp16",
         f"sequences of up to {longest} tokens are longer than the {MOST_KEYS} that fit on the chip": longest
         > MOST_KEYS,
         f"attention heads of {max(head_sizes)} values are larger than {LARGEST_HEAD}": max(head_sizes) > LARGEST_HEAD,
     }
     unfit = next((reason for reason, holds in reasons.items() if holds), None)
     dtype = tensor_type(precision)
-    return refusal(device, lambda: trial(device, dtype, head_sizes, longest), unfit)
+    return refusal(device, lambda: trial(device, dtype, head_sizes, longest, entries), unfit)
 
 
-def trial(device: torch.device, dtype: torch.dtype, head_sizes: tuple[int, int], longest: int) -> str | None:
+def trial(
+    device: torch.device, dtype: torch.dtype, head_sizes: tuple[int, int], longest: int, entries: Sequence[Entry]
+) -> str | None:
     """Return what of a small example differs from the plain formulas, dropout and gradients included, or None.
 
     The programs are compiled for sequences of up to `longest` tokens, as a training's are: those for shorter ones need
@@ -50,22 +58,31 @@ def trial(device: torch.device, dtype: torch.dtype, head_sizes: tuple[int, int],
     lengths = torch.tensor(TRIAL_LENGTHS, device=device)
     real = torch.arange(length, device=device) < lengths[:, None]
     layout = replace(padded_layout(len(lengths), length, real, device), longest=longest)
-    student, teacher = (_draw(device, dtype, size, length, seed) for seed, size in enumerate(head_sizes))
-    draws = [_factors(maps, layout, length) for maps in (student, teacher)]
-    value = torch.randn_like(student.query.detach()).requires_grad_()
+    sides = [_draw(device, dtype, size, length, seed) for seed, size in enumerate(head_sizes)]
+    draws = [_factors(maps, layout, length) for maps in sides]
+    student, value = sides[0], torch.randn_like(sides[0].query.detach()).requires_grad_()
+    scores, maps = zip(*(_plainly(one, real, draw) for one, draw in zip(sides, draws, strict=True)), strict=True)
+    output = (maps[0].to(dtype) @ value).transpose(1, 2)
     leaves = [student.query, student.key, value]
-    found = _results(
-        leaves,
-        dropped_attention(student, value, layout),
-        compare_maps(student, teacher, layout.counting(padding_queries=False), "kl"),
-    )
-    ours, theirs = (_plain_maps(maps, real) * draw for maps, draw in zip((student, teacher), draws, strict=True))
-    expected = _results(
-        leaves,
-        (ours.to(dtype) @ value).transpose(1, 2),
-        attention_kl(ours, theirs.detach(), real, own_length=False),
-    )
-    return difference(("output", "term", "queries", "keys", "values"), found, expected, AGREEMENT)
+    outputs = dropped_attention(student, value, layout), output
+    found, expected = ([one.detach(), *_gradients(one.float().square().sum(), leaves)] for one in outputs)
+    if differs := difference(("output", "queries", "keys", "values"), found, expected, AGREEMENT):
+        return differs
+    for entry in entries:
+        term = entry.term
+        assert term.on_chip is not None
+        counting = layout.counting(padding_queries=term.over_padding)
+        ours, theirs = scores if SCORES in term.reads else maps
+        totals = (
+            compare_maps(sides[0], sides[1], counting, **term.on_chip),
+            term.function(ours, theirs.detach(), real, **entry.arguments),
+        )
+        # by a factor, as that of a step is one
+        found, expected = ([one.detach(), *_gradients(0.25 * one, leaves[:2])] for one in totals)
+        names = (term.name, f"gradients of {term.name} for queries", f"gradients of {term.name} for keys")
+        if differs := difference(names, found, expected, AGREEMENT):
+            return differs
+    return None
 
 
 def _draw(device: torch.device, dtype: torch.dtype, size: int, length: int, seed: int) -> Maps:
@@ -84,13 +101,13 @@ def _factors(maps: Maps, layout: Layout, length: int) -> Tensor:
     return (output[..., :length].transpose(1, 2) != 0).float() / (1.0 - TRIAL_DROPOUT)
 
 
-def _plain_maps(maps: Maps, real: Tensor) -> Tensor:
-    """Return probabilities (b, heads, length, keys) in fp32."""
+def _plainly(maps: Maps, real: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:
+    """Return scores and probabilities after dropout, (b, heads, length, keys) in fp32."""
     scores = maps.query.float() @ maps.key.float().transpose(2, 3) * maps.scale
-    return scores.masked_fill(~real[:, None, None, :], torch.finfo(torch.float32).min).softmax(-1)
+    unseen = ~real[:, None, None, :]
+    return scores, scores.masked_fill(unseen, torch.finfo(torch.float32).min).softmax(-1) * draw
 
 
-def _results(leaves: list[Tensor], output: Tensor, term: Tensor) -> list[Tensor]:
-    """Return output and term, and the gradients of both together."""
-    gradients = torch.autograd.grad(output.float().square().sum() + term, leaves)
-    return [output.detach(), term.detach(), *gradients]
+def _gradients(total: Tensor, leaves: list[Tensor]) -> tuple[Tensor, ...]:
+    """Return the gradients of a total, what led to which is kept."""
+    return torch.autograd.grad(total, leaves, retain_graph=True)

@@ -16,13 +16,14 @@ from compactbio.kernels.fused_blocks import fuse_blocks
 from compactbio.kernels.logit_choice import logit_refusal
 from compactbio.kernels.map_choice import map_refusal
 from compactbio.pretraining.attention import attention_dropout
+from compactbio.pretraining.attention_choice import packed_layout
 from compactbio.pretraining.distillation import Distillation
 from compactbio.pretraining.fixed_shape import full_texts, shape_for, smallest_positions
 from compactbio.pretraining.flops import shape_of_model
 from compactbio.pretraining.masking import Masking
 from compactbio.pretraining.memory_probe import probe_positions
 from compactbio.pretraining.micro_batches import PretrainingBatches, collate
-from compactbio.pretraining.packed_attention import LOOP, packed_layout
+from compactbio.pretraining.packed_attention import LOOP
 from compactbio.pretraining.padded_classes import PaddedClasses, plan_classes
 from compactbio.pretraining.sampling import share_of_process
 from compactbio.pretraining.shape_sizes import PackedShapes, full_batch, plan_shapes
@@ -124,10 +125,12 @@ def takes_map_kernels(module: Distillation, device: torch.device, precision: str
     if not module.reads_maps or device.type == "cpu":
         return False
     student, teacher = (architecture_of(model).head_sizes(model)[0] for model in module.models)
+    entries = [one for one in module.objective if one.term.reads_attention and one.term.on_chip is not None]
     if module.windowed:
         reason: str | None = "layers see a window only"
     else:
-        reason = map_refusal(device, precision=precision, longest=max_length, head_sizes=(student, teacher))
+        sizes: dict[str, Any] = {"longest": max_length, "head_sizes": (student, teacher)}
+        reason = map_refusal(device, precision=precision, **sizes, entries=entries)
     logging.info("attention maps: %s", f"written, for {reason}" if reason else "compared on the chip, by Triton")
     return reason is None
 

@@ -36,13 +36,18 @@ def filled_rows(count: int) -> int:
 
 def keep_half(states: Tensor, copy: Tensor) -> None:
     """Have linear layers read a copy of states in half precision, which somebody made with them."""
-    setattr(states, _COPY, copy)
+    setattr(states, _COPY, (copy, _version(states)))
 
 
 def half_of(states: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the copy of states of this type where there is one, else the states."""
-    copy = getattr(states, _COPY, None)
-    return states if copy is None or copy.dtype != dtype else copy
+    """Return the copy of states of this type where there is one and they did not change since, else the states."""
+    copy, version = getattr(states, _COPY, (None, None))
+    return states if copy is None or copy.dtype != dtype or version != _version(states) else copy
+
+
+def _version(states: Tensor) -> int | None:
+    """Return what tells whether states were changed in place; None where torch does not count that."""
+    return None if states.is_inference() else states._version
 
 
 class HalfCopies:
