@@ -15,6 +15,7 @@ from compactbio.settings.runs import finetuning_run, pretraining_run
 from compactbio.students.models import random_masked_lm
 from compactbio.training.optimizer_settings import OptimizerSettings, optimizer_settings
 from compactbio.training.optimizers import build_optimizer, decayed_parameter_names, set_learning_rates
+from compactbio.training.transformers_adamw import TransformersAdamW
 
 BUILDS = {"bert": tiny.bert, "distilbert": tiny.distilbert, "mobilebert": tiny.mobilebert}
 
@@ -138,3 +139,46 @@ def test_transformers_adamw_leaves_weights_without_gradient_as_they_are() -> Non
     set_learning_rates(optimizer, 0.1)
     optimizer.step()
     assert torch.equal(layer.weight, before)
+
+
+def overflow(optimizer: torch.optim.Optimizer, found: float) -> None:
+    """What a GradScaler says before a step to an optimizer whose fused steps mind it."""
+    optimizer.found_inf, optimizer.grad_scale = torch.tensor(found), torch.tensor(1.0)
+
+
+def test_transformers_adamw_takes_no_step_where_gradients_overflow() -> None:
+    """Nor does it decay, or count the step."""
+    draws = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0))
+    weights = []
+    for founds in ((0.0, 1.0, 0.0), (0.0, 0.0)):
+        layer = nn.Linear(4, 5, bias=False)
+        layer.weight.data.copy_(draws[0])
+        optimizer = build_optimizer(layer, OptimizerSettings(0.1, optimizer={"name": "transformers_adamw"}))
+        set_learning_rates(optimizer, 0.1)
+        gradients = iter(draws[1:])
+        for found in founds:
+            before = layer.weight.detach().clone()
+            layer.weight.grad = torch.full((5, 4), torch.inf) if found else next(gradients).clone()
+            overflow(optimizer, found)
+            optimizer.step()
+            assert torch.equal(layer.weight, before) == bool(found)
+        weights.append(layer.weight.detach())
+    assert torch.equal(*weights)
+
+
+def test_transformers_adamw_reads_a_devices_count_of_steps_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind each loading of a state: a GPU would be waited for at every step."""
+    read = []
+    real = TransformersAdamW._steps_of
+    monkeypatch.setattr(TransformersAdamW, "_steps_of", lambda *given: read.append(real(*given)) or read[-1])
+    layer = nn.Linear(2, 2, bias=False)
+    settings = OptimizerSettings(0.1, optimizer={"name": "transformers_adamw"})
+    optimizer = build_optimizer(layer, settings)
+    set_learning_rates(optimizer, 0.1)
+    for number in range(6):
+        if number == 3:
+            state, optimizer = optimizer.state_dict(), build_optimizer(layer, settings)
+            optimizer.load_state_dict(state)
+        layer.weight.grad = torch.full((2, 2), 0.1 * number)
+        optimizer.step()
+    assert read == [0.0, 3.0]
