@@ -7,6 +7,7 @@ and is that of the plain pass. On a CPU the captured pass is a plain call betwee
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -217,6 +218,8 @@ class CudaRecorder(Recorder):
             with torch.cuda.graph(graph, pool=self.pool, stream=self.stream, capture_error_mode="thread_local"):
                 values = run()
         except RuntimeError:
+            with contextlib.suppress(AttributeError, RuntimeError):  # a later torch than 2.11 has done it
+                torch._C._cuda_endAllocateToPool(index, self.pool)  # else memory passes for a capture's from now on
             torch.cuda.set_stream(current)  # which a capture that fails at its end leaves
             generator.graphsafe_set_state(healthy)  # its own still waits for the end of the capture
             torch.cuda.synchronize(self.device)
