@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -108,6 +109,8 @@ def write_figure(figure: Figure, paths: Iterable[Path], notice: str = "") -> lis
     written = list(paths)
     for path in written:
         suffix = path.suffix.removeprefix(".")
+        drawn = io.BytesIO()  # matplotlib's writers do not bear a disk that fails
+        figure.savefig(drawn, format=suffix, bbox_inches="tight", metadata=_UNTIMED[suffix])
         with replacing_file(path) as temporary:
-            figure.savefig(temporary, format=suffix, bbox_inches="tight", metadata=_UNTIMED[suffix])
+            temporary.write_bytes(drawn.getvalue())
     return written

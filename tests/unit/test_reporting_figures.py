@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import resource
 
 import pytest
 from helpers.reporting import DISTILLED, write_pretraining
+from matplotlib.figure import Figure
 
 from compactbio.errors import UserError
 from compactbio.reporting.figures.agreement import compared_cells, draw_agreement
@@ -14,7 +16,7 @@ from compactbio.reporting.pretrainings import read_pretrainings, running_mean
 from compactbio.reporting.published import PublishedValue
 from compactbio.reporting.score_cells import build_cells
 from compactbio.scoring.score_rows import Score
-from compactbio.style import line_looks, save_figure
+from compactbio.style import FORMATS, line_looks, save_figure, write_figure
 
 MLM = [{"term": "mlm", "weight": 1.0}]
 
@@ -114,3 +116,21 @@ def test_no_two_models_look_alike():
     assert len({tuple(look.values()) for look in looks.values()}) == 24
     greyless = {(look["marker"], look["linestyle"]) for look in looks.values()}
     assert len(greyless) == 24  # also without colours
+
+
+@pytest.fixture
+def full_disk():
+    """Files take 1,000 bytes: a write beyond fails."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_disk_that_fails_is_an_error_of_the_system_and_leaves_nothing(tmp_path):
+    """matplotlib's own writers end in errors of theirs, which would reach the user as a traceback."""
+    for suffix in FORMATS:
+        with pytest.raises(OSError, match="File too large"):
+            write_figure(Figure(), [tmp_path / f"figure.{suffix}"])
+    assert list(tmp_path.iterdir()) == []

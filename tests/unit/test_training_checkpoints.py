@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from compactbio.errors import UserError
+from compactbio.locks import try_lock
 from compactbio.training.checkpoints import CheckpointFolder, read_arrays
 
 
@@ -75,6 +76,17 @@ def test_what_a_killed_save_left_is_removed(tmp_path):
     left.mkdir()
     folder.save(5, *trained())
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000005"]
+
+
+def test_locks_that_nobody_holds_go_with_what_a_killed_save_left(tmp_path):
+    abandoned, held = (tmp_path / f".step-0000000{step}.lock" for step in (1, 2))
+    abandoned.write_text("on a host that is no more\n")
+    (tmp_path / ".other.lock").touch()
+    lock = try_lock(held)
+    assert lock is not None
+    CheckpointFolder(tmp_path).clear_up()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".other.lock", held.name]
+    lock.release()
 
 
 def test_no_room_is_seen_before_writing(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
@@ -14,6 +15,7 @@ from compactbio.digests import AGAIN
 from compactbio.errors import UserError, reading
 from compactbio.file_errors import in_one_line
 from compactbio.files import read_json, read_manifest, replacing_folder, sha256_of_value, write_json, write_manifest
+from compactbio.locks import try_lock
 from compactbio.temporaries import SUFFIX
 
 if TYPE_CHECKING:  # a finished or stalled run is recognised without loading torch
@@ -109,7 +111,7 @@ class CheckpointFolder:
         from safetensors.torch import save_model
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._remove_unfinished()
+        self.clear_up()
         target = self.folder / f"{PREFIX}{step:08d}"
         try:
             self._check_room(module, optimizer)
@@ -177,10 +179,14 @@ class CheckpointFolder:
         """Return which checkpoint a next try would start from."""
         return f"the last good checkpoint is {self.latest() or 'none'}"
 
-    def _remove_unfinished(self) -> None:
-        """Remove what a killed save left behind."""
+    def clear_up(self) -> None:
+        """Remove what a killed save left behind, files of locks included."""
         for path in self.folder.glob(f".{PREFIX}*{SUFFIX}"):
             shutil.rmtree(path, ignore_errors=True)
+        for place in self.folder.glob(f".{PREFIX}*.lock"):
+            with suppress(OSError):
+                if lock := try_lock(place):
+                    lock.release(remove=True)
 
     def _prune(self) -> None:
         """Remove all but the newest checkpoints."""

@@ -64,6 +64,7 @@ class Trainer:
         """
         chosen: list[Any] = [None, []]  # a checkpoint and the lines of metrics
         if self.accelerator.is_main_process:
+            self.checkpoints.clear_up()
             chosen = [self.checkpoints.latest(), read_metrics(self.metrics.path)]
         broadcast_object_list(chosen)  # one process decides: a shared disk may show the others less
         checkpoint: Path | None = chosen[0]
