@@ -172,8 +172,8 @@ class _Places(NamedTuple):
         return cls(rows.clamp(max=count - 1).flatten(), (rows < ends[1:, None]).flatten(), padded)
 
     def pad(self, packed: Tensor) -> Tensor:
-        """Return packed rows at their padded places, zeros between."""
-        return packed.index_select(0, self.rows).masked_fill_(~self.real.view(-1, *[1] * (packed.dim() - 1)), 0.0)
+        """Return packed rows at their padded places, rows of others between."""
+        return packed.index_select(0, self.rows)
 
     def pack(self, padded: Tensor) -> Tensor:
         """Return the rows at their padded places."""
@@ -181,7 +181,10 @@ class _Places(NamedTuple):
 
 
 class _Pad(torch.autograd.Function):
-    """Pads; its gradient is read at the places, in one order, where that of an indexed tensor would be added up."""
+    """Pads; its gradient is read at the places, in one order, where that of an indexed tensor would be added up.
+
+    What stands between gets no gradient: such keys are masked, and nobody reads what such queries give.
+    """
 
     @staticmethod
     def forward(ctx: Any, packed: Tensor, places: _Places) -> Tensor:
@@ -205,7 +208,8 @@ class _Pack(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return ctx.places.pad(gradient), None
+        padded = ctx.places.pad(gradient)
+        return padded.masked_fill_(~ctx.places.real.view(-1, *[1] * (padded.dim() - 1)), 0.0), None
 
 
 KERNELS: dict[str, Kernel] = {FLASH: _flash, EFFICIENT: _efficient, UNPACKED: _unpacked}
