@@ -231,7 +231,7 @@ def test_micro_batches_of_one_shape_train_the_same_and_the_records_say_what_was_
     chosen = {"student": "student-plain", "teacher": "teacher-plain"}
     assert call(arguments(world, tmp_path / "packed", **chosen), monkeypatch) == 0
     with monkeypatch.context() as patched:
-        patched.setattr(layout, "packed_layout", lambda *arguments, **options: "masked")
+        patched.setattr(layout, "packed_layout", lambda *arguments, **options: "unpacked")
         patched.setattr(layout, "PACKED_TOKENS_ON_CPU", 128)
         assert call(arguments(world, tmp_path / "fixed", **chosen), patched) == 0
         short = arguments(world, tmp_path / "cut", **chosen, more=("--max-minutes", "0.0001"))
