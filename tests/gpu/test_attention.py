@@ -48,6 +48,21 @@ def test_the_trial_agrees_and_the_kernels_are_taken(device):
             assert refused == (None if device.type == "cuda" else "the kernels are for GPUs")
 
 
+def test_packed_sequences_have_an_attention_in_every_precision(device):
+    """Output and gradients are those of one draw of dropout, as the trial asks for; reasons show where one fails."""
+    leave_out_cudnn_attention()
+    precisions = ("fp32", "tf32", "bf16", "fp16") if device.type == "cuda" else ("fp32",)
+    for precision in precisions:
+        torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+        names = candidates(device, precision) if device.type == "cuda" else [UNPACKED]
+        for sizes in ([64], [26, 64], [32]):
+            found, reasons = first_usable(names, device, precision, DROPOUT, sizes)
+            assert found is not None, (precision, sizes, reasons)
+            assert first_usable([UNPACKED], device, precision, DROPOUT, sizes) == (UNPACKED, {})
+            if precision == "bf16":
+                assert found == names[0], reasons
+
+
 def test_a_kernel_takes_layers_that_see_a_window(device):
     names = candidates(device, "bf16", windowed=True) if device.type == "cuda" else [UNPACKED]
     precision = "bf16" if device.type == "cuda" else "fp32"
