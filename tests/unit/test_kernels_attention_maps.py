@@ -172,7 +172,7 @@ def test_the_epsilon_is_that_of_the_term():
     assert programs.EPSILON.value == MAP_EPSILON
 
 
-@pytest.mark.parametrize("sizes", [(32, 64)], ids=str)
+@pytest.mark.parametrize("sizes", [(32, 64), (12, 8)], ids=str)
 def test_a_trial_finds_what_differs(sizes, monkeypatch):
     device = torch.device("cpu")
     torch.manual_seed(0)

@@ -96,9 +96,13 @@ def _draw(device: torch.device, dtype: torch.dtype, size: int, length: int, seed
 @torch.no_grad()
 def _factors(maps: Maps, layout: Layout, length: int) -> Tensor:
     """Return what dropout multiplied the probabilities (b, heads, length, keys) with."""
-    unit = torch.eye(length, maps.query.shape[-1], dtype=maps.query.dtype, device=maps.query.device)
-    output = dropped_attention(maps, unit.expand(*maps.query.shape[:2], -1, -1), layout)
-    return (output[..., :length].transpose(1, 2) != 0).float() / (1.0 - TRIAL_DROPOUT)
+    place, size = maps.query.device, maps.query.shape[-1]
+    keys, columns = torch.arange(length, device=place)[:, None], torch.arange(size, device=place)
+    outputs = []
+    for first in range(0, length, size):  # as many columns of maps as values have
+        unit = (keys - first == columns).to(maps.query.dtype)
+        outputs.append(dropped_attention(maps, unit.expand(*maps.query.shape[:2], -1, -1), layout))
+    return (torch.cat(outputs, -1)[..., :length].transpose(1, 2) != 0).float() / (1.0 - TRIAL_DROPOUT)
 
 
 def _plainly(maps: Maps, real: Tensor, draw: Tensor) -> tuple[Tensor, Tensor]:

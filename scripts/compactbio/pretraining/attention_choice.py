@@ -20,9 +20,10 @@ from compactbio.pretraining.packed_attention import (
 from compactbio.training.devices import drawing_apart, tensor_type
 
 AGREEMENT = {torch.float32: 2e-3, torch.float16: 0.02, torch.bfloat16: 0.04}  # to plain attention, of unit values
-TRIED_LENGTHS, TRIED_ROWS = (37, 64, 5, 22, 0, 0), (6, 9, 1, 1, 0, 0)  # of the trial's sequences; 0: an empty slot
+# of the trial's sequences, one of which is longer than a kernel's block of keys; 0: an empty slot
+TRIED_LENGTHS, TRIED_ROWS = (37, 300, 5, 22, 0, 0), (6, 40, 1, 1, 0, 0)
 TRIED_HEADS, TRIED_WINDOW = 2, 8
-TRIED_DROPOUT, STRAY = 0.25, 0.08  # and how much more or less may be dropped: seven deviations of 1,650 draws
+TRIED_DROPOUT, STRAY = 0.25, 0.08  # and how much more or less may be dropped: over seven deviations
 
 
 def packed_layout(
@@ -108,7 +109,7 @@ def first_usable(
 def try_kernel(
     name: str, device: torch.device, dtype: torch.dtype, dropout: float, size: int, *, windowed: bool = False
 ) -> float:
-    """Return the largest difference of a kernel to plain attention in fp32, of output and gradients.
+    """Return the largest difference of a kernel to plain attention in double precision, of output and gradients.
 
     Queries are those of all tokens and of some or, where it has to know windows, of all tokens through one. Where there
     is dropout, it is compared with some as well: output and gradients have to be those of one and the same draw.
@@ -144,7 +145,7 @@ class _Trial:
         ours = [one.to(self.device).requires_grad_() for one in states]
         found = _with_gradients(self._after_seed(*ours), ours)
         kept = self._draw(ours) if self.dropout > 0.0 else None
-        theirs = [one.float().requires_grad_() for one in states]  # on a CPU, where fp32 is fp32
+        theirs = [one.double().requires_grad_() for one in states]  # on a CPU, where fp32 may be TF32 as well
         expected = _with_gradients(self._plainly(theirs, kept), theirs)
         return max(
             float((got.float().cpu() - wanted).abs().max() / wanted.abs().max().clamp_min(1.0))
