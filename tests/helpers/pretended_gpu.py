@@ -82,6 +82,7 @@ def _answer_for_cuda() -> None:
     for name in ("synchronize", "empty_cache", "reset_peak_memory_stats"):
         setattr(torch.cuda, name, _waits(name))
     torch.cuda.graph, torch.cuda.default_generators, torch.cuda.Stream = _graph, (generator,), stream
+    torch.cuda.Event = lambda **_: SimpleNamespace(record=lambda: None, synchronize=lambda: None)
     torch.cuda.is_current_stream_capturing = lambda: STATE.capturing
     torch.cuda.CUDAGraph = type("CUDAGraph", (), {"replay": lambda self: None})
     torch.Tensor.pin_memory = lambda self: (_waits("pin_memory")(), self)[1]

@@ -30,10 +30,10 @@ def seed_step(seed: int, step: int, rank: int) -> None:
 
 @contextlib.contextmanager
 def prefetched(
-    batches: Callable[[int], list[MicroBatch]], first: int, total: int
+    batches: Callable[[int], list[MicroBatch]], first: int, total: int, device: torch.device
 ) -> Iterator[Callable[[int], list[MicroBatch]]]:
     """Yield a function that gives each step's micro-batches, made one step ahead in a thread, in order."""
-    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
+    pool = ThreadPoolExecutor(1, "batches", _use, (device,))
     pending = {first: pool.submit(batches, first)} if first <= total else {}
 
     def batch_of(step: int) -> list[MicroBatch]:
@@ -46,6 +46,12 @@ def prefetched(
         yield batch_of
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _use(device: torch.device) -> None:
+    """Have this thread use a process's own GPU: else what it asks of CUDA would go to the first."""
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
 
 
 def run_training(
@@ -81,7 +87,7 @@ def run_training(
     began = time.monotonic()
     reason = "finished"
     try:
-        with prefetched(batches, step + 1, settings.total_steps) as batch_of:
+        with prefetched(batches, step + 1, settings.total_steps, accelerator.device) as batch_of:
             while step < settings.total_steps:
                 micro_batches = batch_of(step + 1)
                 denominators, save, leave = trainer.agree(micro_batches)

@@ -22,6 +22,7 @@ from compactbio.training.gradients import Gradients, share_weights
 from compactbio.training.interface import LoopSettings, MicroBatch, StepModule
 from compactbio.training.interval import Gathered, LossSums, Stopwatch
 from compactbio.training.optimizers import set_learning_rates
+from compactbio.training.pace import Pace
 from compactbio.training.processes import Agreement, precision_of
 from compactbio.training.progress import MetricsLine, MetricsLog, read_metrics
 
@@ -49,6 +50,7 @@ class Trainer:
         self.gradients = Gradients(self.parameters)
         self.rates = Stopwatch(time.monotonic())
         self.watch = LossWatch()
+        self.pace = Pace(self.accelerator.device)
         peak = device_peak(self.accelerator.device, precision_of(self.accelerator))
         self.peak_flops = None if peak is None else peak * self.accelerator.num_processes
         self.save_seconds = 0.0
@@ -66,6 +68,7 @@ class Trainer:
         if self.accelerator.is_main_process:
             self.checkpoints.clear_up()
             chosen = [self.checkpoints.latest(), read_metrics(self.metrics.path)]
+        self.agreement.sums([0.0])  # waits on the host, as long as that takes: the broadcast gives up after ten minutes
         broadcast_object_list(chosen)  # one process decides: a shared disk may show the others less
         checkpoint: Path | None = chosen[0]
         step = 0
@@ -102,6 +105,7 @@ class Trainer:
         """Return what all processes share before a step: denominators, whether to save after it, why to leave."""
         if not micro_batches:
             raise RuntimeError("a process has no micro-batch: the global batch is smaller than the number of processes")
+        self.pace.keep()
         names = sorted(micro_batches[0].counts)
         counts = [sum(batch.counts[name] for batch in micro_batches) for name in names]
         now = time.monotonic()
@@ -157,6 +161,7 @@ class Trainer:
         self.sums.add_step(step, step_loss, finite)
         self.gradient_norm = norm
         self.rates.steps += 1
+        self.pace.mark()
         self.metrics.advance()
         return step_loss
 
@@ -211,7 +216,7 @@ class Trainer:
             extra = {"interval": None if gathered is None else asdict(gathered)}
             self.checkpoints.save(step, self.plain, self.optimizer, extra, scaler=self.accelerator.scaler)
         self.write_state(step, "running")
-        self.accelerator.wait_for_everyone()
+        self.agreement.sums([0.0])  # all wait for the main process
         self.saved_step = step
         self.saved_at = time.monotonic()
         self.save_seconds = max(self.save_seconds, self.saved_at - began)
