@@ -90,9 +90,11 @@ def claim_gpu(stop: StopSignal) -> None:
 
     Called before torch is imported, which would open a device on every GPU it sees.
     """
-    from compactbio.training.launching import claimed_gpus, visible_gpus
+    from compactbio.training.launching import GPUS, are_handed_out, claimed_gpus, visible_gpus
 
     found = visible_gpus(os.environ)
+    if found and are_handed_out(os.environ):
+        os.environ[GPUS] = "1"
     if found and "CUDA_VISIBLE_DEVICES" not in os.environ:
         held = contextlib.ExitStack()
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(held.enter_context(claimed_gpus(1, found, stop=stop)))

@@ -27,6 +27,9 @@ from compactbio.pretraining.sampling import check_split
 from compactbio.training.checkpoints import TrainingState
 from compactbio.training.deadlines import INTERRUPTED_CODE, SAME_SECONDS, STOPPING
 from compactbio.training.launching import (
+    GPUS,
+    PATIENCE,
+    are_handed_out,
     claimed_gpus,
     find_meeting,
     launch_command,
@@ -58,11 +61,10 @@ def main() -> None:
     arguments = parse_arguments()
     environment = dict(os.environ)
     claim: contextlib.AbstractContextManager[list[str]] = contextlib.nullcontext([])
-    processes = arguments.processes
+    processes, found = arguments.processes, visible_gpus(environment)
     if arguments.nodes > 1:
         processes = processes or max(arguments.gpus, 1)
     elif processes is None:
-        found = visible_gpus(environment)
         processes = processes_for(arguments.gpus, len(found))
         if found and arguments.gpus and "CUDA_VISIBLE_DEVICES" not in environment and not arguments.dry_run:
             claim = claimed_gpus(processes, found)
@@ -81,7 +83,9 @@ def main() -> None:
     if arguments.dry_run:
         sys.stdout.write(shlex.join(command) + "\n")
         return
-    environment["OMP_NUM_THREADS"] = str(threads)
+    if found and arguments.gpus and arguments.processes is None and are_handed_out(environment):
+        environment[GPUS] = str(on_node)
+    environment |= PATIENCE | {"OMP_NUM_THREADS": str(threads)}
     environment.setdefault("HF_HUB_OFFLINE", "1")  # everything is in the folders given; nodes have no network
     # threads that wait by spinning made a step three times as long where processes shared cores
     environment.setdefault("OMP_WAIT_POLICY", "passive")

@@ -7,20 +7,26 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
+import torch
+from helpers.configurations import ROOT
 
 from compactbio.errors import UserError
 from compactbio.training import launching
 from compactbio.training.launching import (
-    ON_EACH_NODE,
+    GPUS,
     TORCHRUN,
     claimed_gpus,
     launch_command,
+    node_settings,
     processes_for,
     threads_per_process,
     visible_gpus,
 )
+from compactbio.training.processes import check_gpus, check_precisions
 
 PROGRAM = ["train.py", "--run", "run.yaml"]
 
@@ -46,7 +52,7 @@ def test_several_nodes_are_started_by_srun_and_torchrun():
     )
     assert command == [
         *["srun", "--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "--cpus-per-task=16", "--kill-on-bad-exit=1"],
-        *["sh", "-c", ON_EACH_NODE, "sh"],
+        *[sys.executable, str(ROOT / "scripts" / "start_on_node.py")],
         *[
             sys.executable,
             "-m",
@@ -62,10 +68,11 @@ def test_several_nodes_are_started_by_srun_and_torchrun():
 
 
 def test_the_first_node_is_where_all_meet():
-    show = ["sh", "-c", ON_EACH_NODE, "sh", "printenv", "PET_RDZV_CONF"]
-    for node, said in (("0", "is_host=1\n"), ("1", "is_host=0\n")):
-        done = subprocess.run(show, env={**os.environ, "SLURM_NODEID": node}, capture_output=True, text=True)
-        assert done.stdout == said
+    told = "import os, sys; print(os.environ['PET_RDZV_CONF'], *sys.argv[1:])"
+    command = [sys.executable, ROOT / "scripts" / "start_on_node.py", sys.executable, "-c", told, HEAD[2], "as 'it' is"]
+    for node, said in (("0", "is_host=1"), ("1", "is_host=0")):
+        done = subprocess.run(command, env={**os.environ, "SLURM_NODEID": node}, capture_output=True, text=True)
+        assert done.stdout == f"{said} {HEAD[2]} as 'it' is\n"
 
 
 def test_what_each_process_prints_is_kept():
@@ -105,6 +112,51 @@ def test_gpus_are_seen_by_their_device_files(tmp_path):
     assert visible_gpus({"CUDA_VISIBLE_DEVICES": "1"}, tmp_path) == ["1"]
     assert visible_gpus({"CUDA_VISIBLE_DEVICES": ""}, tmp_path) == []
     assert visible_gpus({"CUDA_VISIBLE_DEVICES": "-1"}, tmp_path) == []
+
+
+def test_cuda_counts_from_0_whichever_gpu_a_container_has(tmp_path):
+    (tmp_path / "nvidia3").touch()
+    assert visible_gpus({}, tmp_path) == ["0"]
+
+
+HEAD = ["torchrun", "--rdzv-id=7", "--rdzv-endpoint=127.0.0.1:20007", "--", "train.py"]
+
+
+def test_a_node_is_found_by_the_address_with_which_it_reaches_the_first_one(monkeypatch):
+    monkeypatch.setattr(launching, "_address_towards", lambda host: {"127.0.0.1": "10.1.2.3"}[host])
+    held = {"lo": [SimpleNamespace(address="127.0.0.1")], "ib0": [SimpleNamespace(address="10.1.2.3")]}
+    monkeypatch.setattr(psutil, "net_if_addrs", lambda: held)
+    found = {"PET_RDZV_CONF": "is_host=1", "PET_LOCAL_ADDR": "10.1.2.3", "GLOO_SOCKET_IFNAME": "ib0"}
+    assert node_settings({"SLURM_NODEID": "0"}, HEAD) == found
+    others = {"SLURM_NODEID": "1", "GLOO_SOCKET_IFNAME": "eth1"}  # what a site says stays
+    assert node_settings(others, HEAD) == {"PET_RDZV_CONF": "is_host=0", "PET_LOCAL_ADDR": "10.1.2.3"}
+
+
+def test_nodes_of_one_machine_keep_its_name(monkeypatch):
+    assert node_settings({"SLURM_NODEID": "0"}, HEAD) == {"PET_RDZV_CONF": "is_host=1"}
+    monkeypatch.setattr(launching, "_address_towards", lambda host: None)
+    assert node_settings({"SLURM_NODEID": "1"}, HEAD) == {"PET_RDZV_CONF": "is_host=0"}
+
+
+def test_a_training_without_the_gpus_it_was_started_for_does_not_begin(monkeypatch):
+    check_gpus({})
+    with pytest.raises(UserError, match=r"started for 2 GPU\(s\) on .* and torch sees 0 \(CUDA_VISIBLE_DEVICES=3\)"):
+        check_gpus({GPUS: "2", "CUDA_VISIBLE_DEVICES": "3"})
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    check_gpus({GPUS: "2"})
+
+
+def test_processes_of_several_precisions_do_not_add_up_their_gradients():
+    check_precisions(["bf16", "bf16"])
+    with pytest.raises(UserError, match="half is bf16 and fp16 on the GPUs of this training"):
+        check_precisions(["fp16", "bf16", "fp16"])
+
+
+@pytest.mark.parametrize("variable", ["CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID", "KUBERNETES_SERVICE_HOST"])
+def test_gpus_that_a_scheduler_gave_have_to_be_used(variable):
+    """Where nobody gave any, on a laptop whose driver is older than torch, say, a CPU does."""
+    assert launching.are_handed_out({variable: "1"}) and not launching.are_handed_out({"PATH": "/bin"})
 
 
 def test_claimed_gpus_are_not_given_twice(tmp_path, monkeypatch):

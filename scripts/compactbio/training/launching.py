@@ -10,6 +10,7 @@ import itertools
 import logging
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -22,12 +23,13 @@ from compactbio.locks import try_lock
 from compactbio.slurm import output_of
 from compactbio.training.deadlines import StopSignal
 
+GPUS = "COMPACTBIO_GPUS"  # an environment variable: how many of this node's a training was started for
 POLL_SECONDS = 5.0  # between looks for free GPUs
-# torchrun would die of SIGUSR1 without handing it on; it kills processes that need longer than this to save and leave
-TORCHRUN = ("--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1", "--shutdown-timeout=120")
-# torchrun finds out whether it is the meeting place by what its host's name resolves to, which on many clusters is a
-# loopback address or another network's: all then wait for a host. The first node gets the flag that it is the one.
-ON_EACH_NODE = 'if [ "$SLURM_NODEID" = 0 ]; then host=1; else host=0; fi; export PET_RDZV_CONF=is_host=$host; exec "$@"'
+# torchrun would die of SIGUSR1 without handing it on
+TORCHRUN = ("--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1",)
+# it kills processes that need longer to save and leave (seconds; before torch 2.12 it knows no other number than 30)
+PATIENCE = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "120"}
+ON_NODE = Path(__file__).parents[2] / "start_on_node.py"
 
 
 def launch_command(
@@ -70,7 +72,43 @@ def launch_command(
     if cores_per_node is not None:
         steps.append(f"--cpus-per-task={cores_per_node}")
     steps.append("--kill-on-bad-exit=1")  # else one dead node leaves the others waiting until the time limit
-    return [*steps, "sh", "-c", ON_EACH_NODE, "sh", *torchrun, f"--nnodes={nodes}", per_node, *meeting, "--", *program]
+    return [*steps, sys.executable, str(ON_NODE), *torchrun, f"--nnodes={nodes}", per_node, *meeting, "--", *program]
+
+
+def node_settings(environment: Mapping[str, str], command: Sequence[str]) -> dict[str, str]:
+    """Return the variables that torchrun needs on one of several nodes, those that are set already left out.
+
+    torchrun finds out whether it is the meeting place, and where others find it, by what its host's name resolves to;
+    so does gloo. On many clusters that is a loopback address or another network's, and all would wait for each other.
+    The first node gets the flag that it is the place, and each the address and network by which it reaches it.
+
+    Args:
+        command: torchrun's, with the options of `find_meeting`.
+    """
+    endpoint = next(one.partition("=")[2] for one in command if one.startswith("--rdzv-endpoint="))
+    settings = {"PET_RDZV_CONF": f"is_host={int(environment.get('SLURM_NODEID') == '0')}"}
+    address = _address_towards(endpoint.rpartition(":")[0])
+    if address is not None and not address.startswith("127."):
+        settings["PET_LOCAL_ADDR"] = address
+        if interface := _interface_of(address):
+            settings["GLOO_SOCKET_IFNAME"] = interface
+    return {name: value for name, value in settings.items() if name not in environment}
+
+
+def _address_towards(host: str) -> str | None:
+    """Return this machine's address on the way to a host, None where there is no way."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((host, 9))  # nothing is sent
+        return str(probe.getsockname()[0])
+    return None
+
+
+def _interface_of(address: str) -> str | None:
+    """Return the network interface that has an address."""
+    import psutil
+
+    interfaces = psutil.net_if_addrs().items()
+    return next((name for name, held in interfaces if any(one.address == address for one in held)), None)
 
 
 def find_meeting(environment: Mapping[str, str]) -> list[str]:
@@ -108,20 +146,26 @@ def processes_for(gpus: int, found: int) -> int:
 
 
 def visible_gpus(environment: Mapping[str, str], devices: Path = Path("/dev")) -> list[str]:
-    """Return the names of the NVIDIA GPUs that a program started here would see.
+    """Return the names of the NVIDIA GPUs that a program started here would see, as CUDA_VISIBLE_DEVICES has them.
 
     A GPU counts if its device file exists (or, as under WSL, nvidia-smi lists it): CUDA_VISIBLE_DEVICES alone proves
     nothing, some schedulers set it on machines without any. Where it is set, it names the ones that are ours.
     """
-    present = sorted(path.name.removeprefix("nvidia") for path in devices.glob("nvidia[0-9]*"))
-    if not present and devices == Path("/dev") and shutil.which("nvidia-smi"):
+    count = len(list(devices.glob("nvidia[0-9]*")))
+    if not count and devices == Path("/dev") and shutil.which("nvidia-smi"):
         listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-        lines = [line for line in listed.stdout.splitlines() if line.startswith("GPU ")]
-        present = [str(number) for number in range(len(lines))]
+        count = sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+    # CUDA counts from 0, also where a container has another one's file alone
+    present = [str(number) for number in range(count)]
     chosen = environment.get("CUDA_VISIBLE_DEVICES")
     if not present or chosen is None:
         return present
     return [name for name in chosen.split(",") if name.strip() and name.strip() not in ("-1", "NoDevFiles")]
+
+
+def are_handed_out(environment: Mapping[str, str]) -> bool:
+    """Return whether a scheduler, or the user by name, gave this program the GPUs that are visible."""
+    return not environment.keys().isdisjoint(("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID", "KUBERNETES_SERVICE_HOST"))
 
 
 @contextlib.contextmanager

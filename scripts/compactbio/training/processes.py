@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.distributed
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 
+from compactbio.errors import UserError
+from compactbio.locks import host_name
 from compactbio.training.devices import chosen_precision, leave_out_cudnn_attention
+from compactbio.training.launching import GPUS
 from compactbio.training.memory import keep_freed_memory
 
 AUTOCAST = {"fp32": "no", "tf32": "no", "bf16": "bf16", "fp16": "fp16"}  # accelerate's names
@@ -21,8 +26,10 @@ def start_accelerator(precision: str = "fp32") -> Accelerator:
         precision: fp32, tf32, bf16, fp16 or half (see `devices.chosen_precision`).
 
     Raises:
-        UserError: the precision is unknown or this machine does not have it.
+        UserError: the precision is unknown or this machine does not have it, torch sees fewer GPUs than were given to
+            the training, or `half` is another precision for another process.
     """
+    check_gpus(os.environ)
     chosen = chosen_precision(precision)
     on_gpu = torch.cuda.is_available()
     if on_gpu:
@@ -41,7 +48,30 @@ def start_accelerator(precision: str = "fp32") -> Accelerator:
             f"{expected} processes were started but accelerate sees {accelerator.num_processes}; "
             "start this program through scripts/launch.py"
         )
+    if expected > 1:
+        check_precisions(gather_object([chosen]))
     return accelerator
+
+
+def check_gpus(environment: Mapping[str, str]) -> None:
+    """Refuse to go on without the GPUs that a training was started for: on a CPU it would use up its time limit."""
+    wanted = int(environment.get(GPUS, "0"))
+    seen = torch.cuda.device_count() if wanted and torch.cuda.is_available() else 0
+    if seen < wanted:
+        chosen = environment.get("CUDA_VISIBLE_DEVICES", "not set")
+        raise UserError(
+            f"this training was started for {wanted} GPU(s) on {host_name()} and torch sees {seen} "
+            f"(CUDA_VISIBLE_DEVICES={chosen}): does the installed torch fit the driver? nvidia-smi prints its version"
+        )
+
+
+def check_precisions(chosen: Sequence[str]) -> None:
+    """Refuse processes whose precisions differ: gradients that they add up would be scaled differently."""
+    if len(set(chosen)) > 1:
+        raise UserError(
+            f"precision: half is {' and '.join(sorted(set(chosen)))} on the GPUs of this training, which are of "
+            "several kinds: name one precision, or ask the scheduler for GPUs of one kind"
+        )
 
 
 def precision_of(accelerator: Accelerator) -> str:
