@@ -72,7 +72,7 @@ def _answer_for_cuda() -> None:
     answers = {
         "is_available": True, "is_initialized": True, "device_count": 1, "current_device": 0,
         "is_bf16_supported": True, "get_device_capability": CAPABILITY, "get_device_name": NAME,
-        "mem_get_info": (80e9, 85e9), "memory_reserved": 1e9, "max_memory_allocated": 1e9,
+        "mem_get_info": (80e9, 85e9), "memory_reserved": 1e9, "max_memory_allocated": 1e9, "max_memory_reserved": 1e9,
         "manual_seed": None, "manual_seed_all": None, "_lazy_init": None, "set_device": None, "set_stream": None,
         "get_rng_state": state, "set_rng_state": None, "current_stream": stream(),
         "stream": contextlib.nullcontext(), "graph_pool_handle": (0, 1),

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compactbio.pretraining.fixed_shape import IGNORED, collate_fixed, rows_of, shape_for
-from compactbio.pretraining.shape_sizes import MOST_SIZES, plan_shapes
+from compactbio.pretraining.shape_sizes import MOST_SIZES, plan_shapes, sequences_in
 from compactbio.terms.objective import read_objective
 
 LAYERS = [[1, 2], [2, 4]]
@@ -164,6 +164,9 @@ def test_every_sequence_is_held_once_and_no_sequence_is_too_long_or_asked_nothin
         assert tensors["position_ids"].max() < 24
 
 
+OPTIONS = {"max_length": 256, "fraction": 0.15, "kernel": "flash"}
+
+
 def steps_of(count, seed):
     random = np.random.default_rng(seed)
     return [np.sort(random.integers(60, 257, 192))[::-1] for _ in range(count)]
@@ -172,7 +175,8 @@ def steps_of(count, seed):
 @pytest.mark.parametrize(("most", "parts"), [(65536, 1), (16384, 2), (8192, 4)])
 def test_sizes_follow_from_the_steps_and_memory(most, parts):
     """In as few micro-batches as memory takes, little of which is fill, in other steps than those planned for too."""
-    shapes = plan_shapes(steps_of(64, 5), most_positions=most, max_length=256, fraction=0.15, kernel="flash")
+    planned = steps_of(64, 5)
+    shapes = plan_shapes(planned, most_positions=most, **OPTIONS)
     positions = [shape.positions for shape in shapes.shapes]
     assert positions == sorted(positions, reverse=True)
     assert len(set(positions)) == len(positions) <= MOST_SIZES
@@ -190,6 +194,8 @@ def test_sizes_follow_from_the_steps_and_memory(most, parts):
             taken += batch.tensors["input_ids"].numel()
             count += 1
         tokens += lengths.sum()
+    largest = shapes.shapes[0]  # of which the probe of memory has taken the like
+    assert largest.slots <= 1.15 * shape_for(positions[0], sequences_in(planned, positions[0]), **OPTIONS).slots
     assert taken < 1.05 * tokens
     assert count / 100 < parts + 0.2
 

@@ -64,7 +64,7 @@ def test_too_little_for_the_first_pass_is_an_error_and_for_the_second_is_not():
 @pytest.mark.parametrize("kernel", ["unpacked", None])
 def test_a_full_micro_batch_is_as_large_as_it_says(tmp_path, kernel):
     store = tiny.open_store(tmp_path / "store")
-    batch = full_micro_batch(192, kernel=kernel, store=store, masking=tiny.masking())
+    batch = full_micro_batch(192, 8, kernel=kernel, store=store, masking=tiny.masking())
     assert batch.tensors["input_ids"].numel() == 192
     assert batch.counts["tokens"] > 0.8 * 192
     assert batch.counts["masked"] > 0
@@ -106,7 +106,7 @@ def test_a_probe_leaves_weights_gradients_and_random_numbers_alone(tmp_path, mon
 
     def make(positions):
         made.append(positions)
-        return full_micro_batch(positions, kernel="unpacked", store=store, masking=tiny.masking())
+        return full_micro_batch(positions, positions // 24, kernel="unpacked", store=store, masking=tiny.masking())
 
     before = copy.deepcopy(module.state_dict())
     torch.manual_seed(3)

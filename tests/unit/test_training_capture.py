@@ -279,3 +279,26 @@ def test_what_does_not_repeat_its_bits_says_which_key_to_change(accelerator, mon
     monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
     with pytest.raises(UserError, match=r"deterministic: true: cumsum_cuda_kernel does not have .* set it to false"):
         train(accelerator, (12,), fixed=True)
+
+
+def test_a_gradient_in_another_order_of_memory_is_added_apart(monkeypatch):
+    """A tied decoder's comes transposed; in the list it would have torch add all of a model's one by one."""
+    weight, bias = torch.nn.Parameter(torch.randn(5, 3)), torch.nn.Parameter(torch.randn(3))
+    gradients = Gradients([weight, bias])
+    rows = torch.randn(4, 5)
+
+    def loss():
+        return ((rows @ weight + bias) ** 2).sum() + (weight.t() @ rows.t()).sin().sum()
+
+    torch.autograd.backward(loss())
+    gradients.flatten()
+    before = [one.grad.clone() for one in (weight, bias)]
+    listed = []
+    real = torch._foreach_add_
+    monkeypatch.setattr(torch, "_foreach_add_", lambda own, others: listed.extend(others) or real(own, others))
+    found = torch.autograd.grad(loss(), [weight, bias])
+    monkeypatch.setattr(torch.autograd, "grad", lambda *_, **__: (found[0].t().contiguous().t(), found[1]))
+    gradients.add_at_once(loss())
+    assert [one.shape for one in listed] == [bias.shape]
+    for one, was, added in zip((weight, bias), before, found, strict=True):
+        torch.testing.assert_close(one.grad, was + added, rtol=0, atol=0)

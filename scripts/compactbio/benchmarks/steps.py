@@ -190,7 +190,8 @@ def padded_step(
 def measured(once: Callable[[], Tensor], device: torch.device) -> Measurement:
     """Return what a call took, waiting for the device before and after; the peak is reset before it.
 
-    Without a GPU the peak is that of the process with its weights, on other systems than Linux since its start.
+    On a GPU the peak is what the process holds of its memory: what captured passes keep is no allocation of theirs.
+    Without one it is that of the process with its weights, on other systems than Linux since its start.
     """
     on_gpu = device.type == "cuda"
     if on_gpu:
@@ -209,4 +210,5 @@ def measured(once: Callable[[], Tensor], device: torch.device) -> Measurement:
     if not on_gpu and status.is_file():
         line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))
         return Measurement(seconds, float(loss), int(line.split()[1]) * 1024 / 1e6, host_seconds)
-    return Measurement(seconds, float(loss), peak_memory_mb(), host_seconds)
+    held = torch.cuda.max_memory_reserved(device) / 1e6 if on_gpu else peak_memory_mb()
+    return Measurement(seconds, float(loss), held, host_seconds)

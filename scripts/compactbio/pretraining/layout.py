@@ -26,7 +26,7 @@ from compactbio.pretraining.micro_batches import PretrainingBatches, collate
 from compactbio.pretraining.packed_attention import LOOP
 from compactbio.pretraining.padded_classes import PaddedClasses, plan_classes
 from compactbio.pretraining.sampling import share_of_process
-from compactbio.pretraining.shape_sizes import PackedShapes, full_batch, plan_shapes
+from compactbio.pretraining.shape_sizes import PackedShapes, full_batch, plan_shapes, sequences_in
 from compactbio.training.devices import tensor_type
 from compactbio.training.half_copies import fill_rows, filled_rows
 from compactbio.training.interface import MicroBatch
@@ -79,7 +79,7 @@ def batches_of(
         options: dict[str, Any] = {"kernel": packed, "store": store, "masking": masking}
 
         def make(positions: int) -> MicroBatch:
-            return full_micro_batch(positions, **options)
+            return full_micro_batch(positions, sequences_in(steps, positions), **options)
 
         most = probe_positions(make, module, accelerator, max_length=masking.max_length, largest=largest)
     assert most is not None
@@ -176,15 +176,21 @@ def sampled_steps(store: TokenStore, masking: Masking, processes: int) -> list[n
     return [one[share_of_process(one, 0, processes)] for one in lengths]
 
 
-def full_micro_batch(positions: int, *, kernel: str | None, store: TokenStore, masking: Masking) -> MicroBatch:
-    """Return a micro-batch of so many positions that is as expensive as any: packed for a kernel, None: padded."""
+def full_micro_batch(
+    positions: int, sequences: int, *, kernel: str | None, store: TokenStore, masking: Masking
+) -> MicroBatch:
+    """Return a micro-batch of so many positions that is as expensive as any: packed for a kernel, None: padded.
+
+    Args:
+        sequences: that a packed one has room for, which memory may depend on.
+    """
     length, pad_id = masking.max_length, store.special_ids["pad"]
     if kernel is None:
         lengths = np.full(max(positions // length, 1), length, dtype=np.int64)
         texts = full_texts(lengths, math.ceil(masking.fraction * positions), store.vocabulary_size)
         return collate(lengths, **texts, length=length, pad_id=pad_id, max_length=length)
     positions = max(positions, smallest_positions(length))
-    shape = shape_for(positions, positions // length, max_length=length, fraction=masking.fraction, kernel=kernel)
+    shape = shape_for(positions, sequences, max_length=length, fraction=masking.fraction, kernel=kernel)
     return full_batch(shape, vocabulary_size=store.vocabulary_size, pad_id=pad_id)
 
 

@@ -99,13 +99,26 @@ def _planned(
             needed = _needed(int(lengths[begin:end].sum()), options["max_length"], options["fraction"])
             held.append((min(max(needed, least), positions), end - begin))
     sizes = few_sizes(sorted(needed for needed, _ in held))
-    shapes = [largest]
-    for size in sizes[::-1]:
-        if size < positions:
-            sequences = max(count for needed, count in held if needed <= size)
-            shapes.append(shape_for(size, min(share, math.ceil(1.2 * sequences) + 8), **options))
+    shapes = []
+    for size in (positions, *(size for size in sizes[::-1] if size < positions)):
+        sequences = max(count for needed, count in held if needed <= size)
+        shapes.append(shape_for(size, _with_room(sequences, share), **options))
     cost = sum(START + next(size for size in sizes if size >= needed) for needed, _ in held)
     return cost, PackedShapes(tuple(shapes))
+
+
+def sequences_in(steps: Sequence[np.ndarray], positions: int) -> int:
+    """Return about how many sequences a shape of so many positions takes: as many of a step's shortest as it holds.
+
+    Args:
+        steps: lengths of the sequences of some steps, each from long to short.
+    """
+    return max(int(np.searchsorted(lengths[::-1].cumsum(), positions, side="right")) for lengths in steps)
+
+
+def _with_room(sequences: int, share: int) -> int:
+    """Return how many sequences a shape takes where some steps had so many of a process's share."""
+    return min(share, math.ceil(1.2 * sequences) + 8)
 
 
 def full_batch(shape: FixedShape, *, vocabulary_size: int, pad_id: int) -> MicroBatch:

@@ -57,6 +57,8 @@ class Gradients:
         for one, gradient in zip(self.parameters, found, strict=True):
             if one.grad is None:
                 one.grad = gradient
+            elif gradient is not None and gradient.stride() != one.grad.stride():
+                one.grad.add_(gradient)  # among the others it would have torch add all of them one by one
             elif gradient is not None:
                 own.append(one.grad)
                 others.append(gradient)
