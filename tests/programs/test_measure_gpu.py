@@ -37,7 +37,7 @@ def test_all_parts_run_and_leave_their_output(tmp_path):
     out = tmp_path / "out"
     assert done.returncode == 0
     assert "installed: -m pip install --quiet --no-index --no-deps --find-links results/gpu-wheels acc" in done.stdout
-    expected = {"tests": "-m gpu", "benchmark": "benchmark_gpu.py --output-dir", "profile": "--parts profile"}
+    expected = {"tests": "-m gpu", "benchmark": "benchmark_gpu.py --minutes 3.80", "profile": "--parts profile"}
     for name, words in expected.items():
         text = (out / f"{name}.txt").read_text()
         assert words in text
@@ -71,3 +71,10 @@ def test_no_part_begins_that_would_end_after_the_limit(tmp_path):
         f"== {name}: no time" for name in ("tests", "benchmark", "profile")
     ]
     assert (tmp_path / "out" / "benchmark.txt").read_text() == "== benchmark: no time\n"
+
+
+def test_a_benchmark_with_less_time_is_told_so(tmp_path):
+    """Else it would be broken off before it prints its tables."""
+    done = run(tmp_path, "benchmark", LIMIT="150")
+    minutes = float(done.stdout.split("--minutes ")[1].split()[0])
+    assert 1.9 < minutes <= (150 - 22) / 60
