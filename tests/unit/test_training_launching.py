@@ -15,7 +15,7 @@ import torch
 from helpers.configurations import ROOT
 
 from compactbio.errors import UserError
-from compactbio.training import launching
+from compactbio.training import launching, processes
 from compactbio.training.launching import (
     GPUS,
     TORCHRUN,
@@ -138,8 +138,12 @@ def test_nodes_of_one_machine_keep_its_name(monkeypatch):
     assert node_settings({"SLURM_NODEID": "1"}, HEAD) == {"PET_RDZV_CONF": "is_host=0"}
 
 
-def test_a_training_without_the_gpus_it_was_started_for_does_not_begin(monkeypatch):
+def test_a_training_without_the_gpus_it_was_started_for_does_not_begin(monkeypatch, caplog):
     check_gpus({})
+    assert not caplog.text
+    monkeypatch.setattr(processes, "visible_gpus", lambda environment: ["0"])
+    check_gpus({})
+    assert "a GPU that torch does not see, so the CPU is used" in caplog.text
     with pytest.raises(UserError, match=r"started for 2 GPU\(s\) on .* and torch sees 0 \(CUDA_VISIBLE_DEVICES=3\)"):
         check_gpus({GPUS: "2", "CUDA_VISIBLE_DEVICES": "3"})
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +14,7 @@ from accelerate.utils import gather_object
 from compactbio.errors import UserError
 from compactbio.locks import host_name
 from compactbio.training.devices import chosen_precision, leave_out_cudnn_attention
-from compactbio.training.launching import GPUS
+from compactbio.training.launching import GPUS, visible_gpus
 from compactbio.training.memory import keep_freed_memory
 
 AUTOCAST = {"fp32": "no", "tf32": "no", "bf16": "bf16", "fp16": "fp16"}  # accelerate's names
@@ -54,15 +55,21 @@ def start_accelerator(precision: str = "fp32") -> Accelerator:
 
 
 def check_gpus(environment: Mapping[str, str]) -> None:
-    """Refuse to go on without the GPUs that a training was started for: on a CPU it would use up its time limit."""
+    """Refuse to go on without the GPUs that a training was handed: on a CPU it would use up its time limit.
+
+    Where nobody handed out any, a CPU does, with a warning.
+    """
     wanted = int(environment.get(GPUS, "0"))
-    seen = torch.cuda.device_count() if wanted and torch.cuda.is_available() else 0
+    seen = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    cure = "does the installed torch fit the driver? nvidia-smi prints its version"
     if seen < wanted:
         chosen = environment.get("CUDA_VISIBLE_DEVICES", "not set")
         raise UserError(
             f"this training was started for {wanted} GPU(s) on {host_name()} and torch sees {seen} "
-            f"(CUDA_VISIBLE_DEVICES={chosen}): does the installed torch fit the driver? nvidia-smi prints its version"
+            f"(CUDA_VISIBLE_DEVICES={chosen}): {cure}; with an empty CUDA_VISIBLE_DEVICES it runs on the CPU"
         )
+    if not seen and visible_gpus(environment):
+        logging.warning("this machine has a GPU that torch does not see, so the CPU is used: %s", cure)
 
 
 def check_precisions(chosen: Sequence[str]) -> None:
