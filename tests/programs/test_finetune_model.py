@@ -270,6 +270,14 @@ def test_what_does_not_fit_together_is_refused(task, changes, message, model, ta
         do(run_settings(task, **{"labels": LABELS[task], **changes}), model, tasks / task, tmp_path)
 
 
+def test_fp16_is_refused_for_a_model_whose_activations_exceed_it(tasks, tmp_path, monkeypatch):
+    model = write_model(tmp_path / "mobilebert", architecture="mobilebert")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    with pytest.raises(UserError, match=r"fp16 does not hold the activations of MobileBERT; use half \(fp32 here\)"):
+        do(run_settings("ner", NER_LABELS, precision="fp16"), model, tasks / "ner", tmp_path)
+
+
 def test_micro_batches_of_fixed_shape_train_a_run_to_the_same_scores(model, tasks, tmp_path):
     """As a GPU has them, through the recorder of passes that a CPU stands in with, and without dropout, drawn anew."""
     without = tmp_path / "model"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pretrain_model
 import pytest
+import torch
 import yaml
 from helpers import pretraining as tiny
 from helpers.pretrain_program import SCRIPTS, arguments, call, environment, losses, run_folder, write_world
@@ -204,6 +205,17 @@ def test_other_tokenizers_are_refused_naming_both(own_world, tmp_path, monkeypat
 def test_settings_that_cannot_run_are_refused(world, tmp_path, monkeypatch, changes, more, message):
     with pytest.raises(UserError, match=message):
         call(arguments(world, tmp_path, more=more, **changes), monkeypatch)
+
+
+def test_fp16_is_refused_where_the_teacher_s_activations_exceed_it(own_world, tmp_path, monkeypatch):
+    """As on a V100."""
+    shutil.rmtree(own_world / "teacher")
+    tiny.write_checkpoint(own_world / "teacher", tiny.mobilebert())
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    objective = [{"term": "hidden_cosine", "weight": 1.0, "layers": [[2, 2]]}]
+    with pytest.raises(UserError, match=r"fp16 does not hold the activations of MobileBERT; use half \(fp32 here\)"):
+        call(arguments(own_world, tmp_path / "out", objective, precision="fp16"), monkeypatch)
 
 
 def test_an_impossible_split_and_a_missing_teacher_are_refused(world, tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from helpers.students import SHAPES, random_model
 from torch import nn
 from transformers import AttentionInterface, AutoConfig, AutoModel
 
-from compactbio.architectures import ARCHITECTURES, architecture_named, architecture_of, longest_sequence
+from compactbio.architectures import ARCHITECTURES, architecture_named, architecture_of, beyond_fp16, longest_sequence
 from compactbio.architectures.record import COMMON_SIZES, EMBEDDINGS, HEAD, LAYERS, POOLER
 from compactbio.errors import UserError
 
@@ -172,6 +172,17 @@ def test_positions_begin_behind_padding_s_and_padded_ones_are_transformers_own(p
     assert torch.equal(position_ids.padded(ids.index_fill(1, torch.tensor(3), padding), real), made)
     row = position_ids.packed(torch.cat([torch.arange(length) for length in lengths])[None])
     assert torch.equal(row[0], made[real])
+
+
+@RECORDS
+@torch.no_grad()
+def test_activations_stay_in_range_where_normalisations_bound_them(record) -> None:
+    """Embeddings without measure go in: a model that normalises gives states of a size of its own."""
+    model = random_model(record.name).eval()
+    model.get_input_embeddings().weight.mul_(1e10)
+    states = model(input_ids=torch.arange(5, 12)[None], output_hidden_states=True).hidden_states
+    assert record.fits_fp16 == (max(float(one.abs().max()) for one in states) < torch.finfo(torch.float16).max)
+    assert beyond_fp16(model.config.to_dict()) == ([] if record.fits_fp16 else [record.title])
 
 
 def test_another_architecture_is_refused_with_the_choice() -> None:

@@ -51,6 +51,33 @@ def test_a_precision_is_what_the_machine_has_of_it(monkeypatch, gpu, bf16, capab
         assert chosen_precision(wanted) == chosen
 
 
+@pytest.mark.parametrize(
+    ("bf16", "wanted", "chosen"),
+    [
+        (False, "half", "fp32"),
+        (True, "half", "bf16"),
+        (True, "bf16", "bf16"),
+        (False, "fp32", "fp32"),
+        (False, "fp16", "fp16 does not hold the activations of A and B; use half (fp32 here) or fp32"),
+        (True, "fp16", "fp16 does not hold the activations of A and B; use half (bf16 here) or fp32"),
+        (False, "bf16", "this GPU has no bf16; use half or fp32"),
+        (False, "tf32", "this GPU has no TF32; use half or fp32"),
+    ],
+)
+def test_models_that_fp16_does_not_hold_never_get_it(monkeypatch, caplog, bf16, wanted, chosen) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bf16)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 0) if bf16 else (7, 0))
+    if " " in chosen:
+        with pytest.raises(UserError, match=re.escape(chosen)):
+            chosen_precision(wanted, ["B", "A", "B"])
+    else:
+        assert chosen_precision(wanted, ["A"]) == chosen
+    said = "half is fp32 here: no bf16, and fp16 does not hold the activations of A" in caplog.text
+    assert said == ((bf16, wanted) == (False, "half"))
+
+
 def test_a_cpu_takes_bf16_for_half_and_says_so() -> None:
     AcceleratorState._reset_state(reset_partial_state=True)
     assert precision_of(start_accelerator("half")) == "bf16"

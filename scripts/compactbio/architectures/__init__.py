@@ -25,6 +25,7 @@ __all__ = [
     "architecture_in",
     "architecture_named",
     "architecture_of",
+    "beyond_fp16",
     "longest_sequence",
     "planned_architecture",
 ]
@@ -70,6 +71,11 @@ def architecture_of(model: PreTrainedModel) -> Architecture:
     """Return the architecture of a model, whether or not it has a file here."""
     name = model.config.model_type
     return ARCHITECTURES[name] if name in ARCHITECTURES else any_encoder(model.config.to_dict())
+
+
+def beyond_fp16(*configurations: Mapping[str, Any]) -> list[str]:
+    """Return the titles of those architectures whose activations fp16 does not hold, by models' config.json."""
+    return [one.title for one in map(architecture_in, configurations) if not one.fits_fp16]
 
 
 def longest_sequence(configuration: Mapping[str, Any], where: object = "config.json") -> int:

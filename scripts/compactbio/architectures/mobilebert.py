@@ -1,6 +1,7 @@
 """MobileBERT (Sun et al. 2020): thin layers between bottlenecks, and embeddings that see the tokens beside theirs.
 
-Its NoNorm scales without normalising; whether its scales decay as weights do is the quirk `decayed_norms`.
+Its NoNorm scales without normalising; whether its scales decay as weights do is the quirk `decayed_norms`. So nothing
+bounds activations, and fp16 does not hold them: huggingface/transformers issue 11327 has a loss of NaN.
 """
 
 from __future__ import annotations
@@ -130,6 +131,7 @@ ARCHITECTURE = Architecture(
     mlm_logits=bert.mlm_logits,
     attention_width=_attention_width,
     norms_of_its_own=True,
+    fits_fp16=False,
     pooler=_pooler,
     block_parts=_block_parts,
     borders=_borders,  # no finish_layer: one of its 24 thin layers is less than 3 % of a step

@@ -188,6 +188,7 @@ class Architecture:
         token_types: whether the model takes token types.
         first_position: returns the id of a sequence's first position from a configuration, or a part of one.
         norms_of_its_own: whether its normalisations may be of another class than torch's LayerNorm.
+        fits_fp16: whether activations stay in fp16's range, which ends at 65,504.
         pooler: returns the number of the pooler's parameters from a whole configuration.
         pools_mean: returns, from a whole configuration, whether heads of whole texts read the mean of all states.
         layer_parameters: returns about how many parameters a layer has, of a shape by the common names.
@@ -227,6 +228,7 @@ class Architecture:
     token_types: bool = True
     first_position: Callable[[Mapping[str, Any]], int] = from_zero
     norms_of_its_own: bool = False
+    fits_fp16: bool = True
     pooler: Callable[[Mapping[str, Any]], int] = square_pooler
     pools_mean: Callable[[Mapping[str, Any]], bool] = reads_first_token
     layer_parameters: Callable[[Mapping[str, Any]], int] = square_layer

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from compactbio.architectures import beyond_fp16
 from compactbio.benchmarks import reference
 from compactbio.benchmarks.cases import Case, build_models
 from compactbio.benchmarks.random_tokens import MAX_LENGTH, SEED
@@ -85,7 +86,7 @@ class OurStep:
         student, teacher = build_models(case, dropout, SEED)
         objective = read_objective(case.objective, case.quirks)
         self.module = Distillation(student, teacher, objective, case.quirks, max_length=MAX_LENGTH, seed=SEED)
-        accelerator = start_accelerator(precision)
+        accelerator = start_accelerator(precision, beyond_fp16(student.config.to_dict()))  # teachers are BERT
         self.module.place_teacher(accelerator.device)
         masking = masking_of(store, batch_size)
         self.batches = batches_of(store, masking, self.module, accelerator, micro_batch_tokens)

@@ -9,7 +9,7 @@ import torch
 from accelerate.utils import broadcast_object_list
 from transformers import PreTrainedModel
 
-from compactbio.architectures import longest_sequence
+from compactbio.architectures import beyond_fp16, longest_sequence
 from compactbio.corpus.tokens import TokenStore
 from compactbio.errors import UserError
 from compactbio.pretraining.attention import set_attention_dropout
@@ -57,13 +57,16 @@ def pretrain(
     if inputs.teacher is not None and compared:
         teacher = load_masked_lm(inputs.teacher, head=any(LOGITS in term.reads for term in compared))
     _check_positions(run, student, teacher)
+    models = [student] if teacher is None else [student, teacher]
     if optimisation["attention_dropout"] is not None:
-        for model in filter(None, (student, teacher)):
+        for model in models:
             set_attention_dropout(model, optimisation["attention_dropout"])
     module = Distillation(student, teacher, objective, run["quirks"], max_length=run["max_length"], seed=run["seed"])
     deterministic = run.get("deterministic", False)
     set_determinism(deterministic)
-    accelerator = start_accelerator(optimisation["precision"])
+    accelerator = start_accelerator(
+        optimisation["precision"], beyond_fp16(*(model.config.to_dict() for model in models))
+    )
     module.place_teacher(accelerator.device)
     store = TokenStore(inputs.tokens)
     masking = Masking(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 import torch
@@ -37,28 +39,37 @@ def tensor_type(precision: str) -> torch.dtype:
     return TYPES.get(precision, torch.float32)
 
 
-def chosen_precision(precision: str) -> str:
-    """Return what a configured precision is on this machine.
+def chosen_precision(precision: str, beyond_fp16: Sequence[str] = ()) -> str:
+    """Return what a configured precision is on this machine, for some models.
 
     Args:
         precision: fp32; tf32 (fp32 whose matrix products read TF32, from compute capability 8.0 on); bf16 or fp16
             (autocast; fp16 with loss scaling); half, which is bf16 where the GPU has it and on a CPU, else fp16.
+        beyond_fp16: what models are called whose activations fp16 does not hold, for which half is fp32 rather than
+            fp16. Loss scaling does not help them, it is gradients that it brings into range.
 
     Raises:
-        UserError: it is unknown, or this machine does not have it.
+        UserError: it is unknown, or this machine does not have it, or the models do not fit into it.
     """
     if precision not in (*PRECISIONS, HALF):
         raise UserError(f"precision: {precision!r} is unknown; use one of {', '.join((*PRECISIONS, HALF))}")
     on_gpu = torch.cuda.is_available()
     has_bf16 = not on_gpu or torch.cuda.is_bf16_supported(including_emulation=False)
+    names = " and ".join(sorted(set(beyond_fp16)))
+    half = "bf16" if has_bf16 else "fp32" if names else "fp16"
     if precision == HALF:
-        return "bf16" if has_bf16 else "fp16"
+        if half == "fp32":
+            logging.info("precision: half is fp32 here: no bf16, and fp16 does not hold the activations of %s", names)
+        return half
     if precision in ("fp16", "tf32") and not on_gpu:
         raise UserError(f"precision: {precision} needs a GPU; use half, bf16 or fp32 here")
+    if precision == "fp16" and names:
+        raise UserError(f"precision: fp16 does not hold the activations of {names}; use half ({half} here) or fp32")
+    others = "half or fp32" if names else "half, fp16 or fp32"
     if precision == "bf16" and not has_bf16:
-        raise UserError("precision: this GPU has no bf16; use half, fp16 or fp32")
+        raise UserError(f"precision: this GPU has no bf16; use {others}")
     if precision == "tf32" and torch.cuda.get_device_capability() < (8, 0):
-        raise UserError("precision: this GPU has no TF32; use half, fp16 or fp32")
+        raise UserError(f"precision: this GPU has no TF32; use {others}")
     return precision
 
 

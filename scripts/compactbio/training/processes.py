@@ -20,18 +20,18 @@ from compactbio.training.memory import keep_freed_memory
 AUTOCAST = {"fp32": "no", "tf32": "no", "bf16": "bf16", "fp16": "fp16"}  # accelerate's names
 
 
-def start_accelerator(precision: str = "fp32") -> Accelerator:
+def start_accelerator(precision: str = "fp32", beyond_fp16: Sequence[str] = ()) -> Accelerator:
     """Return an Accelerator for the processes that the environment names (one where RANK is not set).
 
     Args:
-        precision: fp32, tf32, bf16, fp16 or half (see `devices.chosen_precision`).
+        precision: fp32, tf32, bf16, fp16 or half, and beyond_fp16: see `devices.chosen_precision`.
 
     Raises:
-        UserError: the precision is unknown or this machine does not have it, torch sees fewer GPUs than were given to
-            the training, or `half` is another precision for another process.
+        UserError: the precision is unknown or not for this machine or these models, torch sees fewer GPUs than were
+            given to the training, or `half` is another precision for another process.
     """
     check_gpus(os.environ)
-    chosen = chosen_precision(precision)
+    chosen = chosen_precision(precision, beyond_fp16)
     on_gpu = torch.cuda.is_available()
     if on_gpu:
         # fp32 means fp32: no TF32, as an fp32 baseline needs

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compactbio.architectures import beyond_fp16
 from compactbio.files import read_json, replacing_folder, write_json, write_manifest
 from compactbio.finetuning.runs.kept_weights import FINETUNED, about
 from compactbio.finetuning.runs.planning import RECIPE, PlannedRun
@@ -63,7 +64,7 @@ class Workbench:
         self.dataset = Dataset(job.task, job.settings, tokenizer)
         self.deterministic = bool(job.settings.get("deterministic"))
         set_determinism(self.deterministic)
-        self.accelerator = start_accelerator(options["precision"])
+        self.accelerator = start_accelerator(options["precision"], beyond_fp16(read_json(job.model / "config.json")))
         self.precision = precision_of(self.accelerator)
         logging.info("device %s, precision %s", self.accelerator.device, self.precision)
         if self.accelerator.device.type == "cuda" and not self.deterministic:
