@@ -8,8 +8,6 @@ checkpoints folder and taken from there.
 from __future__ import annotations
 
 import argparse
-import atexit
-import contextlib
 import logging
 import os
 import sys
@@ -20,6 +18,7 @@ from compactbio.digests import add_verify
 from compactbio.files import write_json
 from compactbio.logs import run_program
 from compactbio.training.deadlines import StopSignal, deadline_after
+from compactbio.training.launching import claim_gpu, visible_gpus
 
 AUTO = "auto"
 
@@ -71,8 +70,6 @@ def main() -> None:
 
 def runs_at_once(asked: int | None) -> int | None:
     """Return how many runs to do at once; None: what a GPU takes. A CPU has work enough with one."""
-    from compactbio.training.launching import visible_gpus
-
     return 1 if asked is None and not visible_gpus(os.environ) else asked
 
 
@@ -83,22 +80,6 @@ def number_or_auto(text: str) -> int | None:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is neither a number of 1 or more nor {AUTO}")
     return int(text)
-
-
-def claim_gpu(stop: StopSignal) -> None:
-    """Choose a free GPU for the life of this process where no scheduler has handed one out.
-
-    Called before torch is imported, which would open a device on every GPU it sees.
-    """
-    from compactbio.training.launching import GPUS, are_handed_out, claimed_gpus, visible_gpus
-
-    found = visible_gpus(os.environ)
-    if found and are_handed_out(os.environ):
-        os.environ[GPUS] = "1"
-    if found and "CUDA_VISIBLE_DEVICES" not in os.environ:
-        held = contextlib.ExitStack()
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(held.enter_context(claimed_gpus(1, found, stop=stop)))
-        atexit.register(held.close)
 
 
 def parse_arguments() -> argparse.Namespace:

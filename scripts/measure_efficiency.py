@@ -1,6 +1,7 @@
 """Measure what models cost: parameters, file size, operations, latency and throughput on CPU and GPU.
 
-Several models in one call are measured in turn, so that their times compare. The GPU is used if there is one.
+Several models in one call are measured in turn, so that their times compare. The GPU is used if there is one; on a
+machine of several, or with other work of this workflow, one that is free is waited for.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from compactbio.logs import run_program
 from compactbio.provenance import note_digest
 from compactbio.reporting.efficiency.timing import add_options, named_folders, settings_of
 from compactbio.students.weights import weight_files
+from compactbio.training.launching import claim_gpu
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,8 @@ def main() -> None:
     for folder in folders.values():
         weight_files(folder)  # refuses a folder without weights before torch is loaded
 
+    if arguments.device == "auto":
+        claim_gpu()  # on a workstation fine-tunings may be at the others, whose work would be timed too
     import_models()
     with without_collector():
         from compactbio.reporting.efficiency.encoders import measure_encoders

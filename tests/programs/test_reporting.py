@@ -279,6 +279,20 @@ def test_efficiency_of_tiny_models(monkeypatch, tmp_path):
     assert content["models"]["distil"]["flops"] == {"64": layers[0]}
 
 
+@pytest.mark.parametrize(("device", "claims"), [("auto", 1), ("cpu", 0)])
+def test_efficiency_is_measured_on_a_gpu_that_nothing_else_is_at(monkeypatch, tmp_path, device, claims):
+    import measure_efficiency
+
+    claimed = []
+    monkeypatch.setattr(measure_efficiency, "weight_files", lambda _: None)
+    monkeypatch.setattr(measure_efficiency, "claim_gpu", lambda: claimed.append(True))
+    monkeypatch.setattr(measure_efficiency, "import_models", lambda: 1 / 0)  # torch comes behind it
+    with pytest.raises(ZeroDivisionError):
+        arguments = ("--models", f"a={tmp_path}", "--output", tmp_path / "x.json", "--device", device)
+        start_here(monkeypatch, "measure_efficiency", *arguments)
+    assert claimed == [True] * claims
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

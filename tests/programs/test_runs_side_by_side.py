@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pyarrow.parquet as pq
 import pytest
 import torch
 from helpers.finetuning import re_rows, run_settings, write_dataset, write_model
 
 from compactbio.errors import UserError
-from compactbio.finetuning.runs import side_by_side
+from compactbio.finetuning.runs import side_by_side, worker
 from compactbio.finetuning.runs.execution import finetune
 from compactbio.finetuning.runs.planning import plan_runs
 from compactbio.finetuning.runs.side_by_side import CONTEXT_BYTES, SHARE, Crew, Room, fitting_runs
 from compactbio.provenance import read_provenance
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.deadlines import StopSignal
+from compactbio.training.stalls import MEMORY
+from compactbio.training.tries import Tries, read_tries
 
 LABELS = ["no", "yes"]
 NAMES = ["seed1", "seed2", "seed3"]
@@ -88,22 +92,28 @@ def test_as_many_fit_as_memory_and_cores_take():
 class Script:
     """Workers that answer as they are told, in the place of processes."""
 
-    def __init__(self, monkeypatch, answers):
-        self.asked, self.answers = [], answers
+    def __init__(self, monkeypatch, answers, dead=()):
+        self.dies_at = set(dead).__contains__  # (which worker, the run that it is given or "answer")
+        self.asked, self.answers, self.started = [], answers, 0
         monkeypatch.setattr(Crew, "_start", lambda crew: self.start(crew))
         monkeypatch.setattr(side_by_side, "wait", lambda channels, timeout: channels[:1])
 
     def start(self, crew):
-        script = self
+        script, number = self, self.started
+        self.started += 1
 
         class Double:
-            exitcode = 0
+            exitcode = -9
 
             def send(self, task):
+                if script.dies_at((number, task.run)):
+                    raise BrokenPipeError
                 script.asked.append((task.run, task.at_once))
                 self.pending = list(script.answers(task))
 
             def recv(self):
+                if script.dies_at((number, "answer")):
+                    raise EOFError
                 return self.pending.pop(0)
 
             def close(self):
@@ -120,6 +130,7 @@ class Named(str):
     """A run as far as its name goes."""
 
     __slots__ = ()
+    folder = Path("nowhere")
 
     @property
     def name(self):
@@ -156,3 +167,75 @@ def test_an_error_before_the_first_step_is_taken_for_that_of_all(monkeypatch):
     with pytest.raises(UserError, match="run 0: the labels are others"):
         crew_of(3, None).finish()
     assert len(script.asked) == 1
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as torch's."""
+
+
+def test_a_lack_of_memory_beside_others_counts_nowhere(monkeypatch, tmp_path):
+    """Job after job, though each ends before the try alone does; what tries alone have counted stays."""
+    monkeypatch.setattr(Named, "folder", property(lambda self: tmp_path / self))
+
+    def short(folder):
+        one = Tries(folder)
+        one.refuse_if_stalled()
+        one.begin(0)
+        one.at_step(0)
+        one.at_step(1)
+        one.end(started_at=0, step=0, finished=False, reason="error", error=OutOfMemoryError("no"))
+        return side_by_side.Outcome(False, "OutOfMemoryError: no", lacked_memory=True)
+
+    def answers(task):
+        if task.run == "0" and task.at_once > 1:
+            return [short(task.run.folder)]
+        return [side_by_side.Outcome(task.run != "0")]  # alone, the deadline comes
+
+    script = Script(monkeypatch, answers)
+    for _ in range(4):
+        assert not crew_of(2, 2).finish()
+        assert read_tries(tmp_path / "0") is None and not (tmp_path / "0" / "stalled").exists()
+    assert script.asked == [("0", 2), ("1", 2), ("0", 1)] * 4
+    short(tmp_path / "0")
+    before = read_tries(tmp_path / "0")
+    assert before["counts"] == {MEMORY: 1}
+    assert not crew_of(2, 2).finish()  # where the second such try leaves the marker
+    assert read_tries(tmp_path / "0") == before and not (tmp_path / "0" / "stalled").exists()
+
+
+def test_a_gpu_that_takes_one_process_only_is_used_by_one(monkeypatch):
+    def answers(task):
+        taken = task.run in ("1", "2") and task.at_once > 1
+        return [side_by_side.Outcome(not taken, "CUDA error: busy or unavailable" if taken else "", taken=taken)]
+
+    script = Script(monkeypatch, answers)
+    assert crew_of(4, 3).finish()
+    assert script.asked == [("0", 3), ("1", 3), ("2", 3), ("3", 3), ("2", 1), ("1", 1)]
+    assert script.started == 3  # the first has the GPU
+    with pytest.raises(UserError, match="run 1: CUDA error"):  # others have it
+        Script(monkeypatch, lambda task: [side_by_side.Outcome(False, "CUDA error", taken=True)])
+        crew_of(2, 2).finish()
+
+
+def test_another_process_is_started_for_one_that_died_idle(monkeypatch):
+    script = Script(monkeypatch, lambda task: [side_by_side.Outcome(True)], dead=[(0, "1")])
+    assert crew_of(3, 1).finish()
+    assert script.asked == [("0", 1), ("1", 1), ("2", 1)] and script.started == 2
+
+
+def test_a_process_that_dies_at_its_start_is_the_run_s_failure(monkeypatch):
+    script = Script(monkeypatch, lambda task: [], dead=[(0, "0"), (0, "answer")])
+    with pytest.raises(UserError, match=r"run 0: its process died \(exit code -9\)"):
+        crew_of(3, 1).finish()
+    assert script.started == 1
+
+
+@pytest.mark.parametrize(("usable", "threads"), [(True, 1), (False, 2)])
+def test_one_thread_is_enough_beside_a_gpu_that_torch_can_use(monkeypatch, usable, threads):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: usable)
+    torch.set_num_threads(2)
+    try:
+        worker._leave_cores_to_others()
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(1)

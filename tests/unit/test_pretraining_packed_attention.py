@@ -115,6 +115,15 @@ def test_a_kernel_that_fails_gives_way_to_the_next_and_the_log_says_why(tried, c
     assert "micro-batches are padded; not flash" in caplog.text
 
 
+def test_a_full_gpu_says_nothing_of_a_kernel(monkeypatch):
+    def run_out(*_, **__):
+        raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+    monkeypatch.setattr(attention_choice, "variable_length_attention", run_out)
+    with pytest.raises(RuntimeError, match="ALLOC_FAILED"):
+        attention_choice.first_usable(["flash", "unpacked"], torch.device("cpu"), "fp32", 0.0, [16])
+
+
 def test_a_kernel_that_mixes_sequences_is_refused(monkeypatch):
     def mixing(query, key, value, *_):
         states = (one.transpose(0, 1)[None] for one in (query, key, value))

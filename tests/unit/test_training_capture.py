@@ -103,12 +103,15 @@ def test_a_pass_that_cannot_be_captured_runs_plainly_and_the_log_says_why(accele
     assert caplog.text.count("not captured, which is slower: operation not permitted") == 1
 
 
-def test_too_little_memory_is_no_reason_to_go_on(accelerator, monkeypatch):
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED")]
+)
+def test_too_little_memory_is_no_reason_to_go_on(accelerator, monkeypatch, error):
     def run_out(self, run):
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise error
 
     monkeypatch.setattr(capture.Recorder, "record", run_out)
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(type(error), match=str(error)):
         train(accelerator, (12,), fixed=True)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import weakref
 
 import pytest
 import torch
 from accelerate.state import AcceleratorState
 
 from compactbio.errors import UserError
-from compactbio.training.devices import chosen_precision, set_determinism
+from compactbio.training.devices import chosen_precision, give_back_memory, set_determinism
 from compactbio.training.processes import precision_of, start_accelerator
 
 
@@ -95,3 +96,18 @@ def test_determinism_is_asked_of_a_gpu_alone(monkeypatch) -> None:
     set_determinism(True)
     assert asked == [True]
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+
+@pytest.mark.parametrize(("device", "emptied"), [("cpu", 0), ("cuda", 1)])
+def test_what_a_training_left_in_cycles_is_freed_before_a_gpu_gets_it_back(monkeypatch, device, emptied) -> None:
+    class Node:
+        pass
+
+    node = Node()
+    node.itself = node
+    left = weakref.ref(node)
+    del node
+    freed = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: freed.append(left() is None))
+    give_back_memory(torch.device(device))
+    assert left() is None and freed == [True] * emptied

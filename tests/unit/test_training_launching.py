@@ -19,6 +19,7 @@ from compactbio.training import launching, processes
 from compactbio.training.launching import (
     GPUS,
     TORCHRUN,
+    claim_gpu,
     claimed_gpus,
     launch_command,
     node_settings,
@@ -177,6 +178,44 @@ def test_claimed_gpus_are_not_given_twice(tmp_path, monkeypatch):
             assert second == ["1"]
     with claimed_gpus(2, ["0", "1"], tmp_path) as both:
         assert both == ["0", "1"]
+
+
+@pytest.fixture
+def two_gpus(tmp_path, monkeypatch):
+    """A machine of two, nothing chosen, and what a process claims is its own until the test is over."""
+    for name in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID", "KUBERNETES_SERVICE_HOST", GPUS):
+        monkeypatch.setenv(name, "")  # is taken back behind the test, whatever it is by then
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(launching, "visible_gpus", lambda _: ["0", "1"])
+    monkeypatch.setattr(launching.tempfile, "gettempdir", lambda: str(tmp_path))
+    at_end = []
+    monkeypatch.setattr(launching.atexit, "register", at_end.append)
+    claim_gpu.cache_clear()
+    yield tmp_path / f"compactbio-gpus-{os.getuid()}"
+    claim_gpu.cache_clear()
+    for close in at_end:
+        close()
+
+
+def test_a_program_s_gpu_is_one_that_is_free_and_its_own_to_the_end(two_gpus, monkeypatch):
+    with claimed_gpus(1, ["0", "1"], two_gpus):
+        claim_gpu()
+        claim_gpu()  # between the trials of a grid and the runs
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "1" and GPUS not in os.environ
+
+    def give_up(seconds):
+        raise TimeoutError
+
+    monkeypatch.setattr(launching.time, "sleep", give_up)
+    with pytest.raises(TimeoutError), claimed_gpus(2, ["0", "1"], two_gpus):
+        pass
+
+
+def test_a_gpu_that_was_handed_out_is_taken_as_it_is(two_gpus, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    with claimed_gpus(1, ["0"], two_gpus):
+        claim_gpu()
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "0" and os.environ[GPUS] == "1"
 
 
 def test_cores_are_shared_by_the_processes():

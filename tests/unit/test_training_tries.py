@@ -12,6 +12,7 @@ from compactbio.errors import UserError
 from compactbio.training import circumstances, tries
 from compactbio.training.checkpoints import NotSavedError
 from compactbio.training.divergence import LossError
+from compactbio.training.error_causes import is_taken, lacks_memory
 from compactbio.training.stalls import DEADLINE, DIED, LOSS, MEMORY, what_changed
 from compactbio.training.tries import Tries, was_interrupted
 
@@ -136,7 +137,13 @@ def test_deaths_after_a_gain_do_not_add_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [OutOfMemoryError("CUDA"), MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: x")]
+    "error",
+    [
+        OutOfMemoryError("CUDA"),
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: x"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
 )
 def test_two_lacks_of_memory_stall(tmp_path: Path, error: Exception) -> None:
     failed(tmp_path, error, BEGAN)
@@ -269,3 +276,10 @@ def test_a_second_process_on_the_same_run_is_refused_and_told_of_the_first(tmp_p
             Tries(tmp_path).begin(0)
     first.end(started_at=0, step=3, finished=False, reason="deadline")
     Tries(tmp_path).begin(3)
+
+
+def test_a_gpu_that_another_process_has_alone_is_told_from_one_without_memory() -> None:
+    taken = RuntimeError("CUDA error: CUDA-capable device(s) is/are busy or unavailable\nCUDA kernel errors might be")
+    full = RuntimeError("CUDA error: out of memory")
+    assert is_taken(taken) and is_taken(caused(UserError("x"), taken)) and not is_taken(full)
+    assert lacks_memory(full) and not lacks_memory(taken)

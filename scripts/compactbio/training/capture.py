@@ -19,6 +19,7 @@ from torch import Tensor
 
 from compactbio.errors import UserError
 from compactbio.training.devices import drawing_apart, tensor_type
+from compactbio.training.error_causes import lacks_memory
 from compactbio.training.gradients import Gradients
 from compactbio.training.half_copies import HalfCopies
 from compactbio.training.interface import MicroBatch, StepModule
@@ -138,7 +139,7 @@ class MicroSteps:
                 for key, (inputs, run) in passes.items():
                     self.recorded[key] = Recorded(inputs, self.recorder.record(run))
         except RuntimeError as error:
-            if isinstance(error, torch.OutOfMemoryError):
+            if lacks_memory(error):
                 raise
             if torch.are_deterministic_algorithms_enabled() and "deterministic" in str(error):
                 raise UserError(f"deterministic: true: {error}; set it to false in the configuration") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import re
@@ -124,3 +125,13 @@ def peak_memory_mb() -> float:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+def give_back_memory(device: torch.device) -> None:
+    """Free what a training that is over left in cycles, and what torch keeps of it on a GPU, for others there.
+
+    What CUDA graphs used is free for other graphs alone until then.
+    """
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

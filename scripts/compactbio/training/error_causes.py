@@ -5,7 +5,14 @@ from __future__ import annotations
 from compactbio.errors import UserError
 from compactbio.training.checkpoints import NotSavedError
 
-WORDS_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
+WORDS_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "cublas_status_alloc_failed",  # of a library that is set up on a full GPU
+)
+WORDS_OF_TAKEN = "busy or unavailable"  # CUDA's, of a GPU that takes one process only and has another
 
 
 def lacks_memory(error: BaseException) -> bool:
@@ -14,6 +21,12 @@ def lacks_memory(error: BaseException) -> bool:
     short = bool(names & {"MemoryError", "OutOfMemoryError"})
     short = short or (isinstance(error, RuntimeError) and any(word in str(error).lower() for word in WORDS_OF_MEMORY))
     return short or (error.__cause__ is not None and lacks_memory(error.__cause__))
+
+
+def is_taken(error: BaseException) -> bool:
+    """Return whether an error, or one that it comes from, says that a GPU takes one process only and has another."""
+    taken = isinstance(error, RuntimeError) and WORDS_OF_TAKEN in str(error)
+    return taken or (error.__cause__ is not None and is_taken(error.__cause__))
 
 
 def is_of_files(error: BaseException) -> bool:

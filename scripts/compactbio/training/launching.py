@@ -5,7 +5,9 @@ Nothing here imports torch: a launcher must not touch a GPU.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import itertools
 import logging
 import os
@@ -193,6 +195,24 @@ def claimed_gpus(
         time.sleep(POLL_SECONDS)
         if stop is not None and stop.reason is not None:
             raise UserError(f"{stop.reason} received while this waited for a free GPU: nothing was begun")
+
+
+@functools.cache  # else the next call would take its own choice for a scheduler's
+def claim_gpu(stop: StopSignal | None = None) -> None:
+    """Choose a free GPU for the life of this process where no scheduler has handed one out.
+
+    Called before torch is imported, which would open a device on every GPU it sees.
+
+    Raises:
+        UserError: a signal asked to leave while it waited.
+    """
+    found = visible_gpus(os.environ)
+    if found and are_handed_out(os.environ):
+        os.environ[GPUS] = "1"
+    if found and "CUDA_VISIBLE_DEVICES" not in os.environ:
+        held = contextlib.ExitStack()
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(held.enter_context(claimed_gpus(1, found, stop=stop)))
+        atexit.register(held.close)
 
 
 def threads_per_process(environment: Mapping[str, str], processes_on_node: int) -> int:

@@ -153,6 +153,15 @@ class Tries:
         self._record = None
         self._release()
 
+    def undo(self, before: TriesRecord | None) -> None:
+        """Leave things as they were before a try that has ended, whose record (see `read_tries`) was this one."""
+        self.marker.unlink(missing_ok=True)
+        self._record = before
+        if before is None:
+            (self.folder / TRIES).unlink(missing_ok=True)
+        else:
+            self._write()
+
     def stall(self, kind: str, reason: str, *, step: int = 0, hosts: list[str] | None = None) -> None:
         """Leave the marker with the present facts; a host only where all tries ran on it."""
         facts = present_facts(self.minutes, self.micro_batch_tokens)

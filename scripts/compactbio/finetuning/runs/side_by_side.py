@@ -8,60 +8,26 @@ much memory it holds; as many more are started as fit into the GPU's, into the j
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import threading
-import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from compactbio.errors import UserError
 from compactbio.finetuning.runs.planning import PlannedRun
-from compactbio.finetuning.runs.workbench import Job, Workbench
-from compactbio.logs import start_logging
+from compactbio.finetuning.runs.workbench import Job
+from compactbio.finetuning.runs.worker import POLL_SECONDS, Outcome, Room, Task, work
 from compactbio.training.deadlines import StopSignal
-from compactbio.training.error_causes import in_words, lacks_memory
 from compactbio.training.launching import threads_per_process
+from compactbio.training.tries import Tries, TriesRecord, read_tries
 
-POLL_SECONDS = 0.5  # between looks whether a signal came
 SHARE = 0.8  # of the memory that is free; the rest is for what runs need beyond their first step
 CONTEXT_BYTES = 0.7e9  # of a process on a GPU, beside what torch holds (an estimate)
 HOST_SHARE = 0.9
-
-
-@dataclass(frozen=True)
-class Task:
-    """A run to do; `gained`: one was finished before, `at_once`: so many share the device."""
-
-    run: PlannedRun
-    gained: bool
-    at_once: int
-
-
-@dataclass(frozen=True)
-class Room:
-    """What a run found after its first step, in bytes: free on the GPU, held there by its process, held on the host.
-
-    Without a GPU the first two are 0.
-    """
-
-    free: int
-    held: int
-    host: int
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended; without an error it finished or has to go on another time."""
-
-    finished: bool
-    error: str = ""
-    lacked_memory: bool = False
 
 
 def do_side_by_side(
@@ -87,12 +53,16 @@ def fitting_runs(room: Room, *, runs: int, cores: int, memory_mb: int | None) ->
 
 @dataclass(eq=False)
 class Worker:
-    """A process that does runs, and the one that it is at; `stepped`: this has taken a step."""
+    """A process that does runs, and the one that it is at; `stepped`: this has taken a step.
+
+    `tries`: the record of the run's tries before this one.
+    """
 
     process: BaseProcess
     channel: Connection
     run: PlannedRun | None = None
     stepped: bool = False
+    tries: TriesRecord | None = None
 
 
 class Crew:
@@ -109,7 +79,7 @@ class Crew:
         self.job, self.stop, self.memory_mb = job, stop, memory_mb
         self.waiting = deque(missing)
         self.alone: list[PlannedRun] = []  # that lacked memory beside others
-        self.measures = at_once is None
+        self.measures = self.counts_on_gpu = at_once is None
         self.most = 1 if at_once is None else min(at_once, len(missing))
         self.workers: list[Worker] = []
         self.leaving = self.gained = False
@@ -140,15 +110,32 @@ class Crew:
             self._dismiss()  # idle ones hold memory
             self.waiting, self.alone, self.most = deque(self.alone), [], 1
         while self.waiting and not self.leaving and sum(worker.run is not None for worker in self.workers) < self.most:
-            idle = next((worker for worker in self.workers if worker.run is None), None) or self._start()
-            idle.run, idle.stepped = self.waiting.popleft(), False
-            idle.channel.send(Task(idle.run, self.gained, self.most))
+            self._give(Task(self.waiting.popleft(), self.gained, self.most))
+
+    def _give(self, task: Task) -> None:
+        """Have an idle worker do a run or, where none is there or those that were have died, a new one."""
+        for worker in [worker for worker in self.workers if worker.run is None]:
+            if self._tell(worker, task):
+                return
+            worker.process.join()
+            logging.warning("an idle process died (exit code %s): another one is started", worker.process.exitcode)
+            self.workers.remove(worker)
+        self._tell(self._start(), task)  # whose death is heard as that of the run
+
+    def _tell(self, worker: Worker, task: Task) -> bool:
+        """Send a worker what to do; return whether it is still there."""
+        worker.run, worker.stepped, worker.tries = task.run, False, read_tries(task.run.folder)
+        try:
+            worker.channel.send(task)
+        except OSError:
+            return False
+        return True
 
     def _start(self) -> Worker:
         """Start a worker."""
         context = get_context("spawn")  # a forked process could not use the GPU
         ours, theirs = context.Pipe()
-        process = context.Process(target=work, args=(self.job, theirs, 1 if self.measures else None), daemon=True)
+        process = context.Process(target=work, args=(self.job, theirs, self.counts_on_gpu), daemon=True)
         process.start()
         theirs.close()
         self.workers.append(Worker(process, ours))
@@ -193,8 +180,17 @@ class Crew:
         )
 
     def _note_error(self, run: PlannedRun, worker: Worker, outcome: Outcome) -> None:
-        """Keep an error, or have the run done again alone; stop handing out where the cause may be that of all."""
-        if outcome.lacked_memory and sum(other.run is not None for other in self.workers):
+        """Keep an error, or have the run done again alone; stop handing out where the cause may be that of all.
+
+        Beside others, idle ones too, a lack of memory says nothing of the run: the try alone decides whether it stalls.
+        """
+        if self.workers and (outcome.lacked_memory or outcome.taken):
+            Tries(run.folder).undo(worker.tries)
+            if outcome.taken:
+                logging.warning("one run at a time, as the GPU takes one process only: %s", outcome.error)
+                self.waiting.appendleft(run)
+                self.most = 1
+                return
             logging.warning("run %s lacked memory beside others and is done again alone: %s", run.name, outcome.error)
             self.alone.append(run)
             self.most = max(1, self.most - 1)
@@ -219,65 +215,3 @@ class Crew:
         for worker in self.workers:
             worker.process.join()
         self.workers = []
-
-
-def work(job: Job, channel: Connection, threads: int | None) -> None:
-    """Do the runs that come by a channel until it is closed; a process of its own.
-
-    Args:
-        threads: of torch on the CPU; None: as many as one run after the other would have, for the same bits.
-    """
-    start_logging()
-    if threads is not None:
-        os.environ["OMP_NUM_THREADS"] = str(threads)
-    stop = StopSignal().install()
-    threading.Thread(target=_leave_with_parent, args=(stop,), daemon=True).start()
-    bench: Workbench | None = None
-    while True:
-        try:
-            task: Task = channel.recv()
-        except (EOFError, OSError):
-            return
-        start_logging(task.run.name)
-        try:
-            bench = bench or Workbench(job, stop)
-            finished = bench.do(
-                task.run,
-                gained=task.gained,
-                at_once=task.at_once,
-                at_step=lambda taken: _tell(channel, _room()) if taken else None,
-            )
-        except Exception as error:
-            if not isinstance(error, (UserError, OSError)) and not lacks_memory(error):
-                logging.exception("run %s", task.run.name)
-            _tell(channel, Outcome(False, in_words(error), lacks_memory(error)))
-            return  # what the run held goes with the process
-        _tell(channel, Outcome(finished))
-
-
-def _tell(channel: Connection, message: Room | Outcome) -> None:
-    """Send a message to the main process, if it is still there."""
-    with contextlib.suppress(OSError):
-        channel.send(message)
-
-
-def _room() -> Room:
-    """Return what this process holds and leaves after its first step."""
-    import resource
-
-    import torch
-
-    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    if not torch.cuda.is_available():
-        return Room(0, 0, host)
-    torch.cuda.synchronize()
-    return Room(torch.cuda.mem_get_info()[0], torch.cuda.max_memory_reserved(), host)
-
-
-def _leave_with_parent(stop: StopSignal) -> None:
-    """Save and leave when the process that started this one has ended without a word."""
-    parent = parent_process()
-    while parent is not None and parent.is_alive():
-        parent.join(timeout=None)
-        time.sleep(POLL_SECONDS)
-    stop.reason = stop.reason or "the end of the main process"

@@ -55,10 +55,10 @@ class Workbench:
             from compactbio.finetuning.examples import Dataset
             from compactbio.finetuning.features import PieceTokenizer
             from compactbio.finetuning.runs.one_run import OneRun
-            from compactbio.training.devices import set_determinism
+            from compactbio.training.devices import give_back_memory, set_determinism
             from compactbio.training.processes import precision_of, start_accelerator
 
-        self.job, self.stop, self.make = job, stop, OneRun
+        self.job, self.stop, self.make, self.give_back = job, stop, OneRun, give_back_memory
         options = job.settings["hyperparameters"]
         tokenizer = PieceTokenizer(job.model, options.get("added_tokens") or ())
         self.dataset = Dataset(job.task, job.settings, tokenizer)
@@ -66,6 +66,8 @@ class Workbench:
         set_determinism(self.deterministic)
         self.accelerator = start_accelerator(options["precision"], beyond_fp16(read_json(job.model / "config.json")))
         self.precision = precision_of(self.accelerator)
+        scaler = self.accelerator.scaler
+        self.first_scale = None if scaler is None else scaler.state_dict()
         logging.info("device %s, precision %s", self.accelerator.device, self.precision)
         if self.accelerator.device.type == "cuda" and not self.deterministic:
             logging.info(
@@ -102,6 +104,8 @@ class Workbench:
             saved = checkpoints.latest_step()
             one_try.end(started_at=before, step=saved, finished=False, reason="error", error=error)
             raise
+        finally:
+            self.give_back(self.accelerator.device)
         start = -1 if gained else before
         one_try.end(started_at=start, step=trained.step, finished=trained.finished, reason=trained.reason)
         if not trained.finished:
@@ -118,6 +122,8 @@ class Workbench:
         """Train a run and, if that came to its end, store its results; return how far the training came."""
         began = time.monotonic()
         earlier = earlier_tries(run.folder)
+        if self.first_scale is not None:  # else a run's numbers would follow from those that were done here before
+            self.accelerator.scaler.load_state_dict(self.first_scale)
         settings: FinetuningRun = {**self.job.settings, "hyperparameters": run.hyperparameters}
         one = self.make(settings, self.job.model, self.dataset, run.seed, run.fold, self.accelerator)
         try:
