@@ -26,7 +26,8 @@ READS_VALUES |= {"repeat_interleave", "unique_consecutive", "unique_dim", "histc
 NUMBER = 4096  # that is read off the device, where a number is
 
 # launched: of what is captured, (number of the capture, the program's name, bytes of its tensors) in order
-STATE = SimpleNamespace(capturing=False, captures=0, waits=Counter(), launched=[])
+# heads: sizes that torch's attention is called with on the device
+STATE = SimpleNamespace(capturing=False, captures=0, waits=Counter(), launched=[], heads=set())
 
 
 def install(folder: Path) -> None:
@@ -106,6 +107,8 @@ def _attention(by_formula):
 
     def attend(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, **others):
         half = query.dtype != torch.float32
+        if query.device.type == "cuda" and not query.is_nested:
+            STATE.heads.add(query.shape[-1])
         if query.device.type != "cuda" or query.is_nested or others or query.shape[-1] % (8 if half else 4):
             options = {"attn_mask": attn_mask, "dropout_p": dropout_p, "is_causal": is_causal, "scale": scale}
             return by_formula(query, key, value, **options, **others)

@@ -44,6 +44,7 @@ SHAPES["modernbert"] = {**SMALL, "local_attention": 16, **special_token_ids("mod
 SHAPES |= {name: {**SMALL, "num_hidden_layers": 4, "hidden_size": 24} for name in ("tiny", "tiny_sound", "mlm_4l_312")}
 MODERN = cases.Case("modernbert", {}, VOCABULARY, cases.MLM)  # no case of the benchmark, but its layers see windows
 TEACHER = {**SMALL, "num_hidden_layers": 12}
+WIDER = ("tiny", "tiny_sound")  # whose hidden states are projected: here to a teacher with heads of 10 values
 
 
 def forget() -> None:
@@ -51,6 +52,7 @@ def forget() -> None:
     STATE.capturing, STATE.captures = False, 0
     STATE.waits.clear()
     STATE.launched.clear()
+    STATE.heads.clear()
 
 
 def take_step(folder: Path, case: str, precision: str, tokens: int | None) -> dict:
@@ -63,7 +65,13 @@ def take_step(folder: Path, case: str, precision: str, tokens: int | None) -> di
         made = one.batches(1)
         STATE.waits.clear()
         one.trainer.take_step(1, made, one.trainer.agree(made)[0], 1e-4)
-    return {"form": one.in_words(), "captures": STATE.captures, "waits": STATE.waits, "operations": len(captured)}
+    return {
+        "form": one.in_words(),
+        "captures": STATE.captures,
+        "waits": STATE.waits,
+        "operations": len(captured),
+        "heads": sorted(STATE.heads),
+    }
 
 
 def fine_tune(folder: Path, task: str, architecture: str, precision: str) -> dict:
@@ -84,7 +92,13 @@ def fine_tune(folder: Path, task: str, architecture: str, precision: str) -> dic
     with pretended_gpu() as captured:
         run.train(folder / f"{task}-{architecture}-{precision}", deadline=None, stop=None)
     form = f"packed {run.kernel}" if run.kernel else "padded"
-    return {"form": form, "captures": STATE.captures, "waits": STATE.waits, "operations": len(captured)}
+    return {
+        "form": form,
+        "captures": STATE.captures,
+        "waits": STATE.waits,
+        "operations": len(captured),
+        "heads": sorted(STATE.heads),
+    }
 
 
 def broken(forward):
@@ -101,7 +115,8 @@ def small_models(case: cases.Case, dropout: float, seed: int):
     """As `cases.build_models`, of the smallest size: the student as the case says, the teacher always a BERT."""
     with unset_fake_temporarily():  # ModernBERT reads values while it is built
         student, _ = BUILD(replace(case, teacher=False), dropout, seed)
-        teacher, _ = BUILD(replace(case, architecture="bert", shape=TEACHER, teacher=False), dropout, seed)
+        shape = TEACHER if case.formula not in WIDER else TEACHER | {"hidden_size": 40}
+        teacher, _ = BUILD(replace(case, architecture="bert", shape=shape, teacher=False), dropout, seed)
     return student, teacher if case.teacher else None
 
 

@@ -37,6 +37,9 @@ def test_steps_are_captured_and_mix_no_devices(tmp_path):
         assert row["operations"] > 20, row
         # numbers of the step go to the GPU by pinned memory; nothing of it is waited for
         assert row["waits"].keys() <= {"pin_memory", "empty_cache"}, row
+    # padded heads of 10 values come to torch's kernels filled up: of others it would write the maps
+    assert {size % 8 for row in rows for size in row["heads"]} == {0}
+    assert next(row["heads"] for row in rows if row["arguments"][0] == "tiny") == [16]
     forms = {tuple(row["arguments"]): row["form"] for row in rows}
     assert all("flash" in forms[case, "bf16", None] for case in ("distil", "modernbert"))
     assert "maps on the chip" in forms["compact", "bf16", None]

@@ -13,7 +13,7 @@ from compactbio.pretraining import attention_choice, packed_attention
 from compactbio.pretraining.attention import attention_dropout, install_attention, set_attention_dropout
 from compactbio.pretraining.attention_choice import packed_layout
 from compactbio.pretraining.layout import takes_map_kernels
-from compactbio.pretraining.packed_attention import variable_length_attention
+from compactbio.pretraining.packed_attention import filled_attention, padded_attention, variable_length_attention
 from compactbio.training.cuts import fewest_cuts
 
 LENGTHS = (5, 9, 3)
@@ -149,6 +149,34 @@ def test_plain_attention_of_packed_sequences_is_each_ones_own(size):
         parts = zip(query.split(asking, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True)
         expected = [F.scaled_dot_product_attention(*one).transpose(1, 2) for one in parts if one[0].shape[2]]
         torch.testing.assert_close(got, torch.cat(expected, 1))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("size", [26, 24])
+def test_heads_that_are_filled_up_give_the_attention_of_their_true_size(monkeypatch, size, masked):
+    """Against the formula in double precision; on a CPU nothing is filled."""
+    generator = torch.Generator().manual_seed(2)
+    states = [torch.randn(2, 3, 7, size, generator=generator).requires_grad_() for _ in range(3)]
+    gradient = torch.randn(2, 3, 7, size, generator=generator)
+    mask = (torch.arange(7) < torch.tensor([[7], [4]]))[:, None, None] if masked else None
+    attend, sizes = F.scaled_dot_product_attention, []
+
+    def watched(query, *others, **options):
+        sizes.append(query.shape[-1])
+        return attend(query, *others, **options)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", watched)
+    made = filled_attention(*states, attn_mask=mask, dropout_p=0.0, scale=0.3)
+    plain = padded_attention(*states, mask, 0.0, 0.3)
+    assert sizes == [{26: 32}.get(size, size), size]
+    assert torch.equal(plain, attend(*states, attn_mask=mask, scale=0.3))
+    exact = [one.detach().double().requires_grad_() for one in states]
+    scores = 0.3 * exact[0] @ exact[1].transpose(2, 3)
+    expected = torch.softmax(scores if mask is None else scores.masked_fill(~mask, -torch.inf), -1) @ exact[2]
+    torch.testing.assert_close(made.double(), expected, rtol=1e-5, atol=1e-6)
+    got = torch.autograd.grad(made, states, gradient)
+    for one, other in zip(got, torch.autograd.grad(expected, exact, gradient.double()), strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-6)
 
 
 class Broken(torch.autograd.Function):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.masking_utils import sdpa_mask
@@ -13,7 +12,7 @@ from transformers.masking_utils import sdpa_mask
 from compactbio.architectures import architecture_of
 from compactbio.kernels.attention_maps import Layout, Maps, dropped_attention
 from compactbio.kernels.draws import draw_seed
-from compactbio.pretraining.packed_attention import both_masks, variable_length_attention, window
+from compactbio.pretraining.packed_attention import both_masks, padded_attention, variable_length_attention, window
 from compactbio.terms.term import PROBABILITIES, SCORES
 from compactbio.training.dropout import dropout as drop
 
@@ -174,7 +173,7 @@ def _attend(
             scores = scores + torch.zeros(mask.shape).masked_fill_(~mask, torch.finfo(torch.float32).min)
         output = torch.matmul(drop(torch.softmax(scores, dim=-1), dropout), value)
     else:
-        output = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, scale=scaling)
+        output = padded_attention(query, key, value, mask, dropout, scaling)
     return output.transpose(1, 2)
 
 

@@ -87,11 +87,35 @@ def variable_length_attention(
 def _as_rows(tensor: Tensor) -> Tensor:
     """Return (tokens, heads, size) of (1, heads, tokens, size), size filled up to what the kernels take.
 
-    It is a view, gradients come back as one too: `tensor[0]` would have its own copied into zeros. Zeros behind change
-    no product; the scale stays that of the true size.
+    It is a view, gradients come back as one too: `tensor[0]` would have its own copied into zeros.
     """
-    rows, missing = tensor.transpose(1, 2).squeeze(0), -tensor.shape[-1] % HEAD_SIZE_MULTIPLE
-    return F.pad(rows, (0, missing)) if missing else rows
+    return _filled(tensor.transpose(1, 2).squeeze(0))
+
+
+def _filled(tensor: Tensor) -> Tensor:
+    """Return heads (..., size) with zeros behind, up to what the kernels take.
+
+    They change no product; the scale stays that of the true size.
+    """
+    missing = -tensor.shape[-1] % HEAD_SIZE_MULTIPLE
+    return F.pad(tensor, (0, missing)) if missing else tensor
+
+
+def padded_attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float, scaling: float
+) -> Tensor:
+    """Return torch's attention of padded sequences; it and what it reads are (b, heads, length, size).
+
+    On a GPU heads are filled up: torch's kernels refuse sizes such as 26, and what it takes in their place writes maps.
+    """
+    attend = filled_attention if query.device.type == "cuda" else F.scaled_dot_product_attention
+    return attend(query, key, value, attn_mask=mask, dropout_p=dropout, scale=scaling)
+
+
+def filled_attention(query: Tensor, key: Tensor, value: Tensor, *, scale: float, **options: Any) -> Tensor:
+    """Return torch's attention by way of heads that are filled up."""
+    states = _filled(query), _filled(key), _filled(value)
+    return F.scaled_dot_product_attention(*states, scale=scale, **options)[..., : value.shape[-1]]
 
 
 def _flash(

@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import sdpa_mask
 
 from compactbio.finetuning.packed.groups import Group, Packing
-from compactbio.pretraining.packed_attention import variable_length_attention, window
+from compactbio.pretraining.packed_attention import padded_attention, variable_length_attention, window
 from compactbio.training.dropout import draw_factors
 
 # transformers treats names that hold "flash", "sdpa" or "flex" in ways of their own
@@ -54,9 +53,7 @@ def grouped_attention(
         options = (longest, dropout, scaling, sliding_window)
         return variable_length_attention(kernel, query, key, value, boundaries, boundaries, *options), None
     if packing is None:
-        output = F.scaled_dot_product_attention(
-            query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling
-        )
+        output = padded_attention(query, key, value, attention_mask, dropout, scaling)
         return output.transpose(1, 2).contiguous(), None
     return _GroupedAttention.apply(query, key, value, packing, scaling, dropout, sliding_window), None
 
