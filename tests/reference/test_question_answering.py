@@ -113,7 +113,7 @@ def difference(one: torch.Tensor, other: torch.Tensor) -> float:
 
 @pytest.mark.parametrize(("fixed", "pieces"), [(False, 10_000), (False, 3 * LENGTH), (True, 0)])
 def test_loss_and_gradient_are_those_of_a_plain_padded_model(folder, fixed, pieces, monkeypatch):
-    monkeypatch.setattr(batching, "CPU_PIECES", pieces)
+    monkeypatch.setitem(batching.TRAINED_PIECES, "cpu", pieces)
     expected, gradient = plain(folder, windows())
     loss, mine, count = ours(folder, windows(), REFERENCE, fixed=fixed)
     assert count == (-(-len(windows()) // 5) if fixed else 6 if pieces == 3 * LENGTH else 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from functools import partial
 
@@ -74,7 +75,7 @@ def batches_of(features, task, seed=3, layout="padded", class_weights=None, toke
 @pytest.fixture(params=["padded", "grouped", "kernel", "rows"])
 def layout(request, monkeypatch):
     """All layouts, cut so small that a batch has several micro-batches and, in groups, several of these."""
-    monkeypatch.setattr(batching, "CPU_PIECES", 90)
+    monkeypatch.setitem(batching.TRAINED_PIECES, "cpu", 90)
     monkeypatch.setattr(fixed_shapes, "MOST_PIECES", 90)
     monkeypatch.setattr(groups, "START_COST", 10)
     return request.param
@@ -100,6 +101,14 @@ def one_by_one(step, feature):
         types = np.arange(len(feature.ids)) >= feature.first_segment
         inputs["token_type_ids"] = torch.tensor(types.astype(np.int64))[None]
     return inputs
+
+
+@pytest.mark.parametrize(("device", "sizes"), [("cpu", [20, 20, 20, 4]), ("cuda", [64])])
+def test_a_gpu_is_given_more_at_once_also_where_no_shape_is_fixed(device, sizes):
+    features = [Feature(np.full(100, 5), 50, {"labels": np.asarray(0)})] * 64
+    counting = (KINDS["re"].denominator, partial(task_kind("re").counted, class_weights=None))
+    options = {"batch_size": 64, "seed": 1, "pad": 0, "token_types": True, "heads": None, "device": device}
+    assert [len(batch.tensors["input_ids"]) for batch in training_batches(features, *counting, **options)(1)] == sizes
 
 
 def test_an_epoch_shows_every_example_once_in_an_order_of_its_own():
@@ -307,8 +316,9 @@ def test_half_precision_comes_close_to_single_precision_when_packed(task, model_
 
 @pytest.mark.parametrize("architecture", SHAPES)
 @pytest.mark.parametrize("task", ["ner", "re", "qa"])
-def test_a_pass_for_a_kernel_reads_no_value_of_the_device(task, architecture, tmp_path):
+def test_a_pass_for_a_kernel_reads_no_value_of_the_device(task, architecture, tmp_path, monkeypatch):
     """Which a capture does not bear: forward and backward on tensors that have shapes and no values."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())  # it knows no such device
     folder = write_model(tmp_path / "model", architecture=architecture, **for_kernels(architecture))
     step = task_step(folder, task, {"ner": NER_LABELS, "re": ["0", "1"], "qa": []}[task], layout="kernel")
     replace_dropout(step.model)

@@ -2,11 +2,11 @@
 
 Training: the examples of an epoch are shuffled by (seed, epoch) and cut into batches of `batch_size`, as plain
 training does; the last, smaller batch is kept. Inside a batch the sequences are sorted by length and cut into
-micro-batches: on a CPU packed without padding (groups.py), on a GPU in a few shapes (fixed_shapes.py), and on both
-padded to one given length where the loss runs over padding. The loop divides a micro-batch's sum by the count of the
-whole batch, so that (dropout's draw aside) the gradient is the one of the batch as a whole: which examples share an
-update is untouched by their lengths. Buckets over several batches would put sentences of one length into one update
-and, where the loss is a mean over pieces, weigh long sentences less.
+micro-batches: on a CPU packed without padding (groups.py), on a GPU in a few shapes (fixed_shapes.py), on both padded
+where the architecture is not known, and to one given length where the loss runs over padding. The loop divides a
+micro-batch's sum by the count of the whole batch, so that (dropout's draw aside) the gradient is the one of the batch
+as a whole: which examples share an update is untouched by their lengths. Buckets over several batches would put
+sentences of one length into one update and, where the loss is a mean over pieces, weigh long sentences less.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import numpy as np
 import torch
 
 from compactbio.finetuning.features import Feature, collate, join
-from compactbio.finetuning.packed.fixed_shapes import FixedShapes
+from compactbio.finetuning.packed.fixed_shapes import MOST_PIECES, FixedShapes
 from compactbio.finetuning.packed.groups import pack
 from compactbio.training.cuts import fewest_cuts, padded_cuts
 from compactbio.training.interface import MicroBatch
 
-CPU_PIECES = 2048  # of a micro-batch of training on a CPU at most, where it has more than one sequence
+# pieces of a micro-batch of training at most, where it has more than one sequence
+TRAINED_PIECES = {"cpu": 2048, "cuda": MOST_PIECES}
 PREDICTED_PIECES = {"cpu": 4096, "cuda": 16384}  # padded pieces of a micro-batch of prediction at most
 
 
@@ -58,6 +59,7 @@ def training_batches(
     heads: int | None,
     length: int | None = None,
     shapes: FixedShapes | None = None,
+    device: str = "cpu",
 ) -> Callable[[int], list[MicroBatch]]:
     """Return the function from a step (from 1) to its micro-batches, pure in (seed, step).
 
@@ -67,6 +69,7 @@ def training_batches(
         heads: of the model's attention, where micro-batches are packed for a CPU; None: they are not.
         length: that all sequences are padded to; None: to the longest of the micro-batch.
         shapes: that all micro-batches have, on a GPU.
+        device: cpu or cuda, by which they are cut where they have none.
     """
     steps = steps_per_epoch(len(features), batch_size)
     lengths = np.asarray([len(feature.ids) for feature in features])
@@ -77,7 +80,7 @@ def training_batches(
         chosen = order[index * batch_size : (index + 1) * batch_size]
         chosen = chosen[np.argsort(lengths[chosen], kind="stable")]
         sizes = lengths[chosen].tolist() if length is None else [length] * len(chosen)
-        cuts = fewest_cuts(sizes, CPU_PIECES) if shapes is None else shapes.cuts(sizes)
+        cuts = fewest_cuts(sizes, TRAINED_PIECES[device]) if shapes is None else shapes.cuts(sizes)
         made = ([features[i] for i in chosen[begin:end]] for begin, end in cuts)
         return [
             micro_batch(some, denominator, counted, pad=pad, token_types=token_types, heads=heads, length=length)
@@ -99,7 +102,7 @@ def micro_batch(
     heads: int | None,
     length: int | None,
 ) -> MicroBatch:
-    """Return a CPU's micro-batch: packed where `heads` are given, else padded."""
+    """Return a micro-batch of no fixed shape: packed for a CPU where `heads` are given, else padded."""
     if heads:
         arrays = join(examples, token_types=token_types)
     else:

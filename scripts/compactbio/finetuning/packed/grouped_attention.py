@@ -41,8 +41,8 @@ def grouped_attention(
 
     Args:
         query, key, value: (b, heads, length, size).
-        attention_mask: bool, broadcastable to (b, heads, length, length), True where a key is read; None for all.
-            Of a padded micro-batch it holds the layer's window.
+        attention_mask: bool, broadcastable to (b, heads, length, length), True where a key is read, the layer's window
+            included; None for all that the window shows.
         packing: of a packed micro-batch (b = 1) on a CPU.
         kernel, boundaries, longest: of one on a GPU (see `fixed_shapes.FixedShapes`). Without either it is padded.
         sliding_window: of a layer that sees a part of each sequence (see `packed_attention.window`).
@@ -53,6 +53,8 @@ def grouped_attention(
         options = (longest, dropout, scaling, sliding_window)
         return variable_length_attention(kernel, query, key, value, boundaries, boundaries, *options), None
     if packing is None:
+        if attention_mask is None:
+            attention_mask = window(query.shape[-2], sliding_window, query.device)
         output = padded_attention(query, key, value, attention_mask, dropout, scaling)
         return output.transpose(1, 2).contiguous(), None
     return _GroupedAttention.apply(query, key, value, packing, scaling, dropout, sliding_window), None
@@ -139,6 +141,14 @@ def _by_group(packing: Packing, *tensors: Tensor) -> Iterator[tuple[Any, ...]]:
         yield group, *(part.view(group.count * packing.heads, group.longest, -1) for part in of_group)
 
 
+def mask_of_padding(*, attention_mask: Tensor | None = None, **options: Any) -> Tensor | None:
+    """Return the mask of a padded micro-batch as transformers' own function does; None of a packed one.
+
+    For that it would make a mask of the window over the whole row, which nothing reads.
+    """
+    return None if attention_mask is None else sdpa_mask(attention_mask=attention_mask, **options)
+
+
 AttentionInterface.register(ATTENTION, grouped_attention)
 # without a mask function of its own, a padded call would lose its mask without a word
-AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+AttentionMaskInterface.register(ATTENTION, mask_of_padding)

@@ -70,6 +70,10 @@ class PackedModel:
         """Give the head (sequences, 1, hidden) for a packed (1, tokens, hidden): a mean of one is itself."""
         if self.packed:
             states = output.last_hidden_state[0]
-            rows = self.read.to(states.dtype) @ states if self.reads_mean else states.index_select(0, self.read)
+            if self.reads_mean:
+                with torch.autocast(states.device.type, enabled=False):  # which would round shares and states
+                    rows = self.read @ states.float()
+            else:
+                rows = states.index_select(0, self.read)
             output.last_hidden_state = rows[:, None]
         return output

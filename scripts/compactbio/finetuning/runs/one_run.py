@@ -150,6 +150,7 @@ class OneRun:
                 heads=self.step.model.config.num_attention_heads if self.grouped else None,
                 length=self.length,
                 shapes=shapes,
+                device=self.accelerator.device.type,
             ),
             examples=[] if shapes is None else examples_of_shapes(features, *counting, shapes),
             settings=LoopSettings(
