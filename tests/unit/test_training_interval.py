@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import pytest
 import torch
 from test_training_loop import batches_of, train
 
+from compactbio.training import trainer
+from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.devices import PEAKS, PRECISIONS, known_peak
 from compactbio.training.interval import Gathered, LossSums, Stopwatch
+from compactbio.training.pace import Pace
 from compactbio.training.progress import read_metrics
 
 
@@ -85,6 +89,67 @@ def test_batches_that_count_flops_have_them_in_the_metrics(tmp_path):
         assert "model_flop_utilisation" not in line  # a processor has no known peak
     train(tmp_path / "not", batches=batches_of(5))
     assert all("model_flops_per_second" not in line for line in read_metrics(tmp_path / "not" / "metrics.jsonl"))
+
+
+class Clock:
+    """Time that passes only while a device is waited for, which takes 2 s a step, and while the host does other work.
+
+    The host hands a step over in no time. The device works on while it saves.
+    """
+
+    STEP = 2.0
+
+    def __init__(self):
+        self.now = self.idle_at = 100.0
+
+    def monotonic(self):
+        return self.now
+
+    def event(self, **_):
+        done = []
+
+        def record():
+            self.idle_at = max(self.idle_at, self.now) + self.STEP
+            done.append(self.idle_at)
+
+        return SimpleNamespace(record=record, synchronize=lambda: self.wait(done[0]))
+
+    def wait(self, until):
+        self.now = max(self.now, until)
+
+
+@pytest.mark.parametrize("what", ["nothing", "save", "evaluation"])
+def test_rates_are_those_of_the_device_whatever_comes_between(tmp_path, monkeypatch, what):
+    clock = Clock()
+
+    class AheadOfAGpu(Pace):
+        def __init__(self, device):
+            super().__init__(torch.device("cuda"))
+
+    def waiting(self, gather=LossSums.gather):
+        clock.wait(clock.idle_at)  # for the copy of the sums
+        return gather(self)
+
+    def save(self, *given, plain=CheckpointFolder.save, **more):
+        clock.wait(clock.idle_at)
+        clock.now += 50.0
+        plain(self, *given, **more)
+
+    def evaluate(step):
+        clock.wait(clock.idle_at)
+        clock.now += 50.0
+        return {}
+
+    monkeypatch.setattr(trainer, "time", clock)
+    monkeypatch.setattr(trainer, "Pace", AheadOfAGpu)
+    monkeypatch.setattr(torch.cuda, "Event", clock.event)
+    monkeypatch.setattr(LossSums, "gather", waiting)
+    monkeypatch.setattr(CheckpointFolder, "save", save)
+    options = {"save": {"checkpoint_every_steps": 3}, "evaluation": {"evaluate": evaluate}}
+    train(tmp_path, log_every_steps=5, **options.get(what, {}))
+    lines = [line for line in read_metrics(tmp_path / "metrics.jsonl") if "loss" in line]
+    assert [line["step"] for line in lines] == [1, 5, 8]
+    assert [line["seconds_per_step"] for line in lines] == pytest.approx([Clock.STEP] * 3)
 
 
 @pytest.mark.parametrize(

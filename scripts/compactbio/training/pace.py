@@ -31,3 +31,8 @@ class Pace:
         """Wait until all but the last steps are done."""
         while len(self.begun) >= STEPS_AHEAD:
             self.begun.popleft().synchronize()
+
+    def finish(self) -> None:
+        """Wait until all steps are done: what comes next is then not charged with their time."""
+        while self.begun:
+            self.begun.popleft().synchronize()

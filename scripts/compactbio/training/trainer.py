@@ -194,6 +194,7 @@ class Trainer:
 
     def evaluate(self, step: int, evaluate: Callable[[int], dict[str, Any]]) -> None:
         """Write the result of an evaluation and go back to training; its time is no part of the rate."""
+        self.pace.finish()  # time of training
         began = time.monotonic()
         self.metrics.write({"step": step, "evaluation": evaluate(step)})
         self.plain.train()
@@ -205,6 +206,8 @@ class Trainer:
         The last good checkpoint must not give way to a state that may be unusable: `saved_step` then stays behind. The
         last step is saved all the same: a loss that was high for so short a time has not diverged.
         """
+        asked = time.monotonic()
+        self.pace.finish()  # time of training, but of a save as well where it has to end before a deadline
         began = time.monotonic()
         gathered = self._gather_finite(step)
         steps, loss = (0, 0.0) if gathered is None else (gathered.steps, gathered.loss)
@@ -219,7 +222,7 @@ class Trainer:
         self.agreement.sums([0.0])  # all wait for the main process
         self.saved_step = step
         self.saved_at = time.monotonic()
-        self.save_seconds = max(self.save_seconds, self.saved_at - began)
+        self.save_seconds = max(self.save_seconds, self.saved_at - asked)
         self.rates.leave_out(self.saved_at - began)
 
     def write_state(self, step: int, reason: str) -> None:
