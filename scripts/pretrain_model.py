@@ -39,9 +39,10 @@ from compactbio.training.checkpoints import STATE, CheckpointFolder
 from compactbio.training.deadlines import StopSignal, deadline_after
 from compactbio.training.error_causes import in_words, lacks_memory
 from compactbio.training.submissions import Submissions
-from compactbio.training.tries import Tries, note_lack_of_memory
+from compactbio.training.tries import Tries, lacked_memory, note_lack_of_memory
 
 UNFINISHED = 75  # exit code of a process alone that saved and left (EX_TEMPFAIL): start it again
+SECONDS_TO_DECIDE = 60.0
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -82,10 +83,16 @@ def main() -> None:
         logging.info("%s is finished already (%s)", inputs.run["model"], folder)
     else:
         tries = Tries(
-            folder, minutes=arguments.max_minutes, micro_batch_tokens=arguments.micro_batch_tokens, began=started
+            folder,
+            minutes=arguments.max_minutes,
+            micro_batch_tokens=arguments.micro_batch_tokens,
+            halves=arguments.micro_batch_tokens is None,
+            began=started,
         )
         if os.environ.get("RANK", "0") == "0":  # one decides: what another host has may differ
             tries.refuse_if_stalled()
+        else:
+            wait_for_decision(tries.marker)
         logging.info("settings: %s", inputs.run)
         logging.info("fingerprint %s, inputs %s", inputs.fingerprint, inputs.digests)
         train(inputs, folder, tries, arguments, started)
@@ -94,6 +101,16 @@ def main() -> None:
     finished = CheckpointFolder(folder).read_state().get("finished", False)
     if not finished and "RANK" not in os.environ:
         sys.exit(UNFINISHED)  # torchrun would take it for a failure; launch.py reads state.json instead
+
+
+def wait_for_decision(marker: Path) -> None:
+    """Wait until the main process has removed a marker, or left it and ended, which ends this one by a signal.
+
+    A process that waits in torch for the others notices no signal: torchrun would kill it after half a minute only.
+    """
+    until = time.monotonic() + SECONDS_TO_DECIDE
+    while marker.is_file() and time.monotonic() < until:  # another host may see a file for a while after its end
+        time.sleep(0.1)
 
 
 def is_finished(folder: Path) -> bool:
@@ -113,8 +130,9 @@ def train(inputs: RunInputs, folder: Path, tries: Tries, arguments: argparse.Nam
     submissions = Submissions(folder)
     if main_process:
         folder.mkdir(parents=True, exist_ok=True)
+        lacked = lacked_memory(folder)  # before the trace is removed
         tries.begin(before)
-        submissions.begin(step=before, seconds=checkpoints.seconds() if before else 0.0)
+        submissions.begin(step=before, seconds=checkpoints.seconds() if before else 0.0, lacked_memory=lacked)
     import_models()
     with without_collector():
         from compactbio.pretraining.pretrain import pretrain
@@ -145,9 +163,11 @@ def train(inputs: RunInputs, folder: Path, tries: Tries, arguments: argparse.Nam
     except Exception as error:
         if main_process:
             step = checkpoints.latest_step()
+            # the main process may have lost a connection only; asked before the trace is removed
+            lacked = lacks_memory(error) or lacked_memory(folder)
             tries.end(started_at=before, step=step, finished=False, reason="error", error=error)
             with suppress(OSError):  # what ended it is raised, also where it was the disk
-                submissions.note(out_of_memory=lacks_memory(error))
+                submissions.note(out_of_memory=lacked)
                 submissions.end(step=step, seconds=checkpoints.seconds(), reason="error")
         else:
             note_lack_of_memory(folder, error)

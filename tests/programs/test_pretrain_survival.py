@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -28,8 +30,12 @@ from helpers.pretrain_program import (
 from safetensors.torch import load_file
 
 from compactbio.errors import UserError
+from compactbio.pretraining.distillation import Distillation
+from compactbio.pretraining.inputs import read_inputs
 from compactbio.training.checkpoints import CheckpointFolder
 from compactbio.training.progress import read_metrics
+from compactbio.training.stalls import LOSS, MEMORY
+from compactbio.training.tries import Tries, note_lack_of_memory
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +155,62 @@ def test_a_signal_through_the_launcher_saves_and_leaves(world, tmp_path, number,
     assert left["reason"] == "signal"
     assert CheckpointFolder(run_folder(tmp_path)).latest_step() == left["step"] >= 5
     assert not (run_folder(tmp_path) / "stalled").exists()
+
+
+def no_room_in_the_second():
+    forward = Distillation.forward
+
+    def run_out(self, *given):
+        if os.environ["RANK"] == "1":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, *given)
+
+    Distillation.forward = run_out
+
+
+def killed_in_its_first_step():
+    Distillation.forward = lambda *_: os._exit(9)
+
+
+def submissions_of(output):
+    return json.loads((run_folder(output) / "submissions.json").read_text())
+
+
+def test_a_lack_of_memory_of_another_process_is_one_of_the_submission(world, tmp_path):
+    """The main process loses a connection only, or is killed; then the trace says it."""
+    lost, killed = (tmp_path / name for name in ("lost", "killed"))
+    ranks = start_ranks(arguments(world, lost, steps=12), 2, no_room_in_the_second)
+    for rank in ranks:
+        rank.join(120)
+    assert [rank.exitcode for rank in ranks] == [1, 1]
+    assert [one["out_of_memory"] for one in submissions_of(lost)] == [True]
+    assert json.loads((run_folder(lost) / "tries.json").read_text())["counts"] == {MEMORY: 1}
+    line = arguments(world, killed, steps=12)
+    [rank] = start_ranks(line, 1, killed_in_its_first_step)
+    rank.join(120)
+    note_lack_of_memory(run_folder(killed), torch.OutOfMemoryError("CUDA out of memory"))
+    run_ranks(line, 1)
+    first, last = submissions_of(killed)
+    assert (first["reason"], first["out_of_memory"]) == ("killed", True)
+    assert (last["reason"], "out_of_memory" in last) == ("finished", False)
+
+
+def test_no_process_of_a_stalled_run_outlives_the_first(world, tmp_path, monkeypatch):
+    """torchrun then sends a signal, which one that waits for the others in torch would not notice."""
+    line = arguments(world, tmp_path)
+    given = {name: Path(line[line.index(f"--{name}") + 1]) for name in ("run", "student", "teacher")}
+    tokens = [world / "tokens" / "0001", world / "tokens" / "0002"]
+    folder = tmp_path / "checkpoints" / read_inputs(*given.values(), tokens).fingerprint
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    Tries(folder, micro_batch_tokens=72).stall(LOSS, "the loss diverges")
+    first, second = start_ranks(line, 2)
+    first.join(60)
+    assert first.exitcode == 1
+    second.terminate()
+    second.join(10)
+    assert second.exitcode == -signal.SIGTERM
+    assert (folder / "stalled").exists()
 
 
 def test_a_full_disk_keeps_the_previous_checkpoint_and_the_run_goes_on_from_it(world, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -22,14 +23,15 @@ GB = 1e9
 class Memory:
     """A device whose passes take so much memory; what is beyond all of it ends them."""
 
-    def __init__(self, of, capacity=80 * GB):
+    def __init__(self, of, capacity=80 * GB, error=None):
         self.of, self.capacity = of, capacity
+        self.error = error or torch.OutOfMemoryError("CUDA out of memory")
         self.tried = []
 
     def __call__(self, positions):
         self.tried.append(positions)
         if self.of(positions) > self.capacity:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise self.error
         return self.of(positions)
 
 
@@ -47,11 +49,42 @@ def test_no_more_than_is_of_use():
     assert fitting_positions(memory, smallest=4096, largest=2_000, budget=60 * GB) == 2_000
 
 
-def test_memory_that_grows_faster_is_seen_by_trials():
-    memory = Memory(lambda positions: 1e5 * positions + 3.0 * positions**2)
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("Triton Error [CUDA]: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+    ids=str,
+)
+def test_memory_that_grows_faster_is_seen_by_trials(error):
+    memory = Memory(lambda positions: 1e5 * positions + 3.0 * positions**2, error=error)
     fits = fitting_positions(memory, smallest=4096, largest=10**6, budget=60 * GB)
     assert memory.of(fits) <= 60 * GB < memory.of(1.3 * fits)
     assert any(memory.of(one) > memory.capacity for one in memory.tried)  # one trial ran out
+
+
+def test_an_error_that_is_not_of_memory_ends_the_probe():
+    memory = Memory(lambda positions: 15e6 * positions, error=RuntimeError("CUDA error: an illegal memory access"))
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        fitting_positions(memory, smallest=4096, largest=10**6, budget=60 * GB)
+
+
+def test_what_a_pass_held_is_free_before_its_memory_is_given_back(monkeypatch):
+    held, alive = [], []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: alive.append(held[-1]() is not None))
+
+    def peak_of(positions):
+        activations = torch.zeros(8)
+        held.append(weakref.ref(activations))
+        if positions > 8192:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return 1e5 * positions
+
+    assert fitting_positions(peak_of, smallest=4096, largest=10**6, budget=60 * GB) == 8192
+    assert alive and not any(alive)
 
 
 def test_too_little_for_the_first_pass_is_an_error_and_for_the_second_is_not():
@@ -86,6 +119,20 @@ def test_a_later_start_on_such_devices_takes_what_was_found(tmp_path):
     again.begin(step=0, seconds=0.0)
     again.note(device="H100", micro_batches={"tokens": 512, "automatic": False})
     assert again.fitting_tokens(device="H100", processes=1) == 20_000
+
+
+@pytest.mark.parametrize("lacked", [True, False])
+def test_a_start_that_another_process_s_lack_of_memory_killed_halves_the_next_one_s(tmp_path, lacked):
+    first = Submissions(tmp_path)
+    first.begin(step=0, seconds=0.0)
+    first.note(device="H100", micro_batches={"tokens": 40_000, "automatic": True})
+    second = Submissions(tmp_path)
+    second.begin(step=0, seconds=0.0, lacked_memory=lacked)
+    assert second.fitting_tokens(device="H100", processes=1) == (20_000 if lacked else 40_000)
+    second.end(step=0, seconds=0.0, reason="signal")
+    third = Submissions(tmp_path)
+    third.begin(step=0, seconds=0.0, lacked_memory=True)  # no start was killed
+    assert "out_of_memory" not in third.all[1]
 
 
 def test_a_probe_leaves_weights_gradients_and_random_numbers_alone(tmp_path, monkeypatch):

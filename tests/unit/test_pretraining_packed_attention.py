@@ -97,6 +97,16 @@ def test_a_kernel_that_does_not_know_windows_is_refused(monkeypatch):
     assert found == "unpacked" and "differs from plain attention by" in reasons["flash"]
 
 
+@pytest.mark.parametrize("text", ["CUDA out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling it"])
+def test_too_little_memory_for_a_trial_refuses_no_kernel(monkeypatch, text):
+    def run_out(*_):
+        raise RuntimeError(text)
+
+    monkeypatch.setitem(packed_attention.KERNELS, "flash", run_out)
+    with pytest.raises(RuntimeError, match=text):
+        attention_choice.first_usable(["flash", "unpacked"], torch.device("cpu"), "fp32", 0.0, [16])
+
+
 def test_older_gpus_take_the_kernel_that_they_have(tried, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 0))
     assert packed_layout(torch.device("cuda"), **(OPTIONS | {"precision": "fp16"})) == "efficient"

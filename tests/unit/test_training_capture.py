@@ -13,6 +13,7 @@ from helpers.training import Regression
 from compactbio.errors import UserError
 from compactbio.training import capture
 from compactbio.training.capture import MicroSteps
+from compactbio.training.error_causes import lacks_memory
 from compactbio.training.gradients import Gradients
 from compactbio.training.interface import MicroBatch
 from compactbio.training.loop import seed_step
@@ -104,15 +105,30 @@ def test_a_pass_that_cannot_be_captured_runs_plainly_and_the_log_says_why(accele
 
 
 @pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED")]
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("Triton Error [CUDA]: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+    ids=str,
 )
-def test_too_little_memory_is_no_reason_to_go_on(accelerator, monkeypatch, error):
+@pytest.mark.parametrize("ends", [True, False])
+def test_too_little_memory_is_no_reason_to_go_on(accelerator, monkeypatch, error, ends):
+    """Also where the end of the capture, which then fails too, says nothing of it."""
+
     def run_out(self, run):
-        raise error
+        try:
+            raise error
+        finally:
+            if ends:
+                raise RuntimeError("operation failed due to a previous error during capture")
 
     monkeypatch.setattr(capture.Recorder, "record", run_out)
-    with pytest.raises(type(error), match=str(error)):
+    with pytest.raises(RuntimeError) as raised:
         train(accelerator, (12,), fixed=True)
+    assert lacks_memory(raised.value)
 
 
 def test_values_of_one_pass_survive_the_next(accelerator):

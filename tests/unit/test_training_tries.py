@@ -14,6 +14,7 @@ from compactbio.training.checkpoints import NotSavedError
 from compactbio.training.divergence import LossError
 from compactbio.training.error_causes import is_taken, lacks_memory
 from compactbio.training.stalls import DEADLINE, DIED, LOSS, MEMORY, what_changed
+from compactbio.training.submissions import Submissions
 from compactbio.training.tries import Tries, was_interrupted
 
 STEPPED, BEGAN, STARTING = (0, 1), (0,), ()
@@ -21,6 +22,12 @@ STEPPED, BEGAN, STARTING = (0, 1), (0,), ()
 
 class OutOfMemoryError(RuntimeError):
     """Named as torch's."""
+
+
+def behind(error: Exception, before: Exception) -> Exception:
+    """Return an error that was raised while another one was dealt with, as the end of a capture is."""
+    error.__context__ = before
+    return error
 
 
 def caused(error: Exception, cause: Exception) -> Exception:
@@ -142,23 +149,56 @@ def test_deaths_after_a_gain_do_not_add_up(tmp_path: Path) -> None:
         OutOfMemoryError("CUDA"),
         MemoryError(),
         RuntimeError("DefaultCPUAllocator: can't allocate memory: x"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("Triton Error [CUDA]: out of memory"),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        behind(RuntimeError("operation failed due to a previous error during capture"), OutOfMemoryError("CUDA")),
+        caused(UserError("no"), MemoryError()),
     ],
+    ids=str,
 )
-def test_two_lacks_of_memory_stall(tmp_path: Path, error: Exception) -> None:
-    failed(tmp_path, error, BEGAN)
-    failed(tmp_path, error, BEGAN)
+@pytest.mark.parametrize("reached", [STARTING, BEGAN, STEPPED], ids=["starting", "began", "stepped"])
+def test_two_lacks_of_memory_stall(tmp_path: Path, error: Exception, reached: tuple[int, ...]) -> None:
+    failed(tmp_path, error, reached)
+    failed(tmp_path, error, reached)
     with pytest.raises(
         UserError, match=r"2 tries from step 5 ran out of memory.*goes on by itself once.*rm '.*stalled'"
     ):
         start(tmp_path)
 
 
-def test_the_kernel_s_count_of_kills_names_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("holds", [6000, 3000])
+def test_where_each_try_halves_its_positions_a_stall_waits_for_a_sixteenth(tmp_path: Path, holds: int) -> None:
+    """A card on which 65,536 positions seem to fit, and so many do."""
+    tried = []
+    for _ in range(9):
+        one = Tries(tmp_path, halves=True)
+        try:
+            one.begin(5)
+        except UserError:
+            break
+        submissions = Submissions(tmp_path)
+        submissions.begin(step=5, seconds=0.0)
+        tried.append(submissions.fitting_tokens(device="H100", processes=1) or 65536)
+        submissions.note(device="H100", micro_batches={"tokens": tried[-1], "automatic": True})
+        short = tried[-1] > holds
+        error = OutOfMemoryError("CUDA") if short else None
+        one.end(started_at=5, step=5 if short else 9, finished=not short, reason="x", error=error)
+        if not short:
+            break
+        submissions.note(out_of_memory=True)
+    assert tried == [65536, 32768, 16384, 8192, 4096]
+    assert (tmp_path / "stalled").exists() == (holds < 4096)
+
+
+@pytest.mark.parametrize("reached", [STARTING, BEGAN])
+def test_the_kernel_s_count_of_kills_names_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reached: tuple[int, ...]
+) -> None:
     kills = iter(range(100))
     monkeypatch.setattr(circumstances, "_memory_kills", lambda _: next(kills))
     for _ in range(2):
-        killed(tmp_path, BEGAN)
+        killed(tmp_path, reached)
     with pytest.raises(UserError, match="ran out of memory"):
         start(tmp_path)
 
@@ -199,6 +239,12 @@ def test_another_process_s_lack_of_memory_counts_although_a_signal_ended_the_mai
             one.end(started_at=5, step=5, finished=False, reason="signal")
     with pytest.raises(UserError, match="ran out of memory"):
         start(tmp_path)
+
+
+def test_what_two_processes_lack_at_the_same_time_counts_once(tmp_path: Path) -> None:
+    failed(tmp_path, OutOfMemoryError("CUDA"), STARTING)
+    tries.note_lack_of_memory(tmp_path, OutOfMemoryError("CUDA"))  # the other was a moment later
+    start(tmp_path)
 
 
 def test_two_deadlines_before_a_step_stall(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from compactbio.pretraining.distillation import Distillation
 from compactbio.training.capture import MicroSteps
 from compactbio.training.devices import drawing_apart
+from compactbio.training.error_causes import lacks_memory
 from compactbio.training.gradients import Gradients
 from compactbio.training.interface import MicroBatch
 
@@ -31,29 +32,35 @@ def fitting_positions(peak_of: Callable[[int], float], *, smallest: int, largest
         budget: bytes.
 
     Raises:
-        torch.OutOfMemoryError: the first pass does not fit.
+        RuntimeError: the first pass does not fit (see `lacks_memory`).
     """
     small = min(smallest, largest)
     twice = min(2 * small, largest)
     low = peak_of(small)
     if twice == small:
         return small
-    try:
-        high = peak_of(twice)
-    except torch.OutOfMemoryError:
-        return small
-    if high > budget:
+    high = _peak_or_none(peak_of, twice)
+    if high is None or high > budget:
         return small
     a_position = max((high - low) / (twice - small), 1.0)
     fits = min(int(twice + (budget - high) / a_position), largest)
     while fits > twice:
-        try:
-            if peak_of(fits) <= budget:
-                return fits
-        except torch.OutOfMemoryError:
-            torch.cuda.empty_cache()
+        peak = _peak_or_none(peak_of, fits)
+        if peak is not None and peak <= budget:
+            return fits
         fits = int(SMALLER * fits)
     return twice
+
+
+def _peak_or_none(peak_of: Callable[[int], float], positions: int) -> float | None:
+    """Return the peak memory of a pass, None where it ran out of memory."""
+    try:
+        return peak_of(positions)
+    except RuntimeError as error:
+        if not lacks_memory(error):
+            raise
+    torch.cuda.empty_cache()  # only here: until then the error's traceback holds the tensors of the pass
+    return None
 
 
 def probe_positions(

@@ -10,17 +10,23 @@ WORDS_OF_MEMORY = (
     "can't allocate memory",
     "cannot allocate memory",
     "not enough memory",
-    "cublas_status_alloc_failed",  # of a library that is set up on a full GPU
+    "_status_alloc_failed",  # of cuBLAS, cuDNN and their like, which ask for memory of their own
 )
 WORDS_OF_TAKEN = "busy or unavailable"  # CUDA's, of a GPU that takes one process only and has another
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Return whether an error, or one that it comes from, says that memory was short; of torch by its name."""
+    """Return whether an error, or one that it comes from, says that memory was short; of torch by its name.
+
+    At a card's limit not all of them are torch's: CUDA itself, its libraries and Triton have errors of their own. What
+    was raised while another error was dealt with comes from that one: the end of a capture that lacked memory says only
+    that the capture failed.
+    """
     names = {kind.__name__ for kind in type(error).__mro__}
     short = bool(names & {"MemoryError", "OutOfMemoryError"})
     short = short or (isinstance(error, RuntimeError) and any(word in str(error).lower() for word in WORDS_OF_MEMORY))
-    return short or (error.__cause__ is not None and lacks_memory(error.__cause__))
+    before = error.__context__ if error.__cause__ is None and not error.__suppress_context__ else error.__cause__
+    return short or (before is not None and lacks_memory(before))
 
 
 def is_taken(error: BaseException) -> bool:

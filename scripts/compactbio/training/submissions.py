@@ -26,9 +26,15 @@ class Submissions:
         remake = "delete it: what earlier tries took is then not counted"
         self.all: list[Submission] = read_json(self.path, list[Submission], remake) if self.path.is_file() else []
 
-    def begin(self, *, step: int, seconds: float) -> None:
-        """Note a start at the step and with the seconds that earlier submissions left in a checkpoint."""
+    def begin(self, *, step: int, seconds: float, lacked_memory: bool = False) -> None:
+        """Note a start at the step and with the seconds that earlier submissions left in a checkpoint.
+
+        Args:
+            lacked_memory: a process of the one before left a trace of that.
+        """
         if self.all and "reason" not in self.all[-1]:
+            if lacked_memory:
+                self.all[-1]["out_of_memory"] = True
             self.end(step=step, seconds=seconds, reason=KILLED)
         submission: Submission = {
             "job": os.environ.get("SLURM_JOB_ID"),

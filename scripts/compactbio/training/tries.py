@@ -3,7 +3,8 @@
 The profile sets the number of retries, which may be large. A run that cannot get ahead (no time for one step, never
 enough memory, a loss that is not a number) would use them all up. So a cause that repeats leaves a file `stalled` with
 its facts, and later tries end at once for as long as these hold. What does not repeat by itself never counts: a signal
-that a person or a scheduler sent, a disk that could not be written, an end before a step was possible.
+that a person or a scheduler sent, a disk that could not be written, an end before a step was possible. A lack of memory
+always does: on a GPU most of it is found while the size of micro-batches is probed and passes are captured.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ LOCK = "lock"
 TRACE = "out-of-memory"
 # how many tries from one step a cause may end; a loss is computed from the same numbers each time
 ALLOWED = {MEMORY: 2, DEADLINE: 2, LOSS: 1, DIED: 3}
+# where each try halves the positions of the one before: down to a sixteenth of those that seemed to fit
+HALVINGS = 5
 STARTING, BEGAN, STEPPED, INTERRUPTED, ENDED = "starting", "began", "stepped", "interrupted", "ended"
 
 
@@ -56,10 +59,22 @@ class Tries:
     """The tries of one run, kept in its checkpoint folder. Used by the main process only."""
 
     def __init__(
-        self, folder: Path, *, minutes: float | None = None, micro_batch_tokens: int | None = None, began: float = 0.0
+        self,
+        folder: Path,
+        *,
+        minutes: float | None = None,
+        micro_batch_tokens: int | None = None,
+        halves: bool = False,
+        began: float = 0.0,
     ) -> None:
-        """Take what the command line allows; `began` is the `time.monotonic()` of the program's start."""
+        """Take what the command line allows.
+
+        Args:
+            halves: a try after one that lacked memory has micro-batches of half the positions.
+            began: the `time.monotonic()` of the program's start.
+        """
         self.folder = folder
+        self.allowed = {**ALLOWED, MEMORY: HALVINGS} if halves else ALLOWED
         self.marker = folder / STALLED
         self.minutes = minutes
         self.micro_batch_tokens = micro_batch_tokens
@@ -89,14 +104,13 @@ class Tries:
         """Note that a try starts from `step`; refuse where a cause has ended too many such tries."""
         self._refuse_a_second_process()
         before = read_tries(self.folder)
-        trace = self.folder / TRACE
         counts, hosts = {}, []
         if before is not None and before["step"] == step:
             counts, hosts = before["counts"], before["hosts"]
-            if kind := _what_ended(before, trace.is_file()):
+            if kind := _what_ended(before, lacked_memory(self.folder)):
                 counts[kind] = counts.get(kind, 0) + 1
                 hosts.append(before["origin"].get("host", ""))
-        trace.unlink(missing_ok=True)
+        (self.folder / TRACE).unlink(missing_ok=True)
         self._record = {
             "step": step,
             "phase": STARTING,
@@ -138,7 +152,7 @@ class Tries:
             (self.folder / TRIES).unlink(missing_ok=True)
         else:
             kind = DEADLINE if reason == DEADLINE else _kind_of(error, record["phase"]) if error else ""
-            if (self.folder / TRACE).is_file():  # the others of the run then end by a signal or a lost connection
+            if lacked_memory(self.folder):  # the others of the run then end by a signal or a lost connection
                 kind, reason = MEMORY, "error"
             if step > started_at:
                 record["counts"], record["hosts"], kind = {}, [], ""
@@ -179,7 +193,7 @@ class Tries:
     def _stall_at_limit(self, kind: str, reason: str = "") -> None:
         """Leave the marker if a cause has ended as many tries as are allowed."""
         record = self._record
-        if record is None or record["counts"].get(kind, 0) < ALLOWED[kind]:
+        if record is None or record["counts"].get(kind, 0) < self.allowed[kind]:
             return
         count, step = record["counts"][kind], record["step"]
         message = {
@@ -245,6 +259,11 @@ def was_interrupted(folder: Path) -> bool:
     return record is not None and record["phase"] == INTERRUPTED
 
 
+def lacked_memory(folder: Path) -> bool:
+    """Return whether a process that is not the main one has left a trace; `Tries` removes it."""
+    return (folder / TRACE).is_file()
+
+
 def note_lack_of_memory(folder: Path, error: BaseException) -> None:
     """Leave a trace for the next try if an error of a process that is not the main one was a lack of memory."""
     if lacks_memory(error):
@@ -255,9 +274,11 @@ def note_lack_of_memory(folder: Path, error: BaseException) -> None:
 def _what_ended(before: TriesRecord, trace: bool) -> str:
     """Return the kind of cause that ended a try which noted no end; empty if that must not count."""
     phase = before["phase"]
+    if phase == ENDED:  # and is counted; a trace came behind it, of a process that lacked memory at the same time
+        return ""
     if trace:  # torchrun ends the main process by a signal when another one lacks memory
         return MEMORY
-    if phase not in (BEGAN, STEPPED):
+    if phase not in (STARTING, BEGAN, STEPPED):
         return ""
     killer, words = what_killed(before["origin"])
     if killer:
@@ -271,6 +292,8 @@ def _kind_of(error: BaseException, phase: str) -> str:
     """Return the kind of cause that an error is; empty if it must not count."""
     if isinstance(error, LossError):
         return LOSS
-    if is_of_files(error) or phase not in (BEGAN, STEPPED):
+    if is_of_files(error):
         return ""
-    return MEMORY if lacks_memory(error) else DIED
+    if lacks_memory(error):
+        return MEMORY
+    return DIED if phase in (BEGAN, STEPPED) else ""
