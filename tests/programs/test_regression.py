@@ -27,7 +27,7 @@ from compactbio.finetuning.kinds import task_kind
 from compactbio.finetuning.model.task_model import load_task_model
 from compactbio.finetuning.model.task_step import TaskStep
 from compactbio.finetuning.packed.batching import fixed_micro_batch, to_tensors
-from compactbio.finetuning.packed.fixed_shapes import FixedShapes
+from compactbio.finetuning.packed.fixed_shapes import FixedShapes, Shape
 from compactbio.kinds import kind_of
 from compactbio.reporting.statistics.differences import compare
 from compactbio.scoring.units import RunUnits, write_units
@@ -141,7 +141,7 @@ def test_rows_that_fill_a_gpu_s_micro_batch_add_nothing_to_the_loss(model, task)
     rows = Rows({"text": ["the gene", "cell", "of"], "pair": ["", "", ""], "score": [1.5, -2.0, 3.0]}, None)
     features = kind.make_features(rows, [[0, 2], [], [1]], tokenizer, {"max_length": 16}, has_answers=True).features
     plain = to_tensors(collate(features, tokenizer.pad, token_types=True))
-    shapes = FixedShapes(None, 8, 16, (16,), tokenizer.pad, token_types=True)
+    shapes = FixedShapes(None, 8, (Shape(16, 16),), tokenizer.pad, token_types=True)
     filled = fixed_micro_batch(features, kind_of(task).denominator, lambda arrays: kind.counted(arrays, None), shapes)
     assert len(filled.tensors["input_ids"]) == 8 and filled.counts["examples"] == 3
     assert step(filled.tensors, filled.counts).item() == pytest.approx(step(plain, filled.counts).item(), rel=1e-6)

@@ -23,7 +23,7 @@ from compactbio.finetuning.model.task_model import load_task_model
 from compactbio.finetuning.model.task_step import TaskStep
 from compactbio.finetuning.packed import batching
 from compactbio.finetuning.packed.batching import training_batches
-from compactbio.finetuning.packed.fixed_shapes import FixedShapes
+from compactbio.finetuning.packed.fixed_shapes import FixedShapes, Shape
 from compactbio.kinds import KINDS
 from compactbio.tasks.rows import Rows
 from compactbio.training.processes import start_accelerator
@@ -92,7 +92,7 @@ def ours(folder, features: list[Feature], quirks, *, fixed: bool = False) -> tup
         token_types=step.token_types,
         heads=step.model.config.num_attention_heads if packed else None,
         length=LENGTH if over_padding else None,
-        shapes=FixedShapes(None, 5, LENGTH, (LENGTH,), seen.pad, step.token_types) if fixed else None,
+        shapes=FixedShapes(None, 5, (Shape(LENGTH, LENGTH),), seen.pad, step.token_types) if fixed else None,
     )(1)
     denominators = {name: sum(batch.counts[name] for batch in made) for name in made[0].counts}
     assert denominators["windows"] == len(features)

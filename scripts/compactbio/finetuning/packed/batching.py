@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from compactbio.finetuning.features import Feature, collate, join
-from compactbio.finetuning.packed.fixed_shapes import MOST_PIECES, FixedShapes
+from compactbio.finetuning.packed.fixed_shapes import MOST_PIECES, FixedShapes, Shape
 from compactbio.finetuning.packed.groups import pack
 from compactbio.training.cuts import fewest_cuts, padded_cuts
 from compactbio.training.interface import MicroBatch
@@ -118,13 +118,13 @@ def fixed_micro_batch(
     denominator: str,
     counted: Callable[[dict[str, np.ndarray]], float],
     shapes: FixedShapes,
-    size: int | None = None,
+    shape: Shape | None = None,
 ) -> MicroBatch:
-    """Return a micro-batch in a run's shape of a size (None: the smallest that takes it), whose fill counts nowhere."""
+    """Return a micro-batch in a run's shape (None: the cheapest that takes it), whose fill counts nowhere."""
     pieces = float(sum(len(example.ids) for example in examples))
     found = counted(join(examples, token_types=shapes.token_types))
     counts = {denominator: found, "tokens": pieces, "sequences": float(len(examples))}
-    arrays = shapes.arrays(examples, size)
+    arrays = shapes.arrays(examples, shape)
     constants = {name: value for name, value in arrays.items() if not isinstance(value, np.ndarray)}
     tensors = to_tensors({name: value for name, value in arrays.items() if name not in constants})
     return MicroBatch(tensors | constants, counts, fixed=True)
@@ -138,7 +138,7 @@ def examples_of_shapes(
 ) -> list[MicroBatch]:
     """Return a micro-batch of each shape, the largest first, by which passes are captured."""
     shortest = min(features, key=lambda feature: len(feature.ids))
-    return [fixed_micro_batch([shortest], denominator, counted, shapes, size) for size in reversed(shapes.sizes)]
+    return [fixed_micro_batch([shortest], denominator, counted, shapes, shape) for shape in reversed(shapes.shapes)]
 
 
 def prediction_micro_batches(features: Sequence[Feature], device: str, length: int | None = None) -> list[list[int]]:

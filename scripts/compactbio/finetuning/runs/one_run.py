@@ -217,7 +217,9 @@ class OneRun:
             length=self.length,
         )
         logging.info(
-            "micro-batches of %s pieces, %s", shapes.sizes, f"packed for {self.kernel}" if self.kernel else "padded"
+            "micro-batches of %s pieces, %s",
+            ", ".join(f"{shape.size} (sequences of up to {shape.longest})" for shape in shapes.shapes),
+            f"packed for {self.kernel}" if self.kernel else "padded",
         )
         return shapes
 
