@@ -65,8 +65,15 @@ def test_what_is_built_already_needs_no_compiler(monkeypatch, tmp_path):
 
 
 @pytest.mark.usefixtures("new_gpu")
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUDA out of memory")])
-def test_a_lack_of_memory_is_not_a_reason_for_other_numbers(error):
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("CUDA out of memory"),
+        RuntimeError("CUDA-capable device(s) is/are busy or unavailable"),
+    ],
+)
+def test_a_lack_of_room_is_not_a_reason_for_other_numbers(error):
     """Beside other runs on a card it passes; operation by operation, dropout would draw otherwise."""
 
     def trial():

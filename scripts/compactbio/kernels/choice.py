@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from compactbio.training.error_causes import lacks_memory
+from compactbio.training.error_causes import is_taken, lacks_memory
 
 SWITCH = "COMPACTBIO_TRITON"  # an environment variable; 0: none of the kernels is taken
 LEAST_CAPABILITY = (8, 0)  # Triton's products of matrices use tensor cores from there on
@@ -25,7 +25,7 @@ def refusal(device: torch.device, trial: Callable[[], str | None], unfit: str | 
         unfit: why a training's sizes or precision are nothing for the kernels.
 
     Raises:
-        Exception: the trial ends in a lack of memory.
+        Exception: the trial ends in a lack of memory, or as another process has the GPU for itself.
     """
     if device.type != "cuda":
         return "the kernels are for GPUs"
@@ -41,7 +41,8 @@ def refusal(device: torch.device, trial: Callable[[], str | None], unfit: str | 
     try:
         return trial()
     except Exception as error:  # compilers and drivers fail in many ways, and the plain path needs neither
-        if lacks_memory(error):  # the plain path would need more, and another try may find room
+        # the plain path would need more, and another try may find room
+        if lacks_memory(error) or is_taken(error):
             raise
         said = f"the trial ended with {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         lacking = toolchain_gap()

@@ -18,7 +18,7 @@ from compactbio.pretraining.packed_attention import (
     window,
 )
 from compactbio.training.devices import drawing_apart, tensor_type
-from compactbio.training.error_causes import lacks_memory
+from compactbio.training.error_causes import is_taken, lacks_memory
 
 AGREEMENT = {torch.float32: 2e-3, torch.float16: 0.02, torch.bfloat16: 0.04}  # to plain attention, of unit values
 # of the trial's sequences, one of which is longer than a kernel's block of keys; 0: an empty slot
@@ -99,7 +99,7 @@ def first_usable(
                 if not difference <= AGREEMENT[tensor_type(precision)]:
                     raise ValueError(f"it differs from plain attention by {difference:.2g}")
         except (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError) as error:
-            if lacks_memory(error):
+            if lacks_memory(error) or is_taken(error):
                 raise
             reasons[name] = str(error).strip().split("\n")[0][:200]
         else:
