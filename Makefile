@@ -71,7 +71,7 @@ gpu-wheels:  ## wheels for a GPU machine without a network (Python 3.12), which 
 test-cluster: $(INSTALLED)  ## the tests that start a SLURM on this machine (root, and Debian's slurm-wlm and munge)
 	pytest -m cluster
 
-test-hostile: $(INSTALLED)  ## programs killed, disks full or broken, bad mirrors and files, at many places: under ten minutes
+test-hostile: $(INSTALLED)  ## programs killed, disks full or broken, bad mirrors and files, at many places: some ten minutes
 	pytest tests/hostile --trials 80
 
 lint: $(INSTALLED)  ## formatting, ruff, types, layers of imports, snakefmt
