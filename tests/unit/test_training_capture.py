@@ -202,7 +202,7 @@ def stand_in_for_a_gpu(monkeypatch, *, broken: bool = False) -> list[str]:
 
     @contextlib.contextmanager
     def graph(graph, *, pool, stream, capture_error_mode):
-        assert (pool, capture_error_mode) == ("pool", "thread_local")
+        assert (pool, capture_error_mode) == ((0, 1), "thread_local")
         events.append("capture")
         yield
         if broken:
@@ -210,7 +210,7 @@ def stand_in_for_a_gpu(monkeypatch, *, broken: bool = False) -> list[str]:
 
     for name, value in {
         "Stream": lambda device: stream,
-        "graph_pool_handle": lambda: "pool",
+        "graph_pool_handle": lambda: (0, 1),
         "current_stream": lambda device: stream,
         "set_stream": lambda stream: events.append("set stream"),
         "stream": lambda stream: contextlib.nullcontext(),
