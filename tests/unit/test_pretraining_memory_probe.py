@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from helpers import pretraining as tiny
+from helpers.memory_errors import MEMORY_ERRORS
 from helpers.objectives import distillation
 
 from compactbio.pretraining import layout
@@ -49,16 +50,7 @@ def test_no_more_than_is_of_use():
     assert fitting_positions(memory, smallest=4096, largest=2_000, budget=60 * GB) == 2_000
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        torch.OutOfMemoryError("CUDA out of memory"),
-        RuntimeError("CUDA error: out of memory"),
-        RuntimeError("Triton Error [CUDA]: out of memory"),
-        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
-    ],
-    ids=str,
-)
+@MEMORY_ERRORS
 def test_memory_that_grows_faster_is_seen_by_trials(error):
     memory = Memory(lambda positions: 1e5 * positions + 3.0 * positions**2, error=error)
     fits = fitting_positions(memory, smallest=4096, largest=10**6, budget=60 * GB)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from accelerate import Accelerator
+from helpers.memory_errors import MEMORY_ERRORS
 from helpers.training import Regression
 
 from compactbio.errors import UserError
@@ -104,16 +105,7 @@ def test_a_pass_that_cannot_be_captured_runs_plainly_and_the_log_says_why(accele
     assert caplog.text.count("not captured, which is slower: operation not permitted") == 1
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        torch.OutOfMemoryError("CUDA out of memory"),
-        RuntimeError("CUDA error: out of memory"),
-        RuntimeError("Triton Error [CUDA]: out of memory"),
-        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
-    ],
-    ids=str,
-)
+@MEMORY_ERRORS
 @pytest.mark.parametrize("ends", [True, False])
 def test_too_little_memory_is_no_reason_to_go_on(accelerator, monkeypatch, error, ends):
     """Also where the end of the capture, which then fails too, says nothing of it."""

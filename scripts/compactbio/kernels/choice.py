@@ -6,10 +6,11 @@ import importlib.util
 import os
 import shutil
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from compactbio.training.error_causes import is_taken, lacks_memory
 
@@ -59,12 +60,23 @@ def toolchain_gap() -> str | None:
     return None
 
 
-def difference(
-    names: tuple[str, ...], found: list[torch.Tensor], expected: list[torch.Tensor], limit: float
-) -> str | None:
+def difference(names: tuple[str, ...], found: list[Tensor], expected: list[Tensor], limit: float) -> str | None:
     """Return which result of a trial is too far from the plain formula's, by relative norms, or None."""
     for name, one, other in zip(names, found, expected, strict=True):
         apart = float((one.float() - other.float()).norm() / other.float().norm())
         if not apart <= limit:
             return f"in a trial, their {name} differ by {apart:.2g} from the plain formula's"
     return None
+
+
+def unit_values(places: Tensor, longest: int, like: Tensor) -> Iterator[Tensor]:
+    """Yield values (keys, size) with which attention's output is its maps after dropout, so many columns each time.
+
+    Args:
+        places: (keys,), of each key in its sequence.
+        longest: of the sequences.
+        like: (..., size), whose type and device they have.
+    """
+    size = like.shape[-1]
+    for first in range(0, longest, size):
+        yield (places[:, None] - first == torch.arange(size, device=places.device)).to(like)

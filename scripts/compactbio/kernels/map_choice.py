@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from compactbio.kernels.attention_maps import Layout, Maps, compare_maps, dropped_attention, padded_layout
-from compactbio.kernels.choice import difference, refusal
+from compactbio.kernels.choice import difference, refusal, unit_values
 from compactbio.kernels.draws import draw_seed
 from compactbio.terms.objective import Entry
 from compactbio.terms.term import SCORES
@@ -96,12 +96,11 @@ def _draw(device: torch.device, dtype: torch.dtype, size: int, length: int, seed
 @torch.no_grad()
 def _factors(maps: Maps, layout: Layout, length: int) -> Tensor:
     """Return what dropout multiplied the probabilities (b, heads, length, keys) with."""
-    place, size = maps.query.device, maps.query.shape[-1]
-    keys, columns = torch.arange(length, device=place)[:, None], torch.arange(size, device=place)
-    outputs = []
-    for first in range(0, length, size):  # as many columns of maps as values have
-        unit = (keys - first == columns).to(maps.query.dtype)
-        outputs.append(dropped_attention(maps, unit.expand(*maps.query.shape[:2], -1, -1), layout))
+    places = torch.arange(length, device=maps.query.device)
+    outputs = [
+        dropped_attention(maps, unit.expand(*maps.query.shape[:2], -1, -1), layout)
+        for unit in unit_values(places, length, maps.query)
+    ]
     return (torch.cat(outputs, -1)[..., :length].transpose(1, 2) != 0).float() / (1.0 - TRIAL_DROPOUT)
 
 

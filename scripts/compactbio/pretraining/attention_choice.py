@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 import torch
 from torch import Tensor
 
+from compactbio.kernels.choice import unit_values
 from compactbio.pretraining.packed_attention import (
     EFFICIENT,
     FLASH,
@@ -168,17 +169,14 @@ class _Trial:
     def _draw(self, states: list[Tensor]) -> list[Tensor]:
         """Return what the kernel keeps of the first draw, of each sequence (heads, rows, length) bool.
 
-        Where values are unit vectors, output is the maps after dropout, as many columns of them as values have.
-
         Raises:
             ValueError: heads, sequences or calls share a draw, or another share is dropped than is asked for.
         """
         query, key = (one.detach() for one in states[:2])
-        size = query.shape[-1]
         places = torch.cat([torch.arange(length) for length in TRIED_LENGTHS])
         columns: list[list[Tensor]] = [[], []]
-        for first in range(0, self.longest, size):
-            value = (places[:, None] - first == torch.arange(size)).to(query).repeat(1, TRIED_HEADS, 1, 1)
+        for unit in unit_values(places, self.longest, query):
+            value = unit.repeat(1, TRIED_HEADS, 1, 1)
             columns[0].append(self._after_seed(query, key, value))
             columns[1].append(self._attend(query, key, value))
         kept, later = (list(self._by_sequence(torch.cat(parts, -1).cpu() != 0)) for parts in columns)

@@ -171,11 +171,11 @@ def _unpacked(
     if seen is not None:
         mask = both_masks(mask, seen)
     queries, keys, values = (
-        _Pad.apply(one, where).view(-1, longest, *one.shape[1:]).transpose(1, 2)
+        _Moved.apply(one, where.pad, where.pack).view(-1, longest, *one.shape[1:]).transpose(1, 2)
         for one, where in ((query, asking), (key, places), (value, places))
     )
     output = F.scaled_dot_product_attention(queries, keys, values, mask, dropout, scale=scaling)
-    packed: Tensor = _Pack.apply(output.transpose(1, 2).flatten(0, 1), asking)
+    packed: Tensor = _Moved.apply(output.transpose(1, 2).flatten(0, 1), asking.pack, asking.spread)
     return packed
 
 
@@ -199,41 +199,30 @@ class _Places(NamedTuple):
         """Return packed rows at their padded places, rows of others between."""
         return packed.index_select(0, self.rows)
 
+    def spread(self, packed: Tensor) -> Tensor:
+        """Return packed rows at their padded places, zeros between."""
+        return self.pad(packed).masked_fill_(~self.real.view(-1, *[1] * (packed.dim() - 1)), 0.0)
+
     def pack(self, padded: Tensor) -> Tensor:
         """Return the rows at their padded places."""
         return padded.index_select(0, self.padded)
 
 
-class _Pad(torch.autograd.Function):
-    """Pads; its gradient is read at the places, in one order, where that of an indexed tensor would be added up.
+class _Moved(torch.autograd.Function):
+    """Moves rows; their gradient is moved back, in one order, where that of an indexed tensor would be added up.
 
-    What stands between gets no gradient: such keys are masked, and nobody reads what such queries give.
+    What stands between padded rows gets no gradient: such keys are masked, and nobody reads what such queries give.
     """
 
     @staticmethod
-    def forward(ctx: Any, packed: Tensor, places: _Places) -> Tensor:
-        ctx.places = places
-        return places.pad(packed)
+    def forward(ctx: Any, rows: Tensor, move: Callable[[Tensor], Tensor], back: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.back = back
+        return move(rows)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return ctx.places.pack(gradient), None
-
-
-class _Pack(torch.autograd.Function):
-    """Packs; see `_Pad`."""
-
-    @staticmethod
-    def forward(ctx: Any, padded: Tensor, places: _Places) -> Tensor:
-        ctx.places = places
-        return places.pack(padded)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        padded = ctx.places.pad(gradient)
-        return padded.masked_fill_(~ctx.places.real.view(-1, *[1] * (padded.dim() - 1)), 0.0), None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.back(gradient), None, None
 
 
 KERNELS: dict[str, Kernel] = {FLASH: _flash, EFFICIENT: _efficient, UNPACKED: _unpacked}

@@ -29,7 +29,7 @@ GPUS = "COMPACTBIO_GPUS"  # an environment variable: how many of this node's a t
 POLL_SECONDS = 5.0  # between looks for free GPUs
 # torchrun would die of SIGUSR1 without handing it on
 TORCHRUN = ("--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1",)
-# it kills processes that need longer to save and leave (seconds; before torch 2.12 it knows no other number than 30)
+# it kills processes that need longer to save and leave (seconds; torch 2.11 knows no other number than 30)
 PATIENCE = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "120"}
 ON_NODE = Path(__file__).parents[2] / "start_on_node.py"
 

@@ -97,6 +97,10 @@ class Agreement:
         if self.processes > 1 and torch.distributed.get_backend() != "gloo":
             self.group = torch.distributed.new_group(backend="gloo")
 
+    def wait(self) -> None:
+        """Wait until all processes are here, for longer than a collective of theirs on GPUs would."""
+        self.sums([0.0])
+
     def sums(self, values: list[float]) -> list[float]:
         """Return the sums over all processes of numbers given in the same order by each."""
         if self.processes == 1:

@@ -68,7 +68,7 @@ class Trainer:
         if self.accelerator.is_main_process:
             self.checkpoints.clear_up()
             chosen = [self.checkpoints.latest(), read_metrics(self.metrics.path)]
-        self.agreement.sums([0.0])  # waits on the host, as long as that takes: the broadcast gives up after ten minutes
+        self.agreement.wait()  # the broadcast gives up after ten minutes
         broadcast_object_list(chosen)  # one process decides: a shared disk may show the others less
         checkpoint: Path | None = chosen[0]
         step = 0
@@ -219,7 +219,7 @@ class Trainer:
             extra = {"interval": None if gathered is None else asdict(gathered)}
             self.checkpoints.save(step, self.plain, self.optimizer, extra, scaler=self.accelerator.scaler)
         self.write_state(step, "running")
-        self.agreement.sums([0.0])  # all wait for the main process
+        self.agreement.wait()  # for the main process
         self.saved_step = step
         self.saved_at = time.monotonic()
         self.save_seconds = max(self.save_seconds, self.saved_at - asked)
